@@ -1,0 +1,43 @@
+// Compiles sql/ into the migration: the printed edition of the book.
+//
+// The contents page sql/pgquota.sql names the files in reading order; their texts, one after the
+// other, are the migration. `npm run verify` compiles again and compares.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const contentsPage = join(root, 'sql/pgquota.sql');
+export const migrationPath = join(root, 'supabase/migrations/20261125000000_pgquota.sql');
+
+/** The whole of sql/ as one text that dbmate, the Supabase CLI and psql can run. */
+export function compileMigration(): string {
+  const body = readFileSync(contentsPage, 'utf8')
+    .split('\n')
+    // What only psql understands has no place in a migration.
+    .filter((line) => !line.startsWith('\\set '))
+    .map((line) => {
+      const include = /^\\ir (\S+)$/.exec(line);
+      if (!include) return line;
+      return `-- sql/${include[1]}\n\n${readFileSync(join(root, 'sql', include[1] as string), 'utf8')}`;
+    })
+    .join('\n');
+  return [
+    '-- migrate:up',
+    '',
+    '-- Generated from sql/ by npm run build. Do not edit.',
+    '',
+    body.trimEnd(),
+    '',
+    '-- migrate:down',
+    '',
+    '-- Forward only: a down body would also be run by tools that do not know this marker, and would',
+    '-- delete the ledger. To remove pgquota by hand, see "Removing it" in the README.',
+    '',
+  ].join('\n');
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  writeFileSync(migrationPath, compileMigration());
+  console.log(`built ${relative(root, migrationPath)}`);
+}

@@ -1,0 +1,28 @@
+-- Why this exists: the pricing page reads what the database enforces, so the two cannot differ.
+create view public.plan_catalog
+with (security_invoker = true)
+as
+select
+  p.plan_id as plan,
+  p.name as plan_name,
+  p.is_default,
+  p.upgrade_url,
+  f.feature_id as feature,
+  f.name as feature_name,
+  f.unit,
+  f.kind,
+  l.period,
+  l.amount as "limit",
+  l.amount is null as unlimited
+from quota.plans as p
+join quota.plan_limits as l on l.plan_id = p.plan_id
+join quota.features as f on f.feature_id = l.feature_id;
+
+comment on view public.plan_catalog is
+  'Plans and their limits: one row per plan, feature and period. Readable by everybody.';
+comment on column public.plan_catalog.is_default is 'True for the plan of subjects that have none.';
+comment on column public.plan_catalog."limit" is 'Units per period; null is unlimited.';
+
+revoke all on public.plan_catalog from public, anon, authenticated, service_role;
+grant select on public.plan_catalog to anon, authenticated, service_role;
+-- Withheld: every write; the catalogue changes through apply_plans().

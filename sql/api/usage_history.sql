@@ -1,0 +1,26 @@
+-- Why this exists: the use of past periods, for a chart or an invoice.
+create view public.usage_history
+with (security_invoker = true)
+as
+select
+  c.subject_id as subject,
+  c.feature_id as feature,
+  c.period,
+  nullif(c.period_start, '-infinity') as period_start,
+  nullif(c.period_end, 'infinity') as period_end,
+  c.used,
+  c.last_limit as "limit"
+from quota.counters as c
+where c.period not in ('minute', 'hour');
+
+comment on view public.usage_history is
+  'Use per period, closed and open ones, minutes and hours left out. A period in which nothing was used has no row. Periods of a kind never overlap.';
+comment on column public.usage_history.period_start is 'Null for lifetime.';
+comment on column public.usage_history.period_end is 'Exclusive; null for lifetime.';
+comment on column public.usage_history.used is 'Units used in the period.';
+comment on column public.usage_history."limit" is
+  'The limit at the period''s last call; null when it was unlimited.';
+
+revoke all on public.usage_history from public, anon, authenticated, service_role;
+grant select on public.usage_history to authenticated, service_role;
+-- Withheld: everything from anon, and every write.

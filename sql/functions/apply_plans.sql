@@ -1,0 +1,381 @@
+-- Why this exists: makes the catalogue equal to one document, so that plans can live in a repository
+-- and be applied by every deployment. Judged as a whole before anything is written.
+
+create function quota.reject_plans(
+  p_place text,
+  p_found jsonb,
+  p_expected text
+)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'plan document, %: found %, expected %',
+    p_place, coalesce(left(p_found::text, 100), 'nothing'), p_expected
+    using errcode = 'QPLAN', hint = 'nothing was changed';
+end
+$$;
+
+comment on function quota.reject_plans(text, jsonb, text) is
+  'Says where a plan document is wrong. Errors: QPLAN.';
+
+revoke all on function quota.reject_plans(text, jsonb, text)
+  from public, anon, authenticated, service_role;
+
+-- An object of the document with known keys, all of them ids or names without control characters.
+create function quota.check_plan_object(
+  p_place text,
+  p_object jsonb,
+  p_keys text[]
+)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key text;
+begin
+  if p_object is null or jsonb_typeof(p_object) <> 'object' then
+    perform quota.reject_plans(p_place, p_object, 'an object');
+  end if;
+  for v_key in select jsonb_object_keys(p_object) loop
+    if p_keys is not null and v_key <> all (p_keys) then
+      perform quota.reject_plans(
+        p_place, to_jsonb(v_key), 'one of the keys ' || array_to_string(p_keys, ', ')
+      );
+    end if;
+    if length(v_key) not between 1 and 255 or v_key ~ '[\u0001-\u001f\u007f-\u009f]' then
+      perform quota.reject_plans(
+        p_place, to_jsonb(v_key), 'an id of 1 to 255 characters without control characters'
+      );
+    end if;
+  end loop;
+end
+$$;
+
+comment on function quota.check_plan_object(text, jsonb, text[]) is
+  'Null keys: any id will do. Errors: QPLAN.';
+
+revoke all on function quota.check_plan_object(text, jsonb, text[])
+  from public, anon, authenticated, service_role;
+
+create function quota.check_plan_text(
+  p_place text,
+  p_value jsonb
+)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(p_value) <> 'string'
+    or length(p_value #>> '{}') not between 1 and 2000
+    or p_value #>> '{}' ~ '[\u0001-\u001f\u007f-\u009f]'
+  then
+    perform quota.reject_plans(
+      p_place, p_value, 'text of 1 to 2000 characters without control characters'
+    );
+  end if;
+end
+$$;
+
+comment on function quota.check_plan_text(text, jsonb) is 'Null is left out. Errors: QPLAN.';
+
+revoke all on function quota.check_plan_text(text, jsonb)
+  from public, anon, authenticated, service_role;
+
+create function quota.check_plans(p_plans jsonb)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id text;
+  v_item jsonb;
+  v_place text;
+  v_feature_id text;
+  v_limits jsonb;
+  v_period text;
+  v_amount jsonb;
+  v_default_id text;
+begin
+  perform quota.check_plan_object('top level', p_plans, array['$schema', 'features', 'plans']);
+  perform quota.check_plan_object('features', p_plans -> 'features', null);
+  perform quota.check_plan_object('plans', p_plans -> 'plans', null);
+
+  for v_id, v_item in select key, value from jsonb_each(p_plans -> 'features') loop
+    v_place := 'features.' || v_id;
+    perform quota.check_plan_object(v_place, v_item, array['name', 'unit', 'kind', 'server_only']);
+    perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
+    perform quota.check_plan_text(v_place || '.unit', v_item -> 'unit');
+    if v_item -> 'kind' not in ('"metered"', '"gauge"') then
+      perform quota.reject_plans(v_place || '.kind', v_item -> 'kind', '"metered" or "gauge"');
+    end if;
+    if jsonb_typeof(v_item -> 'server_only') <> 'boolean' then
+      perform quota.reject_plans(v_place || '.server_only', v_item -> 'server_only', 'true or false');
+    end if;
+  end loop;
+
+  for v_id, v_item in select key, value from jsonb_each(p_plans -> 'plans') loop
+    v_place := 'plans.' || v_id;
+    perform quota.check_plan_object(v_place, v_item, array['name', 'default', 'upgrade_url', 'limits']);
+    perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
+    perform quota.check_plan_text(v_place || '.upgrade_url', v_item -> 'upgrade_url');
+    if jsonb_typeof(v_item -> 'default') <> 'boolean' then
+      perform quota.reject_plans(v_place || '.default', v_item -> 'default', 'true or false');
+    end if;
+    if v_item -> 'default' = 'true' then
+      if v_default_id is not null then
+        perform quota.reject_plans(
+          v_place || '.default', v_item -> 'default',
+          'one default plan, and ' || v_default_id || ' is it already'
+        );
+      end if;
+      v_default_id := v_id;
+    end if;
+
+    perform quota.check_plan_object(v_place || '.limits', v_item -> 'limits', null);
+    for v_feature_id, v_limits in select key, value from jsonb_each(v_item -> 'limits') loop
+      v_place := 'plans.' || v_id || '.limits.' || v_feature_id;
+      if not p_plans -> 'features' ? v_feature_id then
+        perform quota.reject_plans(v_place, to_jsonb(v_feature_id), 'a feature of this document');
+      end if;
+      if p_plans -> 'features' -> v_feature_id ->> 'kind' = 'gauge' then
+        perform quota.check_plan_object(v_place, v_limits, array['lifetime']);
+      else
+        perform quota.check_plan_object(
+          v_place, v_limits, array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime']
+        );
+      end if;
+      if v_limits = '{}' then
+        perform quota.reject_plans(v_place, v_limits, 'at least one period; leave the feature out to refuse it');
+      end if;
+      for v_period, v_amount in select key, value from jsonb_each(v_limits) loop
+        if jsonb_typeof(v_amount) not in ('number', 'null')
+          or (v_amount #>> '{}')::numeric not between 0 and 9007199254740991
+          or (v_amount #>> '{}')::numeric % 1 <> 0
+        then
+          perform quota.reject_plans(
+            v_place || '.' || v_period, v_amount,
+            'a whole number from 0 to 9007199254740991, or null for unlimited'
+          );
+        end if;
+      end loop;
+    end loop;
+  end loop;
+end
+$$;
+
+comment on function quota.check_plans(jsonb) is
+  'Judges a plan document. Errors: QPLAN with the place, what was found and what was expected.';
+
+revoke all on function quota.check_plans(jsonb) from public, anon, authenticated, service_role;
+
+-- What stands in the catalogue against what stands in the document.
+create function quota.plan_changes(p_plans jsonb)
+returns setof public.plan_change
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    with document as (
+      select 1 as rank, 'feature' as kind, f.key as id,
+        jsonb_build_object(
+          'name', coalesce(f.value ->> 'name', f.key),
+          'unit', coalesce(f.value ->> 'unit', 'unit'),
+          'kind', coalesce(f.value ->> 'kind', 'metered'),
+          'server_only', coalesce((f.value ->> 'server_only')::boolean, false)
+        ) as content
+      from jsonb_each(p_plans -> 'features') as f
+      union all
+      select 2, 'plan', p.key,
+        jsonb_build_object(
+          'name', coalesce(p.value ->> 'name', p.key),
+          'default', coalesce((p.value ->> 'default')::boolean, false),
+          'upgrade_url', p.value ->> 'upgrade_url'
+        )
+      from jsonb_each(p_plans -> 'plans') as p
+      union all
+      select 3, 'limit', concat_ws('/', p.key, l.key, a.key), jsonb_build_object('amount', a.value)
+      from jsonb_each(p_plans -> 'plans') as p
+      cross join lateral jsonb_each(p.value -> 'limits') as l
+      cross join lateral jsonb_each(l.value) as a
+    ),
+    catalogue as (
+      select 1 as rank, 'feature' as kind, f.feature_id as id,
+        jsonb_build_object(
+          'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only
+        ) as content
+      from quota.features as f
+      union all
+      select 2, 'plan', p.plan_id,
+        jsonb_build_object('name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url)
+      from quota.plans as p
+      union all
+      select 3, 'limit', concat_ws('/', l.plan_id, l.feature_id, l.period),
+        jsonb_build_object('amount', l.amount)
+      from quota.plan_limits as l
+    )
+    select
+      case when c.id is null then 'add' when d.id is null then 'remove' else 'change' end,
+      kind,
+      id,
+      (
+        select string_agg(
+          f.key || ': ' || concat_ws(
+            ' → ',
+            case c.content -> f.key when 'null' then f.none else (c.content -> f.key)::text end,
+            case d.content -> f.key when 'null' then f.none else (d.content -> f.key)::text end
+          ),
+          ', ' order by f.key
+        )
+        from (
+          select key, case key when 'amount' then 'unlimited' else 'none' end as none
+          from jsonb_object_keys(coalesce(d.content, c.content)) as key
+        ) as f
+        where c.content -> f.key is distinct from d.content -> f.key
+      )
+    from document as d
+    full join catalogue as c using (rank, kind, id)
+    where c.content is distinct from d.content
+    order by rank, id;
+end
+$$;
+
+comment on function quota.plan_changes(jsonb) is
+  'What would have to change for the catalogue to equal the document.';
+
+revoke all on function quota.plan_changes(jsonb) from public, anon, authenticated, service_role;
+
+create function quota.apply_plans(
+  p_plans jsonb,
+  p_dry_run boolean
+)
+returns setof public.plan_change
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_changes public.plan_change[];
+  v_in_use text;
+begin
+  perform quota.require_trusted();
+  perform quota.check_plans(p_plans);
+
+  if not coalesce(p_dry_run, false) then
+    -- One deployment at a time; callers go on reading.
+    lock table quota.plans in share row exclusive mode;
+  end if;
+  v_changes := array(select c from quota.plan_changes(p_plans) as c);
+  if not coalesce(p_dry_run, false) and exists (
+    select from unnest(v_changes) as c where c.action = 'remove' and c.kind in ('feature', 'plan')
+  ) then
+    -- A call in flight may be using what is about to go: wait for it, and let none begin.
+    lock table quota.features, quota.plans in access exclusive mode;
+  end if;
+
+  select string_agg(c.kind || ' ' || c.id, ', ')
+    into v_in_use
+    from unnest(v_changes) as c
+    where (
+        c.kind = 'plan'
+        and c.action = 'remove'
+        and exists (select from quota.subjects as s where s.plan_id = c.id)
+      )
+      or (
+        c.kind = 'feature'
+        and (
+          c.action = 'remove'
+          or (
+            c.action = 'change'
+            and (select f.kind from quota.features as f where f.feature_id = c.id)
+              <> coalesce(p_plans -> 'features' -> c.id ->> 'kind', 'metered')
+          )
+        )
+        and (
+          exists (select from quota.counters as n where n.feature_id = c.id)
+          or exists (select from quota.exceptions as x where x.feature_id = c.id)
+          or exists (select from quota.grants as g where g.feature_id = c.id)
+        )
+      );
+  if v_in_use is not null then
+    raise exception 'in use, and cannot be removed or change its kind: %', v_in_use
+      using errcode = 'QPLAN',
+        hint = 'put the subjects on another plan first; leave a feature in features and out of every plan''s limits';
+  end if;
+
+  if not coalesce(p_dry_run, false) and cardinality(v_changes) > 0 then
+    delete from quota.plan_limits as l
+      using unnest(v_changes) as c
+      where c.kind = 'limit'
+        and c.action = 'remove'
+        and c.id = concat_ws('/', l.plan_id, l.feature_id, l.period);
+    delete from quota.plans as p
+      where not p_plans -> 'plans' ? p.plan_id;
+    delete from quota.features as f
+      where not p_plans -> 'features' ? f.feature_id;
+
+    insert into quota.features (feature_id, name, unit, kind, server_only)
+      select
+        f.key,
+        coalesce(f.value ->> 'name', f.key),
+        coalesce(f.value ->> 'unit', 'unit'),
+        coalesce(f.value ->> 'kind', 'metered'),
+        coalesce((f.value ->> 'server_only')::boolean, false)
+      from jsonb_each(p_plans -> 'features') as f
+      on conflict (feature_id) do update
+        set name = excluded.name,
+            unit = excluded.unit,
+            kind = excluded.kind,
+            server_only = excluded.server_only;
+
+    -- The former default first: the index allows one at a time.
+    update quota.plans as p
+      set is_default = false
+      where p.is_default
+        and not coalesce((p_plans -> 'plans' -> p.plan_id ->> 'default')::boolean, false);
+    insert into quota.plans (plan_id, name, is_default, upgrade_url)
+      select
+        p.key,
+        coalesce(p.value ->> 'name', p.key),
+        coalesce((p.value ->> 'default')::boolean, false),
+        p.value ->> 'upgrade_url'
+      from jsonb_each(p_plans -> 'plans') as p
+      on conflict (plan_id) do update
+        set name = excluded.name,
+            is_default = excluded.is_default,
+            upgrade_url = excluded.upgrade_url;
+
+    insert into quota.plan_limits (plan_id, feature_id, period, amount)
+      select p.key, l.key, a.key, (a.value #>> '{}')::bigint
+      from jsonb_each(p_plans -> 'plans') as p
+      cross join lateral jsonb_each(p.value -> 'limits') as l
+      cross join lateral jsonb_each(l.value) as a
+      on conflict (plan_id, feature_id, period) do update
+        set amount = excluded.amount;
+  end if;
+
+  return query select c.action, c.kind, c.id, c.detail from unnest(v_changes) as c;
+end
+$$;
+
+comment on function quota.apply_plans(jsonb, boolean) is 'See public.apply_plans.';
+
+revoke all on function quota.apply_plans(jsonb, boolean)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.apply_plans(jsonb, boolean) to service_role;

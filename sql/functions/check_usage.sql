@@ -1,0 +1,40 @@
+-- Why this exists: the same answer without taking anything. Never build a limit on it: between the
+-- answer and the use others come.
+create function quota.check_usage(
+  p_feature text,
+  p_amount bigint,
+  p_subject text
+)
+returns public.usage_decision
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_caller quota.caller := quota.caller_for(p_subject);
+  v_feature quota.features := quota.feature_for(p_feature, true);
+  v_now timestamptz := quota.clock();
+  v_allowance quota.allowance;
+  v_verdict quota.verdict;
+begin
+  perform quota.check_amount(p_amount);
+  v_allowance := quota.limits_of(v_caller.subject_id, v_feature.feature_id, v_now);
+  v_verdict := quota.decide(v_allowance.limits, p_amount);
+  if not v_verdict.is_allowed then
+    return quota.refusal(
+      v_caller.subject_id, v_feature.feature_id, p_amount, v_now, v_allowance, v_verdict
+    );
+  end if;
+  return quota.decision(
+    v_caller.subject_id, v_feature.feature_id, p_amount, v_allowance, v_verdict.shown, 'ok'
+  );
+end
+$$;
+
+comment on function quota.check_usage(text, bigint, text) is 'See public.check_usage.';
+
+revoke all on function quota.check_usage(text, bigint, text)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.check_usage(text, bigint, text) to authenticated, service_role;

@@ -1,0 +1,58 @@
+-- Why this exists: the main job. Checks the limit and counts, in one atomic step.
+--
+-- Validate → lock the meter → probe the key → read the limits in a new statement after the lock →
+-- decide → write the line → update the counters. In this order nothing ever has to be undone, and it
+-- is exact at every isolation level: what is decided on is read under the lock, and at repeatable
+-- read and serializable lock_meters() fails with 40001 when the snapshot is older than the last call.
+create function quota.consume_usage(
+  p_feature text,
+  p_amount bigint,
+  p_subject text,
+  p_idempotency_key text,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_caller quota.caller := quota.caller_for(p_subject);
+  v_feature quota.features := quota.feature_for(p_feature, v_caller.is_trusted);
+  v_arguments jsonb;
+  v_answer jsonb;
+  v_now timestamptz;
+  v_decision public.usage_decision;
+begin
+  perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
+  v_now := quota.lock_meter(v_caller.subject_id, v_feature.feature_id);
+
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+  if v_answer is null then
+    v_decision := quota.take(
+      v_caller, v_feature, p_amount, v_now, 'consume',
+      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
+    );
+    if v_decision.allowed is not null then
+      return v_decision;
+    end if;
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+
+  return quota.replayed(v_answer);
+end
+$$;
+
+comment on function quota.consume_usage(text, bigint, text, text, jsonb) is
+  'See public.consume_usage.';
+
+revoke all on function quota.consume_usage(text, bigint, text, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.consume_usage(text, bigint, text, text, jsonb)
+  to authenticated, service_role;

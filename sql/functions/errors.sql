@@ -1,0 +1,135 @@
+-- Why this exists: arguments are judged in one place, before any lock, with a code each.
+
+create function quota.feature_for(
+  p_feature text,
+  p_may_use boolean
+)
+returns quota.features
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_feature quota.features;
+begin
+  select f.feature_id, f.name, f.unit, f.kind, f.server_only
+    into v_feature
+    from quota.features as f
+    where f.feature_id = p_feature;
+  if not found then
+    raise exception 'unknown feature %', coalesce(quote_literal(left(p_feature, 100)), 'null')
+      using errcode = 'QFEAT', hint = 'features come from the plan document; see plan_catalog';
+  end if;
+  if v_feature.server_only and not p_may_use then
+    raise exception 'this feature is used from the server only'
+      using errcode = '42501', hint = 'call it from your server as service_role';
+  end if;
+  return v_feature;
+end
+$$;
+
+comment on function quota.feature_for(text, boolean) is
+  'The feature of that id. p_may_use: whether server_only features are allowed. Errors: QFEAT; 42501 server_only.';
+
+revoke all on function quota.feature_for(text, boolean)
+  from public, anon, authenticated, service_role;
+
+create function quota.check_amount(
+  p_amount bigint,
+  p_least bigint = 1
+)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_amount is null or p_amount not between p_least and 9007199254740991 then
+    raise exception 'amount % is not a whole number from % to 9007199254740991 (2^53 - 1)',
+      coalesce(p_amount::text, 'null'), p_least
+      using errcode = 'QAMNT', hint = 'count fractional costs in micro-units';
+  end if;
+end
+$$;
+
+comment on function quota.check_amount(bigint, bigint) is 'Errors: QAMNT.';
+
+revoke all on function quota.check_amount(bigint, bigint)
+  from public, anon, authenticated, service_role;
+
+create function quota.check_key(p_idempotency_key text)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if length(p_idempotency_key) not between 1 and 255 then
+    raise exception 'the idempotency key has % characters, 1 to 255 are allowed',
+      length(p_idempotency_key)
+      using errcode = 'QIDEM', hint = 'use a fresh uuid per logical call, and the same in its retries';
+  end if;
+end
+$$;
+
+comment on function quota.check_key(text) is 'Null is no key. Errors: QIDEM.';
+
+revoke all on function quota.check_key(text) from public, anon, authenticated, service_role;
+
+create function quota.check_metadata(p_metadata jsonb)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(p_metadata) <> 'object' then
+    raise exception 'metadata is a JSON %, an object is expected', jsonb_typeof(p_metadata)
+      using errcode = 'QMETA', hint = 'for example {"model": "small"}';
+  end if;
+  if octet_length(p_metadata::text) > 8192 then
+    raise exception 'metadata has % bytes, 8192 are allowed', octet_length(p_metadata::text)
+      using errcode = 'QMETA', hint = 'keep large things elsewhere and put their id here';
+  end if;
+end
+$$;
+
+comment on function quota.check_metadata(jsonb) is
+  'Null is no metadata. Errors: QMETA, not an object or over 8 kB.';
+
+revoke all on function quota.check_metadata(jsonb)
+  from public, anon, authenticated, service_role;
+
+-- The arguments of a call, in one look when they are good.
+create function quota.check_arguments(
+  p_amount bigint,
+  p_idempotency_key text,
+  p_metadata jsonb
+)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_amount between 1 and 9007199254740991
+    and (p_idempotency_key is null or length(p_idempotency_key) between 1 and 255)
+    and (p_metadata is null or p_metadata = '{}')
+  then
+    return;
+  end if;
+  perform quota.check_amount(p_amount);
+  perform quota.check_key(p_idempotency_key);
+  perform quota.check_metadata(p_metadata);
+end
+$$;
+
+comment on function quota.check_arguments(bigint, text, jsonb) is 'Errors: QAMNT, QIDEM, QMETA.';
+
+revoke all on function quota.check_arguments(bigint, text, jsonb)
+  from public, anon, authenticated, service_role;

@@ -1,0 +1,397 @@
+-- Why this exists: the one place that knows what limits a subject has at an instant, and how full
+-- they are: plan, exceptions, grants, holds, counters. Deciding, explaining, the views and the wait
+-- until something is free again (asked for a later instant) all read it.
+--
+-- Takes no lock. A caller that writes holds the meter, and calls this in a statement of its own
+-- after that: a limit that was lowered and committed meanwhile is then seen. Runs with the rights
+-- of whoever calls: inside the engine the owner's, inside a view the reader's under RLS.
+
+create type quota.limit_state as (
+  period text,
+  period_start timestamptz,
+  resets_at timestamptz,
+  source text,
+  amount bigint,
+  used bigint,
+  reserved bigint,
+  drawn bigint,
+  granted bigint,
+  is_counted boolean,
+  last_limit bigint
+);
+
+comment on type quota.limit_state is
+  'One limit at one instant. The limit is amount (of the plan or exception; null is unlimited) + drawn (from grants in this period) + granted (open grants). is_counted: the counter row exists.';
+
+create type quota.allowance as (
+  plan_id text,
+  upgrade_url text,
+  changes_at timestamptz,
+  limits quota.limit_state[]
+);
+
+comment on type quota.allowance is
+  'What a subject may use of a feature at an instant. limits from the shortest period to the longest, null when the feature is not in the plan; changes_at is when the plan ends by itself.';
+
+create type quota.balance as (
+  used bigint,
+  reserved bigint,
+  drawn bigint
+);
+
+comment on type quota.balance is 'The three sums of the ledger over a period.';
+
+-- What the ledger says of a period. Read where a counter does not exist yet: in a new period there
+-- is nothing to find, and when a plan brings a new period or an anchor moves, the use so far is.
+create function quota.ledger_balance(
+  p_subject_id text,
+  p_feature_id text,
+  p_from timestamptz,
+  p_until timestamptz
+)
+returns quota.balance
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_balance quota.balance;
+begin
+  select
+    coalesce(sum(e.used_change), 0),
+    coalesce(sum(e.reserved_change), 0),
+    coalesce(sum(e.drawn_change), 0)
+  into v_balance.used, v_balance.reserved, v_balance.drawn
+  from quota.events as e
+  where e.subject_id = p_subject_id
+    and e.at >= p_from
+    and e.feature_id = p_feature_id
+    and e.counts_at >= p_from
+    and e.counts_at < p_until;
+  return v_balance;
+end
+$$;
+
+comment on function quota.ledger_balance(text, text, timestamptz, timestamptz) is
+  'Use, holds and draws that the ledger counts in [p_from, p_until).';
+
+revoke all on function quota.ledger_balance(text, text, timestamptz, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.ledger_balance(text, text, timestamptz, timestamptz)
+  to authenticated, service_role;
+
+-- What holds that have expired, and that no call has settled yet, still stand for in a counter.
+create function quota.expired_holds(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_from timestamptz,
+  p_until timestamptz
+)
+returns quota.balance
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_balance quota.balance;
+begin
+  select
+    0,
+    coalesce(sum(r.amount), 0),
+    coalesce(sum((
+      select sum(e.drawn_change)
+      from quota.events as e
+      where e.subject_id = r.subject_id
+        and e.about_id = r.reservation_id
+    )), 0)
+  into v_balance.used, v_balance.reserved, v_balance.drawn
+  from quota.reservations as r
+  where r.subject_id = p_subject_id
+    and r.feature_id = p_feature_id
+    and r.state = 'open'
+    and r.expires_at <= p_at
+    and r.reserved_at >= p_from
+    and r.reserved_at < p_until;
+  return v_balance;
+end
+$$;
+
+comment on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz) is
+  'What expired but unsettled holds made in [p_from, p_until) hold and have drawn.';
+
+revoke all on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz)
+  to authenticated, service_role;
+
+create function quota.granted_to(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns bigint
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_granted bigint;
+begin
+  select sum(
+    g.amount - g.drawn + coalesce((
+      -- An expired hold has given its draws back, settled or not.
+      select sum(e.drawn_change)
+      from quota.reservations as r
+      join quota.events as e on e.subject_id = r.subject_id and e.about_id = r.reservation_id
+      where r.subject_id = g.subject_id
+        and r.feature_id = g.feature_id
+        and r.state = 'open'
+        and r.expires_at <= p_at
+        and e.grant_id = g.grant_id
+    ), 0)
+  )
+  into v_granted
+  from quota.grants as g
+  where g.subject_id = p_subject_id
+    and g.feature_id = p_feature_id
+    and g.granted_at <= p_at
+    and g.expires_at > p_at
+    and g.voided_at is null;
+  return coalesce(v_granted, 0);
+end
+$$;
+
+comment on function quota.granted_to(text, text, timestamptz) is
+  'What is left of the open grants of a subject and feature.';
+
+revoke all on function quota.granted_to(text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.granted_to(text, text, timestamptz) to authenticated, service_role;
+
+-- One subject's exceptions in place of its plan's limits, and beside them.
+create function quota.with_exceptions(
+  p_limits quota.limit_state[],
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns quota.limit_state[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select l
+    from (
+      select
+        o.period, o.period_start, o.resets_at, o.source, o.amount,
+        o.used, o.reserved, o.drawn, o.granted, o.is_counted, o.last_limit
+      from unnest(p_limits) as o
+      where not exists (
+        select from quota.exceptions as x
+        where x.subject_id = p_subject_id
+          and x.feature_id = p_feature_id
+          and x.period = o.period
+      )
+      union all
+      select
+        x.period, c.period_start, c.period_end, 'exception', x.amount,
+        c.used, c.reserved, c.drawn, 0, c.used is not null, c.last_limit
+      from quota.exceptions as x
+      left join quota.counters as c
+        on c.subject_id = x.subject_id
+        and c.feature_id = x.feature_id
+        and c.period_end > p_at
+        and c.period_start <= p_at
+        and c.period = x.period
+      where x.subject_id = p_subject_id
+        and x.feature_id = p_feature_id
+    ) as u (
+      period, period_start, resets_at, source, amount,
+      used, reserved, drawn, granted, is_counted, last_limit
+    )
+    cross join lateral (
+      select row(
+        u.period, u.period_start, u.resets_at, u.source, u.amount,
+        u.used, u.reserved, u.drawn, u.granted, u.is_counted, u.last_limit
+      )::quota.limit_state
+    ) as r (l)
+    order by quota.period_rank(u.period)
+  );
+end
+$$;
+
+comment on function quota.with_exceptions(quota.limit_state[], text, text, timestamptz) is
+  'The limits of a plan with the subject''s exceptions in their place.';
+
+revoke all on function quota.with_exceptions(quota.limit_state[], text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.with_exceptions(quota.limit_state[], text, text, timestamptz)
+  to authenticated, service_role;
+
+-- What most calls need not look at: periods that have no counter yet, holds, grants.
+create function quota.with_details(
+  p_limits quota.limit_state[],
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_anchor_at timestamptz,
+  p_time_zone text
+)
+returns quota.limit_state[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_granted bigint := quota.granted_to(p_subject_id, p_feature_id, p_at);
+  v_limits quota.limit_state[];
+  v_limit quota.limit_state;
+  v_balance quota.balance;
+begin
+  foreach v_limit in array coalesce(p_limits, '{}') loop
+    if not v_limit.is_counted then
+      select p.period_start, p.resets_at
+        into v_limit.period_start, v_limit.resets_at
+        from quota.period_of(v_limit.period, p_at, p_anchor_at, p_time_zone) as p;
+      v_balance := quota.ledger_balance(
+        p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
+      );
+      v_limit.used := v_balance.used;
+      v_limit.reserved := v_balance.reserved;
+      v_limit.drawn := v_balance.drawn;
+    end if;
+    if v_limit.reserved > 0 then
+      v_balance := quota.expired_holds(
+        p_subject_id, p_feature_id, p_at, v_limit.period_start, v_limit.resets_at
+      );
+      v_limit.reserved := v_limit.reserved - v_balance.reserved;
+      v_limit.drawn := v_limit.drawn - v_balance.drawn;
+    end if;
+    -- Grants do not lift minute and hour limits.
+    if v_limit.period in ('minute', 'hour') then
+      v_limit.drawn := 0;
+    else
+      v_limit.granted := v_granted;
+    end if;
+    v_limits := v_limits || v_limit;
+  end loop;
+  return v_limits;
+end
+$$;
+
+comment on function quota.with_details(
+  quota.limit_state[], text, text, timestamptz, timestamptz, text
+) is 'The limits with the periods that have no counter yet, expired holds and grants worked in.';
+
+revoke all on function quota.with_details(
+  quota.limit_state[], text, text, timestamptz, timestamptz, text
+) from public, anon, authenticated, service_role;
+grant execute on function quota.with_details(
+  quota.limit_state[], text, text, timestamptz, timestamptz, text
+) to authenticated, service_role;
+
+create function quota.limits_of(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns quota.allowance
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowance quota.allowance;
+  v_anchor_at timestamptz;
+  v_time_zone text;
+  v_has_exceptions boolean;
+  v_has_grants boolean;
+  v_is_settled boolean;
+begin
+  -- The subject, then its plan's limits: two statements, since the subject's rows may live on another
+  -- node than the catalogue. And no more than two: what a call costs is its statements and
+  -- expressions, which Postgres sets up anew in every transaction.
+  select
+    s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone,
+    exists (
+      select from quota.exceptions as x
+      where x.subject_id = p_subject_id and x.feature_id = p_feature_id
+    ),
+    exists (
+      select from quota.grants as g
+      where g.subject_id = p_subject_id and g.feature_id = p_feature_id and g.expires_at > p_at
+    )
+  into
+    v_allowance.plan_id, v_allowance.changes_at, v_anchor_at, v_time_zone,
+    v_has_exceptions, v_has_grants
+  from quota.subjects as s
+  where s.subject_id = p_subject_id;
+  if v_allowance.changes_at <= p_at then
+    v_allowance.plan_id := null;
+    v_allowance.changes_at := null;
+  end if;
+
+  -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind.
+  select
+    p.plan_id,
+    p.upgrade_url,
+    array_agg(
+      row(
+        l.period, c.period_start, c.period_end, 'plan', l.amount,
+        c.used, c.reserved,
+        case when l.period in ('minute', 'hour') then 0 else c.drawn end,
+        0, c.used is not null, c.last_limit
+      )::quota.limit_state
+      order by array_position(
+        array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime'], l.period
+      )
+    ) filter (where l.period is not null),
+    bool_and(c.reserved = 0)
+  into v_allowance.plan_id, v_allowance.upgrade_url, v_allowance.limits, v_is_settled
+  from quota.plans as p
+  left join quota.plan_limits as l
+    on l.plan_id = p.plan_id
+    and l.feature_id = p_feature_id
+  left join quota.counters as c
+    on c.subject_id = p_subject_id
+    and c.feature_id = p_feature_id
+    and c.period_end > p_at
+    and c.period_start <= p_at
+    and c.period = l.period
+  where case when v_allowance.plan_id is null then p.is_default else p.plan_id = v_allowance.plan_id end
+  group by p.plan_id;
+
+  if v_has_exceptions then
+    v_allowance.limits := quota.with_exceptions(
+      v_allowance.limits, p_subject_id, p_feature_id, p_at
+    );
+    v_is_settled := false;
+  end if;
+  if v_has_grants or v_is_settled is not true then
+    v_allowance.limits := quota.with_details(
+      v_allowance.limits, p_subject_id, p_feature_id, p_at, v_anchor_at, coalesce(v_time_zone, 'UTC')
+    );
+  end if;
+  return v_allowance;
+end
+$$;
+
+comment on function quota.limits_of(text, text, timestamptz) is
+  'The plan and every limit that applies to a subject and feature at an instant, with what is used, held, drawn and granted.';
+
+revoke all on function quota.limits_of(text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.limits_of(text, text, timestamptz) to authenticated, service_role;

@@ -1,0 +1,164 @@
+-- Why this exists: every call that writes begins here. Holding the meters, it is alone with the
+-- counters, holds and grants of these features of this subject until its transaction ends.
+--
+-- Lock order: subject, then its meters by feature id, then nothing that another call waits for
+-- while it holds a meter. A meter that does not exist is made under the subject's row, which
+-- set_plan() and forget_subject() lock too; so the existence of all meters is looked at before the
+-- first of them is locked.
+
+create function quota.create_meters(
+  p_subject_id text,
+  p_feature_ids text[]
+)
+returns void
+language plpgsql
+volatile
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into quota.subjects (subject_id)
+    values (p_subject_id)
+    on conflict do nothing;
+  -- for share: set_plan() waits until this transaction has ended, and then sees the meter; many
+  -- first uses of one subject do not wait for each other.
+  perform from quota.subjects as s where s.subject_id = p_subject_id for share;
+  insert into quota.meters (subject_id, feature_id)
+    select p_subject_id, f.feature_id
+    from unnest(p_feature_ids) as f (feature_id)
+    order by f.feature_id collate "C"
+    on conflict do nothing;
+end
+$$;
+
+comment on function quota.create_meters(text, text[]) is
+  'First use: makes the subject and its meters, if they do not exist.';
+
+revoke all on function quota.create_meters(text, text[])
+  from public, anon, authenticated, service_role;
+
+-- The time of the decision, read under the lock: a call that waited over midnight counts into the new
+-- day, and a hold or grant that expired during the wait is over.
+create function quota.moment_of_decision(
+  p_subject_id text,
+  p_feature_ids text[],
+  p_holds_expire_at timestamptz
+)
+returns timestamptz
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := quota.clock();
+  v_feature_id text;
+begin
+  -- At read committed the statements to come see what the last holder committed. A snapshot of a
+  -- whole transaction would not: there the lock is an update, so that one whose snapshot is older
+  -- than the last call fails with 40001 (could not serialize), which Postgres raises, not we.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    update quota.meters as m
+      set holds_expire_at = m.holds_expire_at
+      where m.subject_id = p_subject_id
+        and m.feature_id = any (p_feature_ids);
+  end if;
+  if p_holds_expire_at <= v_now then
+    foreach v_feature_id in array p_feature_ids loop
+      perform quota.settle_expired(p_subject_id, v_feature_id, v_now);
+    end loop;
+  end if;
+  return v_now;
+end
+$$;
+
+comment on function quota.moment_of_decision(text, text[], timestamptz) is
+  'Settles what has expired under the meters just locked, and returns the time of the decision.';
+
+revoke all on function quota.moment_of_decision(text, text[], timestamptz)
+  from public, anon, authenticated, service_role;
+
+create function quota.lock_meter(
+  p_subject_id text,
+  p_feature_id text
+)
+returns timestamptz
+language plpgsql
+volatile
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_holds_expire_at timestamptz;
+begin
+  loop
+    select m.holds_expire_at
+      into v_holds_expire_at
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id
+      for no key update;
+    exit when found;
+    perform quota.create_meters(p_subject_id, array[p_feature_id]);
+  end loop;
+  return quota.moment_of_decision(p_subject_id, array[p_feature_id], v_holds_expire_at);
+end
+$$;
+
+comment on function quota.lock_meter(text, text) is
+  'Locks the meter of a subject and feature, settles what has expired, and returns the time of the decision.';
+
+revoke all on function quota.lock_meter(text, text) from public, anon, authenticated, service_role;
+
+create function quota.lock_meters(
+  p_subject_id text,
+  p_feature_ids text[]
+)
+returns timestamptz
+language plpgsql
+volatile
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_locked integer;
+  v_expires_at timestamptz;
+  v_holds_expire_at timestamptz;
+begin
+  loop
+    select count(*)
+      into v_locked
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = any (p_feature_ids);
+    if v_locked = cardinality(p_feature_ids) then
+      v_locked := 0;
+      v_holds_expire_at := 'infinity';
+      for v_expires_at in
+        select m.holds_expire_at
+        from quota.meters as m
+        where m.subject_id = p_subject_id
+          and m.feature_id = any (p_feature_ids)
+        order by m.feature_id
+        for no key update
+      loop
+        v_locked := v_locked + 1;
+        v_holds_expire_at := least(v_holds_expire_at, v_expires_at);
+      end loop;
+      -- Fewer than before: forget_subject() was faster.
+      exit when v_locked = cardinality(p_feature_ids);
+    end if;
+    perform quota.create_meters(p_subject_id, p_feature_ids);
+  end loop;
+  return quota.moment_of_decision(p_subject_id, p_feature_ids, v_holds_expire_at);
+end
+$$;
+
+comment on function quota.lock_meters(text, text[]) is
+  'As lock_meter, for distinct features of a subject (also none), in lock order.';
+
+revoke all on function quota.lock_meters(text, text[])
+  from public, anon, authenticated, service_role;

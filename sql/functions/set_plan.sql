@@ -1,0 +1,104 @@
+-- Why this exists: puts a subject on a plan. The use so far stays, since counters and ledger belong to
+-- the subject; the new limits hold at once, also for callers that are waiting, since limits are read
+-- under the lock.
+create function quota.set_plan(
+  p_subject text,
+  p_plan text,
+  p_anchor timestamptz,
+  p_time_zone text,
+  p_ends_at timestamptz
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_caller quota.caller;
+  v_former quota.subjects;
+  v_subject quota.subjects;
+  v_features text[];
+  v_feature_id text;
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  if not exists (select from quota.plans as p where p.plan_id = p_plan) or p_plan is null then
+    raise exception 'unknown plan %', coalesce(quote_literal(left(p_plan, 100)), 'null')
+      using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
+  end if;
+  if not isfinite(p_anchor) then
+    raise exception 'the anchor is %, a point in time is expected', p_anchor
+      using errcode = '22023', hint = 'pass the start of the billing period, or null to keep it';
+  end if;
+
+  insert into quota.subjects (subject_id)
+    values (v_caller.subject_id)
+    on conflict do nothing;
+  select s.subject_id, s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone
+    into v_former
+    from quota.subjects as s
+    where s.subject_id = v_caller.subject_id
+    for no key update;
+
+  v_subject.subject_id := v_former.subject_id;
+  v_subject.plan_id := p_plan;
+  v_subject.plan_ends_at := p_ends_at;
+  v_subject.anchor_at := coalesce(p_anchor, v_former.anchor_at);
+  v_subject.time_zone := coalesce(p_time_zone, v_former.time_zone);
+  -- Asked only when it changes: reading the zone files takes milliseconds. pg_timezone_names, since
+  -- at time zone would also accept 'EST' and 'Nowhere+5'.
+  if v_subject.time_zone <> v_former.time_zone
+    and not exists (
+      select from pg_catalog.pg_timezone_names as z where z.name = v_subject.time_zone
+    )
+  then
+    raise exception 'unknown time zone %', quote_literal(left(v_subject.time_zone, 100))
+      using errcode = '22023', hint = 'use an IANA name such as Europe/Berlin';
+  end if;
+
+  update quota.subjects as s
+    set plan_id = v_subject.plan_id,
+        plan_ends_at = v_subject.plan_ends_at,
+        anchor_at = v_subject.anchor_at,
+        time_zone = v_subject.time_zone
+    where s.subject_id = v_subject.subject_id;
+
+  v_features := array(
+    select m.feature_id
+    from quota.meters as m
+    where m.subject_id = v_subject.subject_id
+    order by m.feature_id
+  );
+  -- lock_meters() also gives the time; no features, no lock.
+  v_now := quota.lock_meters(v_subject.subject_id, v_features);
+  insert into quota.events (subject_id, event_id, at, kind, counts_at, metadata)
+  values (
+    v_subject.subject_id, quota.new_id(v_now), v_now, 'plan', v_now,
+    jsonb_build_object(
+      'from', to_jsonb(v_former) - 'subject_id',
+      'to', to_jsonb(v_subject) - 'subject_id'
+    )
+  );
+
+  -- New periods begin here and now, with the use that falls into them, so that what people see next
+  -- is already right.
+  foreach v_feature_id in array v_features loop
+    perform quota.open_counters(
+      v_subject.subject_id, v_feature_id, v_now,
+      (quota.limits_of(v_subject.subject_id, v_feature_id, v_now)).limits
+    );
+  end loop;
+end
+$$;
+
+comment on function quota.set_plan(text, text, timestamptz, text, timestamptz) is
+  'See public.set_plan.';
+
+revoke all on function quota.set_plan(text, text, timestamptz, text, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.set_plan(text, text, timestamptz, text, timestamptz)
+  to service_role;

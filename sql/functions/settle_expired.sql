@@ -1,0 +1,82 @@
+-- Why this exists: a hold ends once: committed, released or expired. All three come here, holding the
+-- meter.
+
+create function quota.end_hold(
+  p_hold quota.reservations,
+  p_kind text,
+  p_state text,
+  p_at timestamptz
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.reservations as r
+    set state = p_state
+    where r.subject_id = p_hold.subject_id
+      and r.reservation_id = p_hold.reservation_id;
+  perform quota.record(
+    row(
+      p_hold.subject_id, quota.new_id(p_at), p_at, p_kind, p_hold.feature_id, p_hold.reserved_at,
+      0, -p_hold.amount, 0, p_hold.reservation_id, null, null, null, null, null, '{}'
+    )::quota.events
+  );
+end
+$$;
+
+comment on function quota.end_hold(quota.reservations, text, text, timestamptz) is
+  'Gives a hold back in the periods in which it was made.';
+
+revoke all on function quota.end_hold(quota.reservations, text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+
+create function quota.settle_expired(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hold quota.reservations;
+begin
+  for v_hold in
+    select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
+      r.state, r.answer
+    from quota.reservations as r
+    where r.subject_id = p_subject_id
+      and r.feature_id = p_feature_id
+      and r.state = 'open'
+      and r.expires_at <= p_at
+    order by r.expires_at
+  loop
+    perform quota.end_hold(v_hold, 'expire', 'expired', p_at);
+  end loop;
+  update quota.meters as m
+    set holds_expire_at = coalesce(
+      (
+        select min(r.expires_at)
+        from quota.reservations as r
+        where r.subject_id = p_subject_id
+          and r.feature_id = p_feature_id
+          and r.state = 'open'
+      ),
+      'infinity'
+    )
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+end
+$$;
+
+comment on function quota.settle_expired(text, text, timestamptz) is
+  'Writes the expire lines of holds that are over. They stopped counting the moment they expired; this only keeps the books.';
+
+revoke all on function quota.settle_expired(text, text, timestamptz)
+  from public, anon, authenticated, service_role;

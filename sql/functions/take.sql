@@ -1,0 +1,205 @@
+-- Why this exists: the one way in which an amount is taken. consume, reserve, batch and limited tables
+-- all come here, holding the meter.
+
+create function quota.decision(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_allowance quota.allowance,
+  p_limit quota.limit_state,
+  p_reason text,
+  p_event_id uuid default null,
+  p_reservation_id uuid default null
+)
+returns public.usage_decision
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit bigint := p_limit.amount + p_limit.drawn + p_limit.granted;
+begin
+  if p_limit.period is null then
+    v_limit := 0;
+  end if;
+  return row(
+    p_reason in ('ok', 'over_limit'),
+    p_reason,
+    p_feature_id,
+    p_subject_id,
+    p_allowance.plan_id,
+    p_amount,
+    coalesce(p_limit.used, 0),
+    coalesce(p_limit.reserved, 0),
+    v_limit,
+    case when v_limit is not null then greatest(v_limit - p_limit.used - p_limit.reserved, 0) end,
+    v_limit is null,
+    p_limit.period,
+    nullif(p_limit.period_start, '-infinity'),
+    nullif(p_limit.resets_at, 'infinity'),
+    null,
+    p_event_id,
+    p_reservation_id,
+    false,
+    p_allowance.upgrade_url,
+    coalesce(p_limit.granted, 0)
+  )::public.usage_decision;
+end
+$$;
+
+comment on function quota.decision(
+  text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid
+) is 'The answer that shows this limit (null: the feature is not in the plan).';
+
+revoke all on function quota.decision(
+  text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid
+) from public, anon, authenticated, service_role;
+
+-- The answer to an amount that does not fit: which limit to show, and how long to wait. Walks through
+-- the instants at which time changes something (a reset, an expiring hold, the plan's end) and asks
+-- limits_of() and decide() again as of then; so grants that expire before the reset are seen too.
+create function quota.refusal(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_allowance quota.allowance,
+  p_verdict quota.verdict
+)
+returns public.usage_decision
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision public.usage_decision;
+  v_allowance quota.allowance := p_allowance;
+  v_verdict quota.verdict := p_verdict;
+  v_refusing text[] := p_verdict.refusing;
+  v_limit quota.limit_state;
+  v_next timestamptz;
+begin
+  loop
+    -- A limit without use has nothing to gain from a reset; so this ends.
+    select min(candidate)
+      into v_next
+      from (
+        select l.resets_at as candidate
+        from unnest(v_allowance.limits) as l
+        where l.used + l.reserved > 0
+        union all
+        select v_allowance.changes_at
+        union all
+        select min(r.expires_at)
+        from quota.reservations as r
+        where r.subject_id = p_subject_id
+          and r.feature_id = p_feature_id
+          and r.state = 'open'
+          and r.expires_at > coalesce(v_next, p_at)
+      ) as candidates;
+    exit when v_next is null or v_next = 'infinity';
+
+    v_allowance := quota.limits_of(p_subject_id, p_feature_id, v_next);
+    v_verdict := quota.decide(v_allowance.limits, p_amount);
+    exit when v_verdict.is_allowed;
+    -- Those that refuse longest remain.
+    if v_refusing && v_verdict.refusing then
+      v_refusing := array(
+        select period from unnest(v_refusing) as period where period = any (v_verdict.refusing)
+      );
+    end if;
+  end loop;
+
+  if p_allowance.limits is null then
+    v_decision := quota.decision(
+      p_subject_id, p_feature_id, p_amount, p_allowance, null, 'feature_not_in_plan'
+    );
+  else
+    -- Among those, the longest period: limits and refusing go from short to long.
+    foreach v_limit in array p_allowance.limits loop
+      exit when v_limit.period = v_refusing[cardinality(v_refusing)];
+    end loop;
+    v_decision := quota.decision(
+      p_subject_id, p_feature_id, p_amount, p_allowance, v_limit, 'limit_reached'
+    );
+  end if;
+  if v_verdict.is_allowed then
+    v_decision.retry_after := least(
+      greatest(ceil(extract(epoch from v_next - p_at)), 1),
+      2147483647
+    );
+  end if;
+  return v_decision;
+end
+$$;
+
+comment on function quota.refusal(
+  text, text, bigint, timestamptz, quota.allowance, quota.verdict
+) is 'The refusing answer, with the limit that refuses longest and the wait until time alone allows it.';
+
+revoke all on function quota.refusal(
+  text, text, bigint, timestamptz, quota.allowance, quota.verdict
+) from public, anon, authenticated, service_role;
+
+create function quota.take(
+  p_caller quota.caller,
+  p_feature quota.features,
+  p_amount bigint,
+  p_at timestamptz,
+  p_kind text,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowance quota.allowance := quota.limits_of(
+    p_caller.subject_id, p_feature.feature_id, p_at
+  );
+  v_verdict quota.verdict := quota.decide(v_allowance.limits, p_amount);
+  v_limit quota.limit_state;
+  v_event_id uuid;
+  v_decision public.usage_decision;
+begin
+  if not v_verdict.is_allowed then
+    return quota.refusal(
+      p_caller.subject_id, p_feature.feature_id, p_amount, p_at, v_allowance, v_verdict
+    );
+  end if;
+  perform quota.open_counters(
+    p_caller.subject_id, p_feature.feature_id, p_at, v_allowance.limits
+  );
+
+  v_event_id := quota.new_id(p_at);
+  v_limit := v_verdict.shown;
+  v_limit.used := v_limit.used + p_amount;
+  v_decision := quota.decision(
+    p_caller.subject_id, p_feature.feature_id, p_amount, v_allowance, v_limit, 'ok', v_event_id
+  );
+  if not quota.record(
+    row(
+      p_caller.subject_id, v_event_id, p_at, p_kind, p_feature.feature_id, p_at,
+      p_amount, 0, 0, null, null, p_caller.actor, p_idempotency_key, p_arguments,
+      case when p_idempotency_key is not null then to_jsonb(v_decision) end, p_metadata
+    )::quota.events
+  ) then
+    return null;
+  end if;
+  return v_decision;
+end
+$$;
+
+comment on function quota.take(
+  quota.caller, quota.features, bigint, timestamptz, text, text, jsonb, jsonb
+) is 'Decides and, if there is room, counts. Null: the idempotency key was taken meanwhile. Errors: QAMNT.';
+
+revoke all on function quota.take(
+  quota.caller, quota.features, bigint, timestamptz, text, text, jsonb, jsonb
+) from public, anon, authenticated, service_role;

@@ -1,0 +1,77 @@
+-- pgquota: usage limits that Postgres itself enforces.
+--
+-- What is promised: a call is allowed exactly when there is room under every limit that applies, and
+-- is counted in the same step; under any number of callers never a unit more, never a refusal while
+-- there is room. Every number is a sum of an append-only ledger, and verify_usage() proves it.
+--
+-- How: a subject (user, organisation, key) has a plan; a plan limits features per period. Each
+-- subject and feature has one meter row. A call that writes locks the meter, reads the time once,
+-- asks limits_of() what applies and how full it is, lets decide() judge, and record() writes the
+-- ledger line and adds it to the counters. A line names the instant it counts in; a counter is the
+-- sum of the lines of its period. Nothing is reset: a new period is a new counter.
+--
+-- This page is the contents in reading order, and psql can run it: psql -f sql/pgquota.sql
+-- On plain Postgres run sql/roles.sql before. Words, lock order and codes: sql/README.md.
+
+\set ON_ERROR_STOP on
+
+-- The ground: schema, time, who is calling.
+\ir schema.sql
+\ir functions/clock.sql
+\ir functions/identity.sql
+
+-- The catalogue: what plans allow.
+\ir tables/features.sql
+\ir tables/plans.sql
+\ir tables/plan_limits.sql
+
+-- Subjects: who is limited, and by what.
+\ir tables/subjects.sql
+\ir tables/members.sql
+\ir tables/exceptions.sql
+\ir tables/grants.sql
+
+-- Use: the lock, the sums, the holds, the ledger.
+\ir tables/meters.sql
+\ir tables/counters.sql
+\ir tables/reservations.sql
+\ir tables/events.sql
+
+-- The engine: periods, limits, the rule, the writer.
+\ir api/usage_decision.sql
+\ir functions/period_of.sql
+\ir functions/limits_of.sql
+\ir functions/decide.sql
+\ir functions/errors.sql
+\ir functions/idempotency.sql
+\ir functions/record.sql
+\ir functions/settle_expired.sql
+\ir functions/lock_meters.sql
+\ir functions/take.sql
+
+-- The verbs.
+\ir functions/check_usage.sql
+\ir functions/consume_usage.sql
+\ir functions/enforce.sql
+\ir functions/refund_usage.sql
+\ir functions/set_plan.sql
+\ir api/plan_change.sql
+\ir functions/apply_plans.sql
+\ir api/usage_mismatch.sql
+\ir functions/verify_usage.sql
+
+-- What callers may touch, in schema public.
+\ir api/check_usage.sql
+\ir api/consume_usage.sql
+\ir api/enforce_usage.sql
+\ir api/refund_usage.sql
+\ir api/set_plan.sql
+\ir api/apply_plans.sql
+\ir api/verify_usage.sql
+\ir api/current_usage.sql
+\ir api/usage_history.sql
+\ir api/usage_events.sql
+\ir api/plan_catalog.sql
+
+-- PostgREST reads the new functions.
+notify pgrst, 'reload schema';

@@ -1,0 +1,46 @@
+-- Why this exists: how much of a feature a subject has used in one period. A counter is a sum of
+-- the ledger kept at hand: it equals the lines whose counts_at lies in [period_start, period_end).
+
+create table quota.counters (
+  subject_id text collate "C" not null,
+  feature_id text collate "C" not null,
+  period text not null,
+  period_start timestamptz not null,
+  period_end timestamptz not null,
+  used bigint not null,
+  reserved bigint not null,
+  drawn bigint not null,
+  last_limit bigint,
+  -- The end stands in the key, and before the period: open periods are those with
+  -- period_end > now, found without walking over the closed ones (20,000 closed minutes).
+  constraint counters_pkey primary key (subject_id, feature_id, period_end, period),
+  -- The one check that is worth its price: Postgres parses a check constraint anew in every
+  -- statement (seven of them on counters and events cost 18 µs of a call's 100).
+  constraint counters_are_not_negative check (least(used, reserved, drawn) >= 0)
+) with (fillfactor = 70);
+
+comment on table quota.counters is
+  'Use of one subject and feature in one period. Periods of a kind never overlap.';
+comment on column quota.counters.period_end is
+  'Exclusive. When a subject''s anchor moves, the running period ends where the new one starts.';
+comment on column quota.counters.reserved is
+  'Held by reservations: an upper bound, expired holds are subtracted when it is read.';
+comment on column quota.counters.drawn is 'How much of the use was taken from grants.';
+comment on column quota.counters.last_limit is
+  'The limit at the period''s last call, for usage_history; null is unlimited.';
+
+-- used, reserved and drawn are in no index and the pages keep room, so that counting is a HOT
+-- update (an index on a column that every call changes took HOT updates from 100 % to 0 %).
+
+alter table quota.counters enable row level security;
+
+create policy select_own on quota.counters
+  for select to authenticated
+  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+create policy select_service on quota.counters
+  for select to service_role using (true);
+
+revoke all on quota.counters from public, anon, authenticated, service_role;
+grant select on quota.counters to authenticated, service_role;
+-- Withheld: every write, also from service_role: a counter changes only together with the ledger.
+-- No foreign key to features: its row lock would be shared by every caller of the server.

@@ -1,0 +1,71 @@
+-- Why this exists: the ledger. Append-only; every change of a counter, a hold or a grant has a
+-- line, and every counter is the sum of its lines.
+--
+-- A line says in which instant it counts (counts_at), not in which counters: a counter is the sum
+-- of the lines whose counts_at lies in its period. So a refund gives back in the period of the use,
+-- a commit counts in the period of its hold, and when a plan brings a new period or a billing day
+-- moves, the new counter is opened with the sum of the lines that fall into it.
+
+create table quota.events (
+  subject_id text collate "C" not null,
+  event_id uuid not null,
+  at timestamptz not null,
+  kind text not null,
+  feature_id text collate "C",
+  counts_at timestamptz not null,
+  used_change bigint not null default 0,
+  reserved_change bigint not null default 0,
+  drawn_change bigint not null default 0,
+  about_id uuid,
+  grant_id uuid,
+  actor text,
+  idempotency_key text collate "C",
+  arguments jsonb,
+  answer jsonb,
+  metadata jsonb not null default '{}',
+  -- No check constraints: record() is the only writer (see counters for what they cost).
+  constraint events_pkey primary key (subject_id, at, event_id)
+);
+
+comment on table quota.events is
+  'The ledger: one line per change of a counter, hold or grant, and per change of plan. Append-only.';
+comment on column quota.events.at is 'When it happened, by quota.clock().';
+comment on column quota.events.kind is
+  'consume, reserve, commit, release, expire, refund, return, table, import, grant, void, draw, carry, plan, limit or member.';
+comment on column quota.events.counts_at is
+  'The instant whose periods it counts in: at, or for a refund, commit or release the instant of the use or hold.';
+comment on column quota.events.used_change is 'Change of used, in units of the feature.';
+comment on column quota.events.reserved_change is 'Change of what is held.';
+comment on column quota.events.drawn_change is 'Change of what is drawn from grant_id.';
+comment on column quota.events.about_id is 'The event, reservation or grant that this line is about.';
+comment on column quota.events.actor is
+  'The user that acted for the subject, where it is not the subject itself; null for servers.';
+comment on column quota.events.arguments is 'What the idempotency key is bound to.';
+comment on column quota.events.answer is 'The decision that a repeated key is given again.';
+
+-- The primary key serves a subject's latest lines, and the sum over a period (a line never happens
+-- before the instant it counts in, so at >= period_start bounds the scan).
+-- Serves refund_usage(), which is not told the subject. Event ids grow with time: inserts stay at
+-- the right edge of the index.
+create index events_by_id on quota.events (event_id);
+-- Serves idempotency, and is its guarantee: one line per subject and key.
+create unique index events_have_one_line_per_key on quota.events (subject_id, idempotency_key)
+  where idempotency_key is not null;
+-- Serves "how much of this event was refunded, what did this hold draw?"
+create index events_by_what_they_are_about on quota.events (subject_id, about_id)
+  where about_id is not null;
+
+alter table quota.events enable row level security;
+
+create policy select_own on quota.events
+  for select to authenticated
+  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+create policy select_service on quota.events
+  for select to service_role using (true);
+
+revoke all on quota.events from public, anon, authenticated, service_role;
+grant select on quota.events to authenticated, service_role;
+-- Withheld: insert, update, delete, truncate, from service_role too. Lines disappear only through
+-- forget_subject() and quota.tidy().
+-- No foreign key to features (see counters), and no partitions: a partitioned ledger cannot hold
+-- the unique key.

@@ -1,0 +1,44 @@
+-- Why this exists: extra allowance outside the plan (a top-up, a promotion). Used after the plan's
+-- allowance, soonest to expire first; survives resets and plan changes.
+
+create table quota.grants (
+  subject_id text collate "C" not null,
+  grant_id uuid not null,
+  feature_id text collate "C" not null,
+  amount bigint not null,
+  drawn bigint not null default 0,
+  granted_at timestamptz not null,
+  expires_at timestamptz not null default 'infinity',
+  voided_at timestamptz,
+  metadata jsonb not null default '{}',
+  constraint grants_pkey primary key (subject_id, grant_id),
+  constraint grants_feature_exists
+    foreign key (feature_id) references quota.features (feature_id),
+  constraint grants_amount_is_1_to_9007199254740991
+    check (amount between 1 and 9007199254740991),
+  constraint grants_drawn_is_within_the_amount check (drawn between 0 and amount)
+);
+
+comment on table quota.grants is
+  'Extra allowance outside the plan. What is left of it is amount - drawn, until expires_at.';
+comment on column quota.grants.drawn is
+  'How much calls have taken from it; every change has a draw line in the ledger.';
+
+-- Serves limits_of(): the open grants of a subject and feature, soonest to expire first. drawn
+-- is in no index, so that drawing stays a HOT update.
+create index grants_by_expiry on quota.grants (subject_id, feature_id, expires_at, grant_id);
+-- Serves the foreign key to features, and void_grant() without a subject.
+create index grants_by_feature on quota.grants (feature_id);
+create index grants_by_id on quota.grants (grant_id);
+
+alter table quota.grants enable row level security;
+
+create policy select_own on quota.grants
+  for select to authenticated
+  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+create policy select_service on quota.grants
+  for select to service_role using (true);
+
+revoke all on quota.grants from public, anon, authenticated, service_role;
+grant select on quota.grants to authenticated, service_role;
+-- Withheld: every write. A user that could insert here would mint credits.

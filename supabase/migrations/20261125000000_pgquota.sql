@@ -1,0 +1,3589 @@
+-- migrate:up
+
+-- Generated from sql/ by npm run build. Do not edit.
+
+-- pgquota: usage limits that Postgres itself enforces.
+--
+-- What is promised: a call is allowed exactly when there is room under every limit that applies, and
+-- is counted in the same step; under any number of callers never a unit more, never a refusal while
+-- there is room. Every number is a sum of an append-only ledger, and verify_usage() proves it.
+--
+-- How: a subject (user, organisation, key) has a plan; a plan limits features per period. Each
+-- subject and feature has one meter row. A call that writes locks the meter, reads the time once,
+-- asks limits_of() what applies and how full it is, lets decide() judge, and record() writes the
+-- ledger line and adds it to the counters. A line names the instant it counts in; a counter is the
+-- sum of the lines of its period. Nothing is reset: a new period is a new counter.
+--
+-- This page is the contents in reading order, and psql can run it: psql -f sql/pgquota.sql
+-- On plain Postgres run sql/roles.sql before. Words, lock order and codes: sql/README.md.
+
+
+-- The ground: schema, time, who is calling.
+-- sql/schema.sql
+
+-- Why this exists: everything that decides and counts lives in schema quota, which REST never
+-- exposes. What callers may touch stands in schema public (sql/api).
+
+-- Refuse early and in words: half an installation is worse than none.
+do $$
+declare
+  v_missing text;
+begin
+  if pg_catalog.current_setting('server_version_num')::integer < 150000 then
+    raise exception 'pgquota needs Postgres 15 or newer, this server is %',
+      pg_catalog.current_setting('server_version')
+      using hint = 'security_invoker views, which carry the access rules, came with Postgres 15';
+  end if;
+  select pg_catalog.string_agg(role_name, ', ')
+    into v_missing
+    from pg_catalog.unnest(array['anon', 'authenticated', 'service_role']) as role_name
+    where not exists (select from pg_catalog.pg_roles where rolname = role_name);
+  if v_missing is not null then
+    raise exception 'pgquota needs the roles anon, authenticated and service_role; missing: %',
+      v_missing
+      using hint = 'a Supabase project has them; on plain Postgres run sql/roles.sql first';
+  end if;
+end
+$$;
+
+create schema quota;
+
+comment on schema quota is
+  'pgquota: plans, counters and the ledger of usage limits. Not exposed over REST; callers use the functions and views in schema public.';
+
+revoke all on schema quota from public;
+
+-- Needed to run the private half of a security invoker wrapper, and to read the tables behind
+-- the security_invoker views. What can be done there is granted object by object.
+grant usage on schema quota to anon, authenticated, service_role;
+
+-- sql/functions/clock.sql
+
+-- Why this exists: the only reader of time. Not now(): a transaction held open over midnight must
+-- not count into yesterday. Tests replace this function; there is no setting that moves it.
+create function quota.clock()
+returns timestamptz
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return clock_timestamp();
+end
+$$;
+
+comment on function quota.clock() is 'The time by which everything is decided and counted.';
+
+revoke all on function quota.clock() from public, anon, authenticated, service_role;
+-- The views read it as their reader.
+grant execute on function quota.clock() to authenticated, service_role;
+
+-- sql/functions/identity.sql
+
+-- Why this exists: who is calling, and for whom. Decided from the role and the claims, never from
+-- what the caller says. Inside a security definer function current_user is the owner, so the role
+-- setting is read, which PostgREST sets for each request.
+
+create type quota.caller as (
+  subject_id text,
+  is_trusted boolean,
+  actor text
+);
+
+comment on type quota.caller is
+  'For whom a call is made; whether a trusted role makes it; which user acts, where not for itself.';
+
+create function quota.user_id()
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Not auth.uid(): it casts to uuid, and ids of third-party auth are none. Not the legacy
+  -- request.jwt.claim.sub: it bled from one client to the next on pooled connections. The claims
+  -- are '' after a transaction that had them.
+  return nullif(
+    nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub',
+    ''
+  );
+end
+$$;
+
+comment on function quota.user_id() is 'The signed-in user: sub of the JWT; null without one.';
+
+revoke all on function quota.user_id() from public, anon, authenticated, service_role;
+grant execute on function quota.user_id() to authenticated, service_role;
+
+create function quota.is_trusted()
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_role name := coalesce(nullif(current_setting('role', true), 'none'), session_user::text);
+begin
+  if v_role = 'service_role' then
+    return true;
+  end if;
+  if v_role in ('authenticated', 'anon') then
+    return false;
+  end if;
+  return pg_has_role(
+    v_role,
+    (select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'quota'),
+    'member'
+  );
+end
+$$;
+
+comment on function quota.is_trusted() is
+  'True for service_role and for members of the role that owns schema quota: they name the subject.';
+
+revoke all on function quota.is_trusted() from public, anon, authenticated, service_role;
+grant execute on function quota.is_trusted() to authenticated, service_role;
+
+create function quota.acts_for(
+  p_user_id text,
+  p_subject_id text
+)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from quota.members as m
+    where m.subject_id = p_subject_id
+      and m.user_id = p_user_id
+  );
+end
+$$;
+
+comment on function quota.acts_for(text, text) is
+  'May this user act for this subject? Replace it, together with quota.subjects_of(), when your app has a membership table of its own.';
+
+revoke all on function quota.acts_for(text, text) from public, anon, authenticated, service_role;
+
+create function quota.subjects_of(p_user_id text)
+returns setof text
+language plpgsql
+stable
+rows 3
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_user_id is null then
+    return;
+  end if;
+  return next p_user_id;
+  return query
+    select m.subject_id
+    from quota.members as m
+    where m.user_id = p_user_id
+      and m.subject_id <> p_user_id;
+end
+$$;
+
+comment on function quota.subjects_of(text) is
+  'The subjects whose use this user may see: itself, and those it may act for. Replace it together with quota.acts_for().';
+
+revoke all on function quota.subjects_of(text) from public, anon, authenticated, service_role;
+-- The policies ask it as the reader.
+grant execute on function quota.subjects_of(text) to authenticated, service_role;
+
+create function quota.caller_for(p_subject_id text)
+returns quota.caller
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller quota.caller;
+  v_user_id text;
+begin
+  v_caller.is_trusted := quota.is_trusted();
+  if v_caller.is_trusted then
+    if p_subject_id is null then
+      raise exception 'a trusted role must name the subject'
+        using errcode = 'QSUBJ', hint = 'pass subject, the id of the user or organisation';
+    end if;
+    v_caller.subject_id := p_subject_id;
+  else
+    v_user_id := quota.user_id();
+    if v_user_id is null then
+      raise exception 'no identity: the request carries no sub claim'
+        using errcode = '42501', hint = 'sign in, or call from the server as service_role';
+    end if;
+    v_caller.subject_id := coalesce(p_subject_id, v_user_id);
+    -- The length is looked at first: what is not a subject cannot be someone else's.
+    if length(v_caller.subject_id) between 1 and 255 and v_caller.subject_id <> v_user_id then
+      if not quota.acts_for(v_user_id, p_subject_id) then
+        raise exception 'the subject is not yours'
+          using errcode = '42501', hint = 'leave subject out to use your own allowance';
+      end if;
+      v_caller.actor := v_user_id;
+    end if;
+  end if;
+  if length(v_caller.subject_id) not between 1 and 255 then
+    raise exception 'the subject has % characters, 1 to 255 are allowed', length(v_caller.subject_id)
+      using errcode = 'QSUBJ', hint = 'pass an id; hash what is longer';
+  end if;
+  return v_caller;
+end
+$$;
+
+comment on function quota.caller_for(text) is
+  'For whom a call that names this subject is made. Errors: 42501 no identity or not yours; QSUBJ missing, empty or over 255 characters.';
+
+revoke all on function quota.caller_for(text) from public, anon, authenticated, service_role;
+
+create function quota.require_trusted()
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not quota.is_trusted() then
+    raise exception 'this function is for the server'
+      using errcode = '42501', hint = 'call it as service_role';
+  end if;
+end
+$$;
+
+comment on function quota.require_trusted() is
+  'The second bolt behind the missing execute right. Errors: 42501.';
+
+revoke all on function quota.require_trusted() from public, anon, authenticated, service_role;
+
+
+-- The catalogue: what plans allow.
+-- sql/tables/features.sql
+
+-- Why this exists: the catalogue of what can be used. Written by apply_plans() alone.
+
+create table quota.features (
+  feature_id text collate "C" not null,
+  name text not null,
+  unit text not null,
+  kind text not null default 'metered',
+  server_only boolean not null default false,
+  constraint features_pkey primary key (feature_id),
+  constraint features_kind_is_metered_or_gauge check (kind in ('metered', 'gauge')),
+  constraint features_id_is_1_to_255_characters check (length(feature_id) between 1 and 255)
+);
+
+comment on table quota.features is 'What can be used: one row per feature of the plan document.';
+comment on column quota.features.unit is 'What one of it is called, for people: "generation".';
+comment on column quota.features.kind is
+  'metered: starts again each period. gauge: goes up and down (files, seats), period lifetime only.';
+comment on column quota.features.server_only is
+  'True: only trusted roles may use it; a signed-in user is refused with 42501.';
+
+alter table quota.features enable row level security;
+
+-- A pricing page is public: names and limits are for everybody.
+create policy select_everyone on quota.features
+  for select to anon, authenticated, service_role using (true);
+
+revoke all on quota.features from public, anon, authenticated, service_role;
+grant select on quota.features to anon, authenticated, service_role;
+-- Withheld: insert, update, delete, truncate. The catalogue changes through apply_plans(), which
+-- sees the document as a whole.
+
+-- sql/tables/plans.sql
+
+-- Why this exists: the named sets of limits that customers are put on. Written by apply_plans() alone.
+
+create table quota.plans (
+  plan_id text collate "C" not null,
+  name text not null,
+  is_default boolean not null default false,
+  upgrade_url text,
+  constraint plans_pkey primary key (plan_id),
+  constraint plans_id_is_1_to_255_characters check (length(plan_id) between 1 and 255)
+);
+
+comment on table quota.plans is 'Named sets of limits: one row per plan of the plan document.';
+comment on column quota.plans.is_default is
+  'True for the one plan of subjects that have none of their own.';
+comment on column quota.plans.upgrade_url is
+  'Where a refused caller is sent: the decision''s upgrade_url and the HINT of PT402.';
+
+-- Serves the look-up of the default plan, and allows only one.
+create unique index plans_have_one_default on quota.plans (is_default) where is_default;
+
+alter table quota.plans enable row level security;
+
+create policy select_everyone on quota.plans
+  for select to anon, authenticated, service_role using (true);
+
+revoke all on quota.plans from public, anon, authenticated, service_role;
+grant select on quota.plans to anon, authenticated, service_role;
+-- Withheld: insert, update, delete, truncate (see features).
+
+-- sql/tables/plan_limits.sql
+
+-- Why this exists: plan × feature × period → how much. Written by apply_plans() alone.
+
+create table quota.plan_limits (
+  plan_id text collate "C" not null,
+  feature_id text collate "C" not null,
+  period text not null,
+  amount bigint,
+  constraint plan_limits_pkey primary key (plan_id, feature_id, period),
+  constraint plan_limits_plan_exists
+    foreign key (plan_id) references quota.plans (plan_id) on delete cascade,
+  constraint plan_limits_feature_exists
+    foreign key (feature_id) references quota.features (feature_id),
+  constraint plan_limits_period_is_known
+    check (period in ('minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime')),
+  -- 2^53 - 1: every JSON client reads the number exactly.
+  constraint plan_limits_amount_is_0_to_9007199254740991
+    check (amount between 0 and 9007199254740991)
+);
+
+comment on table quota.plan_limits is
+  'How much a plan allows of a feature in a period. No row: the feature is not in the plan.';
+comment on column quota.plan_limits.amount is 'Units per period; null is unlimited (still counted).';
+
+-- Serves the foreign key to features (removing a feature).
+create index plan_limits_by_feature on quota.plan_limits (feature_id);
+
+alter table quota.plan_limits enable row level security;
+
+create policy select_everyone on quota.plan_limits
+  for select to anon, authenticated, service_role using (true);
+
+revoke all on quota.plan_limits from public, anon, authenticated, service_role;
+grant select on quota.plan_limits to anon, authenticated, service_role;
+-- Withheld: insert, update, delete, truncate (see features).
+
+
+-- Subjects: who is limited, and by what.
+-- sql/tables/subjects.sql
+
+-- Why this exists: which plan a subject is on, and where its periods begin. A subject without a
+-- row has the default plan and the UTC calendar; the first use makes the row.
+
+create table quota.subjects (
+  subject_id text collate "C" not null,
+  plan_id text collate "C",
+  plan_ends_at timestamptz,
+  anchor_at timestamptz,
+  time_zone text not null default 'UTC',
+  constraint subjects_pkey primary key (subject_id),
+  constraint subjects_plan_exists foreign key (plan_id) references quota.plans (plan_id),
+  constraint subjects_id_is_1_to_255_characters check (length(subject_id) between 1 and 255),
+  constraint subjects_anchor_is_finite check (isfinite(anchor_at))
+);
+
+comment on table quota.subjects is
+  'Who is limited: users, organisations, API keys. One row per subject that was ever seen.';
+comment on column quota.subjects.plan_id is 'Null: the default plan.';
+comment on column quota.subjects.plan_ends_at is
+  'From this instant on the default plan holds, by arithmetic; no job runs.';
+comment on column quota.subjects.anchor_at is
+  'Billing day: days, weeks, months and years count from it. Null: the calendar.';
+comment on column quota.subjects.time_zone is 'IANA name; the wall clock that periods follow.';
+
+-- Serves "is anybody on this plan?" before a plan is removed, and the foreign key.
+create index subjects_by_plan on quota.subjects (plan_id);
+
+alter table quota.subjects enable row level security;
+
+create policy select_own on quota.subjects
+  for select to authenticated
+  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+create policy select_service on quota.subjects
+  for select to service_role using (true);
+
+revoke all on quota.subjects from public, anon, authenticated, service_role;
+grant select on quota.subjects to authenticated, service_role;
+-- Withheld: every write. A user that could update its row would choose its own plan; even
+-- service_role goes through set_plan(), which keeps periods and ledger in step.
+
+-- sql/tables/members.sql
+
+-- Why this exists: who may act for an organisation. An app that has such a table of its own
+-- replaces quota.acts_for() and quota.subjects_of() and leaves this one empty.
+
+create table quota.members (
+  subject_id text collate "C" not null,
+  user_id text collate "C" not null,
+  constraint members_pkey primary key (subject_id, user_id),
+  constraint members_ids_are_1_to_255_characters
+    check (length(subject_id) between 1 and 255 and length(user_id) between 1 and 255)
+);
+
+comment on table quota.members is 'user_id may use and see on behalf of subject_id.';
+
+-- Serves quota.subjects_of(): for whom may this user act?
+create index members_by_user on quota.members (user_id, subject_id);
+
+alter table quota.members enable row level security;
+
+create policy select_own on quota.members
+  for select to authenticated using (user_id = (select quota.user_id()));
+create policy select_service on quota.members
+  for select to service_role using (true);
+
+revoke all on quota.members from public, anon, authenticated, service_role;
+grant select on quota.members to authenticated, service_role;
+-- Withheld: every write. Membership is permission to spend; add_member() and remove_member() are
+-- for service_role.
+
+-- sql/tables/exceptions.sql
+
+-- Why this exists: one subject's own limit, in place of its plan's.
+
+create table quota.exceptions (
+  subject_id text collate "C" not null,
+  feature_id text collate "C" not null,
+  period text not null,
+  amount bigint,
+  constraint exceptions_pkey primary key (subject_id, feature_id, period),
+  constraint exceptions_feature_exists
+    foreign key (feature_id) references quota.features (feature_id),
+  constraint exceptions_period_is_known
+    check (period in ('minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime')),
+  constraint exceptions_amount_is_0_to_9007199254740991
+    check (amount between 0 and 9007199254740991)
+);
+
+comment on table quota.exceptions is
+  'One subject''s own limit for a feature and period; it takes the place of the plan''s, and opens a feature that the plan lacks.';
+comment on column quota.exceptions.amount is 'Units per period; null is unlimited.';
+
+-- Serves the foreign key to features (removing a feature).
+create index exceptions_by_feature on quota.exceptions (feature_id);
+
+alter table quota.exceptions enable row level security;
+
+create policy select_own on quota.exceptions
+  for select to authenticated
+  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+create policy select_service on quota.exceptions
+  for select to service_role using (true);
+
+revoke all on quota.exceptions from public, anon, authenticated, service_role;
+grant select on quota.exceptions to authenticated, service_role;
+-- Withheld: every write; set_limit() and clear_limit() are for service_role.
+
+-- sql/tables/grants.sql
+
+-- Why this exists: extra allowance outside the plan (a top-up, a promotion). Used after the plan's
+-- allowance, soonest to expire first; survives resets and plan changes.
+
+create table quota.grants (
+  subject_id text collate "C" not null,
+  grant_id uuid not null,
+  feature_id text collate "C" not null,
+  amount bigint not null,
+  drawn bigint not null default 0,
+  granted_at timestamptz not null,
+  expires_at timestamptz not null default 'infinity',
+  voided_at timestamptz,
+  metadata jsonb not null default '{}',
+  constraint grants_pkey primary key (subject_id, grant_id),
+  constraint grants_feature_exists
+    foreign key (feature_id) references quota.features (feature_id),
+  constraint grants_amount_is_1_to_9007199254740991
+    check (amount between 1 and 9007199254740991),
+  constraint grants_drawn_is_within_the_amount check (drawn between 0 and amount)
+);
+
+comment on table quota.grants is
+  'Extra allowance outside the plan. What is left of it is amount - drawn, until expires_at.';
+comment on column quota.grants.drawn is
+  'How much calls have taken from it; every change has a draw line in the ledger.';
+
+-- Serves limits_of(): the open grants of a subject and feature, soonest to expire first. drawn
+-- is in no index, so that drawing stays a HOT update.
+create index grants_by_expiry on quota.grants (subject_id, feature_id, expires_at, grant_id);
+-- Serves the foreign key to features, and void_grant() without a subject.
+create index grants_by_feature on quota.grants (feature_id);
+create index grants_by_id on quota.grants (grant_id);
+
+alter table quota.grants enable row level security;
+
+create policy select_own on quota.grants
+  for select to authenticated
+  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+create policy select_service on quota.grants
+  for select to service_role using (true);
+
+revoke all on quota.grants from public, anon, authenticated, service_role;
+grant select on quota.grants to authenticated, service_role;
+-- Withheld: every write. A user that could insert here would mint credits.
+
+
+-- Use: the lock, the sums, the holds, the ledger.
+-- sql/tables/meters.sql
+
+-- Why this exists: the row that every writing call locks, one per subject and feature. Whoever
+-- holds it is alone with the counters, holds and grants of that subject and feature, so all that
+-- follows is plain reading and writing. Locking it writes no new row version.
+
+create table quota.meters (
+  subject_id text collate "C" not null,
+  feature_id text collate "C" not null,
+  holds_expire_at timestamptz not null default 'infinity',
+  constraint meters_pkey primary key (subject_id, feature_id)
+);
+
+comment on table quota.meters is
+  'The lock of one subject and feature. A call locks it first and reads everything else after.';
+comment on column quota.meters.holds_expire_at is
+  'No open hold expires before this instant: most calls need not look for expired ones.';
+
+alter table quota.meters enable row level security;
+
+create policy select_service on quota.meters
+  for select to service_role using (true);
+
+revoke all on quota.meters from public, anon, authenticated, service_role;
+grant select on quota.meters to service_role;
+-- Withheld: everything from authenticated, also select: who can select for share can hold a lock.
+-- No foreign key to subjects or features: it would take a second lock in each first call.
+
+-- sql/tables/counters.sql
+
+-- Why this exists: how much of a feature a subject has used in one period. A counter is a sum of
+-- the ledger kept at hand: it equals the lines whose counts_at lies in [period_start, period_end).
+
+create table quota.counters (
+  subject_id text collate "C" not null,
+  feature_id text collate "C" not null,
+  period text not null,
+  period_start timestamptz not null,
+  period_end timestamptz not null,
+  used bigint not null,
+  reserved bigint not null,
+  drawn bigint not null,
+  last_limit bigint,
+  -- The end stands in the key, and before the period: open periods are those with
+  -- period_end > now, found without walking over the closed ones (20,000 closed minutes).
+  constraint counters_pkey primary key (subject_id, feature_id, period_end, period),
+  -- The one check that is worth its price: Postgres parses a check constraint anew in every
+  -- statement (seven of them on counters and events cost 18 µs of a call's 100).
+  constraint counters_are_not_negative check (least(used, reserved, drawn) >= 0)
+) with (fillfactor = 70);
+
+comment on table quota.counters is
+  'Use of one subject and feature in one period. Periods of a kind never overlap.';
+comment on column quota.counters.period_end is
+  'Exclusive. When a subject''s anchor moves, the running period ends where the new one starts.';
+comment on column quota.counters.reserved is
+  'Held by reservations: an upper bound, expired holds are subtracted when it is read.';
+comment on column quota.counters.drawn is 'How much of the use was taken from grants.';
+comment on column quota.counters.last_limit is
+  'The limit at the period''s last call, for usage_history; null is unlimited.';
+
+-- used, reserved and drawn are in no index and the pages keep room, so that counting is a HOT
+-- update (an index on a column that every call changes took HOT updates from 100 % to 0 %).
+
+alter table quota.counters enable row level security;
+
+create policy select_own on quota.counters
+  for select to authenticated
+  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+create policy select_service on quota.counters
+  for select to service_role using (true);
+
+revoke all on quota.counters from public, anon, authenticated, service_role;
+grant select on quota.counters to authenticated, service_role;
+-- Withheld: every write, also from service_role: a counter changes only together with the ledger.
+-- No foreign key to features: its row lock would be shared by every caller of the server.
+
+-- sql/tables/reservations.sql
+
+-- Why this exists: a hold on an amount while work runs. It ends once: committed, released or
+-- expired.
+
+create table quota.reservations (
+  subject_id text collate "C" not null,
+  reservation_id uuid not null,
+  feature_id text collate "C" not null,
+  amount bigint not null,
+  reserved_at timestamptz not null,
+  expires_at timestamptz not null,
+  state text not null default 'open',
+  answer jsonb,
+  constraint reservations_pkey primary key (subject_id, reservation_id),
+  constraint reservations_state_is_known
+    check (state in ('open', 'expired', 'committed', 'released')),
+  constraint reservations_amount_is_1_to_9007199254740991
+    check (amount between 1 and 9007199254740991)
+);
+
+comment on table quota.reservations is
+  'Holds on an amount. An open one counts against every limit of its feature until expires_at.';
+comment on column quota.reservations.state is
+  'open, expired (its hold was given back; a late commit is still possible), committed, released.';
+comment on column quota.reservations.answer is
+  'What ended it was told this; the same ending repeated is told it again.';
+
+-- Serves commit and release, which are not told the subject.
+create index reservations_by_id on quota.reservations (reservation_id);
+-- Serves the look for expired holds. Small: settled reservations are not in it.
+create index reservations_open on quota.reservations (subject_id, feature_id, expires_at)
+  where state = 'open';
+
+alter table quota.reservations enable row level security;
+
+create policy select_own on quota.reservations
+  for select to authenticated
+  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+create policy select_service on quota.reservations
+  for select to service_role using (true);
+
+revoke all on quota.reservations from public, anon, authenticated, service_role;
+grant select on quota.reservations to authenticated, service_role;
+-- Withheld: every write; reserve, commit and release are for service_role.
+
+-- sql/tables/events.sql
+
+-- Why this exists: the ledger. Append-only; every change of a counter, a hold or a grant has a
+-- line, and every counter is the sum of its lines.
+--
+-- A line says in which instant it counts (counts_at), not in which counters: a counter is the sum
+-- of the lines whose counts_at lies in its period. So a refund gives back in the period of the use,
+-- a commit counts in the period of its hold, and when a plan brings a new period or a billing day
+-- moves, the new counter is opened with the sum of the lines that fall into it.
+
+create table quota.events (
+  subject_id text collate "C" not null,
+  event_id uuid not null,
+  at timestamptz not null,
+  kind text not null,
+  feature_id text collate "C",
+  counts_at timestamptz not null,
+  used_change bigint not null default 0,
+  reserved_change bigint not null default 0,
+  drawn_change bigint not null default 0,
+  about_id uuid,
+  grant_id uuid,
+  actor text,
+  idempotency_key text collate "C",
+  arguments jsonb,
+  answer jsonb,
+  metadata jsonb not null default '{}',
+  -- No check constraints: record() is the only writer (see counters for what they cost).
+  constraint events_pkey primary key (subject_id, at, event_id)
+);
+
+comment on table quota.events is
+  'The ledger: one line per change of a counter, hold or grant, and per change of plan. Append-only.';
+comment on column quota.events.at is 'When it happened, by quota.clock().';
+comment on column quota.events.kind is
+  'consume, reserve, commit, release, expire, refund, return, table, import, grant, void, draw, carry, plan, limit or member.';
+comment on column quota.events.counts_at is
+  'The instant whose periods it counts in: at, or for a refund, commit or release the instant of the use or hold.';
+comment on column quota.events.used_change is 'Change of used, in units of the feature.';
+comment on column quota.events.reserved_change is 'Change of what is held.';
+comment on column quota.events.drawn_change is 'Change of what is drawn from grant_id.';
+comment on column quota.events.about_id is 'The event, reservation or grant that this line is about.';
+comment on column quota.events.actor is
+  'The user that acted for the subject, where it is not the subject itself; null for servers.';
+comment on column quota.events.arguments is 'What the idempotency key is bound to.';
+comment on column quota.events.answer is 'The decision that a repeated key is given again.';
+
+-- The primary key serves a subject's latest lines, and the sum over a period (a line never happens
+-- before the instant it counts in, so at >= period_start bounds the scan).
+-- Serves refund_usage(), which is not told the subject. Event ids grow with time: inserts stay at
+-- the right edge of the index.
+create index events_by_id on quota.events (event_id);
+-- Serves idempotency, and is its guarantee: one line per subject and key.
+create unique index events_have_one_line_per_key on quota.events (subject_id, idempotency_key)
+  where idempotency_key is not null;
+-- Serves "how much of this event was refunded, what did this hold draw?"
+create index events_by_what_they_are_about on quota.events (subject_id, about_id)
+  where about_id is not null;
+
+alter table quota.events enable row level security;
+
+create policy select_own on quota.events
+  for select to authenticated
+  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+create policy select_service on quota.events
+  for select to service_role using (true);
+
+revoke all on quota.events from public, anon, authenticated, service_role;
+grant select on quota.events to authenticated, service_role;
+-- Withheld: insert, update, delete, truncate, from service_role too. Lines disappear only through
+-- forget_subject() and quota.tidy().
+-- No foreign key to features (see counters), and no partitions: a partitioned ledger cannot hold
+-- the unique key.
+
+
+-- The engine: periods, limits, the rule, the writer.
+-- sql/api/usage_decision.sql
+
+-- Why this exists: the answer to every call, one object for rpc(). Fields are only ever added at the
+-- end: sessions that are open during an upgrade keep working.
+create type public.usage_decision as (
+  allowed boolean,
+  reason text,
+  feature text,
+  subject text,
+  plan text,
+  amount bigint,
+  used bigint,
+  reserved bigint,
+  "limit" bigint,
+  remaining bigint,
+  unlimited boolean,
+  period text,
+  period_start timestamptz,
+  resets_at timestamptz,
+  retry_after integer,
+  event_id uuid,
+  reservation_id uuid,
+  replayed boolean,
+  upgrade_url text,
+  granted bigint
+);
+
+comment on type public.usage_decision is
+  'The answer to a call. With several limits the fields show the one that refused, else the one with least room.';
+comment on column public.usage_decision.allowed is 'Whether the amount was (or, for check_usage, would be) taken.';
+comment on column public.usage_decision.reason is
+  'ok; limit_reached; feature_not_in_plan; not_taken (another item of the batch was refused); over_limit (a commit went past the limit).';
+comment on column public.usage_decision.feature is 'The feature asked for.';
+comment on column public.usage_decision.subject is 'Who is limited.';
+comment on column public.usage_decision.plan is
+  'The plan that holds now; null when the subject has none and there is no default plan.';
+comment on column public.usage_decision.amount is 'Units that this call asked for or moved.';
+comment on column public.usage_decision.used is 'Units used in the period, after the call.';
+comment on column public.usage_decision.reserved is 'Units held by open reservations, after the call.';
+comment on column public.usage_decision."limit" is
+  'Units allowed in the period, open grants included; null when unlimited.';
+comment on column public.usage_decision.remaining is
+  'Units left, never negative; null when unlimited.';
+comment on column public.usage_decision.unlimited is 'True when the shown limit is none.';
+comment on column public.usage_decision.period is
+  'minute, hour, day, week, month, year or lifetime; null when the feature is not in the plan.';
+comment on column public.usage_decision.period_start is 'Null for lifetime.';
+comment on column public.usage_decision.resets_at is 'When the period ends; null for lifetime.';
+comment on column public.usage_decision.retry_after is
+  'Whole seconds, rounded up and at least 1, until time alone would allow the amount; null when allowed or never.';
+comment on column public.usage_decision.event_id is
+  'The ledger line that counted it, for refund_usage; null when nothing was counted.';
+comment on column public.usage_decision.reservation_id is 'The hold, for commit_usage and release_usage.';
+comment on column public.usage_decision.replayed is
+  'True when the idempotency key was used before: this is the first answer, nothing was counted again.';
+comment on column public.usage_decision.upgrade_url is 'Where the plan sends who wants more.';
+comment on column public.usage_decision.granted is
+  'How much of the limit is open grants: extra that does not reset.';
+
+-- sql/functions/period_of.sql
+
+-- Why this exists: which period an instant lies in. All calendar arithmetic of the product.
+--
+-- The calendar is treated as one more anchor: 1 January 2001, a Monday, begins a day, a week, a
+-- month and a year at once.
+
+create function quota.instant_of(
+  p_local timestamp,
+  p_time_zone text
+)
+returns timestamptz
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_at timestamptz := p_local at time zone p_time_zone;
+  v_day_before timestamptz := v_at - interval '25 hours';
+  v_first timestamptz;
+begin
+  -- A local time that a clock change skips takes the offset from before the gap: at time zone does
+  -- that. One that happens twice is the first of the two, but at time zone picks the second. So try
+  -- the offset of the day before, and take that instant if it shows the same local time.
+  v_first := (p_local - ((v_day_before at time zone p_time_zone) - (v_day_before at time zone 'UTC')))
+    at time zone 'UTC';
+  if v_first < v_at and v_first at time zone p_time_zone = p_local then
+    return v_first;
+  end if;
+  return v_at;
+end
+$$;
+
+comment on function quota.instant_of(timestamp, text) is
+  'The instant at which clocks in the zone show this time: the first of two, and in a gap by the offset from before it.';
+
+revoke all on function quota.instant_of(timestamp, text)
+  from public, anon, authenticated, service_role;
+-- The views compute periods as their reader.
+grant execute on function quota.instant_of(timestamp, text) to authenticated, service_role;
+
+create function quota.period_of(
+  p_period text,
+  p_at timestamptz,
+  p_anchor_at timestamptz,
+  p_time_zone text,
+  out period_start timestamptz,
+  out resets_at timestamptz
+)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_origin timestamp;
+  v_local timestamp;
+  v_unit interval;
+  v_n integer;
+begin
+  if p_period = 'lifetime' then
+    period_start := '-infinity';
+    resets_at := 'infinity';
+    return;
+  end if;
+
+  if p_period in ('minute', 'hour') then
+    period_start := date_trunc(p_period, p_at, 'UTC');
+    resets_at := period_start + case p_period when 'minute' then interval '1 minute' else interval '1 hour' end;
+    return;
+  end if;
+
+  v_unit := case p_period
+    when 'day' then interval '1 day'
+    when 'week' then interval '7 days'
+    when 'month' then interval '1 month'
+    else interval '1 year'
+  end;
+
+  if p_anchor_at is null and p_time_zone = 'UTC' then
+    v_local := date_trunc(p_period, p_at at time zone 'UTC');
+    period_start := v_local at time zone 'UTC';
+    resets_at := (v_local + v_unit) at time zone 'UTC';
+    return;
+  end if;
+
+  v_local := p_at at time zone p_time_zone;
+  v_origin := coalesce(p_anchor_at at time zone p_time_zone, timestamp '2001-01-01');
+
+  -- How many units lie between, at a guess; then step to the period that holds p_at. Counting from
+  -- the origin keeps month ends: 31 Jan, 28 Feb, 31 Mar. (Postgres clamps as Stripe does; adding
+  -- month to month would drift to the 28th.)
+  v_n := case p_period
+    when 'day' then floor(extract(epoch from v_local - v_origin) / 86400)
+    when 'week' then floor(extract(epoch from v_local - v_origin) / 604800)
+    when 'month' then
+      (extract(year from v_local) - extract(year from v_origin)) * 12
+      + extract(month from v_local) - extract(month from v_origin)
+    else extract(year from v_local) - extract(year from v_origin)
+  end;
+
+  period_start := quota.instant_of(v_origin + v_n * v_unit, p_time_zone);
+  while period_start > p_at loop
+    v_n := v_n - 1;
+    period_start := quota.instant_of(v_origin + v_n * v_unit, p_time_zone);
+  end loop;
+  resets_at := quota.instant_of(v_origin + (v_n + 1) * v_unit, p_time_zone);
+  while resets_at <= p_at loop
+    v_n := v_n + 1;
+    period_start := resets_at;
+    resets_at := quota.instant_of(v_origin + (v_n + 1) * v_unit, p_time_zone);
+  end loop;
+end
+$$;
+
+comment on function quota.period_of(text, timestamptz, timestamptz, text) is
+  'The period [period_start, resets_at) that holds p_at. minute and hour are whole in UTC; day, week, month and year count from the anchor on the wall clock of the zone, month ends clamped (as Stripe''s billing_cycle_anchor does), and without an anchor are the calendar''s, weeks from Monday (ISO 8601); lifetime is everything.';
+
+revoke all on function quota.period_of(text, timestamptz, timestamptz, text)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.period_of(text, timestamptz, timestamptz, text)
+  to authenticated, service_role;
+
+create function quota.period_rank(p_period text)
+returns integer
+language plpgsql
+immutable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array_position(
+    array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime'],
+    p_period
+  );
+end
+$$;
+
+comment on function quota.period_rank(text) is 'Shorter periods first: minute 1 … lifetime 7; null for no period.';
+
+revoke all on function quota.period_rank(text) from public, anon, authenticated, service_role;
+grant execute on function quota.period_rank(text) to authenticated, service_role;
+
+-- sql/functions/limits_of.sql
+
+-- Why this exists: the one place that knows what limits a subject has at an instant, and how full
+-- they are: plan, exceptions, grants, holds, counters. Deciding, explaining, the views and the wait
+-- until something is free again (asked for a later instant) all read it.
+--
+-- Takes no lock. A caller that writes holds the meter, and calls this in a statement of its own
+-- after that: a limit that was lowered and committed meanwhile is then seen. Runs with the rights
+-- of whoever calls: inside the engine the owner's, inside a view the reader's under RLS.
+
+create type quota.limit_state as (
+  period text,
+  period_start timestamptz,
+  resets_at timestamptz,
+  source text,
+  amount bigint,
+  used bigint,
+  reserved bigint,
+  drawn bigint,
+  granted bigint,
+  is_counted boolean,
+  last_limit bigint
+);
+
+comment on type quota.limit_state is
+  'One limit at one instant. The limit is amount (of the plan or exception; null is unlimited) + drawn (from grants in this period) + granted (open grants). is_counted: the counter row exists.';
+
+create type quota.allowance as (
+  plan_id text,
+  upgrade_url text,
+  changes_at timestamptz,
+  limits quota.limit_state[]
+);
+
+comment on type quota.allowance is
+  'What a subject may use of a feature at an instant. limits from the shortest period to the longest, null when the feature is not in the plan; changes_at is when the plan ends by itself.';
+
+create type quota.balance as (
+  used bigint,
+  reserved bigint,
+  drawn bigint
+);
+
+comment on type quota.balance is 'The three sums of the ledger over a period.';
+
+-- What the ledger says of a period. Read where a counter does not exist yet: in a new period there
+-- is nothing to find, and when a plan brings a new period or an anchor moves, the use so far is.
+create function quota.ledger_balance(
+  p_subject_id text,
+  p_feature_id text,
+  p_from timestamptz,
+  p_until timestamptz
+)
+returns quota.balance
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_balance quota.balance;
+begin
+  select
+    coalesce(sum(e.used_change), 0),
+    coalesce(sum(e.reserved_change), 0),
+    coalesce(sum(e.drawn_change), 0)
+  into v_balance.used, v_balance.reserved, v_balance.drawn
+  from quota.events as e
+  where e.subject_id = p_subject_id
+    and e.at >= p_from
+    and e.feature_id = p_feature_id
+    and e.counts_at >= p_from
+    and e.counts_at < p_until;
+  return v_balance;
+end
+$$;
+
+comment on function quota.ledger_balance(text, text, timestamptz, timestamptz) is
+  'Use, holds and draws that the ledger counts in [p_from, p_until).';
+
+revoke all on function quota.ledger_balance(text, text, timestamptz, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.ledger_balance(text, text, timestamptz, timestamptz)
+  to authenticated, service_role;
+
+-- What holds that have expired, and that no call has settled yet, still stand for in a counter.
+create function quota.expired_holds(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_from timestamptz,
+  p_until timestamptz
+)
+returns quota.balance
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_balance quota.balance;
+begin
+  select
+    0,
+    coalesce(sum(r.amount), 0),
+    coalesce(sum((
+      select sum(e.drawn_change)
+      from quota.events as e
+      where e.subject_id = r.subject_id
+        and e.about_id = r.reservation_id
+    )), 0)
+  into v_balance.used, v_balance.reserved, v_balance.drawn
+  from quota.reservations as r
+  where r.subject_id = p_subject_id
+    and r.feature_id = p_feature_id
+    and r.state = 'open'
+    and r.expires_at <= p_at
+    and r.reserved_at >= p_from
+    and r.reserved_at < p_until;
+  return v_balance;
+end
+$$;
+
+comment on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz) is
+  'What expired but unsettled holds made in [p_from, p_until) hold and have drawn.';
+
+revoke all on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz)
+  to authenticated, service_role;
+
+create function quota.granted_to(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns bigint
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_granted bigint;
+begin
+  select sum(
+    g.amount - g.drawn + coalesce((
+      -- An expired hold has given its draws back, settled or not.
+      select sum(e.drawn_change)
+      from quota.reservations as r
+      join quota.events as e on e.subject_id = r.subject_id and e.about_id = r.reservation_id
+      where r.subject_id = g.subject_id
+        and r.feature_id = g.feature_id
+        and r.state = 'open'
+        and r.expires_at <= p_at
+        and e.grant_id = g.grant_id
+    ), 0)
+  )
+  into v_granted
+  from quota.grants as g
+  where g.subject_id = p_subject_id
+    and g.feature_id = p_feature_id
+    and g.granted_at <= p_at
+    and g.expires_at > p_at
+    and g.voided_at is null;
+  return coalesce(v_granted, 0);
+end
+$$;
+
+comment on function quota.granted_to(text, text, timestamptz) is
+  'What is left of the open grants of a subject and feature.';
+
+revoke all on function quota.granted_to(text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.granted_to(text, text, timestamptz) to authenticated, service_role;
+
+-- One subject's exceptions in place of its plan's limits, and beside them.
+create function quota.with_exceptions(
+  p_limits quota.limit_state[],
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns quota.limit_state[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select l
+    from (
+      select
+        o.period, o.period_start, o.resets_at, o.source, o.amount,
+        o.used, o.reserved, o.drawn, o.granted, o.is_counted, o.last_limit
+      from unnest(p_limits) as o
+      where not exists (
+        select from quota.exceptions as x
+        where x.subject_id = p_subject_id
+          and x.feature_id = p_feature_id
+          and x.period = o.period
+      )
+      union all
+      select
+        x.period, c.period_start, c.period_end, 'exception', x.amount,
+        c.used, c.reserved, c.drawn, 0, c.used is not null, c.last_limit
+      from quota.exceptions as x
+      left join quota.counters as c
+        on c.subject_id = x.subject_id
+        and c.feature_id = x.feature_id
+        and c.period_end > p_at
+        and c.period_start <= p_at
+        and c.period = x.period
+      where x.subject_id = p_subject_id
+        and x.feature_id = p_feature_id
+    ) as u (
+      period, period_start, resets_at, source, amount,
+      used, reserved, drawn, granted, is_counted, last_limit
+    )
+    cross join lateral (
+      select row(
+        u.period, u.period_start, u.resets_at, u.source, u.amount,
+        u.used, u.reserved, u.drawn, u.granted, u.is_counted, u.last_limit
+      )::quota.limit_state
+    ) as r (l)
+    order by quota.period_rank(u.period)
+  );
+end
+$$;
+
+comment on function quota.with_exceptions(quota.limit_state[], text, text, timestamptz) is
+  'The limits of a plan with the subject''s exceptions in their place.';
+
+revoke all on function quota.with_exceptions(quota.limit_state[], text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.with_exceptions(quota.limit_state[], text, text, timestamptz)
+  to authenticated, service_role;
+
+-- What most calls need not look at: periods that have no counter yet, holds, grants.
+create function quota.with_details(
+  p_limits quota.limit_state[],
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_anchor_at timestamptz,
+  p_time_zone text
+)
+returns quota.limit_state[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_granted bigint := quota.granted_to(p_subject_id, p_feature_id, p_at);
+  v_limits quota.limit_state[];
+  v_limit quota.limit_state;
+  v_balance quota.balance;
+begin
+  foreach v_limit in array coalesce(p_limits, '{}') loop
+    if not v_limit.is_counted then
+      select p.period_start, p.resets_at
+        into v_limit.period_start, v_limit.resets_at
+        from quota.period_of(v_limit.period, p_at, p_anchor_at, p_time_zone) as p;
+      v_balance := quota.ledger_balance(
+        p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
+      );
+      v_limit.used := v_balance.used;
+      v_limit.reserved := v_balance.reserved;
+      v_limit.drawn := v_balance.drawn;
+    end if;
+    if v_limit.reserved > 0 then
+      v_balance := quota.expired_holds(
+        p_subject_id, p_feature_id, p_at, v_limit.period_start, v_limit.resets_at
+      );
+      v_limit.reserved := v_limit.reserved - v_balance.reserved;
+      v_limit.drawn := v_limit.drawn - v_balance.drawn;
+    end if;
+    -- Grants do not lift minute and hour limits.
+    if v_limit.period in ('minute', 'hour') then
+      v_limit.drawn := 0;
+    else
+      v_limit.granted := v_granted;
+    end if;
+    v_limits := v_limits || v_limit;
+  end loop;
+  return v_limits;
+end
+$$;
+
+comment on function quota.with_details(
+  quota.limit_state[], text, text, timestamptz, timestamptz, text
+) is 'The limits with the periods that have no counter yet, expired holds and grants worked in.';
+
+revoke all on function quota.with_details(
+  quota.limit_state[], text, text, timestamptz, timestamptz, text
+) from public, anon, authenticated, service_role;
+grant execute on function quota.with_details(
+  quota.limit_state[], text, text, timestamptz, timestamptz, text
+) to authenticated, service_role;
+
+create function quota.limits_of(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns quota.allowance
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowance quota.allowance;
+  v_anchor_at timestamptz;
+  v_time_zone text;
+  v_has_exceptions boolean;
+  v_has_grants boolean;
+  v_is_settled boolean;
+begin
+  -- The subject, then its plan's limits: two statements, since the subject's rows may live on another
+  -- node than the catalogue. And no more than two: what a call costs is its statements and
+  -- expressions, which Postgres sets up anew in every transaction.
+  select
+    s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone,
+    exists (
+      select from quota.exceptions as x
+      where x.subject_id = p_subject_id and x.feature_id = p_feature_id
+    ),
+    exists (
+      select from quota.grants as g
+      where g.subject_id = p_subject_id and g.feature_id = p_feature_id and g.expires_at > p_at
+    )
+  into
+    v_allowance.plan_id, v_allowance.changes_at, v_anchor_at, v_time_zone,
+    v_has_exceptions, v_has_grants
+  from quota.subjects as s
+  where s.subject_id = p_subject_id;
+  if v_allowance.changes_at <= p_at then
+    v_allowance.plan_id := null;
+    v_allowance.changes_at := null;
+  end if;
+
+  -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind.
+  select
+    p.plan_id,
+    p.upgrade_url,
+    array_agg(
+      row(
+        l.period, c.period_start, c.period_end, 'plan', l.amount,
+        c.used, c.reserved,
+        case when l.period in ('minute', 'hour') then 0 else c.drawn end,
+        0, c.used is not null, c.last_limit
+      )::quota.limit_state
+      order by array_position(
+        array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime'], l.period
+      )
+    ) filter (where l.period is not null),
+    bool_and(c.reserved = 0)
+  into v_allowance.plan_id, v_allowance.upgrade_url, v_allowance.limits, v_is_settled
+  from quota.plans as p
+  left join quota.plan_limits as l
+    on l.plan_id = p.plan_id
+    and l.feature_id = p_feature_id
+  left join quota.counters as c
+    on c.subject_id = p_subject_id
+    and c.feature_id = p_feature_id
+    and c.period_end > p_at
+    and c.period_start <= p_at
+    and c.period = l.period
+  where case when v_allowance.plan_id is null then p.is_default else p.plan_id = v_allowance.plan_id end
+  group by p.plan_id;
+
+  if v_has_exceptions then
+    v_allowance.limits := quota.with_exceptions(
+      v_allowance.limits, p_subject_id, p_feature_id, p_at
+    );
+    v_is_settled := false;
+  end if;
+  if v_has_grants or v_is_settled is not true then
+    v_allowance.limits := quota.with_details(
+      v_allowance.limits, p_subject_id, p_feature_id, p_at, v_anchor_at, coalesce(v_time_zone, 'UTC')
+    );
+  end if;
+  return v_allowance;
+end
+$$;
+
+comment on function quota.limits_of(text, text, timestamptz) is
+  'The plan and every limit that applies to a subject and feature at an instant, with what is used, held, drawn and granted.';
+
+revoke all on function quota.limits_of(text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.limits_of(text, text, timestamptz) to authenticated, service_role;
+
+-- sql/functions/decide.sql
+
+-- Why this exists: the rule itself, without a table: is there room for an amount under every limit,
+-- and how much of it has to come from grants?
+
+create type quota.verdict as (
+  is_allowed boolean,
+  shown quota.limit_state,
+  drawn bigint,
+  refusing text[]
+);
+
+comment on type quota.verdict is
+  'The limit to show is the one with least room, the longest period among equals; refusing lists the periods without room; drawn is what the amount takes from grants.';
+
+create function quota.room(p_limit quota.limit_state)
+returns bigint
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_limit.amount + p_limit.drawn + p_limit.granted - p_limit.used - p_limit.reserved;
+end
+$$;
+
+comment on function quota.room(quota.limit_state) is
+  'What is left under a limit: null when unlimited, negative when it was passed.';
+
+revoke all on function quota.room(quota.limit_state) from public, anon, authenticated, service_role;
+grant execute on function quota.room(quota.limit_state) to authenticated, service_role;
+
+create function quota.decide(
+  p_limits quota.limit_state[],
+  p_amount bigint
+)
+returns quota.verdict
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_verdict quota.verdict;
+  v_limit quota.limit_state;
+  v_room bigint;
+  v_least bigint;
+begin
+  v_verdict.is_allowed := p_limits is not null;
+  v_verdict.drawn := 0;
+  foreach v_limit in array coalesce(p_limits, '{}') loop
+    if v_limit.amount is null then
+      -- Counted all the same, so it may not overflow.
+      if v_limit.used + v_limit.reserved + p_amount > 9007199254740991 then
+        raise exception 'the counter of this % would pass 9007199254740991 (2^53 - 1)', v_limit.period
+          using errcode = 'QAMNT', hint = 'count in a larger unit';
+      end if;
+      -- Limits come from the shortest period to the longest, so that the longest of equals stays.
+      if v_least is null then
+        v_verdict.shown := v_limit;
+      end if;
+    else
+      v_room := v_limit.amount + v_limit.drawn + v_limit.granted - v_limit.used - v_limit.reserved;
+      if v_room < p_amount then
+        v_verdict.is_allowed := false;
+        v_verdict.refusing := v_verdict.refusing || v_limit.period;
+      end if;
+      if v_limit.granted > 0 then
+        -- Grants come after the plan's allowance: what the amount exceeds it by, at most the amount.
+        v_verdict.drawn := least(
+          greatest(v_verdict.drawn, p_amount - (v_room - v_limit.granted)), p_amount
+        );
+      end if;
+      if v_least is null or v_room <= v_least then
+        v_least := v_room;
+        v_verdict.shown := v_limit;
+      end if;
+    end if;
+  end loop;
+  return v_verdict;
+end
+$$;
+
+comment on function quota.decide(quota.limit_state[], bigint) is
+  'Whether an amount fits under every limit. Null limits (the feature is not in the plan) refuse. Errors: QAMNT, an unlimited counter would pass 2^53 - 1.';
+
+revoke all on function quota.decide(quota.limit_state[], bigint)
+  from public, anon, authenticated, service_role;
+
+-- sql/functions/errors.sql
+
+-- Why this exists: arguments are judged in one place, before any lock, with a code each.
+
+create function quota.feature_for(
+  p_feature text,
+  p_may_use boolean
+)
+returns quota.features
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_feature quota.features;
+begin
+  select f.feature_id, f.name, f.unit, f.kind, f.server_only
+    into v_feature
+    from quota.features as f
+    where f.feature_id = p_feature;
+  if not found then
+    raise exception 'unknown feature %', coalesce(quote_literal(left(p_feature, 100)), 'null')
+      using errcode = 'QFEAT', hint = 'features come from the plan document; see plan_catalog';
+  end if;
+  if v_feature.server_only and not p_may_use then
+    raise exception 'this feature is used from the server only'
+      using errcode = '42501', hint = 'call it from your server as service_role';
+  end if;
+  return v_feature;
+end
+$$;
+
+comment on function quota.feature_for(text, boolean) is
+  'The feature of that id. p_may_use: whether server_only features are allowed. Errors: QFEAT; 42501 server_only.';
+
+revoke all on function quota.feature_for(text, boolean)
+  from public, anon, authenticated, service_role;
+
+create function quota.check_amount(
+  p_amount bigint,
+  p_least bigint = 1
+)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_amount is null or p_amount not between p_least and 9007199254740991 then
+    raise exception 'amount % is not a whole number from % to 9007199254740991 (2^53 - 1)',
+      coalesce(p_amount::text, 'null'), p_least
+      using errcode = 'QAMNT', hint = 'count fractional costs in micro-units';
+  end if;
+end
+$$;
+
+comment on function quota.check_amount(bigint, bigint) is 'Errors: QAMNT.';
+
+revoke all on function quota.check_amount(bigint, bigint)
+  from public, anon, authenticated, service_role;
+
+create function quota.check_key(p_idempotency_key text)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if length(p_idempotency_key) not between 1 and 255 then
+    raise exception 'the idempotency key has % characters, 1 to 255 are allowed',
+      length(p_idempotency_key)
+      using errcode = 'QIDEM', hint = 'use a fresh uuid per logical call, and the same in its retries';
+  end if;
+end
+$$;
+
+comment on function quota.check_key(text) is 'Null is no key. Errors: QIDEM.';
+
+revoke all on function quota.check_key(text) from public, anon, authenticated, service_role;
+
+create function quota.check_metadata(p_metadata jsonb)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(p_metadata) <> 'object' then
+    raise exception 'metadata is a JSON %, an object is expected', jsonb_typeof(p_metadata)
+      using errcode = 'QMETA', hint = 'for example {"model": "small"}';
+  end if;
+  if octet_length(p_metadata::text) > 8192 then
+    raise exception 'metadata has % bytes, 8192 are allowed', octet_length(p_metadata::text)
+      using errcode = 'QMETA', hint = 'keep large things elsewhere and put their id here';
+  end if;
+end
+$$;
+
+comment on function quota.check_metadata(jsonb) is
+  'Null is no metadata. Errors: QMETA, not an object or over 8 kB.';
+
+revoke all on function quota.check_metadata(jsonb)
+  from public, anon, authenticated, service_role;
+
+-- The arguments of a call, in one look when they are good.
+create function quota.check_arguments(
+  p_amount bigint,
+  p_idempotency_key text,
+  p_metadata jsonb
+)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_amount between 1 and 9007199254740991
+    and (p_idempotency_key is null or length(p_idempotency_key) between 1 and 255)
+    and (p_metadata is null or p_metadata = '{}')
+  then
+    return;
+  end if;
+  perform quota.check_amount(p_amount);
+  perform quota.check_key(p_idempotency_key);
+  perform quota.check_metadata(p_metadata);
+end
+$$;
+
+comment on function quota.check_arguments(bigint, text, jsonb) is 'Errors: QAMNT, QIDEM, QMETA.';
+
+revoke all on function quota.check_arguments(bigint, text, jsonb)
+  from public, anon, authenticated, service_role;
+
+-- sql/functions/idempotency.sql
+
+-- Why this exists: a call that is repeated with its key is told its first answer and counts
+-- nothing. Asked after the meter is locked (so the first call has committed or has gone), and again
+-- when the insert of a line meets the key of a call that ran under another feature's meter.
+create function quota.replay(
+  p_subject_id text,
+  p_idempotency_key text,
+  p_arguments jsonb
+)
+returns jsonb
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_arguments jsonb;
+  v_answer jsonb;
+begin
+  select e.arguments, e.answer
+    into v_arguments, v_answer
+    from quota.events as e
+    where e.subject_id = p_subject_id
+      and e.idempotency_key = p_idempotency_key;
+  if v_arguments <> p_arguments then
+    raise exception 'this idempotency key was used with other arguments: %', v_arguments
+      using errcode = 'QIDEM', hint = 'use a fresh key for a new call';
+  end if;
+  return v_answer;
+end
+$$;
+
+comment on function quota.replay(text, text, jsonb) is
+  'The first answer of a key, null if it is free. Errors: QIDEM, other arguments.';
+
+revoke all on function quota.replay(text, text, jsonb)
+  from public, anon, authenticated, service_role;
+
+create function quota.replayed(p_answer jsonb)
+returns public.usage_decision
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision public.usage_decision := jsonb_populate_record(
+    null::public.usage_decision, p_answer
+  );
+begin
+  v_decision.replayed := true;
+  return v_decision;
+end
+$$;
+
+comment on function quota.replayed(jsonb) is 'A stored answer, marked as replayed.';
+
+revoke all on function quota.replayed(jsonb) from public, anon, authenticated, service_role;
+
+-- sql/functions/record.sql
+
+-- Why this exists: the only writers of ledger and counters. Every verb goes through them, so how a
+-- counter is stored is decided here. All of them expect the meter to be locked.
+
+create function quota.new_id(p_at timestamptz)
+returns uuid
+language plpgsql
+volatile
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_ms text := lpad(to_hex((extract(epoch from p_at) * 1000)::bigint), 12, '0');
+begin
+  -- A version 7 uuid (RFC 9562): milliseconds, then randomness, so that index inserts stay together.
+  return (
+    left(v_ms, 8) || '-' || right(v_ms, 4) || '-7' || substr(gen_random_uuid()::text, 16)
+  )::uuid;
+end
+$$;
+
+comment on function quota.new_id(timestamptz) is 'A fresh uuid that sorts by time (version 7).';
+
+revoke all on function quota.new_id(timestamptz) from public, anon, authenticated, service_role;
+
+-- The counters of the periods that begin now: a row each, with what the ledger already has for it.
+-- Those that exist learn the limit that holds now, when it has changed.
+create function quota.open_counters(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_limits quota.limit_state[]
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit quota.limit_state;
+  v_balance quota.balance;
+  v_former quota.counters;
+  v_moved bigint;
+begin
+  foreach v_limit in array coalesce(p_limits, '{}') loop
+    if v_limit.is_counted then
+      if v_limit.last_limit is distinct from v_limit.amount + v_limit.drawn + v_limit.granted then
+        update quota.counters as c
+          set last_limit = v_limit.amount + v_limit.drawn + v_limit.granted
+          where c.subject_id = p_subject_id
+            and c.feature_id = p_feature_id
+            and c.period = v_limit.period
+            and c.period_end = v_limit.resets_at;
+      end if;
+      continue;
+    end if;
+
+    -- Only a moved anchor or zone leaves a counter that overlaps the new period. It ends where the
+    -- new one starts, so that no use shows twice; the lines from there on count in the new one.
+    for v_former in
+      select c.subject_id, c.feature_id, c.period, c.period_start, c.period_end,
+        c.used, c.reserved, c.drawn, c.last_limit
+      from quota.counters as c
+      where c.subject_id = p_subject_id
+        and c.feature_id = p_feature_id
+        and c.period = v_limit.period
+        and c.period_end > v_limit.period_start
+        and c.period_start < v_limit.resets_at
+    loop
+      delete from quota.counters as c
+        where c.subject_id = p_subject_id
+          and c.feature_id = p_feature_id
+          and c.period = v_limit.period
+          and c.period_end = v_former.period_end;
+      v_moved := v_former.used;
+      if v_former.period_start < v_limit.period_start then
+        v_balance := quota.ledger_balance(
+          p_subject_id, p_feature_id, v_former.period_start, v_limit.period_start
+        );
+        v_moved := v_moved - v_balance.used;
+        insert into quota.counters (
+          subject_id, feature_id, period, period_start, period_end,
+          used, reserved, drawn, last_limit
+        )
+        values (
+          p_subject_id, p_feature_id, v_limit.period, v_former.period_start, v_limit.period_start,
+          v_balance.used, v_balance.reserved, v_balance.drawn, v_former.last_limit
+        );
+      end if;
+      if v_moved <> 0 then
+        perform quota.write_carry(p_subject_id, p_feature_id, p_at, v_former, v_limit, v_moved);
+      end if;
+    end loop;
+
+    v_balance := quota.ledger_balance(
+      p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
+    );
+    -- on conflict: at repeatable read a counter that this snapshot cannot see raises 40001 here,
+    -- where a plain insert would say unique_violation, which no client retries.
+    insert into quota.counters (
+      subject_id, feature_id, period, period_start, period_end, used, reserved, drawn, last_limit
+    )
+    values (
+      p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at,
+      v_balance.used, v_balance.reserved, v_balance.drawn,
+      v_limit.amount + v_limit.drawn + v_limit.granted
+    )
+    on conflict do nothing;
+  end loop;
+end
+$$;
+
+comment on function quota.open_counters(text, text, timestamptz, quota.limit_state[]) is
+  'Makes the counters that limits_of() found missing, from the ledger, and notes the limit in the others.';
+
+revoke all on function quota.open_counters(text, text, timestamptz, quota.limit_state[])
+  from public, anon, authenticated, service_role;
+
+-- The pair of lines that says use moved from one counter to another. Both count in the same instant,
+-- so together they change no sum: the lines of the use itself fall into the new period.
+create function quota.write_carry(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_former quota.counters,
+  p_limit quota.limit_state,
+  p_moved bigint
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_from_id uuid := quota.new_id(p_at);
+  v_to_id uuid := quota.new_id(p_at);
+begin
+  insert into quota.events (
+    subject_id, event_id, at, kind, feature_id, counts_at, used_change, about_id, metadata
+  )
+  values
+    (
+      p_subject_id, v_from_id, p_at, 'carry', p_feature_id, p_at, -p_moved, v_to_id,
+      jsonb_build_object('period', p_former.period, 'period_start', p_former.period_start)
+    ),
+    (
+      p_subject_id, v_to_id, p_at, 'carry', p_feature_id, p_at, p_moved, v_from_id,
+      jsonb_build_object('period', p_limit.period, 'period_start', p_limit.period_start)
+    );
+end
+$$;
+
+comment on function quota.write_carry(
+  text, text, timestamptz, quota.counters, quota.limit_state, bigint
+) is 'Notes in the ledger that use moved from the former counter to the period of the limit.';
+
+revoke all on function quota.write_carry(
+  text, text, timestamptz, quota.counters, quota.limit_state, bigint
+) from public, anon, authenticated, service_role;
+
+-- The only writer of ledger lines that count, and of counters. The line goes first: when its key
+-- is taken by a call that ran under another feature's meter, nothing was counted.
+--
+-- It adds to every counter whose period holds the instant: those of the plan, and those that a former
+-- plan left open, so that every counter equals its ledger at any time.
+create function quota.record(p_event quota.events)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into quota.events (
+    subject_id, event_id, at, kind, feature_id, counts_at,
+    used_change, reserved_change, drawn_change, about_id, grant_id, actor,
+    idempotency_key, arguments, answer, metadata
+  )
+  values (
+    p_event.subject_id, p_event.event_id, p_event.at, p_event.kind, p_event.feature_id,
+    p_event.counts_at, p_event.used_change, p_event.reserved_change, p_event.drawn_change,
+    p_event.about_id, p_event.grant_id, p_event.actor,
+    p_event.idempotency_key, p_event.arguments, p_event.answer, p_event.metadata
+  )
+  on conflict (subject_id, idempotency_key) where idempotency_key is not null do nothing;
+  if not found then
+    return false;
+  end if;
+
+  update quota.counters as c
+    set used = c.used + p_event.used_change,
+        reserved = c.reserved + p_event.reserved_change,
+        drawn = c.drawn + p_event.drawn_change
+    where c.subject_id = p_event.subject_id
+      and c.feature_id = p_event.feature_id
+      and c.period_end > p_event.counts_at
+      and c.period_start <= p_event.counts_at;
+  return true;
+end
+$$;
+
+comment on function quota.record(quota.events) is
+  'Writes a line and adds it to the counters it counts in. False: its idempotency key is taken, and nothing was written.';
+
+revoke all on function quota.record(quota.events) from public, anon, authenticated, service_role;
+
+-- What a line will do to a limit, so that an answer can be written together with its line.
+create function quota.after_event(
+  p_limits quota.limit_state[],
+  p_event quota.events
+)
+returns quota.limit_state[]
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limits quota.limit_state[];
+  v_limit quota.limit_state;
+begin
+  foreach v_limit in array coalesce(p_limits, '{}') loop
+    if p_event.counts_at >= v_limit.period_start and p_event.counts_at < v_limit.resets_at then
+      v_limit.used := v_limit.used + p_event.used_change;
+      v_limit.reserved := v_limit.reserved + p_event.reserved_change;
+    end if;
+    v_limits := v_limits || v_limit;
+  end loop;
+  return v_limits;
+end
+$$;
+
+comment on function quota.after_event(quota.limit_state[], quota.events) is
+  'The limits as they stand after the line is recorded.';
+
+revoke all on function quota.after_event(quota.limit_state[], quota.events)
+  from public, anon, authenticated, service_role;
+
+-- sql/functions/settle_expired.sql
+
+-- Why this exists: a hold ends once: committed, released or expired. All three come here, holding the
+-- meter.
+
+create function quota.end_hold(
+  p_hold quota.reservations,
+  p_kind text,
+  p_state text,
+  p_at timestamptz
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.reservations as r
+    set state = p_state
+    where r.subject_id = p_hold.subject_id
+      and r.reservation_id = p_hold.reservation_id;
+  perform quota.record(
+    row(
+      p_hold.subject_id, quota.new_id(p_at), p_at, p_kind, p_hold.feature_id, p_hold.reserved_at,
+      0, -p_hold.amount, 0, p_hold.reservation_id, null, null, null, null, null, '{}'
+    )::quota.events
+  );
+end
+$$;
+
+comment on function quota.end_hold(quota.reservations, text, text, timestamptz) is
+  'Gives a hold back in the periods in which it was made.';
+
+revoke all on function quota.end_hold(quota.reservations, text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+
+create function quota.settle_expired(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hold quota.reservations;
+begin
+  for v_hold in
+    select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
+      r.state, r.answer
+    from quota.reservations as r
+    where r.subject_id = p_subject_id
+      and r.feature_id = p_feature_id
+      and r.state = 'open'
+      and r.expires_at <= p_at
+    order by r.expires_at
+  loop
+    perform quota.end_hold(v_hold, 'expire', 'expired', p_at);
+  end loop;
+  update quota.meters as m
+    set holds_expire_at = coalesce(
+      (
+        select min(r.expires_at)
+        from quota.reservations as r
+        where r.subject_id = p_subject_id
+          and r.feature_id = p_feature_id
+          and r.state = 'open'
+      ),
+      'infinity'
+    )
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+end
+$$;
+
+comment on function quota.settle_expired(text, text, timestamptz) is
+  'Writes the expire lines of holds that are over. They stopped counting the moment they expired; this only keeps the books.';
+
+revoke all on function quota.settle_expired(text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+
+-- sql/functions/lock_meters.sql
+
+-- Why this exists: every call that writes begins here. Holding the meters, it is alone with the
+-- counters, holds and grants of these features of this subject until its transaction ends.
+--
+-- Lock order: subject, then its meters by feature id, then nothing that another call waits for
+-- while it holds a meter. A meter that does not exist is made under the subject's row, which
+-- set_plan() and forget_subject() lock too; so the existence of all meters is looked at before the
+-- first of them is locked.
+
+create function quota.create_meters(
+  p_subject_id text,
+  p_feature_ids text[]
+)
+returns void
+language plpgsql
+volatile
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into quota.subjects (subject_id)
+    values (p_subject_id)
+    on conflict do nothing;
+  -- for share: set_plan() waits until this transaction has ended, and then sees the meter; many
+  -- first uses of one subject do not wait for each other.
+  perform from quota.subjects as s where s.subject_id = p_subject_id for share;
+  insert into quota.meters (subject_id, feature_id)
+    select p_subject_id, f.feature_id
+    from unnest(p_feature_ids) as f (feature_id)
+    order by f.feature_id collate "C"
+    on conflict do nothing;
+end
+$$;
+
+comment on function quota.create_meters(text, text[]) is
+  'First use: makes the subject and its meters, if they do not exist.';
+
+revoke all on function quota.create_meters(text, text[])
+  from public, anon, authenticated, service_role;
+
+-- The time of the decision, read under the lock: a call that waited over midnight counts into the new
+-- day, and a hold or grant that expired during the wait is over.
+create function quota.moment_of_decision(
+  p_subject_id text,
+  p_feature_ids text[],
+  p_holds_expire_at timestamptz
+)
+returns timestamptz
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := quota.clock();
+  v_feature_id text;
+begin
+  -- At read committed the statements to come see what the last holder committed. A snapshot of a
+  -- whole transaction would not: there the lock is an update, so that one whose snapshot is older
+  -- than the last call fails with 40001 (could not serialize), which Postgres raises, not we.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    update quota.meters as m
+      set holds_expire_at = m.holds_expire_at
+      where m.subject_id = p_subject_id
+        and m.feature_id = any (p_feature_ids);
+  end if;
+  if p_holds_expire_at <= v_now then
+    foreach v_feature_id in array p_feature_ids loop
+      perform quota.settle_expired(p_subject_id, v_feature_id, v_now);
+    end loop;
+  end if;
+  return v_now;
+end
+$$;
+
+comment on function quota.moment_of_decision(text, text[], timestamptz) is
+  'Settles what has expired under the meters just locked, and returns the time of the decision.';
+
+revoke all on function quota.moment_of_decision(text, text[], timestamptz)
+  from public, anon, authenticated, service_role;
+
+create function quota.lock_meter(
+  p_subject_id text,
+  p_feature_id text
+)
+returns timestamptz
+language plpgsql
+volatile
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_holds_expire_at timestamptz;
+begin
+  loop
+    select m.holds_expire_at
+      into v_holds_expire_at
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id
+      for no key update;
+    exit when found;
+    perform quota.create_meters(p_subject_id, array[p_feature_id]);
+  end loop;
+  return quota.moment_of_decision(p_subject_id, array[p_feature_id], v_holds_expire_at);
+end
+$$;
+
+comment on function quota.lock_meter(text, text) is
+  'Locks the meter of a subject and feature, settles what has expired, and returns the time of the decision.';
+
+revoke all on function quota.lock_meter(text, text) from public, anon, authenticated, service_role;
+
+create function quota.lock_meters(
+  p_subject_id text,
+  p_feature_ids text[]
+)
+returns timestamptz
+language plpgsql
+volatile
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_locked integer;
+  v_expires_at timestamptz;
+  v_holds_expire_at timestamptz;
+begin
+  loop
+    select count(*)
+      into v_locked
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = any (p_feature_ids);
+    if v_locked = cardinality(p_feature_ids) then
+      v_locked := 0;
+      v_holds_expire_at := 'infinity';
+      for v_expires_at in
+        select m.holds_expire_at
+        from quota.meters as m
+        where m.subject_id = p_subject_id
+          and m.feature_id = any (p_feature_ids)
+        order by m.feature_id
+        for no key update
+      loop
+        v_locked := v_locked + 1;
+        v_holds_expire_at := least(v_holds_expire_at, v_expires_at);
+      end loop;
+      -- Fewer than before: forget_subject() was faster.
+      exit when v_locked = cardinality(p_feature_ids);
+    end if;
+    perform quota.create_meters(p_subject_id, p_feature_ids);
+  end loop;
+  return quota.moment_of_decision(p_subject_id, p_feature_ids, v_holds_expire_at);
+end
+$$;
+
+comment on function quota.lock_meters(text, text[]) is
+  'As lock_meter, for distinct features of a subject (also none), in lock order.';
+
+revoke all on function quota.lock_meters(text, text[])
+  from public, anon, authenticated, service_role;
+
+-- sql/functions/take.sql
+
+-- Why this exists: the one way in which an amount is taken. consume, reserve, batch and limited tables
+-- all come here, holding the meter.
+
+create function quota.decision(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_allowance quota.allowance,
+  p_limit quota.limit_state,
+  p_reason text,
+  p_event_id uuid default null,
+  p_reservation_id uuid default null
+)
+returns public.usage_decision
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit bigint := p_limit.amount + p_limit.drawn + p_limit.granted;
+begin
+  if p_limit.period is null then
+    v_limit := 0;
+  end if;
+  return row(
+    p_reason in ('ok', 'over_limit'),
+    p_reason,
+    p_feature_id,
+    p_subject_id,
+    p_allowance.plan_id,
+    p_amount,
+    coalesce(p_limit.used, 0),
+    coalesce(p_limit.reserved, 0),
+    v_limit,
+    case when v_limit is not null then greatest(v_limit - p_limit.used - p_limit.reserved, 0) end,
+    v_limit is null,
+    p_limit.period,
+    nullif(p_limit.period_start, '-infinity'),
+    nullif(p_limit.resets_at, 'infinity'),
+    null,
+    p_event_id,
+    p_reservation_id,
+    false,
+    p_allowance.upgrade_url,
+    coalesce(p_limit.granted, 0)
+  )::public.usage_decision;
+end
+$$;
+
+comment on function quota.decision(
+  text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid
+) is 'The answer that shows this limit (null: the feature is not in the plan).';
+
+revoke all on function quota.decision(
+  text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid
+) from public, anon, authenticated, service_role;
+
+-- The answer to an amount that does not fit: which limit to show, and how long to wait. Walks through
+-- the instants at which time changes something (a reset, an expiring hold, the plan's end) and asks
+-- limits_of() and decide() again as of then; so grants that expire before the reset are seen too.
+create function quota.refusal(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_allowance quota.allowance,
+  p_verdict quota.verdict
+)
+returns public.usage_decision
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision public.usage_decision;
+  v_allowance quota.allowance := p_allowance;
+  v_verdict quota.verdict := p_verdict;
+  v_refusing text[] := p_verdict.refusing;
+  v_limit quota.limit_state;
+  v_next timestamptz;
+begin
+  loop
+    -- A limit without use has nothing to gain from a reset; so this ends.
+    select min(candidate)
+      into v_next
+      from (
+        select l.resets_at as candidate
+        from unnest(v_allowance.limits) as l
+        where l.used + l.reserved > 0
+        union all
+        select v_allowance.changes_at
+        union all
+        select min(r.expires_at)
+        from quota.reservations as r
+        where r.subject_id = p_subject_id
+          and r.feature_id = p_feature_id
+          and r.state = 'open'
+          and r.expires_at > coalesce(v_next, p_at)
+      ) as candidates;
+    exit when v_next is null or v_next = 'infinity';
+
+    v_allowance := quota.limits_of(p_subject_id, p_feature_id, v_next);
+    v_verdict := quota.decide(v_allowance.limits, p_amount);
+    exit when v_verdict.is_allowed;
+    -- Those that refuse longest remain.
+    if v_refusing && v_verdict.refusing then
+      v_refusing := array(
+        select period from unnest(v_refusing) as period where period = any (v_verdict.refusing)
+      );
+    end if;
+  end loop;
+
+  if p_allowance.limits is null then
+    v_decision := quota.decision(
+      p_subject_id, p_feature_id, p_amount, p_allowance, null, 'feature_not_in_plan'
+    );
+  else
+    -- Among those, the longest period: limits and refusing go from short to long.
+    foreach v_limit in array p_allowance.limits loop
+      exit when v_limit.period = v_refusing[cardinality(v_refusing)];
+    end loop;
+    v_decision := quota.decision(
+      p_subject_id, p_feature_id, p_amount, p_allowance, v_limit, 'limit_reached'
+    );
+  end if;
+  if v_verdict.is_allowed then
+    v_decision.retry_after := least(
+      greatest(ceil(extract(epoch from v_next - p_at)), 1),
+      2147483647
+    );
+  end if;
+  return v_decision;
+end
+$$;
+
+comment on function quota.refusal(
+  text, text, bigint, timestamptz, quota.allowance, quota.verdict
+) is 'The refusing answer, with the limit that refuses longest and the wait until time alone allows it.';
+
+revoke all on function quota.refusal(
+  text, text, bigint, timestamptz, quota.allowance, quota.verdict
+) from public, anon, authenticated, service_role;
+
+create function quota.take(
+  p_caller quota.caller,
+  p_feature quota.features,
+  p_amount bigint,
+  p_at timestamptz,
+  p_kind text,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowance quota.allowance := quota.limits_of(
+    p_caller.subject_id, p_feature.feature_id, p_at
+  );
+  v_verdict quota.verdict := quota.decide(v_allowance.limits, p_amount);
+  v_limit quota.limit_state;
+  v_event_id uuid;
+  v_decision public.usage_decision;
+begin
+  if not v_verdict.is_allowed then
+    return quota.refusal(
+      p_caller.subject_id, p_feature.feature_id, p_amount, p_at, v_allowance, v_verdict
+    );
+  end if;
+  perform quota.open_counters(
+    p_caller.subject_id, p_feature.feature_id, p_at, v_allowance.limits
+  );
+
+  v_event_id := quota.new_id(p_at);
+  v_limit := v_verdict.shown;
+  v_limit.used := v_limit.used + p_amount;
+  v_decision := quota.decision(
+    p_caller.subject_id, p_feature.feature_id, p_amount, v_allowance, v_limit, 'ok', v_event_id
+  );
+  if not quota.record(
+    row(
+      p_caller.subject_id, v_event_id, p_at, p_kind, p_feature.feature_id, p_at,
+      p_amount, 0, 0, null, null, p_caller.actor, p_idempotency_key, p_arguments,
+      case when p_idempotency_key is not null then to_jsonb(v_decision) end, p_metadata
+    )::quota.events
+  ) then
+    return null;
+  end if;
+  return v_decision;
+end
+$$;
+
+comment on function quota.take(
+  quota.caller, quota.features, bigint, timestamptz, text, text, jsonb, jsonb
+) is 'Decides and, if there is room, counts. Null: the idempotency key was taken meanwhile. Errors: QAMNT.';
+
+revoke all on function quota.take(
+  quota.caller, quota.features, bigint, timestamptz, text, text, jsonb, jsonb
+) from public, anon, authenticated, service_role;
+
+
+-- The verbs.
+-- sql/functions/check_usage.sql
+
+-- Why this exists: the same answer without taking anything. Never build a limit on it: between the
+-- answer and the use others come.
+create function quota.check_usage(
+  p_feature text,
+  p_amount bigint,
+  p_subject text
+)
+returns public.usage_decision
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_caller quota.caller := quota.caller_for(p_subject);
+  v_feature quota.features := quota.feature_for(p_feature, true);
+  v_now timestamptz := quota.clock();
+  v_allowance quota.allowance;
+  v_verdict quota.verdict;
+begin
+  perform quota.check_amount(p_amount);
+  v_allowance := quota.limits_of(v_caller.subject_id, v_feature.feature_id, v_now);
+  v_verdict := quota.decide(v_allowance.limits, p_amount);
+  if not v_verdict.is_allowed then
+    return quota.refusal(
+      v_caller.subject_id, v_feature.feature_id, p_amount, v_now, v_allowance, v_verdict
+    );
+  end if;
+  return quota.decision(
+    v_caller.subject_id, v_feature.feature_id, p_amount, v_allowance, v_verdict.shown, 'ok'
+  );
+end
+$$;
+
+comment on function quota.check_usage(text, bigint, text) is 'See public.check_usage.';
+
+revoke all on function quota.check_usage(text, bigint, text)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.check_usage(text, bigint, text) to authenticated, service_role;
+
+-- sql/functions/consume_usage.sql
+
+-- Why this exists: the main job. Checks the limit and counts, in one atomic step.
+--
+-- Validate → lock the meter → probe the key → read the limits in a new statement after the lock →
+-- decide → write the line → update the counters. In this order nothing ever has to be undone, and it
+-- is exact at every isolation level: what is decided on is read under the lock, and at repeatable
+-- read and serializable lock_meters() fails with 40001 when the snapshot is older than the last call.
+create function quota.consume_usage(
+  p_feature text,
+  p_amount bigint,
+  p_subject text,
+  p_idempotency_key text,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_caller quota.caller := quota.caller_for(p_subject);
+  v_feature quota.features := quota.feature_for(p_feature, v_caller.is_trusted);
+  v_arguments jsonb;
+  v_answer jsonb;
+  v_now timestamptz;
+  v_decision public.usage_decision;
+begin
+  perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
+  v_now := quota.lock_meter(v_caller.subject_id, v_feature.feature_id);
+
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+  if v_answer is null then
+    v_decision := quota.take(
+      v_caller, v_feature, p_amount, v_now, 'consume',
+      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
+    );
+    if v_decision.allowed is not null then
+      return v_decision;
+    end if;
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+
+  return quota.replayed(v_answer);
+end
+$$;
+
+comment on function quota.consume_usage(text, bigint, text, text, jsonb) is
+  'See public.consume_usage.';
+
+revoke all on function quota.consume_usage(text, bigint, text, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.consume_usage(text, bigint, text, text, jsonb)
+  to authenticated, service_role;
+
+-- sql/functions/enforce.sql
+
+-- Why this exists: a refusal as an error, so that HTTP answers 402 or 429 and the transaction around
+-- it rolls back.
+create function quota.enforce(p_decision public.usage_decision)
+returns public.usage_decision
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_code text;
+begin
+  if p_decision.allowed then
+    return p_decision;
+  end if;
+  v_code := case
+    when p_decision.period in ('minute', 'hour') and p_decision.retry_after is not null
+    then 'PT429'
+    else 'PT402'
+  end;
+  if nullif(current_setting('request.method', true), '') is not null then
+    -- PostgREST's own error form, since only it can carry headers.
+    raise exception using
+      errcode = 'PGRST',
+      message = jsonb_build_object(
+        'code', v_code,
+        'message', 'usage limit reached',
+        'details', to_jsonb(p_decision)::text,
+        'hint', p_decision.upgrade_url
+      ),
+      detail = jsonb_build_object(
+        'status', right(v_code, 3)::integer,
+        'headers', case
+          when p_decision.retry_after is null then '{}'
+          else jsonb_build_object('Retry-After', p_decision.retry_after::text)
+        end
+      );
+  end if;
+  -- The message is one constant: PostgREST copies that of a PT code raw into the HTTP status line,
+  -- where a name with a line break would be a header of the attacker's.
+  raise exception using
+    errcode = v_code,
+    message = 'usage limit reached',
+    detail = to_jsonb(p_decision)::text,
+    hint = coalesce(p_decision.upgrade_url, '');
+end
+$$;
+
+comment on function quota.enforce(public.usage_decision) is
+  'Gives an allowed decision back and raises a refused one: PT429 where a minute or hour limit refuses and waiting helps, else PT402. DETAIL is the decision as JSON, HINT the upgrade url.';
+
+revoke all on function quota.enforce(public.usage_decision)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.enforce(public.usage_decision) to authenticated, service_role;
+
+-- sql/functions/refund_usage.sql
+
+-- Why this exists: gives back what was counted, in the period it was counted in. Clamping at zero
+-- instead would eat what others used since; so it is tied to one event and never exceeds it.
+create function quota.refund_usage(
+  p_event_id uuid,
+  p_amount bigint,
+  p_reason text,
+  p_idempotency_key text,
+  p_subject text
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_use quota.events;
+  v_refund quota.events;
+  v_left bigint;
+  v_answer jsonb;
+  v_allowance quota.allowance;
+  v_decision public.usage_decision;
+begin
+  perform quota.require_trusted();
+  if p_amount is not null then
+    perform quota.check_amount(p_amount);
+  end if;
+  perform quota.check_key(p_idempotency_key);
+  v_refund.metadata := jsonb_strip_nulls(jsonb_build_object('reason', p_reason));
+  perform quota.check_metadata(v_refund.metadata);
+
+  -- A line never changes, so it can be read before the lock that its subject is needed for.
+  select e.subject_id, e.feature_id, e.counts_at
+    into v_use.subject_id, v_use.feature_id, v_use.counts_at
+    from quota.events as e
+    where e.event_id = p_event_id
+      and e.kind in ('consume', 'commit', 'import');
+  if not found or v_use.subject_id <> p_subject then
+    raise exception 'no such use to refund: %', coalesce(p_event_id::text, 'null')
+      using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
+  end if;
+
+  v_refund.at := quota.lock_meter(v_use.subject_id, v_use.feature_id);
+
+  if p_idempotency_key is not null then
+    v_refund.idempotency_key := p_idempotency_key;
+    v_refund.arguments := jsonb_build_object(
+      'call', 'refund_usage', 'event_id', p_event_id, 'amount', p_amount
+    );
+    v_answer := quota.replay(v_use.subject_id, p_idempotency_key, v_refund.arguments);
+  end if;
+
+  if v_answer is null then
+    select sum(e.used_change)
+      into v_left
+      from quota.events as e
+      where e.subject_id = v_use.subject_id
+        and (e.event_id = p_event_id or (e.about_id = p_event_id and e.kind = 'refund'));
+    if coalesce(p_amount, 1) > v_left then
+      raise exception 'the event has % left to refund, % asked', v_left, coalesce(p_amount, 1)
+        using errcode = 'QAMNT', hint = 'refunds give back at most what the event counted';
+    end if;
+
+    v_refund.subject_id := v_use.subject_id;
+    v_refund.event_id := quota.new_id(v_refund.at);
+    v_refund.kind := 'refund';
+    v_refund.feature_id := v_use.feature_id;
+    v_refund.counts_at := v_use.counts_at;
+    v_refund.used_change := -coalesce(p_amount, v_left);
+    v_refund.reserved_change := 0;
+    v_refund.drawn_change := 0;
+    v_refund.about_id := p_event_id;
+
+    v_allowance := quota.limits_of(v_use.subject_id, v_use.feature_id, v_refund.at);
+    v_allowance.limits := quota.after_event(v_allowance.limits, v_refund);
+    v_decision := quota.decision(
+      v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_allowance,
+      (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_refund.event_id
+    );
+    v_refund.answer := to_jsonb(v_decision);
+    if quota.record(v_refund) then
+      return v_decision;
+    end if;
+    v_answer := quota.replay(v_use.subject_id, p_idempotency_key, v_refund.arguments);
+  end if;
+
+  return quota.replayed(v_answer);
+end
+$$;
+
+comment on function quota.refund_usage(uuid, bigint, text, text, text) is
+  'See public.refund_usage.';
+
+revoke all on function quota.refund_usage(uuid, bigint, text, text, text)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.refund_usage(uuid, bigint, text, text, text) to service_role;
+
+-- sql/functions/set_plan.sql
+
+-- Why this exists: puts a subject on a plan. The use so far stays, since counters and ledger belong to
+-- the subject; the new limits hold at once, also for callers that are waiting, since limits are read
+-- under the lock.
+create function quota.set_plan(
+  p_subject text,
+  p_plan text,
+  p_anchor timestamptz,
+  p_time_zone text,
+  p_ends_at timestamptz
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_caller quota.caller;
+  v_former quota.subjects;
+  v_subject quota.subjects;
+  v_features text[];
+  v_feature_id text;
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  if not exists (select from quota.plans as p where p.plan_id = p_plan) or p_plan is null then
+    raise exception 'unknown plan %', coalesce(quote_literal(left(p_plan, 100)), 'null')
+      using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
+  end if;
+  if not isfinite(p_anchor) then
+    raise exception 'the anchor is %, a point in time is expected', p_anchor
+      using errcode = '22023', hint = 'pass the start of the billing period, or null to keep it';
+  end if;
+
+  insert into quota.subjects (subject_id)
+    values (v_caller.subject_id)
+    on conflict do nothing;
+  select s.subject_id, s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone
+    into v_former
+    from quota.subjects as s
+    where s.subject_id = v_caller.subject_id
+    for no key update;
+
+  v_subject.subject_id := v_former.subject_id;
+  v_subject.plan_id := p_plan;
+  v_subject.plan_ends_at := p_ends_at;
+  v_subject.anchor_at := coalesce(p_anchor, v_former.anchor_at);
+  v_subject.time_zone := coalesce(p_time_zone, v_former.time_zone);
+  -- Asked only when it changes: reading the zone files takes milliseconds. pg_timezone_names, since
+  -- at time zone would also accept 'EST' and 'Nowhere+5'.
+  if v_subject.time_zone <> v_former.time_zone
+    and not exists (
+      select from pg_catalog.pg_timezone_names as z where z.name = v_subject.time_zone
+    )
+  then
+    raise exception 'unknown time zone %', quote_literal(left(v_subject.time_zone, 100))
+      using errcode = '22023', hint = 'use an IANA name such as Europe/Berlin';
+  end if;
+
+  update quota.subjects as s
+    set plan_id = v_subject.plan_id,
+        plan_ends_at = v_subject.plan_ends_at,
+        anchor_at = v_subject.anchor_at,
+        time_zone = v_subject.time_zone
+    where s.subject_id = v_subject.subject_id;
+
+  v_features := array(
+    select m.feature_id
+    from quota.meters as m
+    where m.subject_id = v_subject.subject_id
+    order by m.feature_id
+  );
+  -- lock_meters() also gives the time; no features, no lock.
+  v_now := quota.lock_meters(v_subject.subject_id, v_features);
+  insert into quota.events (subject_id, event_id, at, kind, counts_at, metadata)
+  values (
+    v_subject.subject_id, quota.new_id(v_now), v_now, 'plan', v_now,
+    jsonb_build_object(
+      'from', to_jsonb(v_former) - 'subject_id',
+      'to', to_jsonb(v_subject) - 'subject_id'
+    )
+  );
+
+  -- New periods begin here and now, with the use that falls into them, so that what people see next
+  -- is already right.
+  foreach v_feature_id in array v_features loop
+    perform quota.open_counters(
+      v_subject.subject_id, v_feature_id, v_now,
+      (quota.limits_of(v_subject.subject_id, v_feature_id, v_now)).limits
+    );
+  end loop;
+end
+$$;
+
+comment on function quota.set_plan(text, text, timestamptz, text, timestamptz) is
+  'See public.set_plan.';
+
+revoke all on function quota.set_plan(text, text, timestamptz, text, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.set_plan(text, text, timestamptz, text, timestamptz)
+  to service_role;
+
+-- sql/api/plan_change.sql
+
+-- Why this exists: one line of what apply_plans changes, or would change.
+create type public.plan_change as (
+  action text,
+  kind text,
+  id text,
+  detail text
+);
+
+comment on type public.plan_change is
+  'What apply_plans changes. action: add, change, remove. kind: feature, plan, limit. id: of a limit plan/feature/period.';
+
+-- sql/functions/apply_plans.sql
+
+-- Why this exists: makes the catalogue equal to one document, so that plans can live in a repository
+-- and be applied by every deployment. Judged as a whole before anything is written.
+
+create function quota.reject_plans(
+  p_place text,
+  p_found jsonb,
+  p_expected text
+)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'plan document, %: found %, expected %',
+    p_place, coalesce(left(p_found::text, 100), 'nothing'), p_expected
+    using errcode = 'QPLAN', hint = 'nothing was changed';
+end
+$$;
+
+comment on function quota.reject_plans(text, jsonb, text) is
+  'Says where a plan document is wrong. Errors: QPLAN.';
+
+revoke all on function quota.reject_plans(text, jsonb, text)
+  from public, anon, authenticated, service_role;
+
+-- An object of the document with known keys, all of them ids or names without control characters.
+create function quota.check_plan_object(
+  p_place text,
+  p_object jsonb,
+  p_keys text[]
+)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key text;
+begin
+  if p_object is null or jsonb_typeof(p_object) <> 'object' then
+    perform quota.reject_plans(p_place, p_object, 'an object');
+  end if;
+  for v_key in select jsonb_object_keys(p_object) loop
+    if p_keys is not null and v_key <> all (p_keys) then
+      perform quota.reject_plans(
+        p_place, to_jsonb(v_key), 'one of the keys ' || array_to_string(p_keys, ', ')
+      );
+    end if;
+    if length(v_key) not between 1 and 255 or v_key ~ '[\u0001-\u001f\u007f-\u009f]' then
+      perform quota.reject_plans(
+        p_place, to_jsonb(v_key), 'an id of 1 to 255 characters without control characters'
+      );
+    end if;
+  end loop;
+end
+$$;
+
+comment on function quota.check_plan_object(text, jsonb, text[]) is
+  'Null keys: any id will do. Errors: QPLAN.';
+
+revoke all on function quota.check_plan_object(text, jsonb, text[])
+  from public, anon, authenticated, service_role;
+
+create function quota.check_plan_text(
+  p_place text,
+  p_value jsonb
+)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(p_value) <> 'string'
+    or length(p_value #>> '{}') not between 1 and 2000
+    or p_value #>> '{}' ~ '[\u0001-\u001f\u007f-\u009f]'
+  then
+    perform quota.reject_plans(
+      p_place, p_value, 'text of 1 to 2000 characters without control characters'
+    );
+  end if;
+end
+$$;
+
+comment on function quota.check_plan_text(text, jsonb) is 'Null is left out. Errors: QPLAN.';
+
+revoke all on function quota.check_plan_text(text, jsonb)
+  from public, anon, authenticated, service_role;
+
+create function quota.check_plans(p_plans jsonb)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id text;
+  v_item jsonb;
+  v_place text;
+  v_feature_id text;
+  v_limits jsonb;
+  v_period text;
+  v_amount jsonb;
+  v_default_id text;
+begin
+  perform quota.check_plan_object('top level', p_plans, array['$schema', 'features', 'plans']);
+  perform quota.check_plan_object('features', p_plans -> 'features', null);
+  perform quota.check_plan_object('plans', p_plans -> 'plans', null);
+
+  for v_id, v_item in select key, value from jsonb_each(p_plans -> 'features') loop
+    v_place := 'features.' || v_id;
+    perform quota.check_plan_object(v_place, v_item, array['name', 'unit', 'kind', 'server_only']);
+    perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
+    perform quota.check_plan_text(v_place || '.unit', v_item -> 'unit');
+    if v_item -> 'kind' not in ('"metered"', '"gauge"') then
+      perform quota.reject_plans(v_place || '.kind', v_item -> 'kind', '"metered" or "gauge"');
+    end if;
+    if jsonb_typeof(v_item -> 'server_only') <> 'boolean' then
+      perform quota.reject_plans(v_place || '.server_only', v_item -> 'server_only', 'true or false');
+    end if;
+  end loop;
+
+  for v_id, v_item in select key, value from jsonb_each(p_plans -> 'plans') loop
+    v_place := 'plans.' || v_id;
+    perform quota.check_plan_object(v_place, v_item, array['name', 'default', 'upgrade_url', 'limits']);
+    perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
+    perform quota.check_plan_text(v_place || '.upgrade_url', v_item -> 'upgrade_url');
+    if jsonb_typeof(v_item -> 'default') <> 'boolean' then
+      perform quota.reject_plans(v_place || '.default', v_item -> 'default', 'true or false');
+    end if;
+    if v_item -> 'default' = 'true' then
+      if v_default_id is not null then
+        perform quota.reject_plans(
+          v_place || '.default', v_item -> 'default',
+          'one default plan, and ' || v_default_id || ' is it already'
+        );
+      end if;
+      v_default_id := v_id;
+    end if;
+
+    perform quota.check_plan_object(v_place || '.limits', v_item -> 'limits', null);
+    for v_feature_id, v_limits in select key, value from jsonb_each(v_item -> 'limits') loop
+      v_place := 'plans.' || v_id || '.limits.' || v_feature_id;
+      if not p_plans -> 'features' ? v_feature_id then
+        perform quota.reject_plans(v_place, to_jsonb(v_feature_id), 'a feature of this document');
+      end if;
+      if p_plans -> 'features' -> v_feature_id ->> 'kind' = 'gauge' then
+        perform quota.check_plan_object(v_place, v_limits, array['lifetime']);
+      else
+        perform quota.check_plan_object(
+          v_place, v_limits, array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime']
+        );
+      end if;
+      if v_limits = '{}' then
+        perform quota.reject_plans(v_place, v_limits, 'at least one period; leave the feature out to refuse it');
+      end if;
+      for v_period, v_amount in select key, value from jsonb_each(v_limits) loop
+        if jsonb_typeof(v_amount) not in ('number', 'null')
+          or (v_amount #>> '{}')::numeric not between 0 and 9007199254740991
+          or (v_amount #>> '{}')::numeric % 1 <> 0
+        then
+          perform quota.reject_plans(
+            v_place || '.' || v_period, v_amount,
+            'a whole number from 0 to 9007199254740991, or null for unlimited'
+          );
+        end if;
+      end loop;
+    end loop;
+  end loop;
+end
+$$;
+
+comment on function quota.check_plans(jsonb) is
+  'Judges a plan document. Errors: QPLAN with the place, what was found and what was expected.';
+
+revoke all on function quota.check_plans(jsonb) from public, anon, authenticated, service_role;
+
+-- What stands in the catalogue against what stands in the document.
+create function quota.plan_changes(p_plans jsonb)
+returns setof public.plan_change
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    with document as (
+      select 1 as rank, 'feature' as kind, f.key as id,
+        jsonb_build_object(
+          'name', coalesce(f.value ->> 'name', f.key),
+          'unit', coalesce(f.value ->> 'unit', 'unit'),
+          'kind', coalesce(f.value ->> 'kind', 'metered'),
+          'server_only', coalesce((f.value ->> 'server_only')::boolean, false)
+        ) as content
+      from jsonb_each(p_plans -> 'features') as f
+      union all
+      select 2, 'plan', p.key,
+        jsonb_build_object(
+          'name', coalesce(p.value ->> 'name', p.key),
+          'default', coalesce((p.value ->> 'default')::boolean, false),
+          'upgrade_url', p.value ->> 'upgrade_url'
+        )
+      from jsonb_each(p_plans -> 'plans') as p
+      union all
+      select 3, 'limit', concat_ws('/', p.key, l.key, a.key), jsonb_build_object('amount', a.value)
+      from jsonb_each(p_plans -> 'plans') as p
+      cross join lateral jsonb_each(p.value -> 'limits') as l
+      cross join lateral jsonb_each(l.value) as a
+    ),
+    catalogue as (
+      select 1 as rank, 'feature' as kind, f.feature_id as id,
+        jsonb_build_object(
+          'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only
+        ) as content
+      from quota.features as f
+      union all
+      select 2, 'plan', p.plan_id,
+        jsonb_build_object('name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url)
+      from quota.plans as p
+      union all
+      select 3, 'limit', concat_ws('/', l.plan_id, l.feature_id, l.period),
+        jsonb_build_object('amount', l.amount)
+      from quota.plan_limits as l
+    )
+    select
+      case when c.id is null then 'add' when d.id is null then 'remove' else 'change' end,
+      kind,
+      id,
+      (
+        select string_agg(
+          f.key || ': ' || concat_ws(
+            ' → ',
+            case c.content -> f.key when 'null' then f.none else (c.content -> f.key)::text end,
+            case d.content -> f.key when 'null' then f.none else (d.content -> f.key)::text end
+          ),
+          ', ' order by f.key
+        )
+        from (
+          select key, case key when 'amount' then 'unlimited' else 'none' end as none
+          from jsonb_object_keys(coalesce(d.content, c.content)) as key
+        ) as f
+        where c.content -> f.key is distinct from d.content -> f.key
+      )
+    from document as d
+    full join catalogue as c using (rank, kind, id)
+    where c.content is distinct from d.content
+    order by rank, id;
+end
+$$;
+
+comment on function quota.plan_changes(jsonb) is
+  'What would have to change for the catalogue to equal the document.';
+
+revoke all on function quota.plan_changes(jsonb) from public, anon, authenticated, service_role;
+
+create function quota.apply_plans(
+  p_plans jsonb,
+  p_dry_run boolean
+)
+returns setof public.plan_change
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_changes public.plan_change[];
+  v_in_use text;
+begin
+  perform quota.require_trusted();
+  perform quota.check_plans(p_plans);
+
+  if not coalesce(p_dry_run, false) then
+    -- One deployment at a time; callers go on reading.
+    lock table quota.plans in share row exclusive mode;
+  end if;
+  v_changes := array(select c from quota.plan_changes(p_plans) as c);
+  if not coalesce(p_dry_run, false) and exists (
+    select from unnest(v_changes) as c where c.action = 'remove' and c.kind in ('feature', 'plan')
+  ) then
+    -- A call in flight may be using what is about to go: wait for it, and let none begin.
+    lock table quota.features, quota.plans in access exclusive mode;
+  end if;
+
+  select string_agg(c.kind || ' ' || c.id, ', ')
+    into v_in_use
+    from unnest(v_changes) as c
+    where (
+        c.kind = 'plan'
+        and c.action = 'remove'
+        and exists (select from quota.subjects as s where s.plan_id = c.id)
+      )
+      or (
+        c.kind = 'feature'
+        and (
+          c.action = 'remove'
+          or (
+            c.action = 'change'
+            and (select f.kind from quota.features as f where f.feature_id = c.id)
+              <> coalesce(p_plans -> 'features' -> c.id ->> 'kind', 'metered')
+          )
+        )
+        and (
+          exists (select from quota.counters as n where n.feature_id = c.id)
+          or exists (select from quota.exceptions as x where x.feature_id = c.id)
+          or exists (select from quota.grants as g where g.feature_id = c.id)
+        )
+      );
+  if v_in_use is not null then
+    raise exception 'in use, and cannot be removed or change its kind: %', v_in_use
+      using errcode = 'QPLAN',
+        hint = 'put the subjects on another plan first; leave a feature in features and out of every plan''s limits';
+  end if;
+
+  if not coalesce(p_dry_run, false) and cardinality(v_changes) > 0 then
+    delete from quota.plan_limits as l
+      using unnest(v_changes) as c
+      where c.kind = 'limit'
+        and c.action = 'remove'
+        and c.id = concat_ws('/', l.plan_id, l.feature_id, l.period);
+    delete from quota.plans as p
+      where not p_plans -> 'plans' ? p.plan_id;
+    delete from quota.features as f
+      where not p_plans -> 'features' ? f.feature_id;
+
+    insert into quota.features (feature_id, name, unit, kind, server_only)
+      select
+        f.key,
+        coalesce(f.value ->> 'name', f.key),
+        coalesce(f.value ->> 'unit', 'unit'),
+        coalesce(f.value ->> 'kind', 'metered'),
+        coalesce((f.value ->> 'server_only')::boolean, false)
+      from jsonb_each(p_plans -> 'features') as f
+      on conflict (feature_id) do update
+        set name = excluded.name,
+            unit = excluded.unit,
+            kind = excluded.kind,
+            server_only = excluded.server_only;
+
+    -- The former default first: the index allows one at a time.
+    update quota.plans as p
+      set is_default = false
+      where p.is_default
+        and not coalesce((p_plans -> 'plans' -> p.plan_id ->> 'default')::boolean, false);
+    insert into quota.plans (plan_id, name, is_default, upgrade_url)
+      select
+        p.key,
+        coalesce(p.value ->> 'name', p.key),
+        coalesce((p.value ->> 'default')::boolean, false),
+        p.value ->> 'upgrade_url'
+      from jsonb_each(p_plans -> 'plans') as p
+      on conflict (plan_id) do update
+        set name = excluded.name,
+            is_default = excluded.is_default,
+            upgrade_url = excluded.upgrade_url;
+
+    insert into quota.plan_limits (plan_id, feature_id, period, amount)
+      select p.key, l.key, a.key, (a.value #>> '{}')::bigint
+      from jsonb_each(p_plans -> 'plans') as p
+      cross join lateral jsonb_each(p.value -> 'limits') as l
+      cross join lateral jsonb_each(l.value) as a
+      on conflict (plan_id, feature_id, period) do update
+        set amount = excluded.amount;
+  end if;
+
+  return query select c.action, c.kind, c.id, c.detail from unnest(v_changes) as c;
+end
+$$;
+
+comment on function quota.apply_plans(jsonb, boolean) is 'See public.apply_plans.';
+
+revoke all on function quota.apply_plans(jsonb, boolean)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.apply_plans(jsonb, boolean) to service_role;
+
+-- sql/api/usage_mismatch.sql
+
+-- Why this exists: one number that its ledger does not prove.
+create type public.usage_mismatch as (
+  subject text,
+  feature text,
+  period text,
+  period_start timestamptz,
+  counted bigint,
+  ledger bigint
+);
+
+comment on type public.usage_mismatch is
+  'A number that its ledger does not prove. period is reserved where holds differ from open reservations, granted where a grant''s draws do.';
+
+-- sql/functions/verify_usage.sql
+
+-- Why this exists: proves every number. One statement, so one snapshot: it never cries wolf while
+-- others work.
+
+create function quota.verify_usage(p_subject text)
+returns setof public.usage_mismatch
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform quota.require_trusted();
+  return query
+    with counters as (
+      select c.subject_id, c.feature_id, c.period, c.period_start, c.period_end,
+        c.used, c.reserved, c.drawn, l.used as ledger_used, l.reserved as ledger_reserved,
+        l.drawn as ledger_drawn
+      from quota.counters as c
+      cross join lateral (
+        select
+          coalesce(sum(e.used_change), 0)::bigint as used,
+          coalesce(sum(e.reserved_change), 0)::bigint as reserved,
+          coalesce(sum(e.drawn_change), 0)::bigint as drawn
+        from quota.events as e
+        where e.subject_id = c.subject_id
+          and e.feature_id = c.feature_id
+          and e.at >= c.period_start
+          and e.counts_at >= c.period_start
+          and e.counts_at < c.period_end
+      ) as l
+      where p_subject is null or c.subject_id = p_subject
+    ),
+    holds as (
+      select c.subject_id, c.feature_id, c.period_start, c.reserved,
+        (
+          select coalesce(sum(r.amount), 0)::bigint
+          from quota.reservations as r
+          where r.subject_id = c.subject_id
+            and r.feature_id = c.feature_id
+            and r.state = 'open'
+            and r.reserved_at >= c.period_start
+            and r.reserved_at < c.period_end
+        ) as open_holds
+      from counters as c
+    ),
+    draws as (
+      select g.subject_id, g.feature_id, g.granted_at, g.drawn,
+        (
+          select coalesce(sum(e.drawn_change), 0)::bigint
+          from quota.events as e
+          where e.subject_id = g.subject_id
+            and e.grant_id = g.grant_id
+        ) as ledger
+      from quota.grants as g
+      where p_subject is null or g.subject_id = p_subject
+    )
+    select c.subject_id, c.feature_id, c.period, nullif(c.period_start, '-infinity'),
+      c.used, c.ledger_used
+    from counters as c
+    where c.used <> c.ledger_used
+    union all
+    select c.subject_id, c.feature_id, 'reserved', nullif(c.period_start, '-infinity'),
+      c.reserved, c.ledger_reserved
+    from counters as c
+    where c.reserved <> c.ledger_reserved
+    union all
+    select h.subject_id, h.feature_id, 'reserved', nullif(h.period_start, '-infinity'),
+      h.reserved, h.open_holds
+    from holds as h
+    where h.reserved <> h.open_holds
+    union all
+    select c.subject_id, c.feature_id, 'granted', nullif(c.period_start, '-infinity'),
+      c.drawn, c.ledger_drawn
+    from counters as c
+    where c.drawn <> c.ledger_drawn
+    union all
+    select d.subject_id, d.feature_id, 'granted', d.granted_at, d.drawn, d.ledger
+    from draws as d
+    where d.drawn <> d.ledger;
+end
+$$;
+
+comment on function quota.verify_usage(text) is 'See public.verify_usage.';
+
+revoke all on function quota.verify_usage(text) from public, anon, authenticated, service_role;
+grant execute on function quota.verify_usage(text) to service_role;
+
+
+-- What callers may touch, in schema public.
+-- sql/api/check_usage.sql
+
+-- Why this exists: to show what is left, or to grey out a button. It is no limit: others come in between.
+create function public.check_usage(
+  feature text,
+  amount bigint default 1,
+  subject text default null
+)
+returns public.usage_decision
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.check_usage(feature, amount, subject);
+end
+$$;
+
+comment on function public.check_usage(text, bigint, text) is
+  'Answers whether an amount would be allowed now, and writes nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. Returns a usage_decision with the state before any use. Errors: 42501 no identity, a subject that is not yours, or a server_only feature; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters.';
+
+revoke all on function public.check_usage(text, bigint, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.check_usage(text, bigint, text) to authenticated, service_role;
+
+-- sql/api/consume_usage.sql
+
+-- Why this exists: the main call. Checks the limit and counts, in one atomic step.
+create function public.consume_usage(
+  feature text,
+  amount bigint default 1,
+  subject text default null,
+  idempotency_key text default null,
+  metadata jsonb default '{}'
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.consume_usage(feature, amount, subject, idempotency_key, metadata);
+end
+$$;
+
+comment on function public.consume_usage(text, bigint, text, text, jsonb) is
+  'Checks every limit of the feature and counts the amount, in one step and in the caller''s transaction. A refusal is an answer (allowed = false with reason limit_reached or feature_not_in_plan), not an error, and counts nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. The same idempotency_key with the same arguments gives the first allowed answer again (replayed = true) and counts nothing, for at least 30 days (the rule of Stripe''s Idempotency-Key, except that a refusal binds nothing). metadata is kept in the ledger. Errors: 42501 no identity, a subject that is not yours, or a server_only feature; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters; QIDEM key reused with other arguments, empty or over 255 characters; QMETA metadata not an object or over 8 kB; 55P03 another call held the row for 2 s (retry).';
+
+revoke all on function public.consume_usage(text, bigint, text, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function public.consume_usage(text, bigint, text, text, jsonb) to authenticated, service_role;
+
+-- sql/api/enforce_usage.sql
+
+-- Why this exists: consume_usage for callers that want an error: HTTP answers 402 or 429, and a transaction around it rolls back.
+create function public.enforce_usage(
+  feature text,
+  amount bigint default 1,
+  subject text default null,
+  idempotency_key text default null,
+  metadata jsonb default '{}'
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.enforce(
+    quota.consume_usage(feature, amount, subject, idempotency_key, metadata)
+  );
+end
+$$;
+
+comment on function public.enforce_usage(text, bigint, text, text, jsonb) is
+  'As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where a minute or hour limit refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in seconds. Other errors as consume_usage.';
+
+revoke all on function public.enforce_usage(text, bigint, text, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function public.enforce_usage(text, bigint, text, text, jsonb) to authenticated, service_role;
+
+-- sql/api/refund_usage.sql
+
+-- Why this exists: work that was counted and then failed, or was paid back.
+create function public.refund_usage(
+  event_id uuid,
+  amount bigint default null,
+  reason text default null,
+  idempotency_key text default null,
+  subject text default null
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.refund_usage(event_id, amount, reason, idempotency_key, subject);
+end
+$$;
+
+comment on function public.refund_usage(uuid, bigint, text, text, text) is
+  'Gives back part or all (amount null) of a counted event, in the period it was counted in, never more than is left of it. event_id comes from the decision that counted. reason is kept in the ledger. Returns a usage_decision: amount is what was given back, event_id the refund''s own line, the other fields the state now. subject is not needed; it routes the call where the data is sharded. Errors: QRSRV no such use, or not this subject''s; QAMNT more than is left of the event; QIDEM key reused with other arguments; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.refund_usage(uuid, bigint, text, text, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.refund_usage(uuid, bigint, text, text, text) to service_role;
+
+-- sql/api/set_plan.sql
+
+-- Why this exists: called by whatever knows what the customer bought (a payment webhook, an admin page).
+create function public.set_plan(
+  subject text,
+  plan text,
+  anchor timestamptz default null,
+  time_zone text default null,
+  ends_at timestamptz default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  perform quota.set_plan(subject, plan, anchor, time_zone, ends_at);
+end
+$$;
+
+comment on function public.set_plan(text, text, timestamptz, text, timestamptz) is
+  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it. From ends_at on the default plan holds; null means no end. Errors: QPLAN unknown plan; QSUBJ; 22023 unknown time zone or infinite anchor; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.set_plan(text, text, timestamptz, text, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function public.set_plan(text, text, timestamptz, text, timestamptz) to service_role;
+
+-- sql/api/apply_plans.sql
+
+-- Why this exists: plans live in your repository as one document; each deployment applies it.
+create function public.apply_plans(
+  plans jsonb,
+  dry_run boolean default false
+)
+returns setof public.plan_change
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return query
+    select r.action, r.kind, r.id, r.detail from quota.apply_plans(plans, dry_run) as r;
+end
+$$;
+
+comment on function public.apply_plans(jsonb, boolean) is
+  'Makes features, plans and limits equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use, is an error. Errors: QPLAN with the place in the document, what was found and what was expected; nothing is changed then; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.apply_plans(jsonb, boolean)
+  from public, anon, authenticated, service_role;
+grant execute on function public.apply_plans(jsonb, boolean) to service_role;
+
+-- sql/api/verify_usage.sql
+
+-- Why this exists: the proof. Run it in tests, in monitoring, after an incident.
+create function public.verify_usage(
+  subject text default null
+)
+returns setof public.usage_mismatch
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return query
+    select r.subject, r.feature, r.period, r.period_start, r.counted, r.ledger
+    from quota.verify_usage(verify_usage.subject) as r;
+end
+$$;
+
+comment on function public.verify_usage(text) is
+  'Compares every counter with its ledger, holds with open reservations and grants with their draws, of one subject or of all (null). No rows: every number is proved. Each row (subject, feature, period, period_start, counted, ledger) is a number that is not. Reads only. Errors: 42501 not a trusted role.';
+
+revoke all on function public.verify_usage(text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.verify_usage(text) to service_role;
+
+-- sql/api/current_usage.sql
+
+-- Why this exists: what the usage bar reads, directly from the browser, under RLS.
+--
+-- security_invoker: the reader's own rights and policies hold. The clock is read once, in a
+-- materialized step. Which subjects: for trusted roles those ever seen, for everybody else the user
+-- and whom it may act for, without a scan. Set-returning functions stand in from (in the select list
+-- of a union they cost 44 ms instead of 1).
+create view public.current_usage
+with (security_invoker = true)
+as
+with moment as materialized (
+  select quota.clock() as at
+),
+subjects as (
+  select s.subject_id, s.time_zone
+  from quota.subjects as s
+  where (select quota.is_trusted())
+  union all
+  select o.subject_id, coalesce(s.time_zone, 'UTC')
+  from quota.subjects_of(quota.user_id()) as o (subject_id)
+  left join quota.subjects as s on s.subject_id = o.subject_id
+  where not (select quota.is_trusted())
+)
+select
+  s.subject_id as subject,
+  f.feature_id as feature,
+  f.name as feature_name,
+  f.unit,
+  f.kind,
+  a.plan_id as plan,
+  l.period,
+  l.used,
+  l.reserved,
+  n.allowed as "limit",
+  case when l.amount is not null then greatest(quota.room(l), 0) end as remaining,
+  l.amount is null as unlimited,
+  case
+    when l.amount is null then null
+    when n.allowed = 0 then 100
+    else (l.used + l.reserved) * 100 / n.allowed
+  end as percent_used,
+  nullif(l.period_start, '-infinity') as period_start,
+  nullif(l.resets_at, 'infinity') as resets_at,
+  case
+    when l.amount is null then 'ok'
+    when l.used + l.reserved > n.allowed then 'over_limit'
+    when l.used + l.reserved = n.allowed then 'at_limit'
+    when (l.used + l.reserved) * 100 >= n.allowed * 80 then 'warning'
+    else 'ok'
+  end as status,
+  l.granted,
+  s.time_zone
+from moment as m
+cross join subjects as s
+cross join quota.features as f
+cross join lateral quota.limits_of(s.subject_id, f.feature_id, m.at) as a
+cross join lateral unnest(a.limits) as l
+cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n;
+
+comment on view public.current_usage is
+  'Use of the running periods: one row per subject, feature and period of the subject''s plan, also where nothing was used yet. A signed-in user sees itself and the subjects it belongs to. An ended period shows as 0 without any job having run.';
+comment on column public.current_usage.used is 'Units used in the period.';
+comment on column public.current_usage.reserved is 'Units held by open reservations.';
+comment on column public.current_usage."limit" is
+  'Units allowed in the period, open grants included; null when unlimited. Over REST filter it with and=(limit.gte.10): ?limit= is paging.';
+comment on column public.current_usage.remaining is 'Units left, never negative; null when unlimited.';
+comment on column public.current_usage.percent_used is
+  'Used and reserved as a percentage of the limit, rounded down; 100 for a limit of 0; null when unlimited.';
+comment on column public.current_usage.period_start is 'Null for lifetime.';
+comment on column public.current_usage.resets_at is 'When used starts again at 0; null for lifetime.';
+comment on column public.current_usage.status is
+  'ok; warning from 80 %; at_limit; over_limit (after a downgrade or a commit of more than was held).';
+comment on column public.current_usage.granted is
+  'How much of the limit is open grants: extra that does not reset.';
+comment on column public.current_usage.time_zone is 'The IANA zone whose wall clock the periods follow.';
+
+revoke all on public.current_usage from public, anon, authenticated, service_role;
+grant select on public.current_usage to authenticated, service_role;
+-- Withheld: everything from anon (nobody's usage), and every write.
+
+-- sql/api/usage_history.sql
+
+-- Why this exists: the use of past periods, for a chart or an invoice.
+create view public.usage_history
+with (security_invoker = true)
+as
+select
+  c.subject_id as subject,
+  c.feature_id as feature,
+  c.period,
+  nullif(c.period_start, '-infinity') as period_start,
+  nullif(c.period_end, 'infinity') as period_end,
+  c.used,
+  c.last_limit as "limit"
+from quota.counters as c
+where c.period not in ('minute', 'hour');
+
+comment on view public.usage_history is
+  'Use per period, closed and open ones, minutes and hours left out. A period in which nothing was used has no row. Periods of a kind never overlap.';
+comment on column public.usage_history.period_start is 'Null for lifetime.';
+comment on column public.usage_history.period_end is 'Exclusive; null for lifetime.';
+comment on column public.usage_history.used is 'Units used in the period.';
+comment on column public.usage_history."limit" is
+  'The limit at the period''s last call; null when it was unlimited.';
+
+revoke all on public.usage_history from public, anon, authenticated, service_role;
+grant select on public.usage_history to authenticated, service_role;
+-- Withheld: everything from anon, and every write.
+
+-- sql/api/usage_events.sql
+
+-- Why this exists: "what used it up?", answered to the customer from the ledger itself.
+create view public.usage_events
+with (security_invoker = true)
+as
+select
+  e.subject_id as subject,
+  e.event_id,
+  e.at,
+  e.kind,
+  e.feature_id as feature,
+  e.counts_at,
+  e.used_change,
+  e.reserved_change,
+  e.drawn_change,
+  e.about_id,
+  e.grant_id,
+  e.actor,
+  e.idempotency_key,
+  e.metadata
+from quota.events as e;
+
+comment on view public.usage_events is
+  'The ledger lines of the reader and of the subjects it belongs to, append-only.';
+comment on column public.usage_events.at is 'When it happened.';
+comment on column public.usage_events.kind is
+  'consume, reserve, commit, release, expire, refund, return, table, import, grant, void, draw, carry, plan, limit or member.';
+comment on column public.usage_events.counts_at is 'The instant whose periods the line counts in.';
+comment on column public.usage_events.used_change is 'Change of used, in units of the feature.';
+comment on column public.usage_events.reserved_change is 'Change of what is held.';
+comment on column public.usage_events.drawn_change is 'Change of what is drawn from grant_id.';
+comment on column public.usage_events.about_id is
+  'The event, reservation or grant that this line is about.';
+comment on column public.usage_events.actor is
+  'The user that acted for the subject; null where it is the subject itself or a server.';
+
+revoke all on public.usage_events from public, anon, authenticated, service_role;
+grant select on public.usage_events to authenticated, service_role;
+-- Withheld: everything from anon, and every write.
+
+-- sql/api/plan_catalog.sql
+
+-- Why this exists: the pricing page reads what the database enforces, so the two cannot differ.
+create view public.plan_catalog
+with (security_invoker = true)
+as
+select
+  p.plan_id as plan,
+  p.name as plan_name,
+  p.is_default,
+  p.upgrade_url,
+  f.feature_id as feature,
+  f.name as feature_name,
+  f.unit,
+  f.kind,
+  l.period,
+  l.amount as "limit",
+  l.amount is null as unlimited
+from quota.plans as p
+join quota.plan_limits as l on l.plan_id = p.plan_id
+join quota.features as f on f.feature_id = l.feature_id;
+
+comment on view public.plan_catalog is
+  'Plans and their limits: one row per plan, feature and period. Readable by everybody.';
+comment on column public.plan_catalog.is_default is 'True for the plan of subjects that have none.';
+comment on column public.plan_catalog."limit" is 'Units per period; null is unlimited.';
+
+revoke all on public.plan_catalog from public, anon, authenticated, service_role;
+grant select on public.plan_catalog to anon, authenticated, service_role;
+-- Withheld: every write; the catalogue changes through apply_plans().
+
+
+-- PostgREST reads the new functions.
+notify pgrst, 'reload schema';
+
+-- migrate:down
+
+-- Forward only: a down body would also be run by tools that do not know this marker, and would
+-- delete the ledger. To remove pgquota by hand, see "Removing it" in the README.

@@ -1,0 +1,27 @@
+-- The plans to begin with: edit the document and apply it again, it is idempotent.
+--
+-- null is unlimited (still counted). Give an AI feature "server_only": true once only your server
+-- calls it: a signed-in user may otherwise consume it, with metadata of its own choice, directly.
+select * from public.apply_plans($plans$
+{
+  "features": {
+    "ai_generation": {"name": "AI generations", "unit": "generation"}
+  },
+  "plans": {
+    "free": {
+      "name": "Free",
+      "default": true,
+      "upgrade_url": "/settings/billing",
+      "limits": {"ai_generation": {"month": 50}}
+    },
+    "pro": {
+      "name": "Pro",
+      "limits": {"ai_generation": {"month": null}}
+    },
+    "enterprise": {
+      "name": "Enterprise",
+      "limits": {"ai_generation": {"month": null}}
+    }
+  }
+}
+$plans$);

@@ -1,0 +1,38 @@
+/**
+ * Moves `quota.clock()` of a throwaway database, for all its sessions and also while one of them
+ * waits: the function is replaced and committed. Owner, grants and attributes stay as they were.
+ */
+import type pg from 'pg';
+
+/** An instant (ISO text or Date) stops the clock there; `{ offset: '1 month' }` moves it, running. */
+export async function setClock(
+  client: pg.ClientBase,
+  time: string | Date | { offset: string },
+): Promise<void> {
+  const value =
+    typeof time === 'object' && 'offset' in time
+      ? `pg_catalog.clock_timestamp() + ${literal(time.offset)}::pg_catalog.interval`
+      : `${literal(new Date(time).toISOString())}::pg_catalog.timestamptz`;
+  const { rows } = await client.query(`
+    select
+      case provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end
+        || case proparallel when 's' then ' parallel safe' when 'r' then ' parallel restricted'
+             else ' parallel unsafe' end
+        || case when prosecdef then ' security definer' else '' end
+        || case when proleakproof then ' leakproof' else '' end as attributes
+    from pg_catalog.pg_proc
+    where oid = 'quota.clock()'::pg_catalog.regprocedure`);
+  await client.query(`
+    create or replace function quota.clock()
+    returns timestamptz
+    language plpgsql
+    ${rows[0].attributes}
+    set search_path = pg_catalog, pg_temp
+    as $clock$
+    begin
+      return ${value};
+    end
+    $clock$`);
+}
+
+const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;

@@ -1,0 +1,25 @@
+/** HTTP for one test database: real PostgREST, the gateway, and supabase-js clients to call it. */
+import { randomBytes } from 'node:crypto';
+import type { SupabaseClient } from '@supabase/supabase-js';
+import { type Api, startApi } from '../../scripts/local/api.ts';
+import { connectSupabase } from '../../scripts/local/supabase.ts';
+import type { TestDatabase } from './database.ts';
+
+export interface Rest extends Api {
+  asUser(sub: string): SupabaseClient;
+  asAnon(): SupabaseClient;
+  asService(): SupabaseClient;
+}
+
+export async function startRest(database: TestDatabase): Promise<Rest> {
+  const api = await startApi({
+    databaseUrl: database.authenticatorUrl,
+    jwtSecret: randomBytes(32).toString('hex'),
+  });
+  return {
+    ...api,
+    asUser: (sub) => connectSupabase(api.url, api.anonKey, () => api.userToken(sub)),
+    asAnon: () => connectSupabase(api.url, api.anonKey),
+    asService: () => connectSupabase(api.url, api.serviceRoleKey),
+  };
+}
