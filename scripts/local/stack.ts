@@ -89,9 +89,10 @@ async function useOwn(stateFolder: string, log: (line: string) => void): Promise
 }
 
 async function useExisting(url: string, log: (line: string) => void): Promise<Database> {
-  if (!/^postgres(ql)?:\/\//.test(url)) {
+  if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url)) {
     throw new Error(
-      'DATABASE_URL is not one: it looks like postgres://user:password@host:5432/name',
+      'DATABASE_URL is not one: it looks like postgres://user:password@host:5432/name, with # / ? @ ' +
+        'in a password written as %23 %2F %3F %40',
     );
   }
   const { host, pathname, username } = new URL(url);
