@@ -24,6 +24,7 @@
 \ir tables/features.sql
 \ir tables/plans.sql
 \ir tables/plan_limits.sql
+\ir tables/catalogue.sql
 
 -- Subjects: who is limited, and by what.
 \ir tables/subjects.sql
@@ -47,6 +48,7 @@
 \ir functions/record.sql
 \ir functions/settle_expired.sql
 \ir functions/lock_meters.sql
+\ir functions/take_fresh.sql
 \ir functions/take.sql
 
 -- The verbs.

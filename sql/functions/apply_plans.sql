@@ -320,6 +320,10 @@ begin
   end if;
 
   if not coalesce(p_dry_run, false) and cardinality(v_changes) > 0 then
+    -- What meters remember is of the last edition.
+    update quota.catalogue as k set version = k.version + 1;
+    delete from quota.meters as m
+      where not p_plans -> 'features' ? m.feature_id;
     delete from quota.plan_limits as l
       using unnest(v_changes) as c
       where c.kind = 'limit'

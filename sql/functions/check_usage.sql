@@ -14,21 +14,21 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_caller quota.caller := quota.caller_for(p_subject);
-  v_feature quota.features := quota.feature_for(p_feature, true);
   v_now timestamptz := quota.clock();
   v_allowance quota.allowance;
   v_verdict quota.verdict;
 begin
+  perform quota.check_feature(p_feature);
   perform quota.check_amount(p_amount);
-  v_allowance := quota.limits_of(v_caller.subject_id, v_feature.feature_id, v_now);
+  v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
   v_verdict := quota.decide(v_allowance.limits, p_amount);
   if not v_verdict.is_allowed then
     return quota.refusal(
-      v_caller.subject_id, v_feature.feature_id, p_amount, v_now, v_allowance, v_verdict
+      v_caller.subject_id, p_feature, p_amount, v_now, v_allowance, v_verdict
     );
   end if;
   return quota.decision(
-    v_caller.subject_id, v_feature.feature_id, p_amount, v_allowance, v_verdict.shown, 'ok'
+    v_caller.subject_id, p_feature, p_amount, v_allowance, v_verdict.shown, 'ok'
   );
 end
 $$;

@@ -21,22 +21,27 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_caller quota.caller := quota.caller_for(p_subject);
-  v_feature quota.features := quota.feature_for(p_feature, v_caller.is_trusted);
   v_arguments jsonb;
   v_answer jsonb;
   v_now timestamptz;
   v_decision public.usage_decision;
 begin
   perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
-  v_now := quota.lock_meter(v_caller.subject_id, v_feature.feature_id);
+  if p_idempotency_key is null then
+    v_decision := quota.take_fresh(v_caller, p_feature, p_amount, coalesce(p_metadata, '{}'));
+    if v_decision.allowed then
+      return v_decision;
+    end if;
+  end if;
 
+  v_now := quota.lock_meter(v_caller.subject_id, p_feature);
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
     v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
   end if;
   if v_answer is null then
     v_decision := quota.take(
-      v_caller, v_feature, p_amount, v_now, 'consume',
+      v_caller, p_feature, p_amount, v_now, 'consume',
       p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
     );
     if v_decision.allowed is not null then
@@ -44,7 +49,6 @@ begin
     end if;
     v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
   end if;
-
   return quota.replayed(v_answer);
 end
 $$;

@@ -54,8 +54,9 @@ begin
         raise exception 'the counter of this % would pass 9007199254740991 (2^53 - 1)', v_limit.period
           using errcode = 'QAMNT', hint = 'count in a larger unit';
       end if;
-      -- Limits come from the shortest period to the longest, so that the longest of equals stays.
-      if v_least is null then
+      if v_least is null
+        and quota.period_rank(v_limit.period) >= coalesce(quota.period_rank((v_verdict.shown).period), 0)
+      then
         v_verdict.shown := v_limit;
       end if;
     else
@@ -70,7 +71,10 @@ begin
           greatest(v_verdict.drawn, p_amount - (v_room - v_limit.granted)), p_amount
         );
       end if;
-      if v_least is null or v_room <= v_least then
+      if v_least is null
+        or v_room < v_least
+        or (v_room = v_least and quota.period_rank(v_limit.period) > quota.period_rank((v_verdict.shown).period))
+      then
         v_least := v_room;
         v_verdict.shown := v_limit;
       end if;

@@ -1,38 +1,23 @@
 -- Why this exists: arguments are judged in one place, before any lock, with a code each.
 
-create function quota.feature_for(
-  p_feature text,
-  p_may_use boolean
-)
-returns quota.features
+create function quota.check_feature(p_feature text)
+returns void
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_feature quota.features;
 begin
-  select f.feature_id, f.name, f.unit, f.kind, f.server_only
-    into v_feature
-    from quota.features as f
-    where f.feature_id = p_feature;
-  if not found then
+  if not exists (select from quota.features as f where f.feature_id = p_feature) then
     raise exception 'unknown feature %', coalesce(quote_literal(left(p_feature, 100)), 'null')
       using errcode = 'QFEAT', hint = 'features come from the plan document; see plan_catalog';
   end if;
-  if v_feature.server_only and not p_may_use then
-    raise exception 'this feature is used from the server only'
-      using errcode = '42501', hint = 'call it from your server as service_role';
-  end if;
-  return v_feature;
 end
 $$;
 
-comment on function quota.feature_for(text, boolean) is
-  'The feature of that id. p_may_use: whether server_only features are allowed. Errors: QFEAT; 42501 server_only.';
+comment on function quota.check_feature(text) is 'Errors: QFEAT.';
 
-revoke all on function quota.feature_for(text, boolean)
+revoke all on function quota.check_feature(text)
   from public, anon, authenticated, service_role;
 
 create function quota.check_amount(

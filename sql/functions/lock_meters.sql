@@ -13,11 +13,11 @@ create function quota.create_meters(
 returns void
 language plpgsql
 volatile
-strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform quota.check_feature(f.feature_id) from unnest(p_feature_ids) as f (feature_id);
   insert into quota.subjects (subject_id)
     values (p_subject_id)
     on conflict do nothing;
@@ -33,27 +33,23 @@ end
 $$;
 
 comment on function quota.create_meters(text, text[]) is
-  'First use: makes the subject and its meters, if they do not exist.';
+  'First use: makes the subject and its meters, if they do not exist. Errors: QFEAT.';
 
 revoke all on function quota.create_meters(text, text[])
   from public, anon, authenticated, service_role;
 
--- The time of the decision, read under the lock: a call that waited over midnight counts into the new
--- day, and a hold or grant that expired during the wait is over.
-create function quota.moment_of_decision(
+-- The books under the meters just locked, brought up to the time of the decision.
+create function quota.settle(
   p_subject_id text,
   p_feature_ids text[],
-  p_holds_expire_at timestamptz
+  p_at timestamptz
 )
-returns timestamptz
+returns void
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_now timestamptz := quota.clock();
-  v_feature_id text;
 begin
   -- At read committed the statements to come see what the last holder committed. A snapshot of a
   -- whole transaction would not: there the lock is an update, so that one whose snapshot is older
@@ -64,19 +60,19 @@ begin
       where m.subject_id = p_subject_id
         and m.feature_id = any (p_feature_ids);
   end if;
-  if p_holds_expire_at <= v_now then
-    foreach v_feature_id in array p_feature_ids loop
-      perform quota.settle_expired(p_subject_id, v_feature_id, v_now);
-    end loop;
-  end if;
-  return v_now;
+  perform quota.settle_expired(m.subject_id, m.feature_id, p_at)
+    from quota.meters as m
+    where m.subject_id = p_subject_id
+      and m.feature_id = any (p_feature_ids)
+      and m.holds_expire_at <= p_at
+    order by m.feature_id;
 end
 $$;
 
-comment on function quota.moment_of_decision(text, text[], timestamptz) is
-  'Settles what has expired under the meters just locked, and returns the time of the decision.';
+comment on function quota.settle(text, text[], timestamptz) is
+  'Makes the lock hold at every isolation level, and settles what has expired.';
 
-revoke all on function quota.moment_of_decision(text, text[], timestamptz)
+revoke all on function quota.settle(text, text[], timestamptz)
   from public, anon, authenticated, service_role;
 
 create function quota.lock_meter(
@@ -86,12 +82,12 @@ create function quota.lock_meter(
 returns timestamptz
 language plpgsql
 volatile
-strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_holds_expire_at timestamptz;
+  v_now timestamptz;
 begin
   loop
     select m.holds_expire_at
@@ -103,12 +99,18 @@ begin
     exit when found;
     perform quota.create_meters(p_subject_id, array[p_feature_id]);
   end loop;
-  return quota.moment_of_decision(p_subject_id, array[p_feature_id], v_holds_expire_at);
+  -- The time is read under the lock: a call that waited over midnight counts into the new day, and a
+  -- hold or grant that expired during the wait is over.
+  v_now := quota.clock();
+  if v_holds_expire_at <= v_now or current_setting('transaction_isolation') <> 'read committed' then
+    perform quota.settle(p_subject_id, array[p_feature_id], v_now);
+  end if;
+  return v_now;
 end
 $$;
 
 comment on function quota.lock_meter(text, text) is
-  'Locks the meter of a subject and feature, settles what has expired, and returns the time of the decision.';
+  'Locks the meter of a subject and feature, settles what has expired, and returns the time of the decision. Errors: QFEAT unknown feature, before any lock.';
 
 revoke all on function quota.lock_meter(text, text) from public, anon, authenticated, service_role;
 
@@ -119,14 +121,12 @@ create function quota.lock_meters(
 returns timestamptz
 language plpgsql
 volatile
-strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_locked integer;
-  v_expires_at timestamptz;
-  v_holds_expire_at timestamptz;
+  v_now timestamptz;
 begin
   loop
     select count(*)
@@ -135,25 +135,20 @@ begin
       where m.subject_id = p_subject_id
         and m.feature_id = any (p_feature_ids);
     if v_locked = cardinality(p_feature_ids) then
-      v_locked := 0;
-      v_holds_expire_at := 'infinity';
-      for v_expires_at in
-        select m.holds_expire_at
-        from quota.meters as m
+      perform from quota.meters as m
         where m.subject_id = p_subject_id
           and m.feature_id = any (p_feature_ids)
         order by m.feature_id
-        for no key update
-      loop
-        v_locked := v_locked + 1;
-        v_holds_expire_at := least(v_holds_expire_at, v_expires_at);
-      end loop;
+        for no key update;
+      get diagnostics v_locked = row_count;
       -- Fewer than before: forget_subject() was faster.
       exit when v_locked = cardinality(p_feature_ids);
     end if;
     perform quota.create_meters(p_subject_id, p_feature_ids);
   end loop;
-  return quota.moment_of_decision(p_subject_id, p_feature_ids, v_holds_expire_at);
+  v_now := quota.clock();
+  perform quota.settle(p_subject_id, p_feature_ids, v_now);
+  return v_now;
 end
 $$;
 

@@ -10,12 +10,10 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_ms text := lpad(to_hex((extract(epoch from p_at) * 1000)::bigint), 12, '0');
+  v_ms text := lpad(to_hex((date_part('epoch', p_at) * 1000)::bigint), 12, '0');
 begin
   -- A version 7 uuid (RFC 9562): milliseconds, then randomness, so that index inserts stay together.
-  return (
-    left(v_ms, 8) || '-' || right(v_ms, 4) || '-7' || substr(gen_random_uuid()::text, 16)
-  )::uuid;
+  return left(v_ms, 8) || '-' || right(v_ms, 4) || '-7' || right(gen_random_uuid()::text, 21);
 end
 $$;
 
@@ -172,32 +170,37 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_lines integer;
 begin
-  insert into quota.events (
-    subject_id, event_id, at, kind, feature_id, counts_at,
-    used_change, reserved_change, drawn_change, about_id, grant_id, actor,
-    idempotency_key, arguments, answer, metadata
+  with line as (
+    insert into quota.events (
+      subject_id, event_id, at, kind, feature_id, counts_at,
+      used_change, reserved_change, drawn_change, about_id, grant_id, actor,
+      idempotency_key, arguments, answer, metadata
+    )
+    values (
+      p_event.subject_id, p_event.event_id, p_event.at, p_event.kind, p_event.feature_id,
+      p_event.counts_at, p_event.used_change, p_event.reserved_change, p_event.drawn_change,
+      p_event.about_id, p_event.grant_id, p_event.actor,
+      p_event.idempotency_key, p_event.arguments, p_event.answer, p_event.metadata
+    )
+    on conflict (subject_id, idempotency_key) where idempotency_key is not null do nothing
+    returning event_id
+  ),
+  counted as (
+    update quota.counters as c
+      set used = c.used + p_event.used_change,
+          reserved = c.reserved + p_event.reserved_change,
+          drawn = c.drawn + p_event.drawn_change
+      where c.subject_id = p_event.subject_id
+        and c.feature_id = p_event.feature_id
+        and c.period_end > p_event.counts_at
+        and c.period_start <= p_event.counts_at
+        and exists (select from line)
   )
-  values (
-    p_event.subject_id, p_event.event_id, p_event.at, p_event.kind, p_event.feature_id,
-    p_event.counts_at, p_event.used_change, p_event.reserved_change, p_event.drawn_change,
-    p_event.about_id, p_event.grant_id, p_event.actor,
-    p_event.idempotency_key, p_event.arguments, p_event.answer, p_event.metadata
-  )
-  on conflict (subject_id, idempotency_key) where idempotency_key is not null do nothing;
-  if not found then
-    return false;
-  end if;
-
-  update quota.counters as c
-    set used = c.used + p_event.used_change,
-        reserved = c.reserved + p_event.reserved_change,
-        drawn = c.drawn + p_event.drawn_change
-    where c.subject_id = p_event.subject_id
-      and c.feature_id = p_event.feature_id
-      and c.period_end > p_event.counts_at
-      and c.period_start <= p_event.counts_at;
-  return true;
+  select count(*) into v_lines from line;
+  return v_lines = 1;
 end
 $$;
 

@@ -84,6 +84,10 @@ begin
     )
   );
 
+  update quota.meters as m
+    set fresh_until = '-infinity'
+    where m.subject_id = v_subject.subject_id;
+
   -- New periods begin here and now, with the use that falls into them, so that what people see next
   -- is already right.
   foreach v_feature_id in array v_features loop

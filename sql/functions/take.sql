@@ -18,7 +18,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_limit bigint := p_limit.amount + p_limit.drawn + p_limit.granted;
+  v_limit bigint := p_limit.amount + coalesce(p_limit.drawn, 0) + coalesce(p_limit.granted, 0);
 begin
   if p_limit.period is null then
     v_limit := 0;
@@ -117,10 +117,13 @@ begin
       p_subject_id, p_feature_id, p_amount, p_allowance, null, 'feature_not_in_plan'
     );
   else
-    -- Among those, the longest period: limits and refusing go from short to long.
-    foreach v_limit in array p_allowance.limits loop
-      exit when v_limit.period = v_refusing[cardinality(v_refusing)];
-    end loop;
+    select l.period, l.period_start, l.resets_at, l.source, l.amount,
+        l.used, l.reserved, l.drawn, l.granted, l.is_counted, l.last_limit
+      into v_limit
+      from unnest(p_allowance.limits) as l
+      where l.period = any (v_refusing)
+      order by quota.period_rank(l.period) desc
+      limit 1;
     v_decision := quota.decision(
       p_subject_id, p_feature_id, p_amount, p_allowance, v_limit, 'limit_reached'
     );
@@ -145,7 +148,7 @@ revoke all on function quota.refusal(
 
 create function quota.take(
   p_caller quota.caller,
-  p_feature quota.features,
+  p_feature_id text,
   p_amount bigint,
   p_at timestamptz,
   p_kind text,
@@ -160,32 +163,36 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_allowance quota.allowance := quota.limits_of(
-    p_caller.subject_id, p_feature.feature_id, p_at
-  );
-  v_verdict quota.verdict := quota.decide(v_allowance.limits, p_amount);
+  v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
+  v_verdict quota.verdict;
   v_limit quota.limit_state;
   v_event_id uuid;
   v_decision public.usage_decision;
 begin
+  if v_allowance.server_only and not p_caller.is_trusted then
+    raise exception 'this feature is used from the server only'
+      using errcode = '42501', hint = 'call it from your server as service_role';
+  end if;
+  v_verdict := quota.decide(v_allowance.limits, p_amount);
   if not v_verdict.is_allowed then
     return quota.refusal(
-      p_caller.subject_id, p_feature.feature_id, p_amount, p_at, v_allowance, v_verdict
+      p_caller.subject_id, p_feature_id, p_amount, p_at, v_allowance, v_verdict
     );
   end if;
-  perform quota.open_counters(
-    p_caller.subject_id, p_feature.feature_id, p_at, v_allowance.limits
-  );
+  perform quota.open_counters(p_caller.subject_id, p_feature_id, p_at, v_allowance.limits);
+  if v_allowance.is_plain then
+    perform quota.remember(p_caller.subject_id, p_feature_id, p_at, v_allowance);
+  end if;
 
   v_event_id := quota.new_id(p_at);
   v_limit := v_verdict.shown;
   v_limit.used := v_limit.used + p_amount;
   v_decision := quota.decision(
-    p_caller.subject_id, p_feature.feature_id, p_amount, v_allowance, v_limit, 'ok', v_event_id
+    p_caller.subject_id, p_feature_id, p_amount, v_allowance, v_limit, 'ok', v_event_id
   );
   if not quota.record(
     row(
-      p_caller.subject_id, v_event_id, p_at, p_kind, p_feature.feature_id, p_at,
+      p_caller.subject_id, v_event_id, p_at, p_kind, p_feature_id, p_at,
       p_amount, 0, 0, null, null, p_caller.actor, p_idempotency_key, p_arguments,
       case when p_idempotency_key is not null then to_jsonb(v_decision) end, p_metadata
     )::quota.events
@@ -197,9 +204,9 @@ end
 $$;
 
 comment on function quota.take(
-  quota.caller, quota.features, bigint, timestamptz, text, text, jsonb, jsonb
-) is 'Decides and, if there is room, counts. Null: the idempotency key was taken meanwhile. Errors: QAMNT.';
+  quota.caller, text, bigint, timestamptz, text, text, jsonb, jsonb
+) is 'Decides and, if there is room, counts. Null: the idempotency key was taken meanwhile. Errors: QAMNT; 42501 server_only.';
 
 revoke all on function quota.take(
-  quota.caller, quota.features, bigint, timestamptz, text, text, jsonb, jsonb
+  quota.caller, text, bigint, timestamptz, text, text, jsonb, jsonb
 ) from public, anon, authenticated, service_role;

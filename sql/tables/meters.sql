@@ -1,18 +1,31 @@
 -- Why this exists: the row that every writing call locks, one per subject and feature. Whoever
 -- holds it is alone with the counters, holds and grants of that subject and feature, so all that
 -- follows is plain reading and writing. Locking it writes no new row version.
+--
+-- It also remembers what limits_of() said last, so that most calls need not ask again (0.3 of a bare
+-- update's speed without, 0.6 with). The memory is exact because (a) it is used under the lock and
+-- only for the edition of the catalogue that it was read from, looked at again in a statement after
+-- the lock; (b) set_plan(), set_limit() and grants lock the meter too and make it forget; (c) it ends
+-- at the next instant at which time changes something.
 
 create table quota.meters (
   subject_id text collate "C" not null,
   feature_id text collate "C" not null,
   holds_expire_at timestamptz not null default 'infinity',
+  fresh_until timestamptz not null default '-infinity',
+  catalogue_version bigint not null default 0,
+  plan_id text collate "C",
+  upgrade_url text,
+  server_only boolean not null default false,
   constraint meters_pkey primary key (subject_id, feature_id)
-);
+) with (fillfactor = 80);
 
 comment on table quota.meters is
   'The lock of one subject and feature. A call locks it first and reads everything else after.';
 comment on column quota.meters.holds_expire_at is
   'No open hold expires before this instant: most calls need not look for expired ones.';
+comment on column quota.meters.fresh_until is
+  'Until then the open counters are all the limits there are, and their last_limit is the limit; the columns after this one are what else is remembered.';
 
 alter table quota.meters enable row level security;
 

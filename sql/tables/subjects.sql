@@ -7,6 +7,7 @@ create table quota.subjects (
   plan_ends_at timestamptz,
   anchor_at timestamptz,
   time_zone text not null default 'UTC',
+  has_extras boolean not null default false,
   constraint subjects_pkey primary key (subject_id),
   constraint subjects_plan_exists foreign key (plan_id) references quota.plans (plan_id),
   constraint subjects_id_is_1_to_255_characters check (length(subject_id) between 1 and 255),
@@ -21,6 +22,8 @@ comment on column quota.subjects.plan_ends_at is
 comment on column quota.subjects.anchor_at is
   'Billing day: days, weeks, months and years count from it. Null: the calendar.';
 comment on column quota.subjects.time_zone is 'IANA name; the wall clock that periods follow.';
+comment on column quota.subjects.has_extras is
+  'True once the subject was given an exception or a grant: the others need no look for them.';
 
 -- Serves "is anybody on this plan?" before a plan is removed, and the foreign key.
 create index subjects_by_plan on quota.subjects (plan_id);
