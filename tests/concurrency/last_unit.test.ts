@@ -1,60 +1,58 @@
 // The promise of the product: at the last unit, one of many wins.
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { callAndWaitBlocked } from '../support/blocking.ts';
-import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { applyPlans } from '../support/plans.ts';
-import { asService } from '../support/session.ts';
+import { expect, test } from 'vitest';
+import { check, consume, consumeBlocked, run } from './race.ts';
+import { lastUnitOfFifty } from './scenarios.ts';
 
-let database: TestDatabase;
+test('of fifty callers that wait for the last unit exactly one gets it', () =>
+  run(lastUnitOfFifty));
 
-beforeAll(async () => {
-  database = await createDatabase();
-  const client = await database.connect();
-  await applyPlans(client, {
-    features: { ai_generation: {} },
-    plans: { free: { default: true, limits: { ai_generation: { month: 50 } } } },
-  });
-  await client.end();
-});
+test('a caller that waits at the last unit is refused once the other has committed', () =>
+  run(async (race) => {
+    const subject = 'waits';
+    const [first, second] = await Promise.all([race.server(), race.server()]);
+    await consume(first, { subject, amount: 49 });
 
-afterAll(() => database.drop());
+    await first.query('begin');
+    const won = await consume(first, { subject });
+    const { answer } = await consumeBlocked(race, second, { subject });
+    await first.query('commit');
 
-test('a caller that waits at the last unit is refused once the other has committed', async () => {
-  const [first, second, observer] = await Promise.all([
-    database.connect(),
-    database.connect(),
-    database.connect(),
-  ]);
-  await first.query(`select public.consume_usage('ai_generation', 49, 'waits')`);
+    expect(won).toMatchObject({ allowed: true, used: 50, remaining: 0 });
+    expect(await answer).toMatchObject({ allowed: false, reason: 'limit_reached', used: 50 });
+  }));
 
-  await first.query('begin');
-  await asService(first);
-  const { rows: won } = await first.query(
-    `select * from public.consume_usage('ai_generation', 1, 'waits')`,
-  );
-  const { result } = await callAndWaitBlocked(
-    observer,
-    second,
-    `select * from public.consume_usage('ai_generation', 1, 'waits')`,
-  );
-  await first.query('commit');
+test('200 callers at once, the first use included, count exactly 50', () =>
+  run(async ({ database, owner }) => {
+    const pool = database.pool(20);
+    const calls = Array.from({ length: 200 }, () => consume(pool, { subject: 'crowd' }));
+    const allowed = (await Promise.all(calls)).filter((call) => call.allowed);
 
-  expect(won[0]).toMatchObject({ allowed: true, used: '50', remaining: '0' });
-  expect((await result).rows[0]).toMatchObject({
-    allowed: false,
-    reason: 'limit_reached',
-    used: '50',
-  });
-});
+    expect(allowed).toHaveLength(50);
+    expect(await check(owner, 'crowd')).toMatchObject({ used: 50, remaining: 0 });
+  }));
 
-test('200 callers at once, the first use included, count exactly 50', async () => {
-  const pool = database.pool(20);
-  const calls = Array.from({ length: 200 }, () =>
-    pool.query(`select allowed from public.consume_usage('ai_generation', 1, 'crowd')`),
-  );
-  const allowed = (await Promise.all(calls)).filter((call) => call.rows[0].allowed);
+test('amounts of different size never pass the limit, and none is refused that fits', () =>
+  run(async ({ database, owner }) => {
+    const pool = database.pool(20);
+    const amounts = Array.from({ length: 60 }, (_, at) => [1, 3, 7][at % 3] as number);
+    const answers = await Promise.all(
+      amounts.map((amount) => consume(pool, { subject: 'sizes', amount })),
+    );
+    const taken = answers.reduce((sum, { allowed, amount }) => sum + (allowed ? amount : 0), 0);
+    const refused = answers.filter(({ allowed }) => !allowed);
 
-  expect(allowed).toHaveLength(50);
-  const { rows } = await pool.query('select * from public.verify_usage()');
-  expect(rows).toEqual([]);
-});
+    expect(taken).toBeLessThanOrEqual(50);
+    expect(await check(owner, 'sizes')).toMatchObject({ used: taken, remaining: 50 - taken });
+    expect(refused.length).toBeGreaterThan(0);
+    expect(refused.filter(({ amount, remaining }) => amount <= Number(remaining))).toEqual([]);
+  }));
+
+test('two subjects do not wait for each other', () =>
+  run(async (race) => {
+    const [mine, yours] = await Promise.all([race.server(), race.server()]);
+    await mine.query('begin');
+    await consume(mine, { subject: 'mine' });
+
+    expect(await consume(yours, { subject: 'yours' })).toMatchObject({ allowed: true, used: 1 });
+    await mine.query('rollback');
+  }));
