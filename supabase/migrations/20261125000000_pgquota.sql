@@ -3299,7 +3299,7 @@ end
 $$;
 
 comment on function public.enforce_usage(text, bigint, text, text, jsonb) is
-  'As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where a minute or hour limit refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in seconds. Errors: PT402, PT429 and those of consume_usage.';
+  'As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where a minute or hour limit refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in seconds. Errors: PT402 and PT429 a refusal; 42501, QFEAT, QAMNT, QSUBJ, QIDEM, QMETA and 55P03 as consume_usage.';
 
 revoke all on function public.enforce_usage(text, bigint, text, text, jsonb)
   from public, anon, authenticated, service_role;
@@ -3384,7 +3384,7 @@ end
 $$;
 
 comment on function public.apply_plans(jsonb, boolean) is
-  'Makes features, plans and limits equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use, is an error. Errors: QPLAN with the place in the document, what was found and what was expected; nothing is changed then; 42501 not a trusted role; 55P03 retry.';
+  'Makes features, plans and limits equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function public.apply_plans(jsonb, boolean)
   from public, anon, authenticated, service_role;
