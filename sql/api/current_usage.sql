@@ -58,17 +58,29 @@ cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n;
 
 comment on view public.current_usage is
   'Use of the running periods: one row per subject, feature and period of the subject''s plan, also where nothing was used yet. A signed-in user sees itself and the subjects it belongs to. An ended period shows as 0 without any job having run.';
+comment on column public.current_usage.subject is 'Who is limited.';
+comment on column public.current_usage.feature is 'The id of the feature.';
+comment on column public.current_usage.feature_name is 'What the feature is called, for people.';
+comment on column public.current_usage.unit is 'What one of it is called, for people.';
+comment on column public.current_usage.kind is
+  '`metered`: starts again each period. `gauge`: goes up and down (files, seats).';
+comment on column public.current_usage.plan is
+  'The plan that holds now; null when the subject has none and an exception allows the feature.';
+comment on column public.current_usage.period is
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
 comment on column public.current_usage.used is 'Units used in the period.';
 comment on column public.current_usage.reserved is 'Units held by open reservations.';
 comment on column public.current_usage."limit" is
   'Units allowed in the period, open grants included; null when unlimited. Over REST filter it with and=(limit.gte.10): ?limit= is paging.';
 comment on column public.current_usage.remaining is 'Units left, never negative; null when unlimited.';
+comment on column public.current_usage.unlimited is 'True when there is no limit: still counted.';
 comment on column public.current_usage.percent_used is
   'Used and reserved as a percentage of the limit, rounded down; 100 for a limit of 0; null when unlimited.';
-comment on column public.current_usage.period_start is 'Null for lifetime.';
+comment on column public.current_usage.period_start is
+  'When the period began; null for lifetime.';
 comment on column public.current_usage.resets_at is 'When used starts again at 0; null for lifetime.';
 comment on column public.current_usage.status is
-  'ok; warning from 80 %; at_limit; over_limit (after a downgrade or a commit of more than was held).';
+  '`ok`; `warning` from 80 %; `at_limit`; `over_limit` (after a downgrade or a commit of more than was held).';
 comment on column public.current_usage.granted is
   'How much of the limit is open grants: extra that does not reset.';
 comment on column public.current_usage.time_zone is 'The IANA zone whose wall clock the periods follow.';

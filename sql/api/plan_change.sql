@@ -7,4 +7,9 @@ create type public.plan_change as (
 );
 
 comment on type public.plan_change is
-  'What apply_plans changes. action: add, change, remove. kind: feature, plan, limit. id: of a limit plan/feature/period.';
+  'One change that apply_plans makes, or would make.';
+comment on column public.plan_change.action is '`add`, `change` or `remove`.';
+comment on column public.plan_change.kind is '`feature`, `plan` or `limit`.';
+comment on column public.plan_change.id is
+  'The id of the feature or plan; of a limit plan/feature/period.';
+comment on column public.plan_change.detail is 'What changes, in words: "amount: 50 → 100".';

@@ -1,5 +1,8 @@
 -- Why this exists: the answer to every call, one object for rpc(). Fields are only ever added at the
 -- end: sessions that are open during an upgrade keep working.
+--
+-- The comments become the types of the client: a field is null only where its comment speaks of null,
+-- and a text that starts with `values` in backquotes has only those.
 create type public.usage_decision as (
   allowed boolean,
   reason text,
@@ -27,7 +30,7 @@ comment on type public.usage_decision is
   'The answer to a call. With several limits the fields show the one that refused, else the one with least room.';
 comment on column public.usage_decision.allowed is 'Whether the amount was (or, for check_usage, would be) taken.';
 comment on column public.usage_decision.reason is
-  'ok; limit_reached; feature_not_in_plan; not_taken (another item of the batch was refused); over_limit (a commit went past the limit).';
+  '`ok`; `limit_reached`; `feature_not_in_plan`; `not_taken` (another item of the batch was refused); `over_limit` (a commit went past the limit).';
 comment on column public.usage_decision.feature is 'The feature asked for.';
 comment on column public.usage_decision.subject is 'Who is limited.';
 comment on column public.usage_decision.plan is
@@ -36,21 +39,25 @@ comment on column public.usage_decision.amount is 'Units that this call asked fo
 comment on column public.usage_decision.used is 'Units used in the period, after the call.';
 comment on column public.usage_decision.reserved is 'Units held by open reservations, after the call.';
 comment on column public.usage_decision."limit" is
-  'Units allowed in the period, open grants included; null when unlimited.';
+  'Units allowed in the period, open grants included; null when unlimited, 0 when the feature is not in the plan.';
 comment on column public.usage_decision.remaining is
   'Units left, never negative; null when unlimited.';
 comment on column public.usage_decision.unlimited is 'True when the shown limit is none.';
 comment on column public.usage_decision.period is
-  'minute, hour, day, week, month, year or lifetime; null when the feature is not in the plan.';
-comment on column public.usage_decision.period_start is 'Null for lifetime.';
-comment on column public.usage_decision.resets_at is 'When the period ends; null for lifetime.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null when the feature is not in the plan.';
+comment on column public.usage_decision.period_start is
+  'When the period began; null for lifetime, and when the feature is not in the plan.';
+comment on column public.usage_decision.resets_at is
+  'When the period ends and used starts again at 0; null for lifetime, and when the feature is not in the plan.';
 comment on column public.usage_decision.retry_after is
   'Whole seconds, rounded up and at least 1, until time alone would allow the amount; null when allowed or never.';
 comment on column public.usage_decision.event_id is
   'The ledger line that counted it, for refund_usage; null when nothing was counted.';
-comment on column public.usage_decision.reservation_id is 'The hold, for commit_usage and release_usage.';
+comment on column public.usage_decision.reservation_id is
+  'The hold, for commit_usage and release_usage; null when the call made or ended none.';
 comment on column public.usage_decision.replayed is
   'True when the idempotency key was used before: this is the first answer, nothing was counted again.';
-comment on column public.usage_decision.upgrade_url is 'Where the plan sends who wants more.';
+comment on column public.usage_decision.upgrade_url is
+  'Where the plan sends who wants more; null when it says nothing.';
 comment on column public.usage_decision.granted is
   'How much of the limit is open grants: extra that does not reset.';

@@ -15,7 +15,11 @@ where c.period not in ('minute', 'hour');
 
 comment on view public.usage_history is
   'Use per period, closed and open ones, minutes and hours left out. A period in which nothing was used has no row. Periods of a kind never overlap.';
-comment on column public.usage_history.period_start is 'Null for lifetime.';
+comment on column public.usage_history.subject is 'Who used it.';
+comment on column public.usage_history.feature is 'The id of the feature.';
+comment on column public.usage_history.period is '`day`, `week`, `month`, `year` or `lifetime`.';
+comment on column public.usage_history.period_start is
+  'When the period began; null for lifetime.';
 comment on column public.usage_history.period_end is 'Exclusive; null for lifetime.';
 comment on column public.usage_history.used is 'Units used in the period.';
 comment on column public.usage_history."limit" is

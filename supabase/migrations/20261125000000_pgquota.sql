@@ -776,6 +776,9 @@ grant select on quota.events to authenticated, service_role;
 
 -- Why this exists: the answer to every call, one object for rpc(). Fields are only ever added at the
 -- end: sessions that are open during an upgrade keep working.
+--
+-- The comments become the types of the client: a field is null only where its comment speaks of null,
+-- and a text that starts with `values` in backquotes has only those.
 create type public.usage_decision as (
   allowed boolean,
   reason text,
@@ -803,7 +806,7 @@ comment on type public.usage_decision is
   'The answer to a call. With several limits the fields show the one that refused, else the one with least room.';
 comment on column public.usage_decision.allowed is 'Whether the amount was (or, for check_usage, would be) taken.';
 comment on column public.usage_decision.reason is
-  'ok; limit_reached; feature_not_in_plan; not_taken (another item of the batch was refused); over_limit (a commit went past the limit).';
+  '`ok`; `limit_reached`; `feature_not_in_plan`; `not_taken` (another item of the batch was refused); `over_limit` (a commit went past the limit).';
 comment on column public.usage_decision.feature is 'The feature asked for.';
 comment on column public.usage_decision.subject is 'Who is limited.';
 comment on column public.usage_decision.plan is
@@ -812,22 +815,26 @@ comment on column public.usage_decision.amount is 'Units that this call asked fo
 comment on column public.usage_decision.used is 'Units used in the period, after the call.';
 comment on column public.usage_decision.reserved is 'Units held by open reservations, after the call.';
 comment on column public.usage_decision."limit" is
-  'Units allowed in the period, open grants included; null when unlimited.';
+  'Units allowed in the period, open grants included; null when unlimited, 0 when the feature is not in the plan.';
 comment on column public.usage_decision.remaining is
   'Units left, never negative; null when unlimited.';
 comment on column public.usage_decision.unlimited is 'True when the shown limit is none.';
 comment on column public.usage_decision.period is
-  'minute, hour, day, week, month, year or lifetime; null when the feature is not in the plan.';
-comment on column public.usage_decision.period_start is 'Null for lifetime.';
-comment on column public.usage_decision.resets_at is 'When the period ends; null for lifetime.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null when the feature is not in the plan.';
+comment on column public.usage_decision.period_start is
+  'When the period began; null for lifetime, and when the feature is not in the plan.';
+comment on column public.usage_decision.resets_at is
+  'When the period ends and used starts again at 0; null for lifetime, and when the feature is not in the plan.';
 comment on column public.usage_decision.retry_after is
   'Whole seconds, rounded up and at least 1, until time alone would allow the amount; null when allowed or never.';
 comment on column public.usage_decision.event_id is
   'The ledger line that counted it, for refund_usage; null when nothing was counted.';
-comment on column public.usage_decision.reservation_id is 'The hold, for commit_usage and release_usage.';
+comment on column public.usage_decision.reservation_id is
+  'The hold, for commit_usage and release_usage; null when the call made or ended none.';
 comment on column public.usage_decision.replayed is
   'True when the idempotency key was used before: this is the first answer, nothing was counted again.';
-comment on column public.usage_decision.upgrade_url is 'Where the plan sends who wants more.';
+comment on column public.usage_decision.upgrade_url is
+  'Where the plan sends who wants more; null when it says nothing.';
 comment on column public.usage_decision.granted is
   'How much of the limit is open grants: extra that does not reset.';
 
@@ -2886,7 +2893,12 @@ create type public.plan_change as (
 );
 
 comment on type public.plan_change is
-  'What apply_plans changes. action: add, change, remove. kind: feature, plan, limit. id: of a limit plan/feature/period.';
+  'One change that apply_plans makes, or would make.';
+comment on column public.plan_change.action is '`add`, `change` or `remove`.';
+comment on column public.plan_change.kind is '`feature`, `plan` or `limit`.';
+comment on column public.plan_change.id is
+  'The id of the feature or plan; of a limit plan/feature/period.';
+comment on column public.plan_change.detail is 'What changes, in words: "amount: 50 → 100".';
 
 -- sql/functions/apply_plans.sql
 
@@ -3289,7 +3301,15 @@ create type public.usage_mismatch as (
 );
 
 comment on type public.usage_mismatch is
-  'A number that its ledger does not prove. period is reserved where holds differ from open reservations, granted where a grant''s draws do.';
+  'A number that its ledger does not prove.';
+comment on column public.usage_mismatch.subject is 'Whose number it is.';
+comment on column public.usage_mismatch.feature is 'The feature it counts.';
+comment on column public.usage_mismatch.period is
+  'The counter''s period; reserved where holds differ from open reservations, granted where a grant''s draws do.';
+comment on column public.usage_mismatch.period_start is
+  'When the period began or the grant was made; null for lifetime.';
+comment on column public.usage_mismatch.counted is 'The number that is kept.';
+comment on column public.usage_mismatch.ledger is 'The number that the ledger proves.';
 
 -- sql/functions/verify_usage.sql
 
@@ -3463,7 +3483,7 @@ end
 $$;
 
 comment on function public.enforce_usage(text, bigint, text, text, jsonb) is
-  'As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where a minute or hour limit refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in seconds. Other errors as consume_usage.';
+  'As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where a minute or hour limit refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in seconds. Errors: PT402 and PT429 a refusal; 42501, QFEAT, QAMNT, QSUBJ, QIDEM, QMETA and 55P03 as consume_usage.';
 
 revoke all on function public.enforce_usage(text, bigint, text, text, jsonb)
   from public, anon, authenticated, service_role;
@@ -3548,7 +3568,7 @@ end
 $$;
 
 comment on function public.apply_plans(jsonb, boolean) is
-  'Makes features, plans and limits equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use, is an error. Errors: QPLAN with the place in the document, what was found and what was expected; nothing is changed then; 42501 not a trusted role; 55P03 retry.';
+  'Makes features, plans and limits equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function public.apply_plans(jsonb, boolean)
   from public, anon, authenticated, service_role;
@@ -3643,17 +3663,29 @@ cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n;
 
 comment on view public.current_usage is
   'Use of the running periods: one row per subject, feature and period of the subject''s plan, also where nothing was used yet. A signed-in user sees itself and the subjects it belongs to. An ended period shows as 0 without any job having run.';
+comment on column public.current_usage.subject is 'Who is limited.';
+comment on column public.current_usage.feature is 'The id of the feature.';
+comment on column public.current_usage.feature_name is 'What the feature is called, for people.';
+comment on column public.current_usage.unit is 'What one of it is called, for people.';
+comment on column public.current_usage.kind is
+  '`metered`: starts again each period. `gauge`: goes up and down (files, seats).';
+comment on column public.current_usage.plan is
+  'The plan that holds now; null when the subject has none and an exception allows the feature.';
+comment on column public.current_usage.period is
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
 comment on column public.current_usage.used is 'Units used in the period.';
 comment on column public.current_usage.reserved is 'Units held by open reservations.';
 comment on column public.current_usage."limit" is
   'Units allowed in the period, open grants included; null when unlimited. Over REST filter it with and=(limit.gte.10): ?limit= is paging.';
 comment on column public.current_usage.remaining is 'Units left, never negative; null when unlimited.';
+comment on column public.current_usage.unlimited is 'True when there is no limit: still counted.';
 comment on column public.current_usage.percent_used is
   'Used and reserved as a percentage of the limit, rounded down; 100 for a limit of 0; null when unlimited.';
-comment on column public.current_usage.period_start is 'Null for lifetime.';
+comment on column public.current_usage.period_start is
+  'When the period began; null for lifetime.';
 comment on column public.current_usage.resets_at is 'When used starts again at 0; null for lifetime.';
 comment on column public.current_usage.status is
-  'ok; warning from 80 %; at_limit; over_limit (after a downgrade or a commit of more than was held).';
+  '`ok`; `warning` from 80 %; `at_limit`; `over_limit` (after a downgrade or a commit of more than was held).';
 comment on column public.current_usage.granted is
   'How much of the limit is open grants: extra that does not reset.';
 comment on column public.current_usage.time_zone is 'The IANA zone whose wall clock the periods follow.';
@@ -3681,7 +3713,11 @@ where c.period not in ('minute', 'hour');
 
 comment on view public.usage_history is
   'Use per period, closed and open ones, minutes and hours left out. A period in which nothing was used has no row. Periods of a kind never overlap.';
-comment on column public.usage_history.period_start is 'Null for lifetime.';
+comment on column public.usage_history.subject is 'Who used it.';
+comment on column public.usage_history.feature is 'The id of the feature.';
+comment on column public.usage_history.period is '`day`, `week`, `month`, `year` or `lifetime`.';
+comment on column public.usage_history.period_start is
+  'When the period began; null for lifetime.';
 comment on column public.usage_history.period_end is 'Exclusive; null for lifetime.';
 comment on column public.usage_history.used is 'Units used in the period.';
 comment on column public.usage_history."limit" is
@@ -3716,17 +3752,25 @@ from quota.events as e;
 
 comment on view public.usage_events is
   'The ledger lines of the reader and of the subjects it belongs to, append-only.';
+comment on column public.usage_events.subject is 'Whose line it is.';
+comment on column public.usage_events.event_id is 'The line, for refund_usage.';
 comment on column public.usage_events.at is 'When it happened.';
 comment on column public.usage_events.kind is
-  'consume, reserve, commit, release, expire, refund, return, table, import, grant, void, draw, carry, plan, limit or member.';
+  '`consume`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit` or `member`.';
+comment on column public.usage_events.feature is
+  'The id of the feature; null for a change of plan or members.';
 comment on column public.usage_events.counts_at is 'The instant whose periods the line counts in.';
 comment on column public.usage_events.used_change is 'Change of used, in units of the feature.';
 comment on column public.usage_events.reserved_change is 'Change of what is held.';
 comment on column public.usage_events.drawn_change is 'Change of what is drawn from grant_id.';
 comment on column public.usage_events.about_id is
-  'The event, reservation or grant that this line is about.';
+  'The event, reservation or grant that this line is about; null when it stands for itself.';
+comment on column public.usage_events.grant_id is 'The grant that it draws from; null without one.';
 comment on column public.usage_events.actor is
   'The user that acted for the subject; null where it is the subject itself or a server.';
+comment on column public.usage_events.idempotency_key is
+  'The key of the call that wrote it; null without one.';
+comment on column public.usage_events.metadata is 'What the caller wanted to be kept with it.';
 
 revoke all on public.usage_events from public, anon, authenticated, service_role;
 grant select on public.usage_events to authenticated, service_role;
@@ -3756,8 +3800,20 @@ join quota.features as f on f.feature_id = l.feature_id;
 
 comment on view public.plan_catalog is
   'Plans and their limits: one row per plan, feature and period. Readable by everybody.';
+comment on column public.plan_catalog.plan is 'The id of the plan.';
+comment on column public.plan_catalog.plan_name is 'What the plan is called, for people.';
 comment on column public.plan_catalog.is_default is 'True for the plan of subjects that have none.';
-comment on column public.plan_catalog."limit" is 'Units per period; null is unlimited.';
+comment on column public.plan_catalog.upgrade_url is
+  'Where the plan sends who wants more; null when it says nothing.';
+comment on column public.plan_catalog.feature is 'The id of the feature.';
+comment on column public.plan_catalog.feature_name is 'What the feature is called, for people.';
+comment on column public.plan_catalog.unit is 'What one of it is called, for people.';
+comment on column public.plan_catalog.kind is
+  '`metered`: starts again each period. `gauge`: goes up and down (files, seats).';
+comment on column public.plan_catalog.period is
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
+comment on column public.plan_catalog."limit" is 'Units per period; null when unlimited.';
+comment on column public.plan_catalog.unlimited is 'True when there is no limit.';
 
 revoke all on public.plan_catalog from public, anon, authenticated, service_role;
 grant select on public.plan_catalog to anon, authenticated, service_role;

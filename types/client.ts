@@ -1,0 +1,466 @@
+// Generated from the SQL in sql/ by npm run build. Do not edit.
+
+export type Json = string | number | boolean | null | JsonObject | Json[];
+export type JsonObject = { [key: string]: Json | undefined };
+
+export interface CallOptions {
+  /** Ends the wait for an answer. What the call counted stays counted. */
+  signal?: AbortSignal;
+}
+
+export type Call = <Result>(
+  name: string,
+  args: object | undefined,
+  options: CallOptions | undefined,
+) => Promise<Result>;
+
+/**
+ * Use of the running periods: one row per subject, feature and period of the subject's plan, also
+ * where nothing was used yet. A signed-in user sees itself and the subjects it belongs to. An
+ * ended period shows as 0 without any job having run.
+ */
+export type CurrentUsage<Feature extends string = string> = {
+  /** Who is limited. */
+  subject: string;
+  /** The id of the feature. */
+  feature: Feature;
+  /** What the feature is called, for people. */
+  feature_name: string;
+  /** What one of it is called, for people. */
+  unit: string;
+  /** `metered`: starts again each period. `gauge`: goes up and down (files, seats). */
+  kind: 'metered' | 'gauge';
+  /** The plan that holds now; null when the subject has none and an exception allows the feature. */
+  plan: string | null;
+  /** `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`. */
+  period: 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+  /** Units used in the period. */
+  used: number;
+  /** Units held by open reservations. */
+  reserved: number;
+  /**
+   * Units allowed in the period, open grants included; null when unlimited. Over REST filter it
+   * with and=(limit.gte.10): ?limit= is paging.
+   */
+  limit: number | null;
+  /** Units left, never negative; null when unlimited. */
+  remaining: number | null;
+  /** True when there is no limit: still counted. */
+  unlimited: boolean;
+  /**
+   * Used and reserved as a percentage of the limit, rounded down; 100 for a limit of 0; null when
+   * unlimited.
+   */
+  percent_used: number | null;
+  /** When the period began; null for lifetime. */
+  period_start: string | null;
+  /** When used starts again at 0; null for lifetime. */
+  resets_at: string | null;
+  /**
+   * `ok`; `warning` from 80 %; `at_limit`; `over_limit` (after a downgrade or a commit of more than
+   * was held).
+   */
+  status: 'ok' | 'warning' | 'at_limit' | 'over_limit';
+  /** How much of the limit is open grants: extra that does not reset. */
+  granted: number;
+  /** The IANA zone whose wall clock the periods follow. */
+  time_zone: string;
+};
+
+/** Plans and their limits: one row per plan, feature and period. Readable by everybody. */
+export type PlanCatalog<Feature extends string = string> = {
+  /** The id of the plan. */
+  plan: string;
+  /** What the plan is called, for people. */
+  plan_name: string;
+  /** True for the plan of subjects that have none. */
+  is_default: boolean;
+  /** Where the plan sends who wants more; null when it says nothing. */
+  upgrade_url: string | null;
+  /** The id of the feature. */
+  feature: Feature;
+  /** What the feature is called, for people. */
+  feature_name: string;
+  /** What one of it is called, for people. */
+  unit: string;
+  /** `metered`: starts again each period. `gauge`: goes up and down (files, seats). */
+  kind: 'metered' | 'gauge';
+  /** `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`. */
+  period: 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+  /** Units per period; null when unlimited. */
+  limit: number | null;
+  /** True when there is no limit. */
+  unlimited: boolean;
+};
+
+/** One change that apply_plans makes, or would make. */
+export type PlanChange = {
+  /** `add`, `change` or `remove`. */
+  action: 'add' | 'change' | 'remove';
+  /** `feature`, `plan` or `limit`. */
+  kind: 'feature' | 'plan' | 'limit';
+  /** The id of the feature or plan; of a limit plan/feature/period. */
+  id: string;
+  /** What changes, in words: "amount: 50 → 100". */
+  detail: string;
+};
+
+/**
+ * The answer to a call. With several limits the fields show the one that refused, else the one
+ * with least room.
+ */
+export type UsageDecision<Feature extends string = string> = {
+  /** Whether the amount was (or, for check_usage, would be) taken. */
+  allowed: boolean;
+  /**
+   * `ok`; `limit_reached`; `feature_not_in_plan`; `not_taken` (another item of the batch was
+   * refused); `over_limit` (a commit went past the limit).
+   */
+  reason: 'ok' | 'limit_reached' | 'feature_not_in_plan' | 'not_taken' | 'over_limit';
+  /** The feature asked for. */
+  feature: Feature;
+  /** Who is limited. */
+  subject: string;
+  /** The plan that holds now; null when the subject has none and there is no default plan. */
+  plan: string | null;
+  /** Units that this call asked for or moved. */
+  amount: number;
+  /** Units used in the period, after the call. */
+  used: number;
+  /** Units held by open reservations, after the call. */
+  reserved: number;
+  /**
+   * Units allowed in the period, open grants included; null when unlimited, 0 when the feature is
+   * not in the plan.
+   */
+  limit: number | null;
+  /** Units left, never negative; null when unlimited. */
+  remaining: number | null;
+  /** True when the shown limit is none. */
+  unlimited: boolean;
+  /**
+   * `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null when the feature is not in
+   * the plan.
+   */
+  period: 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime' | null;
+  /** When the period began; null for lifetime, and when the feature is not in the plan. */
+  period_start: string | null;
+  /**
+   * When the period ends and used starts again at 0; null for lifetime, and when the feature is not
+   * in the plan.
+   */
+  resets_at: string | null;
+  /**
+   * Whole seconds, rounded up and at least 1, until time alone would allow the amount; null when
+   * allowed or never.
+   */
+  retry_after: number | null;
+  /** The ledger line that counted it, for refund_usage; null when nothing was counted. */
+  event_id: string | null;
+  /** The hold, for commit_usage and release_usage; null when the call made or ended none. */
+  reservation_id: string | null;
+  /**
+   * True when the idempotency key was used before: this is the first answer, nothing was counted
+   * again.
+   */
+  replayed: boolean;
+  /** Where the plan sends who wants more; null when it says nothing. */
+  upgrade_url: string | null;
+  /** How much of the limit is open grants: extra that does not reset. */
+  granted: number;
+};
+
+/** The ledger lines of the reader and of the subjects it belongs to, append-only. */
+export type UsageEvent<Feature extends string = string> = {
+  /** Whose line it is. */
+  subject: string;
+  /** The line, for refund_usage. */
+  event_id: string;
+  /** When it happened. */
+  at: string;
+  /**
+   * `consume`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `table`, `import`,
+   * `grant`, `void`, `draw`, `carry`, `plan`, `limit` or `member`.
+   */
+  kind:
+    | 'consume'
+    | 'reserve'
+    | 'commit'
+    | 'release'
+    | 'expire'
+    | 'refund'
+    | 'return'
+    | 'table'
+    | 'import'
+    | 'grant'
+    | 'void'
+    | 'draw'
+    | 'carry'
+    | 'plan'
+    | 'limit'
+    | 'member';
+  /** The id of the feature; null for a change of plan or members. */
+  feature: Feature | null;
+  /** The instant whose periods the line counts in. */
+  counts_at: string;
+  /** Change of used, in units of the feature. */
+  used_change: number;
+  /** Change of what is held. */
+  reserved_change: number;
+  /** Change of what is drawn from grant_id. */
+  drawn_change: number;
+  /** The event, reservation or grant that this line is about; null when it stands for itself. */
+  about_id: string | null;
+  /** The grant that it draws from; null without one. */
+  grant_id: string | null;
+  /** The user that acted for the subject; null where it is the subject itself or a server. */
+  actor: string | null;
+  /** The key of the call that wrote it; null without one. */
+  idempotency_key: string | null;
+  /** What the caller wanted to be kept with it. */
+  metadata: Json;
+};
+
+/**
+ * Use per period, closed and open ones, minutes and hours left out. A period in which nothing was
+ * used has no row. Periods of a kind never overlap.
+ */
+export type UsageHistory<Feature extends string = string> = {
+  /** Who used it. */
+  subject: string;
+  /** The id of the feature. */
+  feature: Feature;
+  /** `day`, `week`, `month`, `year` or `lifetime`. */
+  period: 'day' | 'week' | 'month' | 'year' | 'lifetime';
+  /** When the period began; null for lifetime. */
+  period_start: string | null;
+  /** Exclusive; null for lifetime. */
+  period_end: string | null;
+  /** Units used in the period. */
+  used: number;
+  /** The limit at the period's last call; null when it was unlimited. */
+  limit: number | null;
+};
+
+/** A number that its ledger does not prove. */
+export type UsageMismatch<Feature extends string = string> = {
+  /** Whose number it is. */
+  subject: string;
+  /** The feature it counts. */
+  feature: Feature;
+  /**
+   * The counter's period; reserved where holds differ from open reservations, granted where a
+   * grant's draws do.
+   */
+  period: string;
+  /** When the period began or the grant was made; null for lifetime. */
+  period_start: string | null;
+  /** The number that is kept. */
+  counted: number;
+  /** The number that the ledger proves. */
+  ledger: number;
+};
+
+/** The arguments of applyPlans. */
+export type ApplyPlansArgs = {
+  plans: Json;
+  /** Default: false. */
+  dry_run?: boolean;
+};
+
+/** The arguments of checkUsage. */
+export type CheckUsageArgs<Feature extends string = string> = {
+  feature: Feature;
+  /** Default: 1. */
+  amount?: number;
+  subject?: string | null;
+};
+
+/** The arguments of consumeUsage. */
+export type ConsumeUsageArgs<Feature extends string = string> = {
+  feature: Feature;
+  /** Default: 1. */
+  amount?: number;
+  subject?: string | null;
+  idempotency_key?: string | null;
+  /** Default: '{}'. */
+  metadata?: JsonObject;
+};
+
+/** The arguments of enforceUsage. */
+export type EnforceUsageArgs<Feature extends string = string> = {
+  feature: Feature;
+  /** Default: 1. */
+  amount?: number;
+  subject?: string | null;
+  idempotency_key?: string | null;
+  /** Default: '{}'. */
+  metadata?: JsonObject;
+};
+
+/** The arguments of refundUsage. */
+export type RefundUsageArgs = {
+  event_id: string;
+  amount?: number | null;
+  reason?: string | null;
+  idempotency_key?: string | null;
+  subject?: string | null;
+};
+
+/** The arguments of setPlan. */
+export type SetPlanArgs = {
+  subject: string;
+  plan: string;
+  anchor?: string | null;
+  time_zone?: string | null;
+  ends_at?: string | null;
+};
+
+/** The arguments of verifyUsage. */
+export type VerifyUsageArgs = {
+  subject?: string | null;
+};
+
+/** A method per SQL function. A refusal of the limit is an answer, not an error. */
+export interface UsageMethods<Feature extends string = string> {
+  /**
+   * Makes features, plans and limits equal to the document, and returns a row (action, kind, id,
+   * detail) for each change; none when there is nothing to do. dry_run only says what would change.
+   * A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use,
+   * is an error. On an error nothing is changed.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QPLAN` with the place in the document, what was found and what was expected
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  applyPlans(args: ApplyPlansArgs, options?: CallOptions): Promise<PlanChange[]>;
+  /**
+   * Answers whether an amount would be allowed now, and writes nothing. amount is in units of the
+   * feature (default 1); subject defaults to the signed-in user and must be named by trusted
+   * callers. Returns a usage_decision with the state before any use.
+   *
+   * May be called by a signed-in user and by the server.
+   *
+   * @throws UsageError with one of the codes
+   * - `42501` no identity, a subject that is not yours, or a server_only feature
+   * - `QFEAT` unknown feature
+   * - `QAMNT` amount below 1 or too large
+   * - `QSUBJ` subject missing (trusted callers), empty or over 255 characters
+   */
+  checkUsage(args: CheckUsageArgs<Feature>, options?: CallOptions): Promise<UsageDecision<Feature>>;
+  /**
+   * Checks every limit of the feature and counts the amount, in one step and in the caller's
+   * transaction. A refusal is an answer (allowed = false with reason limit_reached or
+   * feature_not_in_plan), not an error, and counts nothing. amount is in units of the feature
+   * (default 1); subject defaults to the signed-in user and must be named by trusted callers. The
+   * same idempotency_key with the same arguments gives the first allowed answer again (replayed =
+   * true) and counts nothing, for at least 30 days (the rule of Stripe's Idempotency-Key, except
+   * that a refusal binds nothing). metadata is kept in the ledger.
+   *
+   * May be called by a signed-in user and by the server.
+   *
+   * @throws UsageError with one of the codes
+   * - `42501` no identity, a subject that is not yours, or a server_only feature
+   * - `QFEAT` unknown feature
+   * - `QAMNT` amount below 1 or too large
+   * - `QSUBJ` subject missing (trusted callers), empty or over 255 characters
+   * - `QIDEM` key reused with other arguments, empty or over 255 characters
+   * - `QMETA` metadata not an object or over 8 kB
+   * - `55P03` another call held the row for 2 s (retry)
+   */
+  consumeUsage(
+    args: ConsumeUsageArgs<Feature>,
+    options?: CallOptions,
+  ): Promise<UsageDecision<Feature>>;
+  /**
+   * As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where
+   * a minute or hour limit refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision
+   * as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in seconds.
+   *
+   * May be called by a signed-in user and by the server.
+   *
+   * @throws UsageError with one of the codes
+   * - `PT402` and `PT429` a refusal
+   * - `42501`, `QFEAT`, `QAMNT`, `QSUBJ`, `QIDEM`, `QMETA` and `55P03` as consume_usage
+   */
+  enforceUsage(
+    args: EnforceUsageArgs<Feature>,
+    options?: CallOptions,
+  ): Promise<UsageDecision<Feature>>;
+  /**
+   * Gives back part or all (amount null) of a counted event, in the period it was counted in, never
+   * more than is left of it. event_id comes from the decision that counted. reason is kept in the
+   * ledger. Returns a usage_decision: amount is what was given back, event_id the refund's own
+   * line, the other fields the state now. subject is not needed; it routes the call where the data
+   * is sharded.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QRSRV` no such use, or not this subject's
+   * - `QAMNT` more than is left of the event
+   * - `QIDEM` key reused with other arguments
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  refundUsage(args: RefundUsageArgs, options?: CallOptions): Promise<UsageDecision<Feature>>;
+  /**
+   * Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for
+   * calls that are waiting. anchor is the start of the billing period (Stripe's
+   * billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of
+   * time_zone (an IANA name), month ends clamped; null keeps the present one. A moved anchor or
+   * zone starts a new period at once and carries the use that falls into it. From ends_at on the
+   * default plan holds; null means no end.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QPLAN` unknown plan
+   * - `QSUBJ`
+   * - `22023` unknown time zone or infinite anchor
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  setPlan(args: SetPlanArgs, options?: CallOptions): Promise<void>;
+  /**
+   * Compares every counter with its ledger, holds with open reservations and grants with their
+   * draws, of one subject or of all (null). No rows: every number is proved. Each row (subject,
+   * feature, period, period_start, counted, ledger) is a number that is not. Reads only.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `42501` not a trusted role
+   */
+  verifyUsage(args?: VerifyUsageArgs, options?: CallOptions): Promise<UsageMismatch<Feature>[]>;
+}
+
+/** The views, as the type parameter of a SupabaseClient. */
+export type UsageViews<Feature extends string = string> = {
+  public: {
+    Tables: Record<never, never>;
+    Views: {
+      current_usage: { Row: CurrentUsage<Feature>; Relationships: [] };
+      plan_catalog: { Row: PlanCatalog<Feature>; Relationships: [] };
+      usage_events: { Row: UsageEvent<Feature>; Relationships: [] };
+      usage_history: { Row: UsageHistory<Feature>; Relationships: [] };
+    };
+    Functions: Record<never, never>;
+  };
+};
+
+/** Binds the methods to whatever makes the call and throws when it fails. */
+export function createMethods<Feature extends string>(call: Call): UsageMethods<Feature> {
+  return {
+    applyPlans: (args, options) => call('apply_plans', args, options),
+    checkUsage: (args, options) => call('check_usage', args, options),
+    consumeUsage: (args, options) => call('consume_usage', args, options),
+    enforceUsage: (args, options) => call('enforce_usage', args, options),
+    refundUsage: (args, options) => call('refund_usage', args, options),
+    setPlan: (args, options) => call('set_plan', args, options),
+    verifyUsage: (args, options) => call('verify_usage', args, options),
+  };
+}
