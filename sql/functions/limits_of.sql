@@ -356,7 +356,7 @@ begin
         0, c.used is not null, c.last_limit
       )::quota.limit_state
     ) filter (where l.period is not null),
-    bool_and(c.reserved = 0)
+    bool_and(coalesce(c.reserved = 0, false))
   into v_allowance.upgrade_url, v_allowance.limits, v_is_settled
   from quota.plans as p
   left join quota.plan_limits as l
@@ -371,7 +371,6 @@ begin
   where p.plan_id = v_allowance.plan_id;
 
   v_allowance.is_plain := v_has_extras is not true;
-  -- Null: a counter is missing.
   if v_is_settled is not true or not v_allowance.is_plain then
     v_allowance.limits := quota.with_details(
       quota.with_exceptions(v_allowance.limits, p_subject_id, p_feature_id, p_at),

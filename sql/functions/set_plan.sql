@@ -88,9 +88,27 @@ begin
     set fresh_until = '-infinity'
     where m.subject_id = v_subject.subject_id;
 
-  -- New periods begin here and now, with the use that falls into them, so that what people see next
-  -- is already right.
+  -- New periods begin here and now, with the use that falls into them: those of counters that the
+  -- moved anchor or zone leaves behind (also of periods that only a former plan had), and those that
+  -- the new plan brings.
   foreach v_feature_id in array v_features loop
+    perform quota.open_counters(
+      v_subject.subject_id, v_feature_id, v_now,
+      array(
+        select row(
+          c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null
+        )::quota.limit_state
+        from quota.counters as c
+        cross join lateral quota.period_of(
+          c.period, v_now, v_subject.anchor_at, v_subject.time_zone
+        ) as p
+        where c.subject_id = v_subject.subject_id
+          and c.feature_id = v_feature_id
+          and c.period_end > v_now
+          and c.period_start <= v_now
+          and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
+      )
+    );
     perform quota.open_counters(
       v_subject.subject_id, v_feature_id, v_now,
       (quota.limits_of(v_subject.subject_id, v_feature_id, v_now)).limits

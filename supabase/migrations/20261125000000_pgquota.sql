@@ -1344,7 +1344,7 @@ begin
         0, c.used is not null, c.last_limit
       )::quota.limit_state
     ) filter (where l.period is not null),
-    bool_and(c.reserved = 0)
+    bool_and(coalesce(c.reserved = 0, false))
   into v_allowance.upgrade_url, v_allowance.limits, v_is_settled
   from quota.plans as p
   left join quota.plan_limits as l
@@ -1359,7 +1359,6 @@ begin
   where p.plan_id = v_allowance.plan_id;
 
   v_allowance.is_plain := v_has_extras is not true;
-  -- Null: a counter is missing.
   if v_is_settled is not true or not v_allowance.is_plain then
     v_allowance.limits := quota.with_details(
       quota.with_exceptions(v_allowance.limits, p_subject_id, p_feature_id, p_at),
@@ -2863,9 +2862,27 @@ begin
     set fresh_until = '-infinity'
     where m.subject_id = v_subject.subject_id;
 
-  -- New periods begin here and now, with the use that falls into them, so that what people see next
-  -- is already right.
+  -- New periods begin here and now, with the use that falls into them: those of counters that the
+  -- moved anchor or zone leaves behind (also of periods that only a former plan had), and those that
+  -- the new plan brings.
   foreach v_feature_id in array v_features loop
+    perform quota.open_counters(
+      v_subject.subject_id, v_feature_id, v_now,
+      array(
+        select row(
+          c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null
+        )::quota.limit_state
+        from quota.counters as c
+        cross join lateral quota.period_of(
+          c.period, v_now, v_subject.anchor_at, v_subject.time_zone
+        ) as p
+        where c.subject_id = v_subject.subject_id
+          and c.feature_id = v_feature_id
+          and c.period_end > v_now
+          and c.period_start <= v_now
+          and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
+      )
+    );
     perform quota.open_counters(
       v_subject.subject_id, v_feature_id, v_now,
       (quota.limits_of(v_subject.subject_id, v_feature_id, v_now)).limits
