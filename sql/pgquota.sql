@@ -46,6 +46,7 @@
 \ir functions/errors.sql
 \ir functions/idempotency.sql
 \ir functions/record.sql
+\ir functions/draw.sql
 \ir functions/settle_expired.sql
 \ir functions/lock_meters.sql
 \ir functions/take_fresh.sql
@@ -55,6 +56,10 @@
 \ir functions/check_usage.sql
 \ir functions/consume_usage.sql
 \ir functions/enforce.sql
+\ir functions/consume_usage_batch.sql
+\ir functions/reserve_usage.sql
+\ir functions/commit_usage.sql
+\ir functions/release_usage.sql
 \ir functions/refund_usage.sql
 \ir functions/set_plan.sql
 \ir api/plan_change.sql
@@ -66,6 +71,10 @@
 \ir api/check_usage.sql
 \ir api/consume_usage.sql
 \ir api/enforce_usage.sql
+\ir api/consume_usage_batch.sql
+\ir api/reserve_usage.sql
+\ir api/commit_usage.sql
+\ir api/release_usage.sql
 \ir api/refund_usage.sql
 \ir api/set_plan.sql
 \ir api/apply_plans.sql

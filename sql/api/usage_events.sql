@@ -25,7 +25,7 @@ comment on column public.usage_events.subject is 'Whose line it is.';
 comment on column public.usage_events.event_id is 'The line, for refund_usage.';
 comment on column public.usage_events.at is 'When it happened.';
 comment on column public.usage_events.kind is
-  '`consume`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit` or `member`.';
+  '`consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit` or `member`.';
 comment on column public.usage_events.feature is
   'The id of the feature; null for a change of plan or members.';
 comment on column public.usage_events.counts_at is 'The instant whose periods the line counts in.';

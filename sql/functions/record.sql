@@ -209,10 +209,11 @@ comment on function quota.record(quota.events) is
 
 revoke all on function quota.record(quota.events) from public, anon, authenticated, service_role;
 
--- What a line will do to a limit, so that an answer can be written together with its line.
+-- What a line will do to limits, so that an answer can be written together with its line.
 create function quota.after_event(
   p_limits quota.limit_state[],
-  p_event quota.events
+  p_event quota.events,
+  p_drawn bigint default 0
 )
 returns quota.limit_state[]
 language plpgsql
@@ -221,13 +222,19 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_limits quota.limit_state[];
+  v_limits quota.limit_state[] := '{}';
   v_limit quota.limit_state;
 begin
   foreach v_limit in array coalesce(p_limits, '{}') loop
     if p_event.counts_at >= v_limit.period_start and p_event.counts_at < v_limit.resets_at then
       v_limit.used := v_limit.used + p_event.used_change;
       v_limit.reserved := v_limit.reserved + p_event.reserved_change;
+      if v_limit.period not in ('minute', 'hour') then
+        v_limit.drawn := v_limit.drawn + p_drawn;
+      end if;
+    end if;
+    if v_limit.period not in ('minute', 'hour') then
+      v_limit.granted := v_limit.granted - p_drawn;
     end if;
     v_limits := v_limits || v_limit;
   end loop;
@@ -235,8 +242,8 @@ begin
 end
 $$;
 
-comment on function quota.after_event(quota.limit_state[], quota.events) is
-  'The limits as they stand after the line is recorded.';
+comment on function quota.after_event(quota.limit_state[], quota.events, bigint) is
+  'The limits as they stand after the line is recorded and an amount drawn from grants.';
 
-revoke all on function quota.after_event(quota.limit_state[], quota.events)
+revoke all on function quota.after_event(quota.limit_state[], quota.events, bigint)
   from public, anon, authenticated, service_role;

@@ -32,8 +32,9 @@ begin
   perform quota.check_metadata(v_refund.metadata);
 
   -- A line never changes, so it can be read before the lock that its subject is needed for.
-  select e.subject_id, e.feature_id, e.counts_at
-    into v_use.subject_id, v_use.feature_id, v_use.counts_at
+  select e.subject_id, e.feature_id, e.counts_at,
+      case e.kind when 'commit' then e.about_id else e.event_id end
+    into v_use.subject_id, v_use.feature_id, v_use.counts_at, v_use.about_id
     from quota.events as e
     where e.event_id = p_event_id
       and e.kind in ('consume', 'commit', 'import');
@@ -73,6 +74,11 @@ begin
     v_refund.drawn_change := 0;
     v_refund.about_id := p_event_id;
 
+    -- Grants are used last, so they come back first.
+    perform quota.give_back(
+      v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_refund.at, v_use.counts_at,
+      v_use.about_id
+    );
     v_allowance := quota.limits_of(v_use.subject_id, v_use.feature_id, v_refund.at);
     v_allowance.limits := quota.after_event(v_allowance.limits, v_refund);
     v_decision := quota.decision(

@@ -3,9 +3,9 @@
 
 create function quota.end_hold(
   p_hold quota.reservations,
-  p_kind text,
-  p_state text,
-  p_at timestamptz
+  p_event quota.events,
+  p_drawn_back bigint,
+  p_state text
 )
 returns void
 language plpgsql
@@ -18,19 +18,71 @@ begin
     set state = p_state
     where r.subject_id = p_hold.subject_id
       and r.reservation_id = p_hold.reservation_id;
-  perform quota.record(
-    row(
-      p_hold.subject_id, quota.new_id(p_at), p_at, p_kind, p_hold.feature_id, p_hold.reserved_at,
-      0, -p_hold.amount, 0, p_hold.reservation_id, null, null, null, null, null, '{}'
-    )::quota.events
-  );
+  if p_drawn_back > 0 then
+    perform quota.give_back(
+      p_hold.subject_id, p_hold.feature_id, p_drawn_back, p_event.at, p_hold.reserved_at,
+      p_hold.reservation_id
+    );
+  end if;
+  perform quota.record(p_event);
 end
 $$;
 
-comment on function quota.end_hold(quota.reservations, text, text, timestamptz) is
-  'Gives a hold back in the periods in which it was made.';
+comment on function quota.end_hold(quota.reservations, quota.events, bigint, text) is
+  'Ends a hold with this line, and gives back to grants what of its draws was not used.';
 
-revoke all on function quota.end_hold(quota.reservations, text, text, timestamptz)
+revoke all on function quota.end_hold(quota.reservations, quota.events, bigint, text)
+  from public, anon, authenticated, service_role;
+
+create function quota.remember_answer(
+  p_hold quota.reservations,
+  p_decision public.usage_decision
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.reservations as r
+    set answer = to_jsonb(p_decision)
+    where r.subject_id = p_hold.subject_id
+      and r.reservation_id = p_hold.reservation_id;
+end
+$$;
+
+comment on function quota.remember_answer(quota.reservations, public.usage_decision) is
+  'What the same ending, repeated, is told again.';
+
+revoke all on function quota.remember_answer(quota.reservations, public.usage_decision)
+  from public, anon, authenticated, service_role;
+
+-- The line that gives a hold back in the periods in which it was made.
+create function quota.hold_line(
+  p_hold quota.reservations,
+  p_kind text,
+  p_at timestamptz
+)
+returns quota.events
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return row(
+    p_hold.subject_id, quota.new_id(p_at), p_at, p_kind, p_hold.feature_id, p_hold.reserved_at,
+    0, case when p_hold.state = 'open' then -p_hold.amount else 0 end, 0,
+    p_hold.reservation_id, null, null, null, null, null, '{}'
+  )::quota.events;
+end
+$$;
+
+comment on function quota.hold_line(quota.reservations, text, timestamptz) is
+  'The ledger line of an ending; one that has expired is given back already.';
+
+revoke all on function quota.hold_line(quota.reservations, text, timestamptz)
   from public, anon, authenticated, service_role;
 
 create function quota.settle_expired(
@@ -57,7 +109,9 @@ begin
       and r.expires_at <= p_at
     order by r.expires_at
   loop
-    perform quota.end_hold(v_hold, 'expire', 'expired', p_at);
+    perform quota.end_hold(
+      v_hold, quota.hold_line(v_hold, 'expire', p_at), v_hold.amount, 'expired'
+    );
   end loop;
   update quota.meters as m
     set holds_expire_at = coalesce(

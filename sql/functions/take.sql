@@ -151,7 +151,7 @@ create function quota.take(
   p_feature_id text,
   p_amount bigint,
   p_at timestamptz,
-  p_kind text,
+  p_reservation_id uuid,
   p_idempotency_key text,
   p_arguments jsonb,
   p_metadata jsonb
@@ -165,8 +165,7 @@ as $$
 declare
   v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
   v_verdict quota.verdict;
-  v_limit quota.limit_state;
-  v_event_id uuid;
+  v_event quota.events;
   v_decision public.usage_decision;
 begin
   if v_allowance.server_only and not p_caller.is_trusted then
@@ -179,34 +178,48 @@ begin
       p_caller.subject_id, p_feature_id, p_amount, p_at, v_allowance, v_verdict
     );
   end if;
+  if v_allowance.kind = 'gauge' then
+    -- What goes up and down draws nothing: an open grant raises its limit.
+    v_verdict.drawn := 0;
+  end if;
   perform quota.open_counters(p_caller.subject_id, p_feature_id, p_at, v_allowance.limits);
   if v_allowance.is_plain then
     perform quota.remember(p_caller.subject_id, p_feature_id, p_at, v_allowance);
   end if;
 
-  v_event_id := quota.new_id(p_at);
-  v_limit := v_verdict.shown;
-  v_limit.used := v_limit.used + p_amount;
+  v_event := row(
+    p_caller.subject_id, quota.new_id(p_at), p_at,
+    case when p_reservation_id is null then 'consume' else 'reserve' end,
+    p_feature_id, p_at,
+    case when p_reservation_id is null then p_amount else 0 end,
+    case when p_reservation_id is null then 0 else p_amount end,
+    0, p_reservation_id, null, p_caller.actor, p_idempotency_key, p_arguments, null, p_metadata
+  )::quota.events;
   v_decision := quota.decision(
-    p_caller.subject_id, p_feature_id, p_amount, v_allowance, v_limit, 'ok', v_event_id
+    p_caller.subject_id, p_feature_id, p_amount, v_allowance,
+    (quota.after_event(array[v_verdict.shown], v_event, v_verdict.drawn))[1], 'ok',
+    case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
-  if not quota.record(
-    row(
-      p_caller.subject_id, v_event_id, p_at, p_kind, p_feature_id, p_at,
-      p_amount, 0, 0, null, null, p_caller.actor, p_idempotency_key, p_arguments,
-      case when p_idempotency_key is not null then to_jsonb(v_decision) end, p_metadata
-    )::quota.events
-  ) then
+  if p_idempotency_key is not null then
+    v_event.answer := to_jsonb(v_decision);
+  end if;
+  if not quota.record(v_event) then
     return null;
+  end if;
+  if v_verdict.drawn > 0 then
+    perform quota.draw(
+      p_caller.subject_id, p_feature_id, v_verdict.drawn, p_at, p_at,
+      coalesce(p_reservation_id, v_event.event_id)
+    );
   end if;
   return v_decision;
 end
 $$;
 
 comment on function quota.take(
-  quota.caller, text, bigint, timestamptz, text, text, jsonb, jsonb
-) is 'Decides and, if there is room, counts. Null: the idempotency key was taken meanwhile. Errors: QAMNT; 42501 server_only.';
+  quota.caller, text, bigint, timestamptz, uuid, text, jsonb, jsonb
+) is 'Decides and, if there is room, counts, or holds when it is given a reservation id. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
 
 revoke all on function quota.take(
-  quota.caller, text, bigint, timestamptz, text, text, jsonb, jsonb
+  quota.caller, text, bigint, timestamptz, uuid, text, jsonb, jsonb
 ) from public, anon, authenticated, service_role;

@@ -31,7 +31,7 @@ comment on table quota.events is
   'The ledger: one line per change of a counter, hold or grant, and per change of plan. Append-only.';
 comment on column quota.events.at is 'When it happened, by quota.clock().';
 comment on column quota.events.kind is
-  'consume, reserve, commit, release, expire, refund, return, table, import, grant, void, draw, carry, plan, limit or member.';
+  'consume, batch, reserve, commit, release, expire, refund, return, table, import, grant, void, draw, carry, plan, limit or member.';
 comment on column quota.events.counts_at is
   'The instant whose periods it counts in: at, or for a refund, commit or release the instant of the use or hold.';
 comment on column quota.events.used_change is 'Change of used, in units of the feature.';

@@ -731,7 +731,7 @@ comment on table quota.events is
   'The ledger: one line per change of a counter, hold or grant, and per change of plan. Append-only.';
 comment on column quota.events.at is 'When it happened, by quota.clock().';
 comment on column quota.events.kind is
-  'consume, reserve, commit, release, expire, refund, return, table, import, grant, void, draw, carry, plan, limit or member.';
+  'consume, batch, reserve, commit, release, expire, refund, return, table, import, grant, void, draw, carry, plan, limit or member.';
 comment on column quota.events.counts_at is
   'The instant whose periods it counts in: at, or for a refund, commit or release the instant of the use or hold.';
 comment on column quota.events.used_change is 'Change of used, in units of the feature.';
@@ -1867,10 +1867,11 @@ comment on function quota.record(quota.events) is
 
 revoke all on function quota.record(quota.events) from public, anon, authenticated, service_role;
 
--- What a line will do to a limit, so that an answer can be written together with its line.
+-- What a line will do to limits, so that an answer can be written together with its line.
 create function quota.after_event(
   p_limits quota.limit_state[],
-  p_event quota.events
+  p_event quota.events,
+  p_drawn bigint default 0
 )
 returns quota.limit_state[]
 language plpgsql
@@ -1879,13 +1880,19 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_limits quota.limit_state[];
+  v_limits quota.limit_state[] := '{}';
   v_limit quota.limit_state;
 begin
   foreach v_limit in array coalesce(p_limits, '{}') loop
     if p_event.counts_at >= v_limit.period_start and p_event.counts_at < v_limit.resets_at then
       v_limit.used := v_limit.used + p_event.used_change;
       v_limit.reserved := v_limit.reserved + p_event.reserved_change;
+      if v_limit.period not in ('minute', 'hour') then
+        v_limit.drawn := v_limit.drawn + p_drawn;
+      end if;
+    end if;
+    if v_limit.period not in ('minute', 'hour') then
+      v_limit.granted := v_limit.granted - p_drawn;
     end if;
     v_limits := v_limits || v_limit;
   end loop;
@@ -1893,11 +1900,149 @@ begin
 end
 $$;
 
-comment on function quota.after_event(quota.limit_state[], quota.events) is
-  'The limits as they stand after the line is recorded.';
+comment on function quota.after_event(quota.limit_state[], quota.events, bigint) is
+  'The limits as they stand after the line is recorded and an amount drawn from grants.';
 
-revoke all on function quota.after_event(quota.limit_state[], quota.events)
+revoke all on function quota.after_event(quota.limit_state[], quota.events, bigint)
   from public, anon, authenticated, service_role;
+
+-- sql/functions/draw.sql
+
+-- Why this exists: what is taken from grants and given back to them, holding the meter. Each step has
+-- a ledger line that names the grant and what it was drawn for (the event or the reservation).
+
+create function quota.draw(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_counts_at timestamptz,
+  p_about_id uuid
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_left bigint := p_amount;
+  v_grant quota.grants;
+  v_part bigint;
+begin
+  -- Soonest to expire first.
+  for v_grant.grant_id, v_part in
+    select g.grant_id, g.amount - g.drawn
+    from quota.grants as g
+    where g.subject_id = p_subject_id
+      and g.feature_id = p_feature_id
+      and g.granted_at <= p_at
+      and g.expires_at > p_at
+      and g.voided_at is null
+      and g.drawn < g.amount
+    order by g.expires_at, g.grant_id
+  loop
+    exit when v_left = 0;
+    v_part := least(v_part, v_left);
+    v_left := v_left - v_part;
+    perform quota.write_draw(
+      p_subject_id, p_feature_id, v_part, p_at, p_counts_at, p_about_id, v_grant.grant_id
+    );
+  end loop;
+end
+$$;
+
+comment on function quota.draw(text, text, bigint, timestamptz, timestamptz, uuid) is
+  'Takes an amount from the open grants of a subject and feature, soonest to expire first.';
+
+revoke all on function quota.draw(text, text, bigint, timestamptz, timestamptz, uuid)
+  from public, anon, authenticated, service_role;
+
+create function quota.give_back(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_counts_at timestamptz,
+  p_about_id uuid
+)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_left bigint := p_amount;
+  v_grant_id uuid;
+  v_part bigint;
+begin
+  -- In the opposite order: the last unit drawn is the first to come back. To a grant that has expired
+  -- meanwhile too, where it stays expired.
+  for v_grant_id, v_part in
+    select g.grant_id, sum(e.drawn_change)
+    from quota.events as e
+    join quota.grants as g on g.subject_id = e.subject_id and g.grant_id = e.grant_id
+    where e.subject_id = p_subject_id
+      and e.about_id = p_about_id
+      and e.kind = 'draw'
+    group by g.grant_id, g.expires_at
+    having sum(e.drawn_change) > 0
+    order by g.expires_at desc, g.grant_id desc
+  loop
+    exit when v_left = 0;
+    v_part := least(v_part, v_left);
+    v_left := v_left - v_part;
+    perform quota.write_draw(
+      p_subject_id, p_feature_id, -v_part, p_at, p_counts_at, p_about_id, v_grant_id
+    );
+  end loop;
+  return p_amount - v_left;
+end
+$$;
+
+comment on function quota.give_back(text, text, bigint, timestamptz, timestamptz, uuid) is
+  'Gives at most this amount back to the grants it was drawn from, and returns how much that was.';
+
+revoke all on function quota.give_back(text, text, bigint, timestamptz, timestamptz, uuid)
+  from public, anon, authenticated, service_role;
+
+create function quota.write_draw(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_counts_at timestamptz,
+  p_about_id uuid,
+  p_grant_id uuid
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.grants as g
+    set drawn = g.drawn + p_amount
+    where g.subject_id = p_subject_id
+      and g.grant_id = p_grant_id;
+  perform quota.record(
+    row(
+      p_subject_id, quota.new_id(p_at), p_at, 'draw', p_feature_id, p_counts_at,
+      0, 0, p_amount, p_about_id, p_grant_id, null, null, null, null, '{}'
+    )::quota.events
+  );
+end
+$$;
+
+comment on function quota.write_draw(
+  text, text, bigint, timestamptz, timestamptz, uuid, uuid
+) is 'Draws an amount from one grant, or gives it back (negative).';
+
+revoke all on function quota.write_draw(
+  text, text, bigint, timestamptz, timestamptz, uuid, uuid
+) from public, anon, authenticated, service_role;
 
 -- sql/functions/settle_expired.sql
 
@@ -1906,9 +2051,9 @@ revoke all on function quota.after_event(quota.limit_state[], quota.events)
 
 create function quota.end_hold(
   p_hold quota.reservations,
-  p_kind text,
-  p_state text,
-  p_at timestamptz
+  p_event quota.events,
+  p_drawn_back bigint,
+  p_state text
 )
 returns void
 language plpgsql
@@ -1921,19 +2066,71 @@ begin
     set state = p_state
     where r.subject_id = p_hold.subject_id
       and r.reservation_id = p_hold.reservation_id;
-  perform quota.record(
-    row(
-      p_hold.subject_id, quota.new_id(p_at), p_at, p_kind, p_hold.feature_id, p_hold.reserved_at,
-      0, -p_hold.amount, 0, p_hold.reservation_id, null, null, null, null, null, '{}'
-    )::quota.events
-  );
+  if p_drawn_back > 0 then
+    perform quota.give_back(
+      p_hold.subject_id, p_hold.feature_id, p_drawn_back, p_event.at, p_hold.reserved_at,
+      p_hold.reservation_id
+    );
+  end if;
+  perform quota.record(p_event);
 end
 $$;
 
-comment on function quota.end_hold(quota.reservations, text, text, timestamptz) is
-  'Gives a hold back in the periods in which it was made.';
+comment on function quota.end_hold(quota.reservations, quota.events, bigint, text) is
+  'Ends a hold with this line, and gives back to grants what of its draws was not used.';
 
-revoke all on function quota.end_hold(quota.reservations, text, text, timestamptz)
+revoke all on function quota.end_hold(quota.reservations, quota.events, bigint, text)
+  from public, anon, authenticated, service_role;
+
+create function quota.remember_answer(
+  p_hold quota.reservations,
+  p_decision public.usage_decision
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.reservations as r
+    set answer = to_jsonb(p_decision)
+    where r.subject_id = p_hold.subject_id
+      and r.reservation_id = p_hold.reservation_id;
+end
+$$;
+
+comment on function quota.remember_answer(quota.reservations, public.usage_decision) is
+  'What the same ending, repeated, is told again.';
+
+revoke all on function quota.remember_answer(quota.reservations, public.usage_decision)
+  from public, anon, authenticated, service_role;
+
+-- The line that gives a hold back in the periods in which it was made.
+create function quota.hold_line(
+  p_hold quota.reservations,
+  p_kind text,
+  p_at timestamptz
+)
+returns quota.events
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return row(
+    p_hold.subject_id, quota.new_id(p_at), p_at, p_kind, p_hold.feature_id, p_hold.reserved_at,
+    0, case when p_hold.state = 'open' then -p_hold.amount else 0 end, 0,
+    p_hold.reservation_id, null, null, null, null, null, '{}'
+  )::quota.events;
+end
+$$;
+
+comment on function quota.hold_line(quota.reservations, text, timestamptz) is
+  'The ledger line of an ending; one that has expired is given back already.';
+
+revoke all on function quota.hold_line(quota.reservations, text, timestamptz)
   from public, anon, authenticated, service_role;
 
 create function quota.settle_expired(
@@ -1960,7 +2157,9 @@ begin
       and r.expires_at <= p_at
     order by r.expires_at
   loop
-    perform quota.end_hold(v_hold, 'expire', 'expired', p_at);
+    perform quota.end_hold(
+      v_hold, quota.hold_line(v_hold, 'expire', p_at), v_hold.amount, 'expired'
+    );
   end loop;
   update quota.meters as m
     set holds_expire_at = coalesce(
@@ -2442,7 +2641,7 @@ create function quota.take(
   p_feature_id text,
   p_amount bigint,
   p_at timestamptz,
-  p_kind text,
+  p_reservation_id uuid,
   p_idempotency_key text,
   p_arguments jsonb,
   p_metadata jsonb
@@ -2456,8 +2655,7 @@ as $$
 declare
   v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
   v_verdict quota.verdict;
-  v_limit quota.limit_state;
-  v_event_id uuid;
+  v_event quota.events;
   v_decision public.usage_decision;
 begin
   if v_allowance.server_only and not p_caller.is_trusted then
@@ -2470,36 +2668,50 @@ begin
       p_caller.subject_id, p_feature_id, p_amount, p_at, v_allowance, v_verdict
     );
   end if;
+  if v_allowance.kind = 'gauge' then
+    -- What goes up and down draws nothing: an open grant raises its limit.
+    v_verdict.drawn := 0;
+  end if;
   perform quota.open_counters(p_caller.subject_id, p_feature_id, p_at, v_allowance.limits);
   if v_allowance.is_plain then
     perform quota.remember(p_caller.subject_id, p_feature_id, p_at, v_allowance);
   end if;
 
-  v_event_id := quota.new_id(p_at);
-  v_limit := v_verdict.shown;
-  v_limit.used := v_limit.used + p_amount;
+  v_event := row(
+    p_caller.subject_id, quota.new_id(p_at), p_at,
+    case when p_reservation_id is null then 'consume' else 'reserve' end,
+    p_feature_id, p_at,
+    case when p_reservation_id is null then p_amount else 0 end,
+    case when p_reservation_id is null then 0 else p_amount end,
+    0, p_reservation_id, null, p_caller.actor, p_idempotency_key, p_arguments, null, p_metadata
+  )::quota.events;
   v_decision := quota.decision(
-    p_caller.subject_id, p_feature_id, p_amount, v_allowance, v_limit, 'ok', v_event_id
+    p_caller.subject_id, p_feature_id, p_amount, v_allowance,
+    (quota.after_event(array[v_verdict.shown], v_event, v_verdict.drawn))[1], 'ok',
+    case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
-  if not quota.record(
-    row(
-      p_caller.subject_id, v_event_id, p_at, p_kind, p_feature_id, p_at,
-      p_amount, 0, 0, null, null, p_caller.actor, p_idempotency_key, p_arguments,
-      case when p_idempotency_key is not null then to_jsonb(v_decision) end, p_metadata
-    )::quota.events
-  ) then
+  if p_idempotency_key is not null then
+    v_event.answer := to_jsonb(v_decision);
+  end if;
+  if not quota.record(v_event) then
     return null;
+  end if;
+  if v_verdict.drawn > 0 then
+    perform quota.draw(
+      p_caller.subject_id, p_feature_id, v_verdict.drawn, p_at, p_at,
+      coalesce(p_reservation_id, v_event.event_id)
+    );
   end if;
   return v_decision;
 end
 $$;
 
 comment on function quota.take(
-  quota.caller, text, bigint, timestamptz, text, text, jsonb, jsonb
-) is 'Decides and, if there is room, counts. Null: the idempotency key was taken meanwhile. Errors: QAMNT; 42501 server_only.';
+  quota.caller, text, bigint, timestamptz, uuid, text, jsonb, jsonb
+) is 'Decides and, if there is room, counts, or holds when it is given a reservation id. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
 
 revoke all on function quota.take(
-  quota.caller, text, bigint, timestamptz, text, text, jsonb, jsonb
+  quota.caller, text, bigint, timestamptz, uuid, text, jsonb, jsonb
 ) from public, anon, authenticated, service_role;
 
 
@@ -2592,7 +2804,7 @@ begin
   end if;
   if v_answer is null then
     v_decision := quota.take(
-      v_caller, p_feature, p_amount, v_now, 'consume',
+      v_caller, p_feature, p_amount, v_now, null,
       p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
     );
     if v_decision.allowed is not null then
@@ -2669,6 +2881,449 @@ revoke all on function quota.enforce(public.usage_decision)
   from public, anon, authenticated, service_role;
 grant execute on function quota.enforce(public.usage_decision) to authenticated, service_role;
 
+-- sql/functions/consume_usage_batch.sql
+
+-- Why this exists: one action that uses several things (a generation and its tokens): all or none, in
+-- one step and one round trip. All meters are locked first, in lock order; then every item is judged
+-- against what the items before it take; only when all have room is anything written.
+
+create function quota.batch_items(
+  p_items jsonb,
+  out feature_ids text[],
+  out amounts bigint[]
+)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_item jsonb;
+begin
+  if p_items is null or jsonb_typeof(p_items) <> 'array'
+    or jsonb_array_length(p_items) not between 1 and 100
+  then
+    raise exception 'items is not an array of 1 to 100 objects'
+      using errcode = '22023', hint = 'for example [{"feature": "ai_generation", "amount": 1}]';
+  end if;
+  for v_item in select value from jsonb_array_elements(p_items) loop
+    if jsonb_typeof(v_item) <> 'object'
+      or jsonb_typeof(v_item -> 'feature') is distinct from 'string'
+      or v_item - 'feature' - 'amount' <> '{}'
+    then
+      raise exception 'an item is %, an object with feature and amount is expected',
+        left(v_item::text, 100)
+        using errcode = '22023', hint = 'for example {"feature": "ai_generation", "amount": 1}';
+    end if;
+    perform quota.check_feature(v_item ->> 'feature');
+    if v_item ? 'amount' and (
+      jsonb_typeof(v_item -> 'amount') <> 'number'
+      or (v_item ->> 'amount')::numeric not between 1 and 9007199254740991
+      or (v_item ->> 'amount')::numeric % 1 <> 0
+    ) then
+      raise exception 'amount % is not a whole number from 1 to 9007199254740991 (2^53 - 1)',
+        coalesce(left(v_item ->> 'amount', 100), 'null')
+        using errcode = 'QAMNT', hint = 'count fractional costs in micro-units';
+    end if;
+    feature_ids := feature_ids || (v_item ->> 'feature');
+    amounts := amounts || coalesce((v_item ->> 'amount')::numeric::bigint, 1);
+  end loop;
+end
+$$;
+
+comment on function quota.batch_items(jsonb) is
+  'The items as two arrays. Errors: 22023 malformed; QFEAT; QAMNT.';
+
+revoke all on function quota.batch_items(jsonb) from public, anon, authenticated, service_role;
+
+create function quota.consume_usage_batch(
+  p_items jsonb,
+  p_subject text,
+  p_idempotency_key text,
+  p_metadata jsonb
+)
+returns setof public.usage_decision
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_caller quota.caller := quota.caller_for(p_subject);
+  v_metadata jsonb := coalesce(p_metadata, '{}');
+  v_features text[];
+  v_amounts bigint[];
+  v_arguments jsonb;
+  v_answer jsonb;
+  v_now timestamptz;
+  v_allowance quota.allowance;
+  v_verdict quota.verdict;
+  v_sum bigint;
+  v_is_allowed boolean := true;
+  v_decision public.usage_decision;
+  v_decisions public.usage_decision[] := '{}';
+begin
+  perform quota.check_key(p_idempotency_key);
+  perform quota.check_metadata(p_metadata);
+  select i.feature_ids, i.amounts into v_features, v_amounts from quota.batch_items(p_items) as i;
+
+  v_now := quota.lock_meters(
+    v_caller.subject_id, array(select distinct f from unnest(v_features) as f)
+  );
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object(
+      'call', 'consume_usage_batch', 'features', v_features, 'amounts', v_amounts
+    );
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    if v_answer is not null then
+      for v_answer in select value from jsonb_array_elements(v_answer) loop
+        return next quota.replayed(v_answer);
+      end loop;
+      return;
+    end if;
+  end if;
+
+  for i in 1 .. cardinality(v_features) loop
+    v_allowance := quota.limits_of(v_caller.subject_id, v_features[i], v_now);
+    if v_allowance.server_only and not v_caller.is_trusted then
+      raise exception 'this feature is used from the server only'
+        using errcode = '42501', hint = 'call it from your server as service_role';
+    end if;
+    select sum(a.amount)
+      into v_sum
+      from unnest(v_features[:i], v_amounts[:i]) as a (feature_id, amount)
+      where a.feature_id = v_features[i];
+    v_verdict := quota.decide(v_allowance.limits, v_sum);
+    if v_verdict.is_allowed then
+      v_decision := quota.decision(
+        v_caller.subject_id, v_features[i], v_amounts[i], v_allowance, v_verdict.shown, 'not_taken'
+      );
+    else
+      v_is_allowed := false;
+      v_decision := quota.refusal(
+        v_caller.subject_id, v_features[i], v_sum, v_now, v_allowance, v_verdict
+      );
+      v_decision.amount := v_amounts[i];
+    end if;
+    v_decisions := v_decisions || v_decision;
+  end loop;
+
+  if v_is_allowed then
+    v_decisions := '{}';
+    for i in 1 .. cardinality(v_features) loop
+      v_decision := quota.take(
+        v_caller, v_features[i], v_amounts[i], v_now, null, null, null, v_metadata
+      );
+      v_decisions := v_decisions || v_decision;
+    end loop;
+    if p_idempotency_key is not null and not quota.record(
+      row(
+        v_caller.subject_id, quota.new_id(v_now), v_now, 'batch', null, v_now, 0, 0, 0, null, null,
+        v_caller.actor, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_metadata
+      )::quota.events
+    ) then
+      -- Taken under other meters, so with other features: this raises, and undoes the items.
+      perform quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    end if;
+  end if;
+  foreach v_decision in array v_decisions loop
+    return next v_decision;
+  end loop;
+end
+$$;
+
+comment on function quota.consume_usage_batch(jsonb, text, text, jsonb) is
+  'See public.consume_usage_batch.';
+
+revoke all on function quota.consume_usage_batch(jsonb, text, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.consume_usage_batch(jsonb, text, text, jsonb)
+  to authenticated, service_role;
+
+-- sql/functions/reserve_usage.sql
+
+-- Why this exists: work that may fail or whose cost is known only afterwards. A hold counts against every
+-- limit of the feature from now on, and stops counting the moment it expires.
+create function quota.reserve_usage(
+  p_feature text,
+  p_amount bigint,
+  p_subject text,
+  p_ttl interval,
+  p_idempotency_key text,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_caller quota.caller;
+  v_seconds numeric := extract(epoch from p_ttl);
+  v_arguments jsonb;
+  v_answer jsonb;
+  v_now timestamptz;
+  v_expires_at timestamptz;
+  v_decision public.usage_decision;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
+  -- In seconds: a day of an interval would follow the session's time zone.
+  if v_seconds is null or v_seconds <= 0 or v_seconds > 604800 then
+    raise exception 'the ttl is %, more than nothing and at most 7 days are allowed',
+      coalesce(p_ttl::text, 'null')
+      using errcode = '22023', hint = 'for example 15 minutes';
+  end if;
+
+  v_now := quota.lock_meter(v_caller.subject_id, p_feature);
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object(
+      'call', 'reserve_usage', 'feature', p_feature, 'amount', p_amount, 'ttl', v_seconds
+    );
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+  if v_answer is null then
+    v_decision := quota.take(
+      v_caller, p_feature, p_amount, v_now, quota.new_id(v_now),
+      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
+    );
+    if v_decision.allowed then
+      v_expires_at := v_now + make_interval(secs => v_seconds::double precision);
+      insert into quota.reservations (
+        subject_id, reservation_id, feature_id, amount, reserved_at, expires_at
+      )
+      values (
+        v_caller.subject_id, v_decision.reservation_id, p_feature, p_amount, v_now, v_expires_at
+      );
+      update quota.meters as m
+        set holds_expire_at = v_expires_at
+        where m.subject_id = v_caller.subject_id
+          and m.feature_id = p_feature
+          and m.holds_expire_at > v_expires_at;
+    end if;
+    if v_decision.allowed is not null then
+      return v_decision;
+    end if;
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+  return quota.replayed(v_answer);
+end
+$$;
+
+comment on function quota.reserve_usage(text, bigint, text, interval, text, jsonb) is
+  'See public.reserve_usage.';
+
+revoke all on function quota.reserve_usage(text, bigint, text, interval, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.reserve_usage(text, bigint, text, interval, text, jsonb)
+  to service_role;
+
+-- sql/functions/commit_usage.sql
+
+-- Why this exists: the work is done, and this is what it really used. It happened, so it is recorded
+-- whatever the limits say: a commit is the one call that may pass a limit, and then says over_limit.
+
+-- The reservation of that id, its meter locked, and what has expired settled.
+create function quota.lock_reservation(
+  p_reservation_id uuid,
+  p_subject text,
+  out hold quota.reservations,
+  out at timestamptz
+)
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform quota.require_trusted();
+  select r.subject_id, r.feature_id
+    into hold.subject_id, hold.feature_id
+    from quota.reservations as r
+    where r.reservation_id = p_reservation_id;
+  if found and hold.subject_id <> p_subject is not true then
+    at := quota.lock_meter(hold.subject_id, hold.feature_id);
+    -- Again, now that nobody else can end it.
+    select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
+        r.state, r.answer
+      into hold
+      from quota.reservations as r
+      where r.subject_id = hold.subject_id
+        and r.reservation_id = p_reservation_id;
+  end if;
+  if hold.reservation_id is null then
+    raise exception 'no such reservation: %', coalesce(p_reservation_id::text, 'null')
+      using errcode = 'QRSRV', hint = 'pass the reservation_id of an allowed reserve_usage';
+  end if;
+end
+$$;
+
+comment on function quota.lock_reservation(uuid, text) is
+  'Errors: 42501 not a trusted role; QRSRV no such reservation, or of another subject than the named one.';
+
+revoke all on function quota.lock_reservation(uuid, text)
+  from public, anon, authenticated, service_role;
+
+create function quota.commit_usage(
+  p_reservation_id uuid,
+  p_amount bigint,
+  p_subject text,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_locked record;
+  v_hold quota.reservations;
+  v_now timestamptz;
+  v_amount bigint;
+  v_excess bigint;
+  v_event quota.events;
+  v_allowance quota.allowance;
+  v_limit quota.limit_state;
+  v_shortfall bigint := 0;
+  v_drawn bigint;
+  v_is_over boolean := false;
+  v_decision public.usage_decision;
+begin
+  if p_amount is not null then
+    perform quota.check_amount(p_amount, 0);
+  end if;
+  perform quota.check_metadata(p_metadata);
+  v_locked := quota.lock_reservation(p_reservation_id, p_subject);
+  v_hold := v_locked.hold;
+  v_now := v_locked.at;
+  if v_hold.state = 'committed' then
+    return quota.replayed(v_hold.answer);
+  end if;
+  if v_hold.state = 'released' then
+    raise exception 'the reservation was released'
+      using errcode = 'QRSRV', hint = 'its amount was given back; count the work with consume_usage';
+  end if;
+
+  v_amount := coalesce(p_amount, v_hold.amount);
+  v_event := quota.hold_line(v_hold, 'commit', v_now);
+  v_event.used_change := v_amount;
+  v_event.metadata := coalesce(p_metadata, '{}');
+  -- What the hold did not cover: all of it, once it has expired.
+  v_excess := greatest(v_amount + v_event.reserved_change, 0);
+  perform quota.end_hold(
+    v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount - v_amount else 0 end,
+    'committed'
+  );
+
+  -- The limits of the period in which the hold was made; the grants that are open now.
+  v_allowance := quota.limits_of(v_hold.subject_id, v_hold.feature_id, v_hold.reserved_at);
+  foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
+    if v_limit.used + v_limit.reserved > 9007199254740991 then
+      raise exception 'the counter of this % would pass 9007199254740991 (2^53 - 1)', v_limit.period
+        using errcode = 'QAMNT', hint = 'count in a larger unit';
+    end if;
+    if v_limit.period not in ('minute', 'hour') then
+      v_shortfall := greatest(
+        v_shortfall, v_limit.used + v_limit.reserved - v_limit.amount - v_limit.drawn
+      );
+    end if;
+  end loop;
+  v_drawn := least(
+    v_excess, v_shortfall, quota.granted_to(v_hold.subject_id, v_hold.feature_id, v_now)
+  );
+  if v_drawn > 0 and v_allowance.kind = 'metered' then
+    perform quota.draw(
+      v_hold.subject_id, v_hold.feature_id, v_drawn, v_now, v_hold.reserved_at,
+      v_hold.reservation_id
+    );
+    v_allowance := quota.limits_of(v_hold.subject_id, v_hold.feature_id, v_hold.reserved_at);
+  end if;
+
+  if v_excess > 0 then
+    foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
+      v_is_over := v_is_over or coalesce(quota.room(v_limit) < 0, false);
+    end loop;
+  end if;
+  v_decision := quota.decision(
+    v_hold.subject_id, v_hold.feature_id, v_amount, v_allowance,
+    (quota.decide(v_allowance.limits, 0)).shown,
+    case when v_is_over then 'over_limit' else 'ok' end,
+    v_event.event_id, v_hold.reservation_id
+  );
+  perform quota.remember_answer(v_hold, v_decision);
+  return v_decision;
+end
+$$;
+
+comment on function quota.commit_usage(uuid, bigint, text, jsonb) is 'See public.commit_usage.';
+
+revoke all on function quota.commit_usage(uuid, bigint, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.commit_usage(uuid, bigint, text, jsonb) to service_role;
+
+-- sql/functions/release_usage.sql
+
+-- Why this exists: the work failed or was abandoned, and costs nothing.
+create function quota.release_usage(
+  p_reservation_id uuid,
+  p_subject text
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_locked record;
+  v_hold quota.reservations;
+  v_now timestamptz;
+  v_event quota.events;
+  v_allowance quota.allowance;
+  v_decision public.usage_decision;
+begin
+  v_locked := quota.lock_reservation(p_reservation_id, p_subject);
+  v_hold := v_locked.hold;
+  v_now := v_locked.at;
+  if v_hold.state = 'released' then
+    return quota.replayed(v_hold.answer);
+  end if;
+  if v_hold.state = 'committed' then
+    raise exception 'the reservation was committed'
+      using errcode = 'QRSRV', hint = 'give it back with refund_usage and the event_id of the commit';
+  end if;
+
+  v_event := quota.hold_line(v_hold, 'release', v_now);
+  perform quota.end_hold(
+    v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount else 0 end, 'released'
+  );
+  v_allowance := quota.limits_of(v_hold.subject_id, v_hold.feature_id, v_now);
+  v_decision := quota.decision(
+    v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
+    (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id, v_hold.reservation_id
+  );
+  perform quota.remember_answer(v_hold, v_decision);
+  return v_decision;
+end
+$$;
+
+comment on function quota.release_usage(uuid, text) is 'See public.release_usage.';
+
+revoke all on function quota.release_usage(uuid, text)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.release_usage(uuid, text) to service_role;
+
 -- sql/functions/refund_usage.sql
 
 -- Why this exists: gives back what was counted, in the period it was counted in. Clamping at zero
@@ -2705,8 +3360,9 @@ begin
   perform quota.check_metadata(v_refund.metadata);
 
   -- A line never changes, so it can be read before the lock that its subject is needed for.
-  select e.subject_id, e.feature_id, e.counts_at
-    into v_use.subject_id, v_use.feature_id, v_use.counts_at
+  select e.subject_id, e.feature_id, e.counts_at,
+      case e.kind when 'commit' then e.about_id else e.event_id end
+    into v_use.subject_id, v_use.feature_id, v_use.counts_at, v_use.about_id
     from quota.events as e
     where e.event_id = p_event_id
       and e.kind in ('consume', 'commit', 'import');
@@ -2746,6 +3402,11 @@ begin
     v_refund.drawn_change := 0;
     v_refund.about_id := p_event_id;
 
+    -- Grants are used last, so they come back first.
+    perform quota.give_back(
+      v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_refund.at, v_use.counts_at,
+      v_use.about_id
+    );
     v_allowance := quota.limits_of(v_use.subject_id, v_use.feature_id, v_refund.at);
     v_allowance.limits := quota.after_event(v_allowance.limits, v_refund);
     v_decision := quota.decision(
@@ -3506,6 +4167,121 @@ revoke all on function public.enforce_usage(text, bigint, text, text, jsonb)
   from public, anon, authenticated, service_role;
 grant execute on function public.enforce_usage(text, bigint, text, text, jsonb) to authenticated, service_role;
 
+-- sql/api/consume_usage_batch.sql
+
+-- Why this exists: one action that uses several things, all or none, in one round trip.
+create function public.consume_usage_batch(
+  items jsonb,
+  subject text default null,
+  idempotency_key text default null,
+  metadata jsonb default '{}'
+)
+returns setof public.usage_decision
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return query
+    select * from quota.consume_usage_batch(items, subject, idempotency_key, metadata);
+end
+$$;
+
+comment on function public.consume_usage_batch(jsonb, text, text, jsonb) is
+  'Consumes several items, all or none, in one atomic step: items is an array of 1 to 100 objects {"feature": …, "amount": …} (amount in units of the feature, default 1; a feature may appear twice). Returns one decision per item, in order. When one is refused nothing is counted: refused items say why, the others have allowed = false and reason not_taken. subject, idempotency_key and metadata are as in consume_usage; the key stands for the whole batch. Errors: 22023 items malformed, empty or more than 100; QAMNT; QFEAT; 42501 no identity, a subject that is not yours, or a server_only feature; QSUBJ; QIDEM; QMETA; 55P03 retry.';
+
+revoke all on function public.consume_usage_batch(jsonb, text, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function public.consume_usage_batch(jsonb, text, text, jsonb)
+  to authenticated, service_role;
+
+-- sql/api/reserve_usage.sql
+
+-- Why this exists: the first half of work that may fail. See commit_usage and release_usage.
+create function public.reserve_usage(
+  feature text,
+  amount bigint default 1,
+  subject text default null,
+  ttl interval default '15 minutes',
+  idempotency_key text default null,
+  metadata jsonb default '{}'
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.reserve_usage(feature, amount, subject, ttl, idempotency_key, metadata);
+end
+$$;
+
+comment on function public.reserve_usage(text, bigint, text, interval, text, jsonb) is
+  'Holds an amount while work runs: it counts against every limit of the feature from now on, until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job running. Returns a usage_decision with reservation_id; a refusal is an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be named. The same idempotency_key with the same arguments gives the first answer again. Errors: 22023 ttl; QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.reserve_usage(text, bigint, text, interval, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function public.reserve_usage(text, bigint, text, interval, text, jsonb)
+  to service_role;
+
+-- sql/api/commit_usage.sql
+
+-- Why this exists: the work is done, and this is what it really used.
+create function public.commit_usage(
+  reservation_id uuid,
+  amount bigint default null,
+  subject text default null,
+  metadata jsonb default '{}'
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.commit_usage(reservation_id, amount, subject, metadata);
+end
+$$;
+
+comment on function public.commit_usage(uuid, bigint, text, jsonb) is
+  'Turns a hold into use, in the period in which it was made. amount is what was really used, in units of the feature: 0 is allowed, null is what was held; less gives the rest back. More than was held, or a hold that has expired, is counted all the same, and reason is over_limit when that passed a limit. Repeated, it gives the first answer again (replayed = true), whatever amount it names. event_id of the answer can be refunded. subject is not needed; it routes the call where the data is sharded. Errors: QRSRV no such reservation, released already, or of another subject than the named one; QAMNT amount below 0 or too large; QMETA; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.commit_usage(uuid, bigint, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function public.commit_usage(uuid, bigint, text, jsonb) to service_role;
+
+-- sql/api/release_usage.sql
+
+-- Why this exists: the work failed or was abandoned, and costs nothing.
+create function public.release_usage(
+  reservation_id uuid,
+  subject text default null
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.release_usage(reservation_id, subject);
+end
+$$;
+
+comment on function public.release_usage(uuid, text) is
+  'Gives a hold back. Repeated, it gives the first answer again (replayed = true); a hold that has expired is given back already, and releasing it only rules out a late commit. subject is not needed; it routes the call where the data is sharded. Errors: QRSRV no such reservation, committed already, or of another subject than the named one; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.release_usage(uuid, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.release_usage(uuid, text) to service_role;
+
 -- sql/api/refund_usage.sql
 
 -- Why this exists: work that was counted and then failed, or was paid back.
@@ -3773,7 +4549,7 @@ comment on column public.usage_events.subject is 'Whose line it is.';
 comment on column public.usage_events.event_id is 'The line, for refund_usage.';
 comment on column public.usage_events.at is 'When it happened.';
 comment on column public.usage_events.kind is
-  '`consume`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit` or `member`.';
+  '`consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit` or `member`.';
 comment on column public.usage_events.feature is
   'The id of the feature; null for a change of plan or members.';
 comment on column public.usage_events.counts_at is 'The instant whose periods the line counts in.';

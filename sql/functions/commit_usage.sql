@@ -1,0 +1,143 @@
+-- Why this exists: the work is done, and this is what it really used. It happened, so it is recorded
+-- whatever the limits say: a commit is the one call that may pass a limit, and then says over_limit.
+
+-- The reservation of that id, its meter locked, and what has expired settled.
+create function quota.lock_reservation(
+  p_reservation_id uuid,
+  p_subject text,
+  out hold quota.reservations,
+  out at timestamptz
+)
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform quota.require_trusted();
+  select r.subject_id, r.feature_id
+    into hold.subject_id, hold.feature_id
+    from quota.reservations as r
+    where r.reservation_id = p_reservation_id;
+  if found and hold.subject_id <> p_subject is not true then
+    at := quota.lock_meter(hold.subject_id, hold.feature_id);
+    -- Again, now that nobody else can end it.
+    select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
+        r.state, r.answer
+      into hold
+      from quota.reservations as r
+      where r.subject_id = hold.subject_id
+        and r.reservation_id = p_reservation_id;
+  end if;
+  if hold.reservation_id is null then
+    raise exception 'no such reservation: %', coalesce(p_reservation_id::text, 'null')
+      using errcode = 'QRSRV', hint = 'pass the reservation_id of an allowed reserve_usage';
+  end if;
+end
+$$;
+
+comment on function quota.lock_reservation(uuid, text) is
+  'Errors: 42501 not a trusted role; QRSRV no such reservation, or of another subject than the named one.';
+
+revoke all on function quota.lock_reservation(uuid, text)
+  from public, anon, authenticated, service_role;
+
+create function quota.commit_usage(
+  p_reservation_id uuid,
+  p_amount bigint,
+  p_subject text,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_locked record;
+  v_hold quota.reservations;
+  v_now timestamptz;
+  v_amount bigint;
+  v_excess bigint;
+  v_event quota.events;
+  v_allowance quota.allowance;
+  v_limit quota.limit_state;
+  v_shortfall bigint := 0;
+  v_drawn bigint;
+  v_is_over boolean := false;
+  v_decision public.usage_decision;
+begin
+  if p_amount is not null then
+    perform quota.check_amount(p_amount, 0);
+  end if;
+  perform quota.check_metadata(p_metadata);
+  v_locked := quota.lock_reservation(p_reservation_id, p_subject);
+  v_hold := v_locked.hold;
+  v_now := v_locked.at;
+  if v_hold.state = 'committed' then
+    return quota.replayed(v_hold.answer);
+  end if;
+  if v_hold.state = 'released' then
+    raise exception 'the reservation was released'
+      using errcode = 'QRSRV', hint = 'its amount was given back; count the work with consume_usage';
+  end if;
+
+  v_amount := coalesce(p_amount, v_hold.amount);
+  v_event := quota.hold_line(v_hold, 'commit', v_now);
+  v_event.used_change := v_amount;
+  v_event.metadata := coalesce(p_metadata, '{}');
+  -- What the hold did not cover: all of it, once it has expired.
+  v_excess := greatest(v_amount + v_event.reserved_change, 0);
+  perform quota.end_hold(
+    v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount - v_amount else 0 end,
+    'committed'
+  );
+
+  -- The limits of the period in which the hold was made; the grants that are open now.
+  v_allowance := quota.limits_of(v_hold.subject_id, v_hold.feature_id, v_hold.reserved_at);
+  foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
+    if v_limit.used + v_limit.reserved > 9007199254740991 then
+      raise exception 'the counter of this % would pass 9007199254740991 (2^53 - 1)', v_limit.period
+        using errcode = 'QAMNT', hint = 'count in a larger unit';
+    end if;
+    if v_limit.period not in ('minute', 'hour') then
+      v_shortfall := greatest(
+        v_shortfall, v_limit.used + v_limit.reserved - v_limit.amount - v_limit.drawn
+      );
+    end if;
+  end loop;
+  v_drawn := least(
+    v_excess, v_shortfall, quota.granted_to(v_hold.subject_id, v_hold.feature_id, v_now)
+  );
+  if v_drawn > 0 and v_allowance.kind = 'metered' then
+    perform quota.draw(
+      v_hold.subject_id, v_hold.feature_id, v_drawn, v_now, v_hold.reserved_at,
+      v_hold.reservation_id
+    );
+    v_allowance := quota.limits_of(v_hold.subject_id, v_hold.feature_id, v_hold.reserved_at);
+  end if;
+
+  if v_excess > 0 then
+    foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
+      v_is_over := v_is_over or coalesce(quota.room(v_limit) < 0, false);
+    end loop;
+  end if;
+  v_decision := quota.decision(
+    v_hold.subject_id, v_hold.feature_id, v_amount, v_allowance,
+    (quota.decide(v_allowance.limits, 0)).shown,
+    case when v_is_over then 'over_limit' else 'ok' end,
+    v_event.event_id, v_hold.reservation_id
+  );
+  perform quota.remember_answer(v_hold, v_decision);
+  return v_decision;
+end
+$$;
+
+comment on function quota.commit_usage(uuid, bigint, text, jsonb) is 'See public.commit_usage.';
+
+revoke all on function quota.commit_usage(uuid, bigint, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.commit_usage(uuid, bigint, text, jsonb) to service_role;

@@ -1,0 +1,158 @@
+-- Why this exists: one action that uses several things (a generation and its tokens): all or none, in
+-- one step and one round trip. All meters are locked first, in lock order; then every item is judged
+-- against what the items before it take; only when all have room is anything written.
+
+create function quota.batch_items(
+  p_items jsonb,
+  out feature_ids text[],
+  out amounts bigint[]
+)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_item jsonb;
+begin
+  if p_items is null or jsonb_typeof(p_items) <> 'array'
+    or jsonb_array_length(p_items) not between 1 and 100
+  then
+    raise exception 'items is not an array of 1 to 100 objects'
+      using errcode = '22023', hint = 'for example [{"feature": "ai_generation", "amount": 1}]';
+  end if;
+  for v_item in select value from jsonb_array_elements(p_items) loop
+    if jsonb_typeof(v_item) <> 'object'
+      or jsonb_typeof(v_item -> 'feature') is distinct from 'string'
+      or v_item - 'feature' - 'amount' <> '{}'
+    then
+      raise exception 'an item is %, an object with feature and amount is expected',
+        left(v_item::text, 100)
+        using errcode = '22023', hint = 'for example {"feature": "ai_generation", "amount": 1}';
+    end if;
+    perform quota.check_feature(v_item ->> 'feature');
+    if v_item ? 'amount' and (
+      jsonb_typeof(v_item -> 'amount') <> 'number'
+      or (v_item ->> 'amount')::numeric not between 1 and 9007199254740991
+      or (v_item ->> 'amount')::numeric % 1 <> 0
+    ) then
+      raise exception 'amount % is not a whole number from 1 to 9007199254740991 (2^53 - 1)',
+        coalesce(left(v_item ->> 'amount', 100), 'null')
+        using errcode = 'QAMNT', hint = 'count fractional costs in micro-units';
+    end if;
+    feature_ids := feature_ids || (v_item ->> 'feature');
+    amounts := amounts || coalesce((v_item ->> 'amount')::numeric::bigint, 1);
+  end loop;
+end
+$$;
+
+comment on function quota.batch_items(jsonb) is
+  'The items as two arrays. Errors: 22023 malformed; QFEAT; QAMNT.';
+
+revoke all on function quota.batch_items(jsonb) from public, anon, authenticated, service_role;
+
+create function quota.consume_usage_batch(
+  p_items jsonb,
+  p_subject text,
+  p_idempotency_key text,
+  p_metadata jsonb
+)
+returns setof public.usage_decision
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_caller quota.caller := quota.caller_for(p_subject);
+  v_metadata jsonb := coalesce(p_metadata, '{}');
+  v_features text[];
+  v_amounts bigint[];
+  v_arguments jsonb;
+  v_answer jsonb;
+  v_now timestamptz;
+  v_allowance quota.allowance;
+  v_verdict quota.verdict;
+  v_sum bigint;
+  v_is_allowed boolean := true;
+  v_decision public.usage_decision;
+  v_decisions public.usage_decision[] := '{}';
+begin
+  perform quota.check_key(p_idempotency_key);
+  perform quota.check_metadata(p_metadata);
+  select i.feature_ids, i.amounts into v_features, v_amounts from quota.batch_items(p_items) as i;
+
+  v_now := quota.lock_meters(
+    v_caller.subject_id, array(select distinct f from unnest(v_features) as f)
+  );
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object(
+      'call', 'consume_usage_batch', 'features', v_features, 'amounts', v_amounts
+    );
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    if v_answer is not null then
+      for v_answer in select value from jsonb_array_elements(v_answer) loop
+        return next quota.replayed(v_answer);
+      end loop;
+      return;
+    end if;
+  end if;
+
+  for i in 1 .. cardinality(v_features) loop
+    v_allowance := quota.limits_of(v_caller.subject_id, v_features[i], v_now);
+    if v_allowance.server_only and not v_caller.is_trusted then
+      raise exception 'this feature is used from the server only'
+        using errcode = '42501', hint = 'call it from your server as service_role';
+    end if;
+    select sum(a.amount)
+      into v_sum
+      from unnest(v_features[:i], v_amounts[:i]) as a (feature_id, amount)
+      where a.feature_id = v_features[i];
+    v_verdict := quota.decide(v_allowance.limits, v_sum);
+    if v_verdict.is_allowed then
+      v_decision := quota.decision(
+        v_caller.subject_id, v_features[i], v_amounts[i], v_allowance, v_verdict.shown, 'not_taken'
+      );
+    else
+      v_is_allowed := false;
+      v_decision := quota.refusal(
+        v_caller.subject_id, v_features[i], v_sum, v_now, v_allowance, v_verdict
+      );
+      v_decision.amount := v_amounts[i];
+    end if;
+    v_decisions := v_decisions || v_decision;
+  end loop;
+
+  if v_is_allowed then
+    v_decisions := '{}';
+    for i in 1 .. cardinality(v_features) loop
+      v_decision := quota.take(
+        v_caller, v_features[i], v_amounts[i], v_now, null, null, null, v_metadata
+      );
+      v_decisions := v_decisions || v_decision;
+    end loop;
+    if p_idempotency_key is not null and not quota.record(
+      row(
+        v_caller.subject_id, quota.new_id(v_now), v_now, 'batch', null, v_now, 0, 0, 0, null, null,
+        v_caller.actor, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_metadata
+      )::quota.events
+    ) then
+      -- Taken under other meters, so with other features: this raises, and undoes the items.
+      perform quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    end if;
+  end if;
+  foreach v_decision in array v_decisions loop
+    return next v_decision;
+  end loop;
+end
+$$;
+
+comment on function quota.consume_usage_batch(jsonb, text, text, jsonb) is
+  'See public.consume_usage_batch.';
+
+revoke all on function quota.consume_usage_batch(jsonb, text, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.consume_usage_batch(jsonb, text, text, jsonb)
+  to authenticated, service_role;

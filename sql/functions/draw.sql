@@ -1,0 +1,135 @@
+-- Why this exists: what is taken from grants and given back to them, holding the meter. Each step has
+-- a ledger line that names the grant and what it was drawn for (the event or the reservation).
+
+create function quota.draw(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_counts_at timestamptz,
+  p_about_id uuid
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_left bigint := p_amount;
+  v_grant quota.grants;
+  v_part bigint;
+begin
+  -- Soonest to expire first.
+  for v_grant.grant_id, v_part in
+    select g.grant_id, g.amount - g.drawn
+    from quota.grants as g
+    where g.subject_id = p_subject_id
+      and g.feature_id = p_feature_id
+      and g.granted_at <= p_at
+      and g.expires_at > p_at
+      and g.voided_at is null
+      and g.drawn < g.amount
+    order by g.expires_at, g.grant_id
+  loop
+    exit when v_left = 0;
+    v_part := least(v_part, v_left);
+    v_left := v_left - v_part;
+    perform quota.write_draw(
+      p_subject_id, p_feature_id, v_part, p_at, p_counts_at, p_about_id, v_grant.grant_id
+    );
+  end loop;
+end
+$$;
+
+comment on function quota.draw(text, text, bigint, timestamptz, timestamptz, uuid) is
+  'Takes an amount from the open grants of a subject and feature, soonest to expire first.';
+
+revoke all on function quota.draw(text, text, bigint, timestamptz, timestamptz, uuid)
+  from public, anon, authenticated, service_role;
+
+create function quota.give_back(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_counts_at timestamptz,
+  p_about_id uuid
+)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_left bigint := p_amount;
+  v_grant_id uuid;
+  v_part bigint;
+begin
+  -- In the opposite order: the last unit drawn is the first to come back. To a grant that has expired
+  -- meanwhile too, where it stays expired.
+  for v_grant_id, v_part in
+    select g.grant_id, sum(e.drawn_change)
+    from quota.events as e
+    join quota.grants as g on g.subject_id = e.subject_id and g.grant_id = e.grant_id
+    where e.subject_id = p_subject_id
+      and e.about_id = p_about_id
+      and e.kind = 'draw'
+    group by g.grant_id, g.expires_at
+    having sum(e.drawn_change) > 0
+    order by g.expires_at desc, g.grant_id desc
+  loop
+    exit when v_left = 0;
+    v_part := least(v_part, v_left);
+    v_left := v_left - v_part;
+    perform quota.write_draw(
+      p_subject_id, p_feature_id, -v_part, p_at, p_counts_at, p_about_id, v_grant_id
+    );
+  end loop;
+  return p_amount - v_left;
+end
+$$;
+
+comment on function quota.give_back(text, text, bigint, timestamptz, timestamptz, uuid) is
+  'Gives at most this amount back to the grants it was drawn from, and returns how much that was.';
+
+revoke all on function quota.give_back(text, text, bigint, timestamptz, timestamptz, uuid)
+  from public, anon, authenticated, service_role;
+
+create function quota.write_draw(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_counts_at timestamptz,
+  p_about_id uuid,
+  p_grant_id uuid
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.grants as g
+    set drawn = g.drawn + p_amount
+    where g.subject_id = p_subject_id
+      and g.grant_id = p_grant_id;
+  perform quota.record(
+    row(
+      p_subject_id, quota.new_id(p_at), p_at, 'draw', p_feature_id, p_counts_at,
+      0, 0, p_amount, p_about_id, p_grant_id, null, null, null, null, '{}'
+    )::quota.events
+  );
+end
+$$;
+
+comment on function quota.write_draw(
+  text, text, bigint, timestamptz, timestamptz, uuid, uuid
+) is 'Draws an amount from one grant, or gives it back (negative).';
+
+revoke all on function quota.write_draw(
+  text, text, bigint, timestamptz, timestamptz, uuid, uuid
+) from public, anon, authenticated, service_role;

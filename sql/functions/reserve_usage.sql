@@ -1,0 +1,79 @@
+-- Why this exists: work that may fail or whose cost is known only afterwards. A hold counts against every
+-- limit of the feature from now on, and stops counting the moment it expires.
+create function quota.reserve_usage(
+  p_feature text,
+  p_amount bigint,
+  p_subject text,
+  p_ttl interval,
+  p_idempotency_key text,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_caller quota.caller;
+  v_seconds numeric := extract(epoch from p_ttl);
+  v_arguments jsonb;
+  v_answer jsonb;
+  v_now timestamptz;
+  v_expires_at timestamptz;
+  v_decision public.usage_decision;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
+  -- In seconds: a day of an interval would follow the session's time zone.
+  if v_seconds is null or v_seconds <= 0 or v_seconds > 604800 then
+    raise exception 'the ttl is %, more than nothing and at most 7 days are allowed',
+      coalesce(p_ttl::text, 'null')
+      using errcode = '22023', hint = 'for example 15 minutes';
+  end if;
+
+  v_now := quota.lock_meter(v_caller.subject_id, p_feature);
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object(
+      'call', 'reserve_usage', 'feature', p_feature, 'amount', p_amount, 'ttl', v_seconds
+    );
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+  if v_answer is null then
+    v_decision := quota.take(
+      v_caller, p_feature, p_amount, v_now, quota.new_id(v_now),
+      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
+    );
+    if v_decision.allowed then
+      v_expires_at := v_now + make_interval(secs => v_seconds::double precision);
+      insert into quota.reservations (
+        subject_id, reservation_id, feature_id, amount, reserved_at, expires_at
+      )
+      values (
+        v_caller.subject_id, v_decision.reservation_id, p_feature, p_amount, v_now, v_expires_at
+      );
+      update quota.meters as m
+        set holds_expire_at = v_expires_at
+        where m.subject_id = v_caller.subject_id
+          and m.feature_id = p_feature
+          and m.holds_expire_at > v_expires_at;
+    end if;
+    if v_decision.allowed is not null then
+      return v_decision;
+    end if;
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+  return quota.replayed(v_answer);
+end
+$$;
+
+comment on function quota.reserve_usage(text, bigint, text, interval, text, jsonb) is
+  'See public.reserve_usage.';
+
+revoke all on function quota.reserve_usage(text, bigint, text, interval, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.reserve_usage(text, bigint, text, interval, text, jsonb)
+  to service_role;
