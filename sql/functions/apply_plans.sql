@@ -180,6 +180,47 @@ comment on function quota.check_plans(jsonb) is
 
 revoke all on function quota.check_plans(jsonb) from public, anon, authenticated, service_role;
 
+-- Whom a limit will meet: the subjects on its plan that have used more already.
+create function quota.over_limit_note(
+  p_limit_id text,
+  p_amount jsonb
+)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := quota.clock();
+  v_subjects bigint;
+begin
+  if p_amount is null or p_amount = 'null' then
+    return '';
+  end if;
+  select count(*)
+    into v_subjects
+    from quota.counters as c
+    join quota.subjects as s on s.subject_id = c.subject_id
+    where c.feature_id = split_part(p_limit_id, '/', 2)
+      and c.period = split_part(p_limit_id, '/', 3)
+      and c.period_end > v_now
+      and c.period_start <= v_now
+      and c.used + c.reserved > (p_amount #>> '{}')::bigint
+      and coalesce(
+        case when s.plan_ends_at <= v_now then null else s.plan_id end,
+        (select p.plan_id from quota.plans as p where p.is_default)
+      ) = split_part(p_limit_id, '/', 1);
+  return case when v_subjects > 0 then ' (' || v_subjects || ' subjects are over it)' else '' end;
+end
+$$;
+
+comment on function quota.over_limit_note(text, jsonb) is
+  'How many subjects on the plan have used more than a new limit plan/feature/period.';
+
+revoke all on function quota.over_limit_note(text, jsonb)
+  from public, anon, authenticated, service_role;
+
 -- What stands in the catalogue against what stands in the document.
 create function quota.plan_changes(p_plans jsonb)
 returns setof public.plan_change
@@ -246,7 +287,7 @@ begin
           from jsonb_object_keys(coalesce(d.content, c.content)) as key
         ) as f
         where c.content -> f.key is distinct from d.content -> f.key
-      )
+      ) || case when kind = 'limit' then quota.over_limit_note(id, d.content -> 'amount') else '' end
     from document as d
     full join catalogue as c using (rank, kind, id)
     where c.content is distinct from d.content

@@ -35,15 +35,7 @@ begin
       using errcode = '22023', hint = 'pass the start of the billing period, or null to keep it';
   end if;
 
-  insert into quota.subjects (subject_id)
-    values (v_caller.subject_id)
-    on conflict do nothing;
-  select s.subject_id, s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone
-    into v_former
-    from quota.subjects as s
-    where s.subject_id = v_caller.subject_id
-    for no key update;
-
+  v_former := quota.lock_subject(v_caller.subject_id);
   v_subject.subject_id := v_former.subject_id;
   v_subject.plan_id := p_plan;
   v_subject.plan_ends_at := p_ends_at;
@@ -79,8 +71,8 @@ begin
   values (
     v_subject.subject_id, quota.new_id(v_now), v_now, 'plan', v_now,
     jsonb_build_object(
-      'from', to_jsonb(v_former) - 'subject_id',
-      'to', to_jsonb(v_subject) - 'subject_id'
+      'from', to_jsonb(v_former) - 'subject_id' - 'has_extras',
+      'to', to_jsonb(v_subject) - 'subject_id' - 'has_extras'
     )
   );
 

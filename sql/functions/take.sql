@@ -166,6 +166,7 @@ declare
   v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
   v_verdict quota.verdict;
   v_event quota.events;
+  v_after quota.limit_state[];
   v_decision public.usage_decision;
 begin
   if v_allowance.server_only and not p_caller.is_trusted then
@@ -195,9 +196,10 @@ begin
     case when p_reservation_id is null then 0 else p_amount end,
     0, p_reservation_id, null, p_caller.actor, p_idempotency_key, p_arguments, null, p_metadata
   )::quota.events;
+  v_after := quota.after_event(v_allowance.limits, v_event, v_verdict.drawn);
   v_decision := quota.decision(
     p_caller.subject_id, p_feature_id, p_amount, v_allowance,
-    (quota.after_event(array[v_verdict.shown], v_event, v_verdict.drawn))[1], 'ok',
+    (quota.decide(v_after, 0)).shown, 'ok',
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
   if p_idempotency_key is not null then
@@ -212,6 +214,9 @@ begin
       coalesce(p_reservation_id, v_event.event_id)
     );
   end if;
+  perform quota.write_alerts(
+    p_caller.subject_id, p_feature_id, p_at, v_allowance.limits, v_after
+  );
   return v_decision;
 end
 $$;

@@ -770,6 +770,42 @@ grant select on quota.events to authenticated, service_role;
 -- No foreign key to features (see counters), and no partitions: a partitioned ledger cannot hold
 -- the unique key.
 
+-- sql/tables/alerts.sql
+
+-- Why this exists: "you have used 80 %": one row when a limit's threshold is crossed, written in the
+-- transaction that crosses it.
+
+create table quota.alerts (
+  subject_id text collate "C" not null,
+  feature_id text collate "C" not null,
+  period text not null,
+  period_start timestamptz not null,
+  threshold integer not null,
+  at timestamptz not null,
+  used bigint not null,
+  amount bigint not null,
+  -- Never twice in a period; again after a reset, which is another period_start.
+  constraint alerts_pkey primary key (subject_id, feature_id, period, period_start, threshold),
+  constraint alerts_threshold_is_80_or_100 check (threshold in (80, 100))
+);
+
+comment on table quota.alerts is
+  'A limit of which a threshold was crossed: once per subject, feature, period and threshold.';
+comment on column quota.alerts.used is 'Used and reserved units, after the crossing call.';
+comment on column quota.alerts.amount is 'The limit at that moment.';
+
+alter table quota.alerts enable row level security;
+
+create policy select_own on quota.alerts
+  for select to authenticated
+  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+create policy select_service on quota.alerts
+  for select to service_role using (true);
+
+revoke all on quota.alerts from public, anon, authenticated, service_role;
+grant select on quota.alerts to authenticated, service_role;
+-- Withheld: every write.
+
 
 -- The engine: periods, limits, the rule, the writer.
 -- sql/api/usage_decision.sql
@@ -1295,12 +1331,12 @@ grant execute on function quota.with_details(
 create function quota.limits_of(
   p_subject_id text,
   p_feature_id text,
-  p_at timestamptz
+  p_at timestamptz,
+  p_plan_id text default null
 )
 returns quota.allowance
 language plpgsql
 stable
-strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1320,6 +1356,7 @@ begin
     f.server_only,
     case when s.plan_ends_at > p_at then s.plan_ends_at end,
     coalesce(
+      p_plan_id,
       case when s.plan_ends_at <= p_at then null else s.plan_id end,
       (select d.plan_id from quota.plans as d where d.is_default)
     ),
@@ -1369,12 +1406,12 @@ begin
 end
 $$;
 
-comment on function quota.limits_of(text, text, timestamptz) is
-  'The plan and every limit that applies to a subject and feature at an instant, with what is used, held, drawn and granted. Limits come in no order.';
+comment on function quota.limits_of(text, text, timestamptz, text) is
+  'The plan and every limit that applies to a subject and feature at an instant, with what is used, held, drawn and granted; or what they would be on another plan. Limits come in no order.';
 
-revoke all on function quota.limits_of(text, text, timestamptz)
+revoke all on function quota.limits_of(text, text, timestamptz, text)
   from public, anon, authenticated, service_role;
-grant execute on function quota.limits_of(text, text, timestamptz) to authenticated, service_role;
+grant execute on function quota.limits_of(text, text, timestamptz, text) to authenticated, service_role;
 
 -- sql/functions/decide.sql
 
@@ -2345,6 +2382,139 @@ comment on function quota.lock_meters(text, text[]) is
 revoke all on function quota.lock_meters(text, text[])
   from public, anon, authenticated, service_role;
 
+-- sql/functions/lock_subject.sql
+
+-- Why this exists: what concerns a whole subject (its plan, its exceptions, being forgotten) locks the
+-- subject's row before any of its meters.
+create function quota.lock_subject(p_subject_id text)
+returns quota.subjects
+language plpgsql
+volatile
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject quota.subjects;
+begin
+  loop
+    insert into quota.subjects (subject_id)
+      values (p_subject_id)
+      on conflict do nothing;
+    select s.subject_id, s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone, s.has_extras
+      into v_subject
+      from quota.subjects as s
+      where s.subject_id = p_subject_id
+      for no key update;
+    -- Not found: forget_subject() was faster.
+    exit when found;
+  end loop;
+  return v_subject;
+end
+$$;
+
+comment on function quota.lock_subject(text) is
+  'Makes the subject if it was never seen, and locks its row.';
+
+revoke all on function quota.lock_subject(text) from public, anon, authenticated, service_role;
+
+-- What all changes of a subject's own terms begin with: exceptions and grants.
+create function quota.lock_terms(
+  p_subject_id text,
+  p_feature_id text
+)
+returns timestamptz
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz;
+begin
+  perform quota.check_feature(p_feature_id);
+  perform quota.lock_subject(p_subject_id);
+  v_now := quota.lock_meter(p_subject_id, p_feature_id);
+  update quota.subjects as s
+    set has_extras = true
+    where s.subject_id = p_subject_id
+      and not s.has_extras;
+  update quota.meters as m
+    set fresh_until = '-infinity'
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+  return v_now;
+end
+$$;
+
+comment on function quota.lock_terms(text, text) is
+  'Locks subject and meter, makes the meter forget what it remembers of the limits, and returns the time. Errors: QFEAT.';
+
+revoke all on function quota.lock_terms(text, text)
+  from public, anon, authenticated, service_role;
+
+-- sql/functions/write_alerts.sql
+
+-- Why this exists: notices that a call crosses 80 % or 100 % of a limit. Reads nothing: it is given the
+-- limits before and after.
+create function quota.write_alerts(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_before quota.limit_state[],
+  p_after quota.limit_state[]
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_alert record;
+begin
+  for v_alert in
+    with crossings as (
+      select
+        a.period, a.period_start, t.threshold,
+        a.used + a.reserved as used,
+        a.amount + a.drawn + a.granted as allowed
+      from unnest(p_after) as a
+      join unnest(p_before) as b on b.period = a.period
+      cross join (values (80), (100)) as t (threshold)
+      where a.amount is not null
+        and (b.used + b.reserved) * 100 < (b.amount + b.drawn + b.granted) * t.threshold
+        and (a.used + a.reserved) * 100 >= (a.amount + a.drawn + a.granted) * t.threshold
+    )
+    insert into quota.alerts (
+      subject_id, feature_id, period, period_start, threshold, at, used, amount
+    )
+    select
+      p_subject_id, p_feature_id, c.period, c.period_start, c.threshold, p_at, c.used, c.allowed
+    from crossings as c
+    on conflict do nothing
+    returning period, threshold, used, amount
+  loop
+    -- Sent when the transaction commits. Listeners: listen usage_alert;
+    perform pg_notify(
+      'usage_alert',
+      jsonb_build_object(
+        'subject', p_subject_id, 'feature', p_feature_id, 'period', v_alert.period,
+        'threshold', v_alert.threshold, 'used', v_alert.used, 'limit', v_alert.amount
+      )::text
+    );
+  end loop;
+end
+$$;
+
+comment on function quota.write_alerts(
+  text, text, timestamptz, quota.limit_state[], quota.limit_state[]
+) is 'Writes an alert for each threshold that is crossed for the first time in its period, and notifies the channel usage_alert.';
+
+revoke all on function quota.write_alerts(
+  text, text, timestamptz, quota.limit_state[], quota.limit_state[]
+) from public, anon, authenticated, service_role;
+
 -- sql/functions/take_fresh.sql
 
 -- Why this exists: speed. What a call costs is the number of functions, statements and expressions it
@@ -2422,6 +2592,7 @@ declare
   v_limit bigint;
   v_used bigint;
   v_reserved bigint;
+  v_is_crossing boolean;
   v_event_id uuid;
 begin
   select least(m.fresh_until, m.holds_expire_at), m.catalogue_version, m.plan_id, m.upgrade_url
@@ -2438,9 +2609,14 @@ begin
     return null;
   end if;
 
-  -- The one with least room, the longest period among equals. No row: the catalogue has changed.
-  select c.period, c.period_start, c.period_end, c.last_limit, c.used + p_amount, c.reserved
-    into v_period, v_period_start, v_period_end, v_limit, v_used, v_reserved
+  -- The one with least room, the longest period among equals; but first one of which a threshold is
+  -- crossed, since alerts are for the long way. No row: the catalogue has changed.
+  select
+      c.period, c.period_start, c.period_end, c.last_limit, c.used + p_amount, c.reserved,
+      (c.used + c.reserved) * 100 < c.last_limit * 80
+        and (c.used + c.reserved + p_amount) * 100 >= c.last_limit * 80
+        or c.used + c.reserved + p_amount >= c.last_limit
+    into v_period, v_period_start, v_period_end, v_limit, v_used, v_reserved, v_is_crossing
     from quota.catalogue as k
     join quota.counters as c
       on c.subject_id = p_caller.subject_id
@@ -2448,9 +2624,9 @@ begin
       and c.period_end > v_now
       and c.period_start <= v_now
     where k.version = v_catalogue_version
-    order by coalesce(c.last_limit, 9007199254740991) - c.used - c.reserved, c.period_end desc
+    order by 7 desc nulls last, coalesce(c.last_limit, 9007199254740991) - c.used - c.reserved, c.period_end desc
     limit 1;
-  if v_used + v_reserved <= coalesce(v_limit, 9007199254740991) is not true then
+  if v_is_crossing or v_used + v_reserved <= coalesce(v_limit, 9007199254740991) is not true then
     return null;
   end if;
 
@@ -2656,6 +2832,7 @@ declare
   v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
   v_verdict quota.verdict;
   v_event quota.events;
+  v_after quota.limit_state[];
   v_decision public.usage_decision;
 begin
   if v_allowance.server_only and not p_caller.is_trusted then
@@ -2685,9 +2862,10 @@ begin
     case when p_reservation_id is null then 0 else p_amount end,
     0, p_reservation_id, null, p_caller.actor, p_idempotency_key, p_arguments, null, p_metadata
   )::quota.events;
+  v_after := quota.after_event(v_allowance.limits, v_event, v_verdict.drawn);
   v_decision := quota.decision(
     p_caller.subject_id, p_feature_id, p_amount, v_allowance,
-    (quota.after_event(array[v_verdict.shown], v_event, v_verdict.drawn))[1], 'ok',
+    (quota.decide(v_after, 0)).shown, 'ok',
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
   if p_idempotency_key is not null then
@@ -2702,6 +2880,9 @@ begin
       coalesce(p_reservation_id, v_event.event_id)
     );
   end if;
+  perform quota.write_alerts(
+    p_caller.subject_id, p_feature_id, p_at, v_allowance.limits, v_after
+  );
   return v_decision;
 end
 $$;
@@ -3192,6 +3373,7 @@ declare
   v_excess bigint;
   v_event quota.events;
   v_allowance quota.allowance;
+  v_before quota.limit_state[];
   v_limit quota.limit_state;
   v_shortfall bigint := 0;
   v_drawn bigint;
@@ -3214,6 +3396,7 @@ begin
   end if;
 
   v_amount := coalesce(p_amount, v_hold.amount);
+  v_before := (quota.limits_of(v_hold.subject_id, v_hold.feature_id, v_hold.reserved_at)).limits;
   v_event := quota.hold_line(v_hold, 'commit', v_now);
   v_event.used_change := v_amount;
   v_event.metadata := coalesce(p_metadata, '{}');
@@ -3260,6 +3443,9 @@ begin
     v_event.event_id, v_hold.reservation_id
   );
   perform quota.remember_answer(v_hold, v_decision);
+  perform quota.write_alerts(
+    v_hold.subject_id, v_hold.feature_id, v_now, v_before, v_allowance.limits
+  );
   return v_decision;
 end
 $$;
@@ -3470,15 +3656,7 @@ begin
       using errcode = '22023', hint = 'pass the start of the billing period, or null to keep it';
   end if;
 
-  insert into quota.subjects (subject_id)
-    values (v_caller.subject_id)
-    on conflict do nothing;
-  select s.subject_id, s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone
-    into v_former
-    from quota.subjects as s
-    where s.subject_id = v_caller.subject_id
-    for no key update;
-
+  v_former := quota.lock_subject(v_caller.subject_id);
   v_subject.subject_id := v_former.subject_id;
   v_subject.plan_id := p_plan;
   v_subject.plan_ends_at := p_ends_at;
@@ -3514,8 +3692,8 @@ begin
   values (
     v_subject.subject_id, quota.new_id(v_now), v_now, 'plan', v_now,
     jsonb_build_object(
-      'from', to_jsonb(v_former) - 'subject_id',
-      'to', to_jsonb(v_subject) - 'subject_id'
+      'from', to_jsonb(v_former) - 'subject_id' - 'has_extras',
+      'to', to_jsonb(v_subject) - 'subject_id' - 'has_extras'
     )
   );
 
@@ -3559,6 +3737,495 @@ revoke all on function quota.set_plan(text, text, timestamptz, text, timestamptz
   from public, anon, authenticated, service_role;
 grant execute on function quota.set_plan(text, text, timestamptz, text, timestamptz)
   to service_role;
+
+-- sql/functions/set_limit.sql
+
+-- Why this exists: one customer's exception to its plan. Holds at once, also for callers that wait.
+create function quota.change_limit(
+  p_subject text,
+  p_feature text,
+  p_period text,
+  p_limit bigint,
+  p_is_cleared boolean
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_caller quota.caller;
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.check_feature(p_feature);
+  if p_limit is not null then
+    perform quota.check_amount(p_limit, 0);
+  end if;
+  if p_period is null or quota.period_rank(p_period) is null
+    or (p_period <> 'lifetime' and exists (
+      select from quota.features as f where f.feature_id = p_feature and f.kind = 'gauge'
+    ))
+  then
+    raise exception 'unknown period % for this feature', coalesce(quote_literal(left(p_period, 100)), 'null')
+      using errcode = 'QPLAN',
+        hint = 'minute, hour, day, week, month, year or lifetime; a gauge has lifetime alone';
+  end if;
+
+  v_now := quota.lock_terms(v_caller.subject_id, p_feature);
+  if p_is_cleared then
+    delete from quota.exceptions as x
+      where x.subject_id = v_caller.subject_id
+        and x.feature_id = p_feature
+        and x.period = p_period;
+  else
+    insert into quota.exceptions (subject_id, feature_id, period, amount)
+      values (v_caller.subject_id, p_feature, p_period, p_limit)
+      on conflict (subject_id, feature_id, period) do update
+        set amount = excluded.amount;
+  end if;
+  perform quota.record(
+    row(
+      v_caller.subject_id, quota.new_id(v_now), v_now, 'limit', p_feature, v_now, 0, 0, 0,
+      null, null, null, null, null, null,
+      case
+        when p_is_cleared then jsonb_build_object('period', p_period, 'cleared', true)
+        else jsonb_build_object('period', p_period, 'limit', p_limit)
+      end
+    )::quota.events
+  );
+  perform quota.open_counters(
+    v_caller.subject_id, p_feature, v_now,
+    (quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits
+  );
+end
+$$;
+
+comment on function quota.change_limit(text, text, text, bigint, boolean) is
+  'See public.set_limit and public.clear_limit.';
+
+revoke all on function quota.change_limit(text, text, text, bigint, boolean)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.change_limit(text, text, text, bigint, boolean) to service_role;
+
+-- sql/functions/grant_usage.sql
+
+-- Why this exists: extra allowance outside the plan: a top-up that was bought, a promotion.
+create function quota.grant_usage(
+  p_feature text,
+  p_amount bigint,
+  p_subject text,
+  p_expires_at timestamptz,
+  p_idempotency_key text,
+  p_metadata jsonb
+)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_caller quota.caller;
+  v_arguments jsonb;
+  v_answer jsonb;
+  v_now timestamptz;
+  v_grant_id uuid;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
+
+  v_now := quota.lock_terms(v_caller.subject_id, p_feature);
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object(
+      'call', 'grant_usage', 'feature', p_feature, 'amount', p_amount,
+      'expires_at', extract(epoch from p_expires_at)
+    );
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    if v_answer is not null then
+      return (v_answer ->> 'grant_id')::uuid;
+    end if;
+  end if;
+  if p_expires_at <= v_now then
+    raise exception 'the grant would have expired at %', p_expires_at
+      using errcode = '22023', hint = 'expires_at lies in the future, or is null for never';
+  end if;
+  if quota.granted_to(v_caller.subject_id, p_feature, v_now) + p_amount > 9007199254740991 then
+    raise exception 'the open grants would pass 9007199254740991 (2^53 - 1)'
+      using errcode = 'QAMNT', hint = 'give the subject an exception with set_limit instead';
+  end if;
+
+  v_grant_id := quota.new_id(v_now);
+  insert into quota.grants (
+    subject_id, grant_id, feature_id, amount, granted_at, expires_at, metadata
+  )
+  values (
+    v_caller.subject_id, v_grant_id, p_feature, p_amount, v_now,
+    coalesce(p_expires_at, 'infinity'), coalesce(p_metadata, '{}')
+  );
+  if not quota.record(
+    row(
+      v_caller.subject_id, quota.new_id(v_now), v_now, 'grant', p_feature, v_now, 0, 0, 0,
+      v_grant_id, v_grant_id, null, p_idempotency_key, v_arguments,
+      case when p_idempotency_key is not null then jsonb_build_object('grant_id', v_grant_id) end,
+      coalesce(p_metadata, '{}')
+        || jsonb_build_object('amount', p_amount, 'expires_at', p_expires_at)
+    )::quota.events
+  ) then
+    -- Taken under another meter, so with other arguments: this raises.
+    perform quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+  return v_grant_id;
+end
+$$;
+
+comment on function quota.grant_usage(text, bigint, text, timestamptz, text, jsonb) is
+  'See public.grant_usage.';
+
+revoke all on function quota.grant_usage(text, bigint, text, timestamptz, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.grant_usage(text, bigint, text, timestamptz, text, jsonb)
+  to service_role;
+
+create function quota.void_grant(
+  p_grant_id uuid,
+  p_subject text
+)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_grant quota.grants;
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  select g.subject_id, g.feature_id
+    into v_grant.subject_id, v_grant.feature_id
+    from quota.grants as g
+    where g.grant_id = p_grant_id;
+  if not found or v_grant.subject_id <> p_subject then
+    return false;
+  end if;
+  v_now := quota.lock_terms(v_grant.subject_id, v_grant.feature_id);
+  update quota.grants as g
+    set voided_at = v_now
+    where g.subject_id = v_grant.subject_id
+      and g.grant_id = p_grant_id
+      and g.voided_at is null;
+  if not found then
+    return false;
+  end if;
+  return quota.record(
+    row(
+      v_grant.subject_id, quota.new_id(v_now), v_now, 'void', v_grant.feature_id, v_now, 0, 0, 0,
+      p_grant_id, p_grant_id, null, null, null, null, '{}'
+    )::quota.events
+  );
+end
+$$;
+
+comment on function quota.void_grant(uuid, text) is 'See public.void_grant.';
+
+revoke all on function quota.void_grant(uuid, text)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.void_grant(uuid, text) to service_role;
+
+-- sql/functions/change_member.sql
+
+-- Why this exists: who may act for an organisation, with a ledger line for each change: membership is
+-- permission to spend.
+create function quota.change_member(
+  p_subject text,
+  p_user_id text,
+  p_is_member boolean
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_caller quota.caller;
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  if p_user_id is null or length(p_user_id) not between 1 and 255 then
+    raise exception 'the user id is missing, empty or over 255 characters'
+      using errcode = 'QSUBJ', hint = 'pass the sub of the user''s JWT';
+  end if;
+  perform quota.lock_subject(v_caller.subject_id);
+  if p_is_member then
+    insert into quota.members (subject_id, user_id)
+      values (v_caller.subject_id, p_user_id)
+      on conflict do nothing;
+  else
+    delete from quota.members as m
+      where m.subject_id = v_caller.subject_id
+        and m.user_id = p_user_id;
+  end if;
+  if found then
+    v_now := quota.clock();
+    perform quota.record(
+      row(
+        v_caller.subject_id, quota.new_id(v_now), v_now, 'member', null, v_now, 0, 0, 0, null, null,
+        null, null, null, null, jsonb_build_object('user_id', p_user_id, 'is_member', p_is_member)
+      )::quota.events
+    );
+  end if;
+end
+$$;
+
+comment on function quota.change_member(text, text, boolean) is
+  'See public.add_member and public.remove_member.';
+
+revoke all on function quota.change_member(text, text, boolean)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.change_member(text, text, boolean) to service_role;
+
+-- sql/functions/forget_subject.sql
+
+-- Why this exists: the right to erasure. The one way in which ledger lines disappear by themselves.
+create function quota.forget_subject(p_subject text)
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_caller quota.caller;
+  v_lines bigint;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.lock_subject(v_caller.subject_id);
+  perform quota.lock_meters(
+    v_caller.subject_id,
+    array(select m.feature_id from quota.meters as m where m.subject_id = v_caller.subject_id)
+  );
+  delete from quota.events as e where e.subject_id = v_caller.subject_id;
+  get diagnostics v_lines = row_count;
+  delete from quota.alerts as a where a.subject_id = v_caller.subject_id;
+  delete from quota.reservations as r where r.subject_id = v_caller.subject_id;
+  delete from quota.grants as g where g.subject_id = v_caller.subject_id;
+  delete from quota.exceptions as x where x.subject_id = v_caller.subject_id;
+  delete from quota.counters as c where c.subject_id = v_caller.subject_id;
+  delete from quota.members as m
+    where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
+  delete from quota.meters as m where m.subject_id = v_caller.subject_id;
+  delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
+  return v_lines;
+end
+$$;
+
+comment on function quota.forget_subject(text) is 'See public.forget_subject.';
+
+revoke all on function quota.forget_subject(text) from public, anon, authenticated, service_role;
+grant execute on function quota.forget_subject(text) to service_role;
+
+-- sql/functions/tidy.sql
+
+-- Why this exists: takes away what nothing needs any more. Safe at any time, and safe never to run: no
+-- answer depends on it. The ledger itself it leaves whole.
+create function quota.tidy()
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := quota.clock();
+  v_rows bigint;
+  v_removed bigint;
+begin
+  perform quota.require_trusted();
+  -- Minutes and hours are in no history. skip locked: it waits for nobody.
+  delete from quota.counters as c
+    where (c.subject_id, c.feature_id, c.period_end, c.period) in (
+      select d.subject_id, d.feature_id, d.period_end, d.period
+      from quota.counters as d
+      where d.period in ('minute', 'hour')
+        and d.period_end < v_now - interval '2 days'
+      for update skip locked
+    );
+  get diagnostics v_removed = row_count;
+  -- An ending can be repeated for as long as an idempotency key is good.
+  delete from quota.reservations as r
+    where (r.subject_id, r.reservation_id) in (
+      select d.subject_id, d.reservation_id
+      from quota.reservations as d
+      where d.state in ('committed', 'released')
+        and d.expires_at < v_now - interval '31 days'
+      for update skip locked
+    );
+  get diagnostics v_rows = row_count;
+  return v_removed + v_rows;
+end
+$$;
+
+comment on function quota.tidy() is
+  'Removes closed minute and hour counters after 2 days and ended reservations after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
+
+revoke all on function quota.tidy() from public, anon, authenticated, service_role;
+
+-- sql/api/usage_explanation.sql
+
+-- Why this exists: one limit, and what would allow the amount. Fields are only ever added at the end.
+create type public.usage_explanation as (
+  feature text,
+  subject text,
+  plan text,
+  period text,
+  source text,
+  "limit" bigint,
+  used bigint,
+  reserved bigint,
+  remaining bigint,
+  unlimited boolean,
+  granted bigint,
+  resets_at timestamptz,
+  refuses boolean,
+  retry_after integer,
+  top_up bigint,
+  plans text[],
+  upgrade_url text
+);
+
+comment on type public.usage_explanation is
+  'One limit that applies, or one open grant, and what would allow the amount.';
+comment on column public.usage_explanation.feature is 'The feature asked for.';
+comment on column public.usage_explanation.subject is 'Who is limited.';
+comment on column public.usage_explanation.plan is
+  'The plan that holds now; null when the subject has none and there is no default plan.';
+comment on column public.usage_explanation.period is
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a grant, and when the feature is not in the plan.';
+comment on column public.usage_explanation.source is
+  '`plan`, `exception` or `grant`: where it comes from.';
+comment on column public.usage_explanation."limit" is
+  'Units allowed in the period, open grants included, or units granted; null when unlimited, 0 when the feature is not in the plan.';
+comment on column public.usage_explanation.used is 'Units used in the period, or drawn from the grant.';
+comment on column public.usage_explanation.reserved is 'Units held by open reservations.';
+comment on column public.usage_explanation.remaining is
+  'Units left, never negative; null when unlimited.';
+comment on column public.usage_explanation.unlimited is 'True when this limit is none.';
+comment on column public.usage_explanation.granted is 'How much of the limit is open grants.';
+comment on column public.usage_explanation.resets_at is
+  'When the period ends, or the grant expires; null for never.';
+comment on column public.usage_explanation.refuses is 'True when this limit has no room for the amount.';
+comment on column public.usage_explanation.retry_after is
+  'Whole seconds until time alone allows the amount under all limits; null when it is allowed now, or never.';
+comment on column public.usage_explanation.top_up is
+  'The smallest grant that would make room under this limit; null when none is needed, or grants do not lift it.';
+comment on column public.usage_explanation.plans is
+  'The other plans that would allow the amount now, smallest first; null when it is allowed already.';
+comment on column public.usage_explanation.upgrade_url is
+  'Where the plan sends who wants more; null when it says nothing.';
+
+-- sql/functions/explain_usage.sql
+
+-- Why this exists: "why?" and "what now?", for a paywall or a support desk. Asks limits_of() and decide()
+-- as a call would, and again under every other plan. Reads only.
+create function quota.explain_usage(
+  p_feature text,
+  p_amount bigint,
+  p_subject text
+)
+returns setof public.usage_explanation
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller quota.caller := quota.caller_for(p_subject);
+  v_now timestamptz := quota.clock();
+  v_allowance quota.allowance;
+  v_verdict quota.verdict;
+  v_limit quota.limit_state;
+  v_retry_after integer;
+  v_plans text[];
+  v_grant record;
+begin
+  perform quota.check_feature(p_feature);
+  perform quota.check_amount(p_amount);
+  v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
+  v_verdict := quota.decide(v_allowance.limits, p_amount);
+  if not v_verdict.is_allowed then
+    v_retry_after := (quota.refusal(
+      v_caller.subject_id, p_feature, p_amount, v_now, v_allowance, v_verdict
+    )).retry_after;
+    v_plans := array(
+      select p.plan_id
+      from quota.plans as p
+      cross join lateral quota.limits_of(v_caller.subject_id, p_feature, v_now, p.plan_id) as a
+      where p.plan_id <> coalesce(v_allowance.plan_id, '')
+        and (quota.decide(a.limits, p_amount)).is_allowed
+      order by
+        (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l),
+        p.plan_id
+    );
+  end if;
+
+  if v_allowance.limits is null then
+    return next row(
+      p_feature, v_caller.subject_id, v_allowance.plan_id, null, 'plan', 0, 0, 0, 0, false, 0, null,
+      true, v_retry_after, null, v_plans, v_allowance.upgrade_url
+    )::public.usage_explanation;
+  end if;
+  foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
+    return next row(
+      p_feature, v_caller.subject_id, v_allowance.plan_id, v_limit.period, v_limit.source,
+      v_limit.amount + v_limit.drawn + v_limit.granted, v_limit.used, v_limit.reserved,
+      case when v_limit.amount is not null then greatest(quota.room(v_limit), 0) end,
+      v_limit.amount is null, v_limit.granted, nullif(v_limit.resets_at, 'infinity'),
+      coalesce(quota.room(v_limit) < p_amount, false),
+      v_retry_after,
+      case
+        when quota.room(v_limit) < p_amount and v_limit.period not in ('minute', 'hour')
+        then p_amount - quota.room(v_limit)
+      end,
+      v_plans, v_allowance.upgrade_url
+    )::public.usage_explanation;
+  end loop;
+  for v_grant in
+    select g.amount, g.drawn, g.expires_at
+    from quota.grants as g
+    where g.subject_id = v_caller.subject_id
+      and g.feature_id = p_feature
+      and g.granted_at <= v_now
+      and g.expires_at > v_now
+      and g.voided_at is null
+    order by g.expires_at, g.grant_id
+  loop
+    return next row(
+      p_feature, v_caller.subject_id, v_allowance.plan_id, null, 'grant', v_grant.amount,
+      v_grant.drawn, 0, v_grant.amount - v_grant.drawn, false, v_grant.amount - v_grant.drawn,
+      nullif(v_grant.expires_at, 'infinity'), false, v_retry_after, null, v_plans,
+      v_allowance.upgrade_url
+    )::public.usage_explanation;
+  end loop;
+end
+$$;
+
+comment on function quota.explain_usage(text, bigint, text) is 'See public.explain_usage.';
+
+revoke all on function quota.explain_usage(text, bigint, text)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.explain_usage(text, bigint, text) to authenticated, service_role;
 
 -- sql/api/plan_change.sql
 
@@ -3762,6 +4429,47 @@ comment on function quota.check_plans(jsonb) is
 
 revoke all on function quota.check_plans(jsonb) from public, anon, authenticated, service_role;
 
+-- Whom a limit will meet: the subjects on its plan that have used more already.
+create function quota.over_limit_note(
+  p_limit_id text,
+  p_amount jsonb
+)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := quota.clock();
+  v_subjects bigint;
+begin
+  if p_amount is null or p_amount = 'null' then
+    return '';
+  end if;
+  select count(*)
+    into v_subjects
+    from quota.counters as c
+    join quota.subjects as s on s.subject_id = c.subject_id
+    where c.feature_id = split_part(p_limit_id, '/', 2)
+      and c.period = split_part(p_limit_id, '/', 3)
+      and c.period_end > v_now
+      and c.period_start <= v_now
+      and c.used + c.reserved > (p_amount #>> '{}')::bigint
+      and coalesce(
+        case when s.plan_ends_at <= v_now then null else s.plan_id end,
+        (select p.plan_id from quota.plans as p where p.is_default)
+      ) = split_part(p_limit_id, '/', 1);
+  return case when v_subjects > 0 then ' (' || v_subjects || ' subjects are over it)' else '' end;
+end
+$$;
+
+comment on function quota.over_limit_note(text, jsonb) is
+  'How many subjects on the plan have used more than a new limit plan/feature/period.';
+
+revoke all on function quota.over_limit_note(text, jsonb)
+  from public, anon, authenticated, service_role;
+
 -- What stands in the catalogue against what stands in the document.
 create function quota.plan_changes(p_plans jsonb)
 returns setof public.plan_change
@@ -3828,7 +4536,7 @@ begin
           from jsonb_object_keys(coalesce(d.content, c.content)) as key
         ) as f
         where c.content -> f.key is distinct from d.content -> f.key
-      )
+      ) || case when kind = 'limit' then quota.over_limit_note(id, d.content -> 'amount') else '' end
     from document as d
     full join catalogue as c using (rank, kind, id)
     where c.content is distinct from d.content
@@ -4311,6 +5019,34 @@ revoke all on function public.refund_usage(uuid, bigint, text, text, text)
   from public, anon, authenticated, service_role;
 grant execute on function public.refund_usage(uuid, bigint, text, text, text) to service_role;
 
+-- sql/api/explain_usage.sql
+
+-- Why this exists: one call feeds a paywall, or answers a support desk.
+create function public.explain_usage(
+  feature text,
+  amount bigint default 1,
+  subject text default null
+)
+returns setof public.usage_explanation
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return query
+    select * from quota.explain_usage(feature, amount, subject);
+end
+$$;
+
+comment on function public.explain_usage(text, bigint, text) is
+  'Every limit that applies to an amount, and every open grant, one row each: where it comes from (plan, exception, grant), its room, whether it refuses, and what would allow the amount: how long a wait, how large a top-up, which other plans. A feature that is not in the plan gives one row that says so. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. Writes nothing. Errors: QFEAT unknown feature; QAMNT; QSUBJ; 42501 no identity or a subject that is not yours.';
+
+revoke all on function public.explain_usage(text, bigint, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.explain_usage(text, bigint, text) to authenticated, service_role;
+
 -- sql/api/set_plan.sql
 
 -- Why this exists: called by whatever knows what the customer bought (a payment webhook, an admin page).
@@ -4339,6 +5075,195 @@ comment on function public.set_plan(text, text, timestamptz, text, timestamptz) 
 revoke all on function public.set_plan(text, text, timestamptz, text, timestamptz)
   from public, anon, authenticated, service_role;
 grant execute on function public.set_plan(text, text, timestamptz, text, timestamptz) to service_role;
+
+-- sql/api/set_limit.sql
+
+-- Why this exists: one customer's exception to its plan.
+create function public.set_limit(
+  subject text,
+  feature text,
+  period text,
+  "limit" bigint
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  perform quota.change_limit(subject, feature, period, "limit", false);
+end
+$$;
+
+comment on function public.set_limit(text, text, text, bigint) is
+  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period, null is unlimited. Holds at once, also for calls that are waiting. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.set_limit(text, text, text, bigint)
+  from public, anon, authenticated, service_role;
+grant execute on function public.set_limit(text, text, text, bigint) to service_role;
+
+-- sql/api/clear_limit.sql
+
+-- Why this exists: ends one customer's exception; its plan's limit holds again.
+create function public.clear_limit(
+  subject text,
+  feature text,
+  period text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  perform quota.change_limit(subject, feature, period, null, true);
+end
+$$;
+
+comment on function public.clear_limit(text, text, text) is
+  'Takes an exception away: the plan''s limit holds again, at once. Nothing happens when there is none. Errors: QFEAT unknown feature; QPLAN unknown period; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.clear_limit(text, text, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.clear_limit(text, text, text) to service_role;
+
+-- sql/api/grant_usage.sql
+
+-- Why this exists: a top-up that was bought, a promotion.
+create function public.grant_usage(
+  feature text,
+  amount bigint,
+  subject text,
+  expires_at timestamptz default null,
+  idempotency_key text default null,
+  metadata jsonb default '{}'
+)
+returns uuid
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.grant_usage(feature, amount, subject, expires_at, idempotency_key, metadata);
+end
+$$;
+
+comment on function public.grant_usage(text, bigint, text, timestamptz, text, jsonb) is
+  'Gives a subject extra allowance outside its plan and returns the grant''s id. It is used after the plan''s allowance, the grant that expires soonest first, and survives resets and plan changes; it lifts neither minute and hour limits nor opens a feature that the plan lacks. On a gauge it raises the limit. amount is in units of the feature; expires_at null is never. The same idempotency_key with the same arguments gives the first id again. Errors: QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 22023 expires_at in the past; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.grant_usage(text, bigint, text, timestamptz, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function public.grant_usage(text, bigint, text, timestamptz, text, jsonb)
+  to service_role;
+
+-- sql/api/void_grant.sql
+
+-- Why this exists: a top-up that was paid back, a promotion that ended early.
+create function public.void_grant(
+  grant_id uuid,
+  subject text default null
+)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.void_grant(grant_id, subject);
+end
+$$;
+
+comment on function public.void_grant(uuid, text) is
+  'Ends a grant: what is left of it is gone, what was drawn stays drawn. Returns true when it was open until now, false when there is no such grant, it was voided before, or it is not the named subject''s. Errors: 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.void_grant(uuid, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.void_grant(uuid, text) to service_role;
+
+-- sql/api/add_member.sql
+
+-- Why this exists: lets a user act for an organisation.
+create function public.add_member(
+  subject text,
+  user_id text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  perform quota.change_member(subject, user_id, true);
+end
+$$;
+
+comment on function public.add_member(text, text) is
+  'Lets a user use and see on behalf of a subject, beside its own allowance. Apps that have a membership table of their own replace quota.acts_for() and quota.subjects_of() instead. Errors: QSUBJ subject or user missing, empty or over 255 characters; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.add_member(text, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.add_member(text, text) to service_role;
+
+-- sql/api/remove_member.sql
+
+-- Why this exists: ends it.
+create function public.remove_member(
+  subject text,
+  user_id text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  perform quota.change_member(subject, user_id, false);
+end
+$$;
+
+comment on function public.remove_member(text, text) is
+  'Ends it: from the next call on the user is refused with 42501. Nothing happens when it was no member. Errors: QSUBJ subject or user missing, empty or over 255 characters; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.remove_member(text, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.remove_member(text, text) to service_role;
+
+-- sql/api/forget_subject.sql
+
+-- Why this exists: the right to erasure.
+create function public.forget_subject(
+  subject text
+)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.forget_subject(subject);
+end
+$$;
+
+comment on function public.forget_subject(text) is
+  'Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and returns how many ledger lines that were. Not to be undone. Errors: QSUBJ; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.forget_subject(text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.forget_subject(text) to service_role;
 
 -- sql/api/apply_plans.sql
 
@@ -4567,6 +5492,40 @@ comment on column public.usage_events.metadata is 'What the caller wanted to be 
 
 revoke all on public.usage_events from public, anon, authenticated, service_role;
 grant select on public.usage_events to authenticated, service_role;
+-- Withheld: everything from anon, and every write.
+
+-- sql/api/usage_alerts.sql
+
+-- Why this exists: "you have used 80 %", read by its owner; servers may listen to the channel
+-- usage_alert instead.
+create view public.usage_alerts
+with (security_invoker = true)
+as
+select
+  a.subject_id as subject,
+  a.feature_id as feature,
+  a.period,
+  nullif(a.period_start, '-infinity') as period_start,
+  a.threshold,
+  a.at,
+  a.used,
+  a.amount as "limit"
+from quota.alerts as a;
+
+comment on view public.usage_alerts is
+  'Limits of which 80 % or 100 % was crossed: one row per subject, feature, period and threshold, written by the call that crossed it, again after a reset. Each is also sent to the channel usage_alert (pg_notify) as JSON.';
+comment on column public.usage_alerts.subject is 'Who is limited.';
+comment on column public.usage_alerts.feature is 'The id of the feature.';
+comment on column public.usage_alerts.period is
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
+comment on column public.usage_alerts.period_start is 'When the period began; null for lifetime.';
+comment on column public.usage_alerts.threshold is '80 or 100: per cent of the limit.';
+comment on column public.usage_alerts.at is 'When it was crossed.';
+comment on column public.usage_alerts.used is 'Used and reserved units, after the crossing call.';
+comment on column public.usage_alerts."limit" is 'The limit at that moment.';
+
+revoke all on public.usage_alerts from public, anon, authenticated, service_role;
+grant select on public.usage_alerts to authenticated, service_role;
 -- Withheld: everything from anon, and every write.
 
 -- sql/api/plan_catalog.sql
