@@ -38,6 +38,7 @@
 \ir tables/reservations.sql
 \ir tables/events.sql
 \ir tables/alerts.sql
+\ir tables/limited_tables.sql
 
 -- The engine: periods, limits, the rule, the writer.
 \ir api/usage_decision.sql
@@ -74,6 +75,13 @@
 \ir functions/explain_usage.sql
 \ir api/plan_change.sql
 \ir functions/apply_plans.sql
+\ir functions/put_back.sql
+
+-- For DBAs: tables that limit themselves, plans that follow a table, the proof.
+\ir functions/limit_table.sql
+\ir functions/follow_plan.sql
+\ir api/import_result.sql
+\ir functions/import_usage.sql
 \ir api/usage_mismatch.sql
 \ir functions/verify_usage.sql
 
@@ -86,6 +94,7 @@
 \ir api/commit_usage.sql
 \ir api/release_usage.sql
 \ir api/refund_usage.sql
+\ir api/return_usage.sql
 \ir api/explain_usage.sql
 \ir api/set_plan.sql
 \ir api/set_limit.sql

@@ -151,6 +151,7 @@ create function quota.take(
   p_feature_id text,
   p_amount bigint,
   p_at timestamptz,
+  p_kind text,
   p_reservation_id uuid,
   p_idempotency_key text,
   p_arguments jsonb,
@@ -189,9 +190,7 @@ begin
   end if;
 
   v_event := row(
-    p_caller.subject_id, quota.new_id(p_at), p_at,
-    case when p_reservation_id is null then 'consume' else 'reserve' end,
-    p_feature_id, p_at,
+    p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
     case when p_reservation_id is null then p_amount else 0 end,
     case when p_reservation_id is null then 0 else p_amount end,
     0, p_reservation_id, null, p_caller.actor, p_idempotency_key, p_arguments, null, p_metadata
@@ -222,9 +221,9 @@ end
 $$;
 
 comment on function quota.take(
-  quota.caller, text, bigint, timestamptz, uuid, text, jsonb, jsonb
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb
 ) is 'Decides and, if there is room, counts, or holds when it is given a reservation id. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
 
 revoke all on function quota.take(
-  quota.caller, text, bigint, timestamptz, uuid, text, jsonb, jsonb
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb
 ) from public, anon, authenticated, service_role;

@@ -806,6 +806,38 @@ revoke all on quota.alerts from public, anon, authenticated, service_role;
 grant select on quota.alerts to authenticated, service_role;
 -- Withheld: every write.
 
+-- sql/tables/limited_tables.sql
+
+-- Why this exists: which application tables enforce a gauge themselves. Written by limit_table() and
+-- unlimit_table() alone.
+
+create table quota.limited_tables (
+  table_id regclass not null,
+  feature_id text collate "C" not null,
+  subject_column name not null,
+  amount_column name,
+  constraint limited_tables_pkey primary key (table_id, feature_id),
+  constraint limited_tables_feature_exists
+    foreign key (feature_id) references quota.features (feature_id)
+);
+
+comment on table quota.limited_tables is
+  'Tables whose rows count against a gauge: one row per table and feature.';
+comment on column quota.limited_tables.amount_column is
+  'How much a row counts; null: one each.';
+
+-- Serves "which tables feed this gauge?", and the foreign key.
+create index limited_tables_by_feature on quota.limited_tables (feature_id);
+
+alter table quota.limited_tables enable row level security;
+
+create policy select_service on quota.limited_tables
+  for select to service_role using (true);
+
+revoke all on quota.limited_tables from public, anon, authenticated, service_role;
+grant select on quota.limited_tables to service_role;
+-- Withheld: every write; limit_table() is for DBAs, since it makes triggers.
+
 
 -- The engine: periods, limits, the rule, the writer.
 -- sql/api/usage_decision.sql
@@ -2817,6 +2849,7 @@ create function quota.take(
   p_feature_id text,
   p_amount bigint,
   p_at timestamptz,
+  p_kind text,
   p_reservation_id uuid,
   p_idempotency_key text,
   p_arguments jsonb,
@@ -2855,9 +2888,7 @@ begin
   end if;
 
   v_event := row(
-    p_caller.subject_id, quota.new_id(p_at), p_at,
-    case when p_reservation_id is null then 'consume' else 'reserve' end,
-    p_feature_id, p_at,
+    p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
     case when p_reservation_id is null then p_amount else 0 end,
     case when p_reservation_id is null then 0 else p_amount end,
     0, p_reservation_id, null, p_caller.actor, p_idempotency_key, p_arguments, null, p_metadata
@@ -2888,11 +2919,11 @@ end
 $$;
 
 comment on function quota.take(
-  quota.caller, text, bigint, timestamptz, uuid, text, jsonb, jsonb
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb
 ) is 'Decides and, if there is room, counts, or holds when it is given a reservation id. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
 
 revoke all on function quota.take(
-  quota.caller, text, bigint, timestamptz, uuid, text, jsonb, jsonb
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb
 ) from public, anon, authenticated, service_role;
 
 
@@ -2985,7 +3016,7 @@ begin
   end if;
   if v_answer is null then
     v_decision := quota.take(
-      v_caller, p_feature, p_amount, v_now, null,
+      v_caller, p_feature, p_amount, v_now, 'consume', null,
       p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
     );
     if v_decision.allowed is not null then
@@ -3195,7 +3226,7 @@ begin
     v_decisions := '{}';
     for i in 1 .. cardinality(v_features) loop
       v_decision := quota.take(
-        v_caller, v_features[i], v_amounts[i], v_now, null, null, null, v_metadata
+        v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, v_metadata
       );
       v_decisions := v_decisions || v_decision;
     end loop;
@@ -3271,7 +3302,7 @@ begin
   end if;
   if v_answer is null then
     v_decision := quota.take(
-      v_caller, p_feature, p_amount, v_now, quota.new_id(v_now),
+      v_caller, p_feature, p_amount, v_now, 'reserve', quota.new_id(v_now),
       p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
     );
     if v_decision.allowed then
@@ -3622,45 +3653,42 @@ grant execute on function quota.refund_usage(uuid, bigint, text, text, text) to 
 -- Why this exists: puts a subject on a plan. The use so far stays, since counters and ledger belong to
 -- the subject; the new limits hold at once, also for callers that are waiting, since limits are read
 -- under the lock.
-create function quota.set_plan(
-  p_subject text,
-  p_plan text,
-  p_anchor timestamptz,
-  p_time_zone text,
-  p_ends_at timestamptz
+create function quota.put_on_plan(
+  p_subject_id text,
+  p_plan_id text,
+  p_anchor_at timestamptz default null,
+  p_time_zone text default null,
+  p_ends_at timestamptz default null
 )
 returns void
 language plpgsql
 volatile
-security definer
+security invoker
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s'
-set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_caller quota.caller;
   v_former quota.subjects;
   v_subject quota.subjects;
   v_features text[];
   v_feature_id text;
   v_now timestamptz;
 begin
-  perform quota.require_trusted();
-  v_caller := quota.caller_for(p_subject);
-  if not exists (select from quota.plans as p where p.plan_id = p_plan) or p_plan is null then
-    raise exception 'unknown plan %', coalesce(quote_literal(left(p_plan, 100)), 'null')
+  if p_plan_id is not null
+    and not exists (select from quota.plans as p where p.plan_id = p_plan_id)
+  then
+    raise exception 'unknown plan %', quote_literal(left(p_plan_id, 100))
       using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
   end if;
-  if not isfinite(p_anchor) then
-    raise exception 'the anchor is %, a point in time is expected', p_anchor
+  if not isfinite(p_anchor_at) then
+    raise exception 'the anchor is %, a point in time is expected', p_anchor_at
       using errcode = '22023', hint = 'pass the start of the billing period, or null to keep it';
   end if;
 
-  v_former := quota.lock_subject(v_caller.subject_id);
+  v_former := quota.lock_subject(p_subject_id);
   v_subject.subject_id := v_former.subject_id;
-  v_subject.plan_id := p_plan;
+  v_subject.plan_id := p_plan_id;
   v_subject.plan_ends_at := p_ends_at;
-  v_subject.anchor_at := coalesce(p_anchor, v_former.anchor_at);
+  v_subject.anchor_at := coalesce(p_anchor_at, v_former.anchor_at);
   v_subject.time_zone := coalesce(p_time_zone, v_former.time_zone);
   -- Asked only when it changes: reading the zone files takes milliseconds. pg_timezone_names, since
   -- at time zone would also accept 'EST' and 'Nowhere+5'.
@@ -3727,6 +3755,38 @@ begin
       (quota.limits_of(v_subject.subject_id, v_feature_id, v_now)).limits
     );
   end loop;
+end
+$$;
+
+comment on function quota.put_on_plan(text, text, timestamptz, text, timestamptz) is
+  'The work of set_plan(); a null plan is the default plan. Errors: QPLAN, 22023.';
+
+revoke all on function quota.put_on_plan(text, text, timestamptz, text, timestamptz)
+  from public, anon, authenticated, service_role;
+
+create function quota.set_plan(
+  p_subject text,
+  p_plan text,
+  p_anchor timestamptz,
+  p_time_zone text,
+  p_ends_at timestamptz
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+begin
+  perform quota.require_trusted();
+  if p_plan is null then
+    raise exception 'the plan is null'
+      using errcode = 'QPLAN', hint = 'name a plan of plan_catalog';
+  end if;
+  perform quota.put_on_plan(
+    (quota.caller_for(p_subject)).subject_id, p_plan, p_anchor, p_time_zone, p_ends_at
+  );
 end
 $$;
 
@@ -4674,6 +4734,728 @@ revoke all on function quota.apply_plans(jsonb, boolean)
   from public, anon, authenticated, service_role;
 grant execute on function quota.apply_plans(jsonb, boolean) to service_role;
 
+-- sql/functions/put_back.sql
+
+-- Why this exists: a gauge goes down: something was deleted. Holding the meter.
+create function quota.put_back(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_kind text,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
+  v_used bigint;
+  v_event quota.events;
+  v_decision public.usage_decision;
+begin
+  -- Of the counter, whatever the plan says now; a gauge that a plan never had has the ledger alone.
+  select c.used
+    into v_used
+    from quota.counters as c
+    where c.subject_id = p_caller.subject_id
+      and c.feature_id = p_feature_id
+      and c.period_end = 'infinity'
+      and c.period = 'lifetime';
+  if not found then
+    v_used := (quota.ledger_balance(p_caller.subject_id, p_feature_id, '-infinity', 'infinity')).used;
+  end if;
+  v_event := row(
+    p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
+    -- Never below zero: what is not there cannot be given back.
+    -least(p_amount, v_used), 0, 0, null, null, p_caller.actor, p_idempotency_key, p_arguments,
+    null, p_metadata
+  )::quota.events;
+  v_allowance.limits := quota.after_event(v_allowance.limits, v_event);
+  v_decision := quota.decision(
+    p_caller.subject_id, p_feature_id, -v_event.used_change, v_allowance,
+    (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id
+  );
+  if p_idempotency_key is not null then
+    v_event.answer := to_jsonb(v_decision);
+  end if;
+  if not quota.record(v_event) then
+    return null;
+  end if;
+  return v_decision;
+end
+$$;
+
+comment on function quota.put_back(
+  quota.caller, text, bigint, timestamptz, text, text, jsonb, jsonb
+) is 'Lowers a gauge by at most what it shows. Null: the idempotency key was taken meanwhile.';
+
+revoke all on function quota.put_back(
+  quota.caller, text, bigint, timestamptz, text, text, jsonb, jsonb
+) from public, anon, authenticated, service_role;
+
+create function quota.return_usage(
+  p_feature text,
+  p_amount bigint,
+  p_subject text,
+  p_idempotency_key text,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_caller quota.caller;
+  v_arguments jsonb;
+  v_answer jsonb;
+  v_now timestamptz;
+  v_decision public.usage_decision;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
+  perform quota.check_feature(p_feature);
+  if exists (
+    select from quota.features as f where f.feature_id = p_feature and f.kind <> 'gauge'
+  ) then
+    raise exception 'feature % is metered, and what was used is used', quote_literal(p_feature)
+      using errcode = 'QFEAT', hint = 'give a counted event back with refund_usage';
+  end if;
+
+  v_now := quota.lock_meter(v_caller.subject_id, p_feature);
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object('call', 'return_usage', 'feature', p_feature, 'amount', p_amount);
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+  if v_answer is null then
+    v_decision := quota.put_back(
+      v_caller, p_feature, p_amount, v_now, 'return',
+      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
+    );
+    if v_decision.allowed is not null then
+      return v_decision;
+    end if;
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+  return quota.replayed(v_answer);
+end
+$$;
+
+comment on function quota.return_usage(text, bigint, text, text, jsonb) is
+  'See public.return_usage.';
+
+revoke all on function quota.return_usage(text, bigint, text, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.return_usage(text, bigint, text, text, jsonb) to service_role;
+
+
+-- For DBAs: tables that limit themselves, plans that follow a table, the proof.
+-- sql/functions/limit_table.sql
+
+-- Why this exists: a table that limits itself, on every path: REST, SQL editor, copy, upsert, update of
+-- the owner, delete, cascade, truncate. The path that an app forgets is the one that is used.
+--
+-- Statement triggers with transition tables: one counter update per statement and subject, never per
+-- row. Several subjects in one statement are locked in order of their ids. Dynamic SQL is needed for
+-- column names, which are quoted by %I; nothing else is put in.
+
+-- The query that sums rows per subject: from a transition table (sign -1 for the old rows), or a table.
+create function quota.rows_query(
+  p_from text,
+  p_sign integer,
+  p_subject_column text,
+  p_amount_column text
+)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return format(
+    'select %1$I::text as subject_id, %2$s * (%3$s) as change, (%3$s) as amount from %4$s where %1$I is not null',
+    p_subject_column,
+    p_sign,
+    case when p_amount_column is null then '1' else format('coalesce(%I, 0)::numeric', p_amount_column) end,
+    p_from
+  );
+end
+$$;
+
+comment on function quota.rows_query(text, integer, text, text) is
+  'SQL text: subject_id, signed change and amount of each row that has a subject.';
+
+revoke all on function quota.rows_query(text, integer, text, text)
+  from public, anon, authenticated, service_role;
+
+create function quota.count_rows()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_feature_id text := tg_argv[0];
+  v_query text;
+  v_row record;
+  v_caller quota.caller;
+  v_now timestamptz;
+begin
+  v_query := concat_ws(
+    ' union all ',
+    case when tg_op in ('UPDATE', 'DELETE') then
+      quota.rows_query('old_rows', -1, tg_argv[1], tg_argv[2])
+    end,
+    case when tg_op in ('INSERT', 'UPDATE') then
+      quota.rows_query('new_rows', 1, tg_argv[1], tg_argv[2])
+    end,
+    -- Before the rows are gone. On leaves alone: truncating a parent fires on parent and leaves.
+    case when tg_op = 'TRUNCATE' then
+      quota.rows_query(
+        format('only %I.%I', tg_table_schema, tg_table_name), -1, tg_argv[1], tg_argv[2]
+      )
+    end
+  );
+  for v_row in execute format(
+    'select subject_id, sum(change) as change, min(amount) as least, bool_or(amount %% 1 <> 0) as is_broken
+     from (%s) as r group by subject_id order by subject_id collate "C"',
+    v_query
+  ) loop
+    if tg_op in ('INSERT', 'UPDATE') and (v_row.least < 0 or v_row.is_broken)
+      or abs(v_row.change) > 9007199254740991
+    then
+      raise exception 'the amount column of % holds what is not a whole number from 0 to 9007199254740991',
+        tg_relid::regclass
+        using errcode = 'QAMNT', hint = 'count fractional amounts in micro-units';
+    end if;
+    continue when v_row.change = 0;
+    if length(v_row.subject_id) not between 1 and 255 then
+      raise exception 'the subject column of % holds an id of % characters, 1 to 255 are allowed',
+        tg_relid::regclass, length(v_row.subject_id)
+        using errcode = 'QSUBJ', hint = 'null is a row that counts for nobody';
+    end if;
+    v_caller := row(v_row.subject_id, true, nullif(quota.user_id(), v_row.subject_id))::quota.caller;
+    v_now := quota.lock_meter(v_row.subject_id, v_feature_id);
+    if v_row.change > 0 then
+      perform quota.enforce(
+        quota.take(
+          v_caller, v_feature_id, v_row.change::bigint, v_now, 'table', null, null, null,
+          jsonb_build_object('table', tg_relid::regclass::text)
+        )
+      );
+    else
+      perform quota.put_back(
+        v_caller, v_feature_id, -v_row.change::bigint, v_now, 'table', null, null,
+        jsonb_build_object('table', tg_relid::regclass::text)
+      );
+    end if;
+  end loop;
+  return null;
+end
+$$;
+
+comment on function quota.count_rows() is
+  'Trigger of limit_table(): counts the rows of a statement, and raises PT402 when they do not fit. Arguments: feature, subject column, amount column.';
+
+revoke all on function quota.count_rows() from public, anon, authenticated, service_role;
+
+-- What the limited tables hold, per subject.
+create function quota.rows_in_tables(
+  p_feature_id text,
+  p_subject_id text default null
+)
+returns table (subject_id text, amount bigint)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_query text;
+begin
+  select string_agg(
+    quota.rows_query(t.table_id::text, 1, t.subject_column::text, t.amount_column::text), ' union all '
+  )
+  into v_query
+  from quota.limited_tables as t
+  where t.feature_id = p_feature_id;
+  if v_query is not null then
+    return query execute format(
+      'select r.subject_id, sum(r.amount)::bigint from (%s) as r
+       where $1 is null or r.subject_id = $1 group by r.subject_id',
+      v_query
+    ) using p_subject_id;
+  end if;
+end
+$$;
+
+comment on function quota.rows_in_tables(text, text) is
+  'The amounts that the limited tables of a gauge hold, for one subject or all.';
+
+revoke all on function quota.rows_in_tables(text, text)
+  from public, anon, authenticated, service_role;
+
+-- Makes a gauge's table lines equal to the rows that are there: for limit_table and unlimit_table. In a
+-- few statements for all subjects, since there may be many; the caller has stopped the table's writers.
+create function quota.recount(p_feature_id text)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz;
+  v_lines bigint;
+begin
+  insert into quota.subjects (subject_id)
+    select r.subject_id from quota.rows_in_tables(p_feature_id) as r
+    order by r.subject_id collate "C"
+    on conflict do nothing;
+  insert into quota.meters (subject_id, feature_id)
+    select r.subject_id, p_feature_id from quota.rows_in_tables(p_feature_id) as r
+    order by r.subject_id collate "C"
+    on conflict do nothing;
+  -- Also of the subjects whose rows have gone.
+  perform from quota.meters as m
+    where m.feature_id = p_feature_id
+    order by m.subject_id
+    for no key update;
+  v_now := quota.clock();
+
+  with lines as (
+    select e.subject_id, sum(e.used_change) as used
+    from quota.events as e
+    where e.feature_id = p_feature_id
+      and e.kind = 'table'
+    group by e.subject_id
+  ),
+  changes as (
+    select
+      m.subject_id,
+      quota.new_id(v_now) as event_id,
+      coalesce(r.amount, 0) - coalesce(l.used, 0) as change
+    from quota.meters as m
+    left join quota.rows_in_tables(p_feature_id) as r on r.subject_id = m.subject_id
+    left join lines as l on l.subject_id = m.subject_id
+    where m.feature_id = p_feature_id
+      and coalesce(r.amount, 0) <> coalesce(l.used, 0)
+  ),
+  written as (
+    insert into quota.events (
+      subject_id, event_id, at, kind, feature_id, counts_at, used_change, metadata
+    )
+    select c.subject_id, c.event_id, v_now, 'table', p_feature_id, v_now, c.change, '{"recount": true}'
+    from changes as c
+    returning subject_id, used_change
+  )
+  -- A counter that is not there yet starts from the ledger, at the first call.
+  update quota.counters as n
+    set used = n.used + w.used_change
+    from written as w
+    where n.subject_id = w.subject_id
+      and n.feature_id = p_feature_id
+      and n.period_end > v_now
+      and n.period_start <= v_now;
+  get diagnostics v_lines = row_count;
+  return v_lines;
+end
+$$;
+
+comment on function quota.recount(text) is
+  'Sets a gauge to what its tables hold, also over the limit, with a ledger line for each difference.';
+
+revoke all on function quota.recount(text) from public, anon, authenticated, service_role;
+
+create function quota.limit_table(
+  p_table regclass,
+  p_feature text,
+  p_subject_column name,
+  p_amount_column name default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_owner oid := (select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'quota');
+  v_leaf record;
+  v_event text;
+  v_column name;
+  v_trigger text;
+begin
+  perform quota.require_trusted();
+  perform quota.check_feature(p_feature);
+  if not exists (
+    select from quota.features as f where f.feature_id = p_feature and f.kind = 'gauge'
+  ) then
+    raise exception 'feature % is metered, a table needs a gauge', quote_literal(p_feature)
+      using errcode = 'QFEAT', hint = 'give it "kind": "gauge" in the plan document';
+  end if;
+  foreach v_column in array array_remove(array[p_subject_column, p_amount_column], null) loop
+    if not exists (
+      select from pg_catalog.pg_attribute as a
+      where a.attrelid = p_table and a.attname = v_column and a.attnum > 0 and not a.attisdropped
+    ) then
+      raise exception 'table % has no column %', p_table, quote_ident(v_column)
+        using errcode = '42703', hint = 'name the column that holds the subject, and the amount';
+    end if;
+  end loop;
+  if p_subject_column is null or p_amount_column is not null and not exists (
+    select from pg_catalog.pg_attribute as a
+    where a.attrelid = p_table and a.attname = p_amount_column
+      and a.atttypid in ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype)
+  ) then
+    raise exception 'the subject column is missing, or the amount column is not a whole number'
+      using errcode = '22023', hint = 'an amount is smallint, integer, bigint or numeric';
+  end if;
+  -- Truncate and verify_usage() read the table as the owner of schema quota, and past its policies.
+  if not exists (
+    select from pg_catalog.pg_class as c
+    join pg_catalog.pg_roles as r on r.oid = v_owner
+    where c.oid = p_table
+      and (r.rolsuper or pg_has_role(v_owner, c.relowner, 'usage') and not c.relforcerowsecurity)
+      and c.relkind in ('r', 'p')
+  ) then
+    raise exception 'table % is not one that the owner of schema quota owns', p_table
+      using errcode = '42501',
+        hint = format('a table (no view, no forced row security) of %s or of a role that it is a member of', v_owner::regrole);
+  end if;
+
+  -- Writers wait, so that no row is missed or counted twice.
+  execute format('lock table %s in share row exclusive mode', p_table);
+  for v_leaf in
+    select p_table as table_id, (select c.relkind = 'r' from pg_catalog.pg_class as c where c.oid = p_table) as is_leaf
+    union
+    select t.relid, t.isleaf from pg_catalog.pg_partition_tree(p_table) as t
+  loop
+    v_trigger := 'pgquota_' || left(p_feature, 24) || '_' || left(md5(p_feature), 8);
+    for v_event in
+      select unnest(array['insert', 'update', 'delete'] || case when v_leaf.is_leaf then array['truncate'] else '{}' end)
+    loop
+      execute format(
+        'create or replace trigger %I %s %s on %s %s for each statement execute function quota.count_rows(%L, %L%s)',
+        v_trigger || '_' || v_event,
+        case v_event when 'truncate' then 'before' else 'after' end,
+        v_event,
+        v_leaf.table_id::regclass,
+        case v_event
+          when 'insert' then 'referencing new table as new_rows'
+          when 'update' then 'referencing old table as old_rows new table as new_rows'
+          when 'delete' then 'referencing old table as old_rows'
+          else ''
+        end,
+        p_feature,
+        p_subject_column,
+        case when p_amount_column is null then '' else format(', %L', p_amount_column) end
+      );
+    end loop;
+  end loop;
+  insert into quota.limited_tables (table_id, feature_id, subject_column, amount_column)
+    values (p_table, p_feature, p_subject_column, p_amount_column)
+    on conflict (table_id, feature_id) do update
+      set subject_column = excluded.subject_column,
+          amount_column = excluded.amount_column;
+  perform quota.recount(p_feature);
+end
+$$;
+
+comment on function quota.limit_table(regclass, text, name, name) is
+  'Puts a gauge on a table: every row that has a subject counts one, or its amount column (null is 0), on the table and on the leaves it has now. Rows that are there are counted, also over the limit. A statement that does not fit raises PT402 with the decision in DETAIL, and nothing of it is written. Call it again after a partition was created, attached or detached, or after a load with session_replication_role = replica: it recounts. For the owner of the table, not over REST. Errors: QFEAT unknown or metered feature; 42703 no such column; 22023 an amount column that is no number; 42501 not a trusted role, or a table that the owner of schema quota cannot read.';
+
+revoke all on function quota.limit_table(regclass, text, name, name)
+  from public, anon, authenticated, service_role;
+
+create function quota.unlimit_table(p_table regclass)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_features text[];
+  v_feature_id text;
+  v_trigger record;
+begin
+  perform quota.require_trusted();
+  execute format('lock table %s in share row exclusive mode', p_table);
+  for v_trigger in
+    select t.tgname, t.tgrelid
+    from pg_catalog.pg_trigger as t
+    where t.tgfoid = 'quota.count_rows()'::regprocedure
+      and (
+        t.tgrelid = p_table
+        or t.tgrelid in (select p.relid from pg_catalog.pg_partition_tree(p_table) as p)
+      )
+  loop
+    execute format('drop trigger %I on %s', v_trigger.tgname, v_trigger.tgrelid::regclass);
+  end loop;
+  v_features := array(
+    select t.feature_id from quota.limited_tables as t where t.table_id = p_table order by t.feature_id
+  );
+  delete from quota.limited_tables as t where t.table_id = p_table;
+  foreach v_feature_id in array v_features loop
+    perform quota.recount(v_feature_id);
+  end loop;
+end
+$$;
+
+comment on function quota.unlimit_table(regclass) is
+  'Takes the gauges off a table and gives back what its rows counted. For the owner of the table, not over REST. Errors: 42501 not a trusted role.';
+
+revoke all on function quota.unlimit_table(regclass)
+  from public, anon, authenticated, service_role;
+
+-- sql/functions/follow_plan.sql
+
+-- Why this exists: apps that keep the plan in a table of their own (profiles.plan, the subscriptions of
+-- Supabase's Stripe sync) need no second call to set_plan: the table is followed.
+create function quota.plan_changed()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_subject_id text := to_jsonb(case when tg_op = 'DELETE' then old else new end) ->> tg_argv[0];
+  v_plan_id text;
+begin
+  if tg_op = 'UPDATE' then
+    if to_jsonb(old) ->> tg_argv[0] <> v_subject_id then
+      perform quota.put_on_plan(to_jsonb(old) ->> tg_argv[0], null);
+    elsif to_jsonb(old) ->> tg_argv[1] is not distinct from to_jsonb(new) ->> tg_argv[1] then
+      return null;
+    end if;
+  end if;
+  if tg_op <> 'DELETE' then
+    v_plan_id := to_jsonb(new) ->> tg_argv[1];
+  end if;
+  if v_subject_id is not null then
+    perform quota.put_on_plan(v_subject_id, v_plan_id);
+  end if;
+  return null;
+end
+$$;
+
+comment on function quota.plan_changed() is
+  'Trigger of follow_plan(). Arguments: subject column, plan column.';
+
+revoke all on function quota.plan_changed() from public, anon, authenticated, service_role;
+
+create function quota.follow_plan(
+  p_table regclass,
+  p_subject_column name,
+  p_plan_column name
+)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_row record;
+  v_rows bigint := 0;
+begin
+  perform quota.require_trusted();
+  execute format('lock table %s in share row exclusive mode', p_table);
+  execute format(
+    'create or replace trigger pgquota_follow_plan after insert or update or delete on %s for each row execute function quota.plan_changed(%L, %L)',
+    p_table, p_subject_column, p_plan_column
+  );
+  for v_row in execute format(
+    'select %1$I::text as subject_id, %2$I::text as plan_id from %3$s where %1$I is not null order by %1$I::text collate "C"',
+    p_subject_column, p_plan_column, p_table
+  ) loop
+    perform quota.put_on_plan(v_row.subject_id, v_row.plan_id);
+    v_rows := v_rows + 1;
+  end loop;
+  return v_rows;
+end
+$$;
+
+comment on function quota.follow_plan(regclass, name, name) is
+  'Keeps set_plan in step with an app''s own table: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan). Anchor, zone and end are kept. Returns how many rows were followed. Whoever may write the plan column chooses the plan. To end it: drop trigger pgquota_follow_plan on the table. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; 42501 not a trusted role.';
+
+revoke all on function quota.follow_plan(regclass, name, name)
+  from public, anon, authenticated, service_role;
+
+-- sql/api/import_result.sql
+
+-- Why this exists: what became of one row that was brought in. Fields are only ever added at the end.
+create type public.import_result as (
+  "row" integer,
+  subject text,
+  feature text,
+  amount bigint,
+  action text,
+  problem text
+);
+
+comment on type public.import_result is 'What quota.import_usage() did, or would do, with one row.';
+comment on column public.import_result."row" is 'Which row of the document, from 1.';
+comment on column public.import_result.subject is 'Who used it; null when the row does not say.';
+comment on column public.import_result.feature is 'What was used; null when the row does not say.';
+comment on column public.import_result.amount is 'Units; null when the row does not say.';
+comment on column public.import_result.action is
+  '`import`; `skip` (it was brought in before, or is 0); `reject` (see problem).';
+comment on column public.import_result.problem is 'Why it was rejected; null when it was not.';
+
+-- sql/functions/import_usage.sql
+
+-- Why this exists: taking over the counts that an app kept before, of the open period and of closed ones.
+-- What was used was used: an import may exceed the limit. A row is known by its subject, feature and
+-- period_start, so running it again counts nothing twice.
+
+create function quota.instant_from(p_text text)
+returns timestamptz
+language plpgsql
+immutable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+begin
+  if p_text !~ '^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?$' then
+    return null;
+  end if;
+  return p_text::timestamptz;
+exception
+  when datetime_field_overflow or invalid_datetime_format then
+    return null;
+end
+$$;
+
+comment on function quota.instant_from(text) is
+  'The instant of an ISO 8601 text, in UTC where it names no offset; null when it is none.';
+
+revoke all on function quota.instant_from(text) from public, anon, authenticated, service_role;
+
+create function quota.import_usage(
+  p_rows jsonb,
+  p_dry_run boolean default false
+)
+returns setof public.import_result
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_item record;
+  v_result public.import_result;
+  v_event quota.events;
+  v_found jsonb;
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  if p_rows is null or jsonb_typeof(p_rows) <> 'array' then
+    raise exception 'rows is not an array'
+      using errcode = '22023',
+        hint = '[{"subject": "…", "feature": "…", "amount": 3, "period_start": "2026-11-01T00:00:00Z"}]';
+  end if;
+  -- In lock order, so that two imports do not meet crosswise.
+  for v_item in
+    select i.value, i.ordinality
+    from jsonb_array_elements(p_rows) with ordinality as i
+    order by i.value ->> 'subject' collate "C", i.value ->> 'feature' collate "C", i.ordinality
+  loop
+    v_result := row(
+      v_item.ordinality, v_item.value ->> 'subject', v_item.value ->> 'feature', null, 'reject', null
+    )::public.import_result;
+    v_event.counts_at := quota.instant_from(v_item.value ->> 'period_start');
+    v_event.metadata := coalesce(nullif(v_item.value -> 'metadata', 'null'), '{}');
+    v_now := quota.clock();
+    v_result.problem := case
+      when jsonb_typeof(v_item.value) <> 'object'
+        then 'not an object'
+      when v_item.value - array['subject', 'feature', 'amount', 'period_start', 'metadata'] <> '{}'
+        then 'other keys than subject, feature, amount, period_start and metadata'
+      when coalesce(length(v_result.subject), 0) not between 1 and 255
+        then 'subject is missing, empty or over 255 characters'
+      when not exists (select from quota.features as f where f.feature_id = v_result.feature)
+        then 'unknown feature; features come from the plan document'
+      when jsonb_typeof(v_item.value -> 'amount') is distinct from 'number'
+          or (v_item.value ->> 'amount')::numeric not between 0 and 9007199254740991
+          or (v_item.value ->> 'amount')::numeric % 1 <> 0
+        then 'amount is not a whole number from 0 to 9007199254740991'
+      when v_event.counts_at is null
+        then 'period_start is not an instant such as 2026-11-01T00:00:00Z'
+      when v_event.counts_at > v_now
+        then 'period_start lies in the future'
+      when jsonb_typeof(v_event.metadata) <> 'object' or octet_length(v_event.metadata::text) > 8192
+        then 'metadata is not an object, or over 8 kB'
+    end;
+
+    if v_result.problem is null then
+      v_result.amount := (v_item.value ->> 'amount')::bigint;
+      v_event.subject_id := v_result.subject;
+      v_event.feature_id := v_result.feature;
+      v_event.idempotency_key := concat_ws(
+        '/', 'import', v_result.feature, extract(epoch from v_event.counts_at)
+      );
+      v_event.arguments := jsonb_build_object('call', 'import_usage', 'amount', v_result.amount);
+      if p_dry_run is not true and v_result.amount > 0 then
+        v_event.at := quota.lock_meter(v_event.subject_id, v_event.feature_id);
+      end if;
+      select e.arguments
+        into v_found
+        from quota.events as e
+        where e.subject_id = v_event.subject_id
+          and e.idempotency_key = v_event.idempotency_key;
+      if v_found <> v_event.arguments then
+        v_result.problem := 'brought in before with another amount: ' || (v_found ->> 'amount');
+      elsif v_found is not null or v_result.amount = 0 then
+        v_result.action := 'skip';
+      else
+        v_result.action := 'import';
+      end if;
+    end if;
+
+    if v_result.action = 'import' and p_dry_run is not true then
+      v_event.event_id := quota.new_id(v_event.at);
+      v_event.kind := 'import';
+      v_event.used_change := v_result.amount;
+      v_event.reserved_change := 0;
+      v_event.drawn_change := 0;
+      v_event.answer := to_jsonb(v_result);
+      perform quota.open_counters(
+        v_event.subject_id, v_event.feature_id, v_event.at,
+        (quota.limits_of(v_event.subject_id, v_event.feature_id, v_event.counts_at)).limits
+      );
+      perform quota.record(v_event);
+    end if;
+    return next v_result;
+  end loop;
+end
+$$;
+
+comment on function quota.import_usage(jsonb, boolean) is
+  'Brings in use that was counted elsewhere: rows of subject, feature, amount, period_start (an instant in the past; the use counts in the periods that hold it, so set plan and anchor first) and metadata. Each becomes a ledger line of kind import, may exceed the limit, and is counted once however often it is brought in. Returns a row per row: import, skip or reject with the problem; rejected rows do not hinder the others. p_dry_run writes nothing. For DBAs, not over REST. Errors: 22023 rows is not an array; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function quota.import_usage(jsonb, boolean)
+  from public, anon, authenticated, service_role;
+
 -- sql/api/usage_mismatch.sql
 
 -- Why this exists: one number that its ledger does not prove.
@@ -4777,7 +5559,21 @@ begin
     union all
     select d.subject_id, d.feature_id, 'granted', d.granted_at, d.drawn, d.ledger
     from draws as d
-    where d.drawn <> d.ledger;
+    where d.drawn <> d.ledger
+    union all
+    select t.subject_id, t.feature_id, 'lifetime', null, sum(t.counted)::bigint, sum(t.rows)::bigint
+    from (
+      select e.subject_id, e.feature_id, e.used_change as counted, 0 as rows
+      from quota.events as e
+      where e.kind = 'table'
+        and (p_subject is null or e.subject_id = p_subject)
+      union all
+      select r.subject_id, f.feature_id, 0, r.amount
+      from (select distinct l.feature_id from quota.limited_tables as l) as f
+      cross join lateral quota.rows_in_tables(f.feature_id, p_subject) as r
+    ) as t
+    group by t.subject_id, t.feature_id
+    having sum(t.counted) <> sum(t.rows);
 end
 $$;
 
@@ -5018,6 +5814,35 @@ comment on function public.refund_usage(uuid, bigint, text, text, text) is
 revoke all on function public.refund_usage(uuid, bigint, text, text, text)
   from public, anon, authenticated, service_role;
 grant execute on function public.refund_usage(uuid, bigint, text, text, text) to service_role;
+
+-- sql/api/return_usage.sql
+
+-- Why this exists: a gauge goes down, where the app counts by hand; tables under limit_table() do it themselves.
+create function public.return_usage(
+  feature text,
+  amount bigint,
+  subject text,
+  idempotency_key text default null,
+  metadata jsonb default '{}'
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.return_usage(feature, amount, subject, idempotency_key, metadata);
+end
+$$;
+
+comment on function public.return_usage(text, bigint, text, text, jsonb) is
+  'Lowers a gauge: something was deleted. Never below zero: it gives back what there is, and amount in the answer says how much. amount is in units of the feature. The same idempotency_key with the same arguments gives the first answer again. Errors: QFEAT unknown feature, or a metered one (see refund_usage); QAMNT; QSUBJ; QIDEM; QMETA; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.return_usage(text, bigint, text, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function public.return_usage(text, bigint, text, text, jsonb) to service_role;
 
 -- sql/api/explain_usage.sql
 
