@@ -2953,6 +2953,10 @@ begin
   perform quota.check_feature(p_feature);
   perform quota.check_amount(p_amount);
   v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
+  if v_allowance.server_only and not v_caller.is_trusted then
+    raise exception 'this feature is used from the server only'
+      using errcode = '42501', hint = 'call it from your server as service_role';
+  end if;
   v_verdict := quota.decide(v_allowance.limits, p_amount);
   if not v_verdict.is_allowed then
     return quota.refusal(
@@ -4541,7 +4545,7 @@ as $$
 begin
   return query
     with document as (
-      select 1 as rank, 'feature' as kind, f.key as id,
+      select 1 as rank, 'feature' as kind, array[f.key] as path,
         jsonb_build_object(
           'name', coalesce(f.value ->> 'name', f.key),
           'unit', coalesce(f.value ->> 'unit', 'unit'),
@@ -4550,7 +4554,7 @@ begin
         ) as content
       from jsonb_each(p_plans -> 'features') as f
       union all
-      select 2, 'plan', p.key,
+      select 2, 'plan', array[p.key],
         jsonb_build_object(
           'name', coalesce(p.value ->> 'name', p.key),
           'default', coalesce((p.value ->> 'default')::boolean, false),
@@ -4558,30 +4562,30 @@ begin
         )
       from jsonb_each(p_plans -> 'plans') as p
       union all
-      select 3, 'limit', concat_ws('/', p.key, l.key, a.key), jsonb_build_object('amount', a.value)
+      select 3, 'limit', array[p.key, l.key, a.key], jsonb_build_object('amount', a.value)
       from jsonb_each(p_plans -> 'plans') as p
       cross join lateral jsonb_each(p.value -> 'limits') as l
       cross join lateral jsonb_each(l.value) as a
     ),
     catalogue as (
-      select 1 as rank, 'feature' as kind, f.feature_id as id,
+      select 1 as rank, 'feature' as kind, array[f.feature_id] as path,
         jsonb_build_object(
           'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only
         ) as content
       from quota.features as f
       union all
-      select 2, 'plan', p.plan_id,
+      select 2, 'plan', array[p.plan_id],
         jsonb_build_object('name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url)
       from quota.plans as p
       union all
-      select 3, 'limit', concat_ws('/', l.plan_id, l.feature_id, l.period),
+      select 3, 'limit', array[l.plan_id, l.feature_id, l.period],
         jsonb_build_object('amount', l.amount)
       from quota.plan_limits as l
     )
     select
-      case when c.id is null then 'add' when d.id is null then 'remove' else 'change' end,
+      case when c.path is null then 'add' when d.path is null then 'remove' else 'change' end,
       kind,
-      id,
+      array_to_string(path, '/'),
       (
         select string_agg(
           f.key || ': ' || concat_ws(
@@ -4598,9 +4602,9 @@ begin
         where c.content -> f.key is distinct from d.content -> f.key
       ) || case when kind = 'limit' then quota.over_limit_note(id, d.content -> 'amount') else '' end
     from document as d
-    full join catalogue as c using (rank, kind, id)
+    full join catalogue as c using (rank, kind, path)
     where c.content is distinct from d.content
-    order by rank, id;
+    order by rank, path;
 end
 $$;
 
@@ -4675,10 +4679,7 @@ begin
     delete from quota.meters as m
       where not p_plans -> 'features' ? m.feature_id;
     delete from quota.plan_limits as l
-      using unnest(v_changes) as c
-      where c.kind = 'limit'
-        and c.action = 'remove'
-        and c.id = concat_ws('/', l.plan_id, l.feature_id, l.period);
+      where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;
     delete from quota.plans as p
       where not p_plans -> 'plans' ? p.plan_id;
     delete from quota.features as f
@@ -4716,7 +4717,7 @@ begin
             upgrade_url = excluded.upgrade_url;
 
     insert into quota.plan_limits (plan_id, feature_id, period, amount)
-      select p.key, l.key, a.key, (a.value #>> '{}')::bigint
+      select p.key, l.key, a.key, (a.value #>> '{}')::numeric
       from jsonb_each(p_plans -> 'plans') as p
       cross join lateral jsonb_each(p.value -> 'limits') as l
       cross join lateral jsonb_each(l.value) as a
