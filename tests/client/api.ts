@@ -113,14 +113,14 @@ export function rawPost(
 ): Promise<RawResponse> {
   const { hostname, port, pathname } = new URL(url);
   const payload = Buffer.from(JSON.stringify(body));
+  // 1.0: the answer comes in one piece and ends the connection.
   const head = [
-    `POST ${pathname} HTTP/1.1`,
+    `POST ${pathname} HTTP/1.0`,
     `Host: ${hostname}`,
     `Authorization: Bearer ${token}`,
     'Content-Type: application/json',
     `Content-Length: ${payload.length}`,
     ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
-    'Connection: close',
     '\r\n',
   ].join('\r\n');
   return new Promise((resolve, reject) => {
