@@ -47,6 +47,31 @@ export const functionsAreClosed: AccessScenario = async (api) => {
   expect(await everythingStored(api.owner)).toBe(before);
 };
 
+/** Insert, upsert, update and delete, by each role, on each view. */
+export const viewsRefuseWrites: AccessScenario = async ({ rest, owner }) => {
+  must(await rest.asUser('alice').rpc('consume_usage', { feature: 'export' }));
+  const before = await everythingStored(owner);
+  const clients = { anon: rest.asAnon(), user: rest.asUser('alice'), service: rest.asService() };
+  for (const [role, client] of Object.entries(clients)) {
+    for (const view of [...OWN_VIEWS, 'plan_catalog']) {
+      const column = view === 'plan_catalog' ? 'plan' : 'subject';
+      const value = view === 'plan_catalog' ? 'free' : 'alice';
+      const row = { [column]: value } as never;
+      const attempts = {
+        insert: await client.from(view).insert(row),
+        upsert: await client.from(view).upsert(row),
+        update: await client.from(view).update(row).eq(column, value),
+        delete: await client.from(view).delete().eq(column, value),
+      };
+      for (const [verb, { error }] of Object.entries(attempts)) {
+        // 55000: a view that cannot be written at all.
+        expect(['42501', '55000'], `${role} may not ${verb} on ${view}`).toContain(error?.code);
+      }
+    }
+  }
+  expect(await everythingStored(owner)).toBe(before);
+};
+
 async function codeOf(client: SupabaseClient, name: string, parameters: object) {
   const { error, status } = await client.rpc(name, parameters);
   return error?.code || `HTTP ${status}`;
