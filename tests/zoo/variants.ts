@@ -109,3 +109,18 @@ export const writableView: Sabotage = async (owner) => {
     alter view public.usage_events reset (security_invoker);
     grant insert, update, delete on public.usage_events to authenticated`);
 };
+
+/** Each month is counted from the one before: after a February the 31st is the 28th for good. */
+export const driftingMonths: Sabotage = (owner) =>
+  rewrite(owner, 'quota.period_of', [
+    'resets_at := quota.instant_of(v_origin + (v_n + 1) * v_unit, p_time_zone);',
+    'resets_at := quota.instant_of((period_start at time zone p_time_zone) + v_unit, p_time_zone);',
+  ]);
+
+/** The calendar of whoever asks. */
+export const sessionTimeZone: Sabotage = (owner) =>
+  rewrite(owner, 'quota.period_of', [`p_at at time zone 'UTC'`, 'p_at::timestamp']);
+
+/** What `at time zone` gives for a local time that happens twice. */
+export const secondOfTwoTimes: Sabotage = (owner) =>
+  rewrite(owner, 'quota.instant_of', [/if v_first < v_at and/, 'if false and']);

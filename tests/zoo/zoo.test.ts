@@ -16,6 +16,9 @@ import {
   sameKeyAtOnce,
   sameKeyOfTwoSubjects,
 } from '../concurrency/scenarios.ts';
+import { randomFrom } from '../periods/random.ts';
+import { differences, SESSION_ZONES, sample } from '../periods/samples.ts';
+import { createDatabase } from '../support/database.ts';
 import type { Sabotage } from './rewrite.ts';
 import * as zoo from './variants.ts';
 
@@ -94,6 +97,28 @@ describe('an access test over HTTP catches', () => {
       await expect(scenario(api)).rejects.toThrow(finding);
     } finally {
       await api.stop();
+    }
+  });
+});
+
+const CALENDARS: [string, Sabotage][] = [
+  ['months that drift', zoo.driftingMonths],
+  ["a period in the session's time zone", zoo.sessionTimeZone],
+  ['the second of two equal local times', zoo.secondOfTwoTimes],
+];
+
+describe('the independent calendar catches', () => {
+  test.for(CALENDARS)('%s', async ([, sabotage]) => {
+    const database = await createDatabase();
+    try {
+      const owner = await database.connect();
+      await sabotage(owner);
+      const random = randomFrom(1);
+      const samples = Array.from({ length: 2400 }, () => sample(random));
+      await owner.query(`set time zone '${SESSION_ZONES[2]}'`);
+      expect(await differences(owner, samples)).not.toEqual([]);
+    } finally {
+      await database.drop();
     }
   });
 });
