@@ -8,11 +8,19 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 
-export type Call = <Result>(
+/** Makes the call and gives its answer, never null; or throws. */
+export type Ask = <Answer>(
   name: string,
   args: object | undefined,
   options: CallOptions | undefined,
-) => Promise<Result>;
+) => Promise<Answer>;
+
+/** Makes a call that has no answer; or throws. */
+export type Tell = (
+  name: string,
+  args: object | undefined,
+  options: CallOptions | undefined,
+) => Promise<void>;
 
 /**
  * Use of the running periods: one row per subject, feature and period of the subject's plan, also
@@ -452,15 +460,15 @@ export type UsageViews<Feature extends string = string> = {
   };
 };
 
-/** Binds the methods to whatever makes the call and throws when it fails. */
-export function createMethods<Feature extends string>(call: Call): UsageMethods<Feature> {
+/** Binds the methods to what makes the calls. */
+export function createMethods<Feature extends string>(ask: Ask, tell: Tell): UsageMethods<Feature> {
   return {
-    applyPlans: (args, options) => call('apply_plans', args, options),
-    checkUsage: (args, options) => call('check_usage', args, options),
-    consumeUsage: (args, options) => call('consume_usage', args, options),
-    enforceUsage: (args, options) => call('enforce_usage', args, options),
-    refundUsage: (args, options) => call('refund_usage', args, options),
-    setPlan: (args, options) => call('set_plan', args, options),
-    verifyUsage: (args, options) => call('verify_usage', args, options),
+    applyPlans: (args, options) => ask('apply_plans', args, options),
+    checkUsage: (args, options) => ask('check_usage', args, options),
+    consumeUsage: (args, options) => ask('consume_usage', args, options),
+    enforceUsage: (args, options) => ask('enforce_usage', args, options),
+    refundUsage: (args, options) => ask('refund_usage', args, options),
+    setPlan: (args, options) => tell('set_plan', args, options),
+    verifyUsage: (args, options) => ask('verify_usage', args, options),
   };
 }
