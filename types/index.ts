@@ -18,7 +18,7 @@ import { refuseServiceKeyInBrowser } from './service-key.ts';
 
 export type * from './client.ts';
 export { UsageError, UsageLimitExceeded } from './errors.ts';
-export { usageLimitResponse } from './response.ts';
+export { type UsageLimitBody, usageLimitResponse } from './response.ts';
 
 export interface UsageClient<Feature extends string = string> extends UsageMethods<Feature> {
   /**

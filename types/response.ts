@@ -1,5 +1,23 @@
 /** A refusal as an HTTP answer, with web standards alone: Node, Deno, edge runtimes. */
+import type { UsageDecision } from './client.ts';
 import type { UsageLimitExceeded } from './errors.ts';
+
+/** What a client of yours reads. */
+export interface UsageLimitBody {
+  error: string;
+  code: 'USAGE_LIMIT_EXCEEDED';
+  upgrade_url: string | null;
+  reason: UsageDecision['reason'];
+  feature: string;
+  plan: string | null;
+  period: UsageDecision['period'];
+  used: number;
+  reserved: number;
+  limit: number | null;
+  remaining: number | null;
+  resets_at: string | null;
+  retry_after: number | null;
+}
 
 /**
  * 429 where a minute or hour limit refuses and waiting helps, else 402: as enforce_usage answers
@@ -12,7 +30,7 @@ export function usageLimitResponse(
   const { decision } = error;
   const wait = decision.retry_after;
   const soon = wait !== null && (decision.period === 'minute' || decision.period === 'hour');
-  const body = {
+  const body: UsageLimitBody = {
     error: error.message,
     code: error.code,
     upgrade_url: error.upgradeUrl,
@@ -27,13 +45,9 @@ export function usageLimitResponse(
     resets_at: decision.resets_at,
     retry_after: wait,
   };
-  return new Response(JSON.stringify(body), {
-    status: soon ? 429 : 402,
-    headers: {
-      ...headers,
-      'content-type': 'application/json',
-      'cache-control': 'no-store',
-      ...(wait === null ? {} : { 'retry-after': String(wait) }),
-    },
-  });
+  const answer = new Response(JSON.stringify(body), { status: soon ? 429 : 402, headers });
+  answer.headers.set('content-type', 'application/json');
+  answer.headers.set('cache-control', 'no-store');
+  if (wait !== null) answer.headers.set('retry-after', String(wait));
+  return answer;
 }
