@@ -1,5 +1,5 @@
 /** Whether it works: a catalogue, the clock, the ledger, and nobody who blocks the others. */
-import type pg from 'pg';
+import pg from 'pg';
 import { type Finding, note, wrong } from './finding.ts';
 
 /** From then on a waiting call fails: twice the lock timeout of the engine, and time to spare. */
@@ -23,12 +23,26 @@ export async function findInOperation(client: pg.Client): Promise<Finding[]> {
       ),
     ];
   }
-  return [
-    ...(await findInCatalogue(client)),
-    ...(await findInTime(client)),
-    ...(await findHolders(client)),
-    ...(await findMismatches(client)),
-  ];
+  const findings: Finding[] = [];
+  for (const find of [findInCatalogue, findInTime, findHolders, findMismatches]) {
+    findings.push(...(await attempt(client, find)));
+  }
+  return findings;
+}
+
+/** What is broken elsewhere may stop a look at this; the other looks go on. */
+async function attempt(
+  client: pg.Client,
+  find: (client: pg.Client) => Promise<Finding[]>,
+): Promise<Finding[]> {
+  await client.query('savepoint look');
+  try {
+    return await find(client);
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError)) throw error;
+    await client.query('rollback to savepoint look');
+    return [wrong(`A look at catalogue, time or ledger failed: ${error.message} (${error.code}).`)];
+  }
 }
 
 async function findInCatalogue(client: pg.Client): Promise<Finding[]> {

@@ -71,13 +71,15 @@ function commandFor(layout: Layout, folder: string, written: string[]): string {
     case 'dbmate':
       return folder === FOLDERS.dbmate
         ? 'npx dbmate up'
-        : `npx dbmate --migrations-dir ${folder} up`;
+        : `npx dbmate --migrations-dir ${quoted(folder)} up`;
     case 'psql': {
-      const files = written.map((name) => `-f ${join(folder, name)}`).join(' ');
+      const files = written.map((name) => `-f ${quoted(join(folder, name))}`).join(' ');
       return `psql "$DATABASE_URL" -1 -v ON_ERROR_STOP=1 ${files}`;
     }
   }
 }
+
+const quoted = (path: string) => (/^[\w./-]+$/.test(path) ? path : `"${path}"`);
 
 /** The copy in node_modules matches the version and needs no network. */
 function schemaAddress(): string {

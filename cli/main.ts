@@ -9,10 +9,11 @@ import { Problem } from './problem.ts';
 
 const HELP = `pgquota ${version}: usage limits that Postgres itself enforces
 
-  pgquota init [--dbmate | --psql] [folder]
+  pgquota init [--supabase | --dbmate | --psql] [folder]
       Writes the migrations into a project, after its newest one, and plans.json to edit.
-      folder: where migrations are kept (supabase/migrations, db/migrations, migrations).
-      With --database-url the database is looked at first.
+      Again after an update: adds what is new. folder is where the migrations are kept; else
+      supabase/migrations (the default), db/migrations or migrations. With --database-url
+      that database is looked at first, and nothing is written if it cannot take pgquota.
 
   pgquota plans <file> [--dry-run]
       Checks a plan document, shows what it changes, and changes it.
@@ -23,6 +24,13 @@ const HELP = `pgquota ${version}: usage limits that Postgres itself enforces
   --database-url <url>   which database; else DATABASE_URL, also from a .env file here
   --help, --version
 `;
+
+const LAYOUTS = ['supabase', 'dbmate', 'psql'] as const;
+const OPTIONS: Record<string, string[]> = {
+  init: [...LAYOUTS, 'database-url'],
+  plans: ['dry-run', 'database-url'],
+  doctor: ['database-url'],
+};
 
 async function main(): Promise<number> {
   const { values, positionals } = readArguments();
@@ -40,9 +48,11 @@ async function main(): Promise<number> {
     console.log(HELP);
     return values.help || command ? 0 : 2;
   }
+  const foreign = Object.keys(values).find((name) => !OPTIONS[command]?.includes(name));
+  if (OPTIONS[command] && foreign) throw usage(`${command} has no option --${foreign}`);
   switch (command) {
     case 'init': {
-      const layouts = (['supabase', 'dbmate', 'psql'] as const).filter((name) => values[name]);
+      const layouts = LAYOUTS.filter((name) => values[name]);
       if (layouts.length > 1) throw usage(`--${layouts.join(' and --')} exclude each other`);
       const layout: Layout = layouts[0] ?? 'supabase';
       await init({ layout, folder: operand('folder'), databaseUrl });
@@ -51,7 +61,7 @@ async function main(): Promise<number> {
     case 'plans': {
       const file = operand('file');
       if (!file) throw usage('plans needs a file: npx pgquota plans plans.json');
-      await plans(file, { dryRun: values['dry-run'], databaseUrl });
+      await plans(file, { dryRun: values['dry-run'] ?? false, databaseUrl });
       return 0;
     }
     case 'doctor':
@@ -68,12 +78,12 @@ function readArguments() {
       allowPositionals: true,
       options: {
         'database-url': { type: 'string' },
-        'dry-run': { type: 'boolean', default: false },
-        supabase: { type: 'boolean', default: false },
-        dbmate: { type: 'boolean', default: false },
-        psql: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-        version: { type: 'boolean', default: false },
+        'dry-run': { type: 'boolean' },
+        supabase: { type: 'boolean' },
+        dbmate: { type: 'boolean' },
+        psql: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+        version: { type: 'boolean' },
       },
     });
   } catch (error) {

@@ -158,6 +158,16 @@ describe('what needs a person', () => {
     expect(output).toMatch(/Policies are missing: quota\.counters select_own\./);
   });
 
+  test('a table that is gone is named, and the looks that need it say so', async () => {
+    const { code, output } = await diagnosis(
+      'alter table quota.counters rename to gone',
+      'alter table quota.gone rename to counters',
+    );
+    expect(output).toMatch(/Tables and views are missing: quota\.counters\./);
+    expect(output).toMatch(/A look at catalogue, time or ledger failed: .*\(42P01\)/);
+    expect(code).toBe(1);
+  });
+
   test('a second function of the same name is named, since REST cannot tell them apart', async () => {
     const { output } = await diagnosis(
       `create function public.consume_usage(feature text, amount integer) returns void

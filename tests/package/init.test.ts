@@ -238,6 +238,8 @@ describe('an error', () => {
     [['frobnicate'], /there is no command frobnicate/],
     [['init', '--dbmate', '--psql'], /--dbmate and --psql exclude each other/],
     [['init', '--what'], /--what/],
+    [['init', '--dry-run'], /init has no option --dry-run/],
+    [['doctor', '--psql'], /doctor has no option --psql/],
     [['init', 'a', 'b'], /init takes one folder, not 2/],
     [['plans'], /plans needs a file/],
   ])('%j is refused with exit code 2', async (args, message) => {
