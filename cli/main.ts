@@ -1,0 +1,109 @@
+#!/usr/bin/env node
+/** The command `pgquota`: reads the arguments, runs one command, shows a Problem as plain words. */
+import { parseArgs } from 'node:util';
+import { doctor } from './doctor.ts';
+import { init, type Layout } from './init.ts';
+import { version } from './package.ts';
+import { plans } from './plans.ts';
+import { Problem } from './problem.ts';
+
+const HELP = `pgquota ${version}: usage limits that Postgres itself enforces
+
+  pgquota init [--supabase | --dbmate | --psql] [folder]
+      Writes the migrations into a project, after its newest one, and plans.json to edit.
+      Again after an update: adds what is new. folder is where the migrations are kept; else
+      supabase/migrations (the default), db/migrations or migrations. With --database-url
+      that database is looked at first, and nothing is written if it cannot take pgquota.
+
+  pgquota plans <file> [--dry-run]
+      Checks a plan document, shows what it changes, and changes it.
+
+  pgquota doctor
+      Checks a database, says what is wrong and what to do. Exit code 1 when something is.
+
+  --database-url <url>   which database; else DATABASE_URL, also from a .env file here
+  --help, --version
+`;
+
+const LAYOUTS = ['supabase', 'dbmate', 'psql'] as const;
+const OPTIONS: Record<string, string[]> = {
+  init: [...LAYOUTS, 'database-url'],
+  plans: ['dry-run', 'database-url'],
+  doctor: ['database-url'],
+};
+
+async function main(): Promise<number> {
+  const { values, positionals } = readArguments();
+  const [command, ...operands] = positionals;
+  const databaseUrl = values['database-url'];
+  const operand = (name: string) => {
+    if (operands.length > 1) throw usage(`${command} takes one ${name}, not ${operands.length}`);
+    return operands[0];
+  };
+  if (values.version) {
+    console.log(version);
+    return 0;
+  }
+  if (values.help || command === undefined || command === 'help') {
+    console.log(HELP);
+    return values.help || command ? 0 : 2;
+  }
+  const foreign = Object.keys(values).find((name) => !OPTIONS[command]?.includes(name));
+  if (OPTIONS[command] && foreign) throw usage(`${command} has no option --${foreign}`);
+  switch (command) {
+    case 'init': {
+      const layouts = LAYOUTS.filter((name) => values[name]);
+      if (layouts.length > 1) throw usage(`--${layouts.join(' and --')} exclude each other`);
+      const layout: Layout = layouts[0] ?? 'supabase';
+      await init({ layout, folder: operand('folder'), databaseUrl });
+      return 0;
+    }
+    case 'plans': {
+      const file = operand('file');
+      if (!file) throw usage('plans needs a file: npx pgquota plans plans.json');
+      await plans(file, { dryRun: values['dry-run'] ?? false, databaseUrl });
+      return 0;
+    }
+    case 'doctor':
+      if (operands.length) throw usage(`doctor takes no ${operands[0]}`);
+      return (await doctor(databaseUrl)) ? 0 : 1;
+    default:
+      throw usage(`there is no command ${command}`);
+  }
+}
+
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        'database-url': { type: 'string' },
+        'dry-run': { type: 'boolean' },
+        supabase: { type: 'boolean' },
+        dbmate: { type: 'boolean' },
+        psql: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+        version: { type: 'boolean' },
+      },
+    });
+  } catch (error) {
+    throw usage((error as Error).message);
+  }
+}
+
+class Usage extends Problem {}
+
+const usage = (message: string) => new Usage(message, 'pgquota --help shows the commands.');
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.exitCode = error instanceof Usage ? 2 : 1;
+  if (error instanceof Problem) {
+    console.error(`pgquota: ${error.message}`);
+    if (error.advice) console.error(`  ${error.advice}`);
+  } else {
+    const { code } = error as { code?: string };
+    console.error(code ? `pgquota: ${(error as Error).message} (${code})` : error);
+  }
+}

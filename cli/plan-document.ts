@@ -1,0 +1,163 @@
+/**
+ * Judges a plan document before any database is asked, by the schema that editors use and by three
+ * rules that a schema cannot say. The database has the last word.
+ */
+import { readFileSync } from 'node:fs';
+import { Ajv, type ErrorObject } from 'ajv';
+import {
+  findNodeAtLocation,
+  getNodeValue,
+  type JSONPath,
+  type Node,
+  type ParseError,
+  parseTree,
+  printParseErrorCode,
+} from 'jsonc-parser';
+import { fromPackage } from './package.ts';
+import { Problem } from './problem.ts';
+
+interface Fault {
+  path: JSONPath;
+  found: unknown;
+  expected: string;
+}
+
+/** The document's text; throws a Problem that names each wrong place. */
+export function readPlanDocument(file: string): string {
+  const text = readText(file);
+  const place = (offset: number) => {
+    const before = text.slice(0, offset).split('\n');
+    return `${file}:${before.length}:${(before.at(-1) as string).length + 1}`;
+  };
+  const errors: ParseError[] = [];
+  const tree = parseTree(text, errors, { disallowComments: true });
+  const [first] = errors;
+  if (first || !tree) {
+    const what = first ? splitWords(printParseErrorCode(first.error)) : 'it is empty';
+    throw new Problem(`${place(first?.offset ?? 0)}: not JSON: ${what}`);
+  }
+  const faults = findFaults(tree);
+  if (faults.length === 0) return text;
+  throw new Problem(
+    faults
+      .map(({ path, found, expected }) => {
+        const node = nearest(tree, path);
+        const name = path.join('.') || 'top level';
+        return `${place(node.offset)}: ${name}: found ${shown(found)}, expected ${expected}`;
+      })
+      .join('\n'),
+  );
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').replace(/^\uFEFF/, '');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT') throw new Problem(`Cannot read ${file}: ${message}`);
+    throw new Problem(`There is no file ${file}.`, 'npx pgquota init writes one to begin with.');
+  }
+}
+
+export function findFaults(tree: Node): Fault[] {
+  const doubled = findDoubled(tree);
+  if (doubled.length) return doubled;
+  const document = getNodeValue(tree);
+  const validate = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true }).compile(
+    JSON.parse(readFileSync(fromPackage('schema/plans.schema.json'), 'utf8')),
+  );
+  if (validate(document)) return findContradictions(document as Document);
+  const faults = (validate.errors ?? []).map(faultOf).filter((fault) => fault !== undefined);
+  // One wrong value can break several rules of the same description.
+  const seen = new Map(faults.map((fault) => [JSON.stringify(fault), fault]));
+  return [...seen.values()];
+}
+
+/** JSON allows a key twice, and the last one wins unseen. */
+function findDoubled(node: Node, path: JSONPath = []): Fault[] {
+  if (node.type === 'array') return [];
+  const seen = new Set<string>();
+  return (node.children ?? []).flatMap((property) => {
+    const [key, value] = property.children ?? [];
+    const inner = [...path, key?.value];
+    if (seen.has(key?.value))
+      return [{ path: inner, found: key?.value, expected: 'each key once' }];
+    seen.add(key?.value);
+    return value?.type === 'object' ? findDoubled(value, inner) : [];
+  });
+}
+
+/** What was expected stands in the schema, as the description that editors show. */
+function faultOf(error: ErrorObject): Fault | undefined {
+  const path = error.instancePath
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+  const expected: string = error.parentSchema?.description;
+  switch (error.keyword) {
+    case 'additionalProperties': {
+      const key = error.params.additionalProperty;
+      const known = Object.keys(error.parentSchema?.properties);
+      return { path: [...path, key], found: key, expected: `one of the keys ${known.join(', ')}` };
+    }
+    case 'required': {
+      const key = error.params.missingProperty;
+      const { description } = error.parentSchema?.properties[key] ?? {};
+      return { path: [...path, key], found: undefined, expected: description };
+    }
+    // Its cause is reported too, and says more.
+    case 'propertyNames':
+      return undefined;
+    default:
+      if (error.propertyName === undefined) return { path, found: error.data, expected };
+      return { path: [...path, error.propertyName], found: error.propertyName, expected };
+  }
+}
+
+interface Document {
+  features: Record<string, { kind?: string }>;
+  plans: Record<string, { default?: boolean; limits: Record<string, object> }>;
+}
+
+function findContradictions({ features, plans }: Document): Fault[] {
+  const faults: Fault[] = [];
+  let first: string | undefined;
+  for (const [plan, { default: isDefault, limits }] of Object.entries(plans)) {
+    if (isDefault && first !== undefined) {
+      const expected = `one default plan, and ${first} is it already`;
+      faults.push({ path: ['plans', plan, 'default'], found: true, expected });
+    }
+    if (isDefault) first ??= plan;
+    for (const [feature, periods] of Object.entries(limits)) {
+      const path = ['plans', plan, 'limits', feature];
+      if (!Object.hasOwn(features, feature)) {
+        faults.push({ path, found: feature, expected: 'a feature of this document' });
+        continue;
+      }
+      if (features[feature]?.kind !== 'gauge') continue;
+      for (const period of Object.keys(periods).filter((key) => key !== 'lifetime')) {
+        const expected = 'the period lifetime, which is the only one of a gauge';
+        faults.push({ path: [...path, period], found: period, expected });
+      }
+    }
+  }
+  return faults;
+}
+
+/** The place of a value; of a missing one, its parent's. Of a wrong key, the key's. */
+function nearest(tree: Node, path: JSONPath): Node {
+  for (let length = path.length; length > 0; length--) {
+    const node = findNodeAtLocation(tree, path.slice(0, length));
+    if (node) return node.parent?.children?.[0] ?? node;
+  }
+  return tree;
+}
+
+function shown(found: unknown): string {
+  if (found === undefined) return 'nothing';
+  const text = JSON.stringify(found);
+  const short = text.length > 100 ? `${text.slice(0, 100)}…` : text;
+  return found === -1 ? `${short} (unlimited is written null)` : short;
+}
+
+const splitWords = (name: string) => name.replace(/(?<=[a-z])(?=[A-Z])/g, ' ').toLowerCase();

@@ -1,0 +1,60 @@
+/** The command as a person types it: a process, its output and its exit code. */
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fromRoot } from '../../scripts/local/project.ts';
+
+export interface Ended {
+  code: number | null;
+  output: string;
+}
+
+/** pgquota from the sources; `DATABASE_URL` is unset unless given. */
+export function pgquota(
+  cwd: string,
+  args: string[],
+  environment: NodeJS.ProcessEnv = {},
+): Promise<Ended> {
+  const tsx = import.meta.resolve('tsx');
+  return run(process.execPath, ['--import', tsx, fromRoot('cli/main.ts'), ...args], {
+    cwd,
+    environment,
+  });
+}
+
+export function run(
+  command: string,
+  args: string[],
+  options: { cwd: string; environment?: NodeJS.ProcessEnv },
+): Promise<Ended> {
+  const { DATABASE_URL: _, ...rest } = process.env;
+  const child = spawn(command, args, {
+    cwd: options.cwd,
+    env: { ...rest, NO_COLOR: '1', FORCE_COLOR: undefined, ...options.environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      output += chunk;
+    });
+  }
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, output }));
+  });
+}
+
+/** A folder of its own with these files in it. */
+export function createProject(files: Record<string, string> = {}): {
+  folder: string;
+  remove(): void;
+} {
+  const folder = mkdtempSync(join(tmpdir(), 'pgquota-project-'));
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  }
+  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}

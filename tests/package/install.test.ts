@@ -1,0 +1,269 @@
+/**
+ * As somebody who has never seen pgquota: from the packed tarball to the first refusal over REST, in
+ * three kinds of project. Needs the npm registry for the package's own dependencies.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { resolveBinary } from 'dbmate';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { withoutTlsOnLoopback } from '../../scripts/local/migrate.ts';
+import { fromRoot } from '../../scripts/local/project.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { grantLikeSupabase } from '../support/privileges.ts';
+import { startRest } from '../support/rest.ts';
+import { createProject, run } from './cli.ts';
+
+let home: string;
+let tarball: string;
+let packed: string[];
+
+beforeAll(async () => {
+  home = mkdtempSync(join(tmpdir(), 'pgquota-pack-'));
+  const { code, output } = await run('npm', ['pack', '--json', '--pack-destination', home], {
+    cwd: fromRoot('.'),
+    environment: { npm_config_loglevel: 'silent' },
+  });
+  if (code !== 0) throw new Error(`npm pack failed:\n${output}`);
+  const [pack] = JSON.parse(output.slice(output.search(/^\[/m)));
+  tarball = join(home, pack.filename);
+  packed = pack.files.map((file: { path: string }) => file.path);
+});
+afterAll(() => rmSync(home, { recursive: true, force: true }));
+
+describe('the tarball', () => {
+  test('holds migrations, client, types, schema, roles and the command, and nothing else', () => {
+    const wanted =
+      /^(dist\/cli\/[\w-]+\.js|dist\/types\/[\w-]+\.(js|d\.ts)|schema\/plans\.schema\.json|sql\/roles\.sql|supabase\/migrations\/\d{14}_\w+\.sql|package\.json|README\.md|LICENSE)$/;
+    expect(packed.filter((path) => !wanted.test(path))).toEqual([]);
+    for (const path of ['dist/cli/main.js', 'dist/types/index.js', 'dist/types/index.d.ts']) {
+      expect(packed).toContain(path);
+    }
+    for (const name of readdirSync(fromRoot('supabase/migrations'))) {
+      expect(packed).toContain(`supabase/migrations/${name}`);
+    }
+  });
+
+  test.each([
+    ['publint', ['run', '--strict']],
+    ['attw', []],
+  ])('is clean for %s', async (tool, args) => {
+    const { code, output } = await run(
+      fromRoot(`node_modules/.bin/${tool}`),
+      [...args.slice(0, 1), tarball, ...args.slice(1)],
+      { cwd: fromRoot('.') },
+    );
+    expect(output).not.toMatch(/Warnings|Suggestions|Errors/);
+    expect(code).toBe(0);
+  });
+});
+
+/** An own project with pgquota installed in it; every command runs in its folder. */
+async function install(files: Record<string, string>) {
+  const { folder, remove } = createProject({
+    'package.json': JSON.stringify({ name: 'app', private: true, type: 'module' }),
+    ...files,
+  });
+  const command = (name: string, args: string[], environment: NodeJS.ProcessEnv = {}) =>
+    run(name, args, {
+      cwd: folder,
+      environment: { SUPABASE_TELEMETRY_DISABLED: '1', ...environment },
+    });
+  const quiet = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
+  const installed = await command('npm', ['install', tarball, ...quiet]);
+  if (installed.code !== 0) throw new Error(`npm install failed:\n${installed.output}`);
+  return {
+    folder,
+    remove,
+    command,
+    pgquota: (...args: string[]) => command('npx', ['--no-install', 'pgquota', ...args]),
+    migrations: (path: string) => readdirSync(join(folder, path)).sort(),
+  };
+}
+
+type Project = Awaited<ReturnType<typeof install>>;
+
+/** The plan document is edited (two instead of fifty), applied, and met over HTTP. */
+async function expectRefusal({ folder, pgquota }: Project, database: TestDatabase): Promise<void> {
+  const file = join(folder, 'plans.json');
+  writeFileSync(file, readFileSync(file, 'utf8').replace('"month": 50', '"month": 2'));
+  writeFileSync(join(folder, '.env'), `DATABASE_URL=${withoutTlsOnLoopback(database.url)}\n`);
+  const applied = await pgquota('plans', 'plans.json');
+  expect(applied.output).toMatch(/\+ limit {4}free\/ai_generation\/month +amount: 2/);
+  expect(applied.code).toBe(0);
+
+  const rest = await startRest(database);
+  try {
+    const ada = rest.asUser('ada');
+    const enforce = () => ada.rpc('enforce_usage', { feature: 'ai_generation' });
+    expect((await enforce()).status).toBe(200);
+    expect((await enforce()).status).toBe(200);
+    const refused = await enforce();
+    expect(refused.status).toBe(402);
+    expect(refused.error).toMatchObject({ code: 'PT402', hint: '/settings/billing' });
+  } finally {
+    await rest.stop();
+  }
+  const examined = await pgquota('doctor');
+  expect(examined.output).toContain('Nothing is wrong.');
+  expect(examined.code).toBe(0);
+}
+
+describe('from nothing to the first refusal', () => {
+  test('in a Supabase project whose newest migration is dated later than today', async () => {
+    const own = 'supabase/migrations/20991231000000_own.sql';
+    const project = await install({
+      'supabase/config.toml': 'project_id = "app"\n',
+      [own]: 'create table public.notes (id bigint primary key);\n',
+    });
+    const database = await createDatabase({ from: 'empty' });
+    try {
+      await grantLikeSupabase(await database.connect());
+      const started = await project.pgquota('init');
+      expect(started.output).toContain('npx supabase db push');
+      expect(project.migrations('supabase/migrations')).toEqual([
+        '20991231000000_own.sql',
+        '20991231000001_pgquota.sql',
+      ]);
+      const pushed = await project.command(fromRoot('node_modules/.bin/supabase'), [
+        'db',
+        'push',
+        `--remote=${withoutTlsOnLoopback(database.url)}`,
+        '--yes',
+      ]);
+      expect(pushed.code, pushed.output).toBe(0);
+      await expectRefusal(project, database);
+      expect((await project.pgquota('init')).output).toContain('are all in supabase/migrations');
+    } finally {
+      await database.drop();
+      project.remove();
+    }
+  }, 60_000);
+
+  test('in a dbmate project', async () => {
+    const project = await install({
+      'db/migrations/20200101000000_own.sql':
+        '-- migrate:up\ncreate table public.notes (id bigint);\n-- migrate:down\ndrop table public.notes;\n',
+    });
+    const database = await createDatabase({ from: 'empty' });
+    try {
+      expect((await project.pgquota('init', '--dbmate')).output).toContain('npx dbmate up');
+      const up = await project.command(resolveBinary(), ['--no-dump-schema', 'up'], {
+        DATABASE_URL: withoutTlsOnLoopback(database.url),
+      });
+      expect(up.code, up.output).toBe(0);
+      await expectRefusal(project, database);
+    } finally {
+      await database.drop();
+      project.remove();
+    }
+  }, 60_000);
+
+  test('with plain psql', async () => {
+    const project = await install({});
+    const database = await createDatabase({ from: 'empty' });
+    try {
+      const { output } = await project.pgquota('init', '--psql');
+      const [, command = ''] = output.match(/^ {2}(psql .*)$/m) ?? [];
+      expect(command).toMatch(/_pgquota_roles\.sql .*_pgquota\.sql$/);
+      await runPsql(command, project, database);
+      await expectRefusal(project, database);
+    } finally {
+      await database.drop();
+      project.remove();
+    }
+  }, 60_000);
+});
+
+/** The printed line as it is; where no psql is installed, its files through node, one transaction. */
+async function runPsql(line: string, project: Project, database: TestDatabase): Promise<void> {
+  if (spawnSync('psql', ['--version']).status === 0) {
+    const { code, output } = await project.command('sh', ['-c', line], {
+      DATABASE_URL: database.url,
+    });
+    expect(code, output).toBe(0);
+    return;
+  }
+  const client = new pg.Client(database.url);
+  await client.connect();
+  const files = [...line.matchAll(/-f (\S+)/g)].map(([, file]) => join(project.folder, file ?? ''));
+  await client.query(
+    ['begin', ...files.map((file) => readFileSync(file, 'utf8')), 'commit'].join(';\n'),
+  );
+  await client.end();
+}
+
+describe('the library in somebody’s code', () => {
+  let project: Project;
+  beforeAll(async () => {
+    project = await install({
+      'app.ts': `
+        import { createClient } from '@supabase/supabase-js';
+        import { createUsageClient, UsageLimitExceeded, usageLimitResponse } from 'pgquota';
+        const usage = createUsageClient<'export'>(createClient('http://localhost', 'key'));
+        export async function route(): Promise<Response> {
+          try {
+            const decision = await usage.enforceUsage({ feature: 'export' });
+            const remaining: number | null = decision.remaining;
+            return Response.json({ remaining });
+          } catch (error) {
+            if (error instanceof UsageLimitExceeded) return usageLimitResponse(error);
+            throw error;
+          }
+        }
+        // @ts-expect-error a feature that this project does not have
+        export const wrong = () => usage.enforceUsage({ feature: 'exprot' });
+      `,
+      'tsconfig.json': JSON.stringify({
+        compilerOptions: {
+          strict: true,
+          noEmit: true,
+          skipLibCheck: true,
+          types: [],
+          lib: ['es2023', 'dom'],
+        },
+        files: ['app.ts'],
+      }),
+    });
+    const { code, output } = await project.command('npm', [
+      'install',
+      '@supabase/supabase-js@2.109.0',
+      '--no-audit',
+      '--no-fund',
+      '--prefer-offline',
+    ]);
+    expect(code, output).toBe(0);
+  });
+  afterAll(() => project.remove());
+
+  test.each([
+    ['nodenext', 'nodenext'],
+    ['esnext', 'bundler'],
+  ])('compiles with its types checked, module %s, resolution %s', async (module, resolution) => {
+    const { code, output } = await project.command(fromRoot('node_modules/.bin/tsc'), [
+      '-p',
+      'tsconfig.json',
+      '--module',
+      module,
+      '--moduleResolution',
+      resolution,
+    ]);
+    expect(output).toBe('');
+    expect(code).toBe(0);
+  });
+
+  test.each([
+    ['import', 'esm.mjs', `import { UsageLimitExceeded } from 'pgquota';`],
+    ['require', 'cjs.cjs', `const { UsageLimitExceeded } = require('pgquota');`],
+  ])('can be loaded with %s', async (_, name, line) => {
+    writeFileSync(join(project.folder, name), `${line} console.log(typeof UsageLimitExceeded);`);
+    expect(await project.command('node', [name])).toEqual({ code: 0, output: 'function\n' });
+  });
+
+  test('the schema can be imported for editors and tools', async () => {
+    const code = `console.log(require('pgquota/plans.schema.json').title)`;
+    expect((await project.command('node', ['-e', code])).output).toBe('pgquota plans\n');
+  });
+});
