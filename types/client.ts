@@ -558,12 +558,13 @@ export interface UsageMethods<Feature extends string = string> {
   /**
    * Answers whether an amount would be allowed now, and writes nothing. amount is in units of the
    * feature (default 1); subject defaults to the signed-in user and must be named by trusted
-   * callers. Returns a usage_decision with the state before any use.
+   * callers. A signed-in user may ask about a server_only feature too. Returns a usage_decision
+   * with the state before any use.
    *
    * May be called by a signed-in user and by the server.
    *
    * @throws UsageError with one of the codes
-   * - `42501` no identity, a subject that is not yours, or a server_only feature
+   * - `42501` no identity or a subject that is not yours
    * - `QFEAT` unknown feature
    * - `QAMNT` amount below 1 or too large
    * - `QSUBJ` subject missing (trusted callers), empty or over 255 characters

@@ -780,7 +780,7 @@ create table quota.alerts (
   feature_id text collate "C" not null,
   period text not null,
   period_start timestamptz not null,
-  threshold integer not null,
+  threshold bigint not null,
   at timestamptz not null,
   used bigint not null,
   amount bigint not null,
@@ -2953,10 +2953,6 @@ begin
   perform quota.check_feature(p_feature);
   perform quota.check_amount(p_amount);
   v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
-  if v_allowance.server_only and not v_caller.is_trusted then
-    raise exception 'this feature is used from the server only'
-      using errcode = '42501', hint = 'call it from your server as service_role';
-  end if;
   v_verdict := quota.decide(v_allowance.limits, p_amount);
   if not v_verdict.is_allowed then
     return quota.refusal(
@@ -4495,7 +4491,7 @@ revoke all on function quota.check_plans(jsonb) from public, anon, authenticated
 
 -- Whom a limit will meet: the subjects on its plan that have used more already.
 create function quota.over_limit_note(
-  p_limit_id text,
+  p_path text[],
   p_amount jsonb
 )
 returns text
@@ -4515,23 +4511,23 @@ begin
     into v_subjects
     from quota.counters as c
     join quota.subjects as s on s.subject_id = c.subject_id
-    where c.feature_id = split_part(p_limit_id, '/', 2)
-      and c.period = split_part(p_limit_id, '/', 3)
+    where c.feature_id = p_path[2]
+      and c.period = p_path[3]
       and c.period_end > v_now
       and c.period_start <= v_now
       and c.used + c.reserved > (p_amount #>> '{}')::bigint
       and coalesce(
         case when s.plan_ends_at <= v_now then null else s.plan_id end,
         (select p.plan_id from quota.plans as p where p.is_default)
-      ) = split_part(p_limit_id, '/', 1);
+      ) = p_path[1];
   return case when v_subjects > 0 then ' (' || v_subjects || ' subjects are over it)' else '' end;
 end
 $$;
 
-comment on function quota.over_limit_note(text, jsonb) is
-  'How many subjects on the plan have used more than a new limit plan/feature/period.';
+comment on function quota.over_limit_note(text[], jsonb) is
+  'How many subjects on the plan have used more than the new limit of plan, feature, period.';
 
-revoke all on function quota.over_limit_note(text, jsonb)
+revoke all on function quota.over_limit_note(text[], jsonb)
   from public, anon, authenticated, service_role;
 
 -- What stands in the catalogue against what stands in the document.
@@ -4600,7 +4596,7 @@ begin
           from jsonb_object_keys(coalesce(d.content, c.content)) as key
         ) as f
         where c.content -> f.key is distinct from d.content -> f.key
-      ) || case when kind = 'limit' then quota.over_limit_note(id, d.content -> 'amount') else '' end
+      ) || case when kind = 'limit' then quota.over_limit_note(path, d.content -> 'amount') else '' end
     from document as d
     full join catalogue as c using (rank, kind, path)
     where c.content is distinct from d.content
@@ -5606,7 +5602,7 @@ end
 $$;
 
 comment on function public.check_usage(text, bigint, text) is
-  'Answers whether an amount would be allowed now, and writes nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. Returns a usage_decision with the state before any use. Errors: 42501 no identity, a subject that is not yours, or a server_only feature; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters.';
+  'Answers whether an amount would be allowed now, and writes nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. A signed-in user may ask about a server_only feature too. Returns a usage_decision with the state before any use. Errors: 42501 no identity or a subject that is not yours; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters.';
 
 revoke all on function public.check_usage(text, bigint, text)
   from public, anon, authenticated, service_role;
