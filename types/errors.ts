@@ -42,13 +42,15 @@ export class UsageLimitExceeded<Feature extends string = string> extends Error {
   }
 }
 
-function describe({ reason, feature, plan, used, reserved, limit, period }: UsageDecision): string {
+function describe(decision: UsageDecision): string {
+  const { reason, feature, plan, amount, used, reserved, limit, remaining, period } = decision;
   if (reason === 'feature_not_in_plan') {
     return plan === null ? `no plan allows ${feature}` : `plan ${plan} does not include ${feature}`;
   }
   const held = reserved > 0 ? ` and ${reserved} reserved` : '';
   const when = period === null || period === 'lifetime' ? '' : ` this ${period}`;
-  return `usage limit of ${feature} reached: ${used} of ${limit} used${held}${when}`;
+  const asked = remaining === 0 ? '' : `, ${amount} more asked`;
+  return `usage limit of ${feature} reached: ${used} of ${limit} used${held}${when}${asked}`;
 }
 
 /**

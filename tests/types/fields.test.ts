@@ -4,7 +4,7 @@ import type { SupabaseClient } from '@supabase/supabase-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { withClient } from '../../scripts/local/client.ts';
 import { type Field, readCatalogue, type Shape } from '../../scripts/types/catalogue.ts';
-import { isNullable, valuesOf } from '../../scripts/types/client.ts';
+import { isNullable, valuesOf } from '../../scripts/types/rules.ts';
 import { createUsageClient, type UsageDecision } from '../../types/index.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { SAMPLE_PLANS } from '../support/plans.ts';

@@ -42,7 +42,7 @@ test('the committed files are what two databases give, to the letter', async () 
     }
   }
   await other.drop();
-});
+}, 120_000); // the Supabase CLI on a busy machine
 
 test('a new function becomes a documented method', async () => {
   const text = await clientWith(`
