@@ -4,7 +4,8 @@
  * - A field is nullable where its comment contains the word null ("null when unlimited"). Every field
  *   needs a comment, so that this is a decision and not an omission.
  * - A parameter may be left out where it has a default, and may be null where that default is null,
- *   or where the function's comment says "<parameter> null".
+ *   or where a clause of the function's comment that begins with its name speaks of null ("limit is
+ *   in units of the feature, null is unlimited").
  * - A text field whose comment starts with a word in backquotes has only the values in backquotes.
  * - A text called feature is the project's own union of features.
  * - jsonb with the default '{}' is an object, other jsonb is any JSON.
@@ -45,8 +46,8 @@ export function defaultOf({ default: value }: Parameter): string | undefined {
 }
 
 export function mayBeNull(parameter: Parameter, { comment }: Routine): boolean {
-  const saysNull = new RegExp(`\\b${parameter.name} \\(?null\\b`, 'i').test(comment ?? '');
-  return defaultOf(parameter) === 'NULL' || saysNull;
+  const clause = new RegExp(`(^|[.;] )${parameter.name} [^.;]*\\bnull\\b`, 'i');
+  return defaultOf(parameter) === 'NULL' || clause.test(comment ?? '');
 }
 
 export function typeOf(field: Typed, where: string): string {
