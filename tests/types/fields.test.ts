@@ -124,7 +124,7 @@ async function play(supabase: SupabaseClient): Promise<Map<string, Row[]>> {
   // What no caller of the API can bring about: an import, and counters that their ledgers do not prove.
   const imported = await withClient(database.url, async (admin) => {
     const { rows } = await admin.query(
-      'select to_jsonb(r) as result from quota.import_usage($1) as r',
+      'select to_json(r) as result from quota.import_usage($1) as r',
       [
         JSON.stringify([
           { subject: 'ann', feature: 'export', amount: 2, period_start: '2020-01-01' },
