@@ -504,7 +504,7 @@ export type SetLimitArgs<Feature extends string = string> = {
   subject: string;
   feature: Feature;
   period: string;
-  limit: number;
+  limit: number | null;
 };
 
 /** The arguments of setPlan. */
