@@ -3672,6 +3672,7 @@ declare
   v_features text[];
   v_feature_id text;
   v_now timestamptz;
+  v_event_id uuid;
 begin
   if p_plan_id is not null
     and not exists (select from quota.plans as p where p.plan_id = p_plan_id)
@@ -3716,9 +3717,10 @@ begin
   );
   -- lock_meters() also gives the time; no features, no lock.
   v_now := quota.lock_meters(v_subject.subject_id, v_features);
+  v_event_id := quota.new_id(v_now);
   insert into quota.events (subject_id, event_id, at, kind, counts_at, metadata)
   values (
-    v_subject.subject_id, quota.new_id(v_now), v_now, 'plan', v_now,
+    v_subject.subject_id, v_event_id, v_now, 'plan', v_now,
     jsonb_build_object(
       'from', to_jsonb(v_former) - 'subject_id' - 'has_extras',
       'to', to_jsonb(v_subject) - 'subject_id' - 'has_extras'
