@@ -137,7 +137,7 @@ select is_empty(
     )
     select name, called from calls
     where called in (
-      select proname from pg_proc
+      select proname::text from pg_proc
       where pronamespace in ('quota'::regnamespace, 'pg_catalog'::regnamespace)
         and (provolatile = 'v' or proname in ('user_id', 'is_trusted', 'caller_for', 'acts_for', 'current_setting'))
     )$$,
