@@ -28,8 +28,9 @@ begin
     raise exception 'unknown plan %', quote_literal(left(p_plan_id, 100))
       using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
   end if;
-  if not isfinite(p_anchor_at) then
-    raise exception 'the anchor is %, a point in time is expected', p_anchor_at
+  -- Not only finite: near the ends of Postgres' calendar an instant has no local time in some zones.
+  if p_anchor_at not between '0001-01-01 00:00+00' and '9999-12-31 00:00+00' then
+    raise exception 'the anchor is %, an instant of the years 1 to 9999 is expected', p_anchor_at
       using errcode = '22023', hint = 'pass the start of the billing period, or null to keep it';
   end if;
 
