@@ -829,7 +829,7 @@ export interface UsageMethods<Feature extends string = string> {
    * @throws UsageError with one of the codes
    * - `QPLAN` unknown plan
    * - `QSUBJ`
-   * - `22023` unknown time zone or infinite anchor
+   * - `22023` unknown time zone or an anchor outside the years 1 to 9999
    * - `42501` not a trusted role
    * - `55P03` retry
    */

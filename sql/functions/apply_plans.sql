@@ -206,7 +206,7 @@ begin
       and c.period = p_path[3]
       and c.period_end > v_now
       and c.period_start <= v_now
-      and c.used + c.reserved > (p_amount #>> '{}')::bigint
+      and c.used + c.reserved > (p_amount #>> '{}')::numeric
       and coalesce(
         case when s.plan_ends_at <= v_now then null else s.plan_id end,
         (select p.plan_id from quota.plans as p where p.is_default)

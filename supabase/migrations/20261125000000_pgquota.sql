@@ -3672,6 +3672,7 @@ declare
   v_features text[];
   v_feature_id text;
   v_now timestamptz;
+  v_event_id uuid;
 begin
   if p_plan_id is not null
     and not exists (select from quota.plans as p where p.plan_id = p_plan_id)
@@ -3679,8 +3680,9 @@ begin
     raise exception 'unknown plan %', quote_literal(left(p_plan_id, 100))
       using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
   end if;
-  if not isfinite(p_anchor_at) then
-    raise exception 'the anchor is %, a point in time is expected', p_anchor_at
+  -- Not only finite: near the ends of Postgres' calendar an instant has no local time in some zones.
+  if p_anchor_at not between '0001-01-01 00:00+00' and '9999-12-31 00:00+00' then
+    raise exception 'the anchor is %, an instant of the years 1 to 9999 is expected', p_anchor_at
       using errcode = '22023', hint = 'pass the start of the billing period, or null to keep it';
   end if;
 
@@ -3716,9 +3718,10 @@ begin
   );
   -- lock_meters() also gives the time; no features, no lock.
   v_now := quota.lock_meters(v_subject.subject_id, v_features);
+  v_event_id := quota.new_id(v_now);
   insert into quota.events (subject_id, event_id, at, kind, counts_at, metadata)
   values (
-    v_subject.subject_id, quota.new_id(v_now), v_now, 'plan', v_now,
+    v_subject.subject_id, v_event_id, v_now, 'plan', v_now,
     jsonb_build_object(
       'from', to_jsonb(v_former) - 'subject_id' - 'has_extras',
       'to', to_jsonb(v_subject) - 'subject_id' - 'has_extras'
@@ -4515,7 +4518,7 @@ begin
       and c.period = p_path[3]
       and c.period_end > v_now
       and c.period_start <= v_now
-      and c.used + c.reserved > (p_amount #>> '{}')::bigint
+      and c.used + c.reserved > (p_amount #>> '{}')::numeric
       and coalesce(
         case when s.plan_ends_at <= v_now then null else s.plan_id end,
         (select p.plan_id from quota.plans as p where p.is_default)
@@ -5892,7 +5895,7 @@ end
 $$;
 
 comment on function public.set_plan(text, text, timestamptz, text, timestamptz) is
-  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it. From ends_at on the default plan holds; null means no end. Errors: QPLAN unknown plan; QSUBJ; 22023 unknown time zone or infinite anchor; 42501 not a trusted role; 55P03 retry.';
+  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it. From ends_at on the default plan holds; null means no end. Errors: QPLAN unknown plan; QSUBJ; 22023 unknown time zone or an anchor outside the years 1 to 9999; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function public.set_plan(text, text, timestamptz, text, timestamptz)
   from public, anon, authenticated, service_role;
