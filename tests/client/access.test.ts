@@ -82,13 +82,16 @@ describe('a signed-in user', () => {
     },
   );
 
-  test('cannot use a feature that is for the server only, nor ask about it', async () => {
-    for (const name of ['check_usage', 'consume_usage', 'enforce_usage']) {
+  test('cannot use a feature that is for the server only, and may ask about it', async () => {
+    for (const name of ['consume_usage', 'enforce_usage']) {
       expect(await refused(() => alice.rpc(name, { feature: 'secret' }))).toEqual({
         status: 403,
         code: '42501',
       });
     }
+    expect(must(await alice.rpc('check_usage', { feature: 'secret' }))).toMatchObject({
+      limit: 10,
+    });
   });
 
   test.for([
