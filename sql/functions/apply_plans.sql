@@ -323,11 +323,28 @@ begin
     lock table quota.plans in share row exclusive mode;
   end if;
   v_changes := array(select c from quota.plan_changes(p_plans) as c);
-  if not coalesce(p_dry_run, false) and exists (
-    select from unnest(v_changes) as c where c.action = 'remove' and c.kind in ('feature', 'plan')
-  ) then
-    -- A call in flight may be using what is about to go: wait for it, and let none begin.
-    lock table quota.features, quota.plans in access exclusive mode;
+  if not coalesce(p_dry_run, false) then
+    -- What is about to go may be in use by a call in flight: set_plan() and first uses share these
+    -- rows, later uses hold the meter; wait for them before looking. Rows, not tables: two locked
+    -- tables deadlocked with readers that came to them in the other order.
+    perform from quota.plans as p
+      where exists (
+        select from unnest(v_changes) as c
+        where c.kind = 'plan' and c.action = 'remove' and c.id = p.plan_id
+      )
+      order by p.plan_id
+      for update;
+    perform from quota.features as f
+      where exists (
+        select from unnest(v_changes) as c
+        where c.kind = 'feature' and c.action in ('remove', 'change') and c.id = f.feature_id
+      )
+      order by f.feature_id
+      for update;
+    if exists (select from unnest(v_changes) as c where c.kind = 'feature' and c.action = 'remove') then
+      delete from quota.meters as m
+        where not p_plans -> 'features' ? m.feature_id;
+    end if;
   end if;
 
   select string_agg(c.kind || ' ' || c.id, ', ')
@@ -363,8 +380,6 @@ begin
   if not coalesce(p_dry_run, false) and cardinality(v_changes) > 0 then
     -- What meters remember is of the last edition.
     update quota.catalogue as k set version = k.version + 1;
-    delete from quota.meters as m
-      where not p_plans -> 'features' ? m.feature_id;
     delete from quota.plan_limits as l
       where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;
     delete from quota.plans as p

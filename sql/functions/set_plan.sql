@@ -22,9 +22,9 @@ declare
   v_now timestamptz;
   v_event_id uuid;
 begin
-  if p_plan_id is not null
-    and not exists (select from quota.plans as p where p.plan_id = p_plan_id)
-  then
+  -- for key share: apply_plans() does not remove the plan before this has ended.
+  perform from quota.plans as p where p.plan_id = p_plan_id for key share;
+  if not found and p_plan_id is not null then
     raise exception 'unknown plan %', quote_literal(left(p_plan_id, 100))
       using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
   end if;

@@ -2257,10 +2257,10 @@ revoke all on function quota.settle_expired(text, text, timestamptz)
 -- Why this exists: every call that writes begins here. Holding the meters, it is alone with the
 -- counters, holds and grants of these features of this subject until its transaction ends.
 --
--- Lock order: subject, then its meters by feature id, then nothing that another call waits for
--- while it holds a meter. A meter that does not exist is made under the subject's row, which
--- set_plan() and forget_subject() lock too; so the existence of all meters is looked at before the
--- first of them is locked.
+-- Lock order: rows of plans and features (shared), subject, its meters by feature id, then nothing
+-- that another call waits for while it holds a meter. A meter that does not exist is made under the
+-- subject's row, which set_plan() and forget_subject() lock too; so the existence of all meters is
+-- looked at before the first of them is locked.
 
 create function quota.create_meters(
   p_subject_id text,
@@ -2273,6 +2273,11 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- for key share: apply_plans() does not remove a feature before its first uses have ended.
+  perform from quota.features as f
+    where f.feature_id = any (p_feature_ids)
+    order by f.feature_id
+    for key share;
   perform quota.check_feature(f.feature_id) from unnest(p_feature_ids) as f (feature_id);
   insert into quota.subjects (subject_id)
     values (p_subject_id)
@@ -3674,9 +3679,9 @@ declare
   v_now timestamptz;
   v_event_id uuid;
 begin
-  if p_plan_id is not null
-    and not exists (select from quota.plans as p where p.plan_id = p_plan_id)
-  then
+  -- for key share: apply_plans() does not remove the plan before this has ended.
+  perform from quota.plans as p where p.plan_id = p_plan_id for key share;
+  if not found and p_plan_id is not null then
     raise exception 'unknown plan %', quote_literal(left(p_plan_id, 100))
       using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
   end if;
@@ -4635,11 +4640,28 @@ begin
     lock table quota.plans in share row exclusive mode;
   end if;
   v_changes := array(select c from quota.plan_changes(p_plans) as c);
-  if not coalesce(p_dry_run, false) and exists (
-    select from unnest(v_changes) as c where c.action = 'remove' and c.kind in ('feature', 'plan')
-  ) then
-    -- A call in flight may be using what is about to go: wait for it, and let none begin.
-    lock table quota.features, quota.plans in access exclusive mode;
+  if not coalesce(p_dry_run, false) then
+    -- What is about to go may be in use by a call in flight: set_plan() and first uses share these
+    -- rows, later uses hold the meter; wait for them before looking. Rows, not tables: two locked
+    -- tables deadlocked with readers that came to them in the other order.
+    perform from quota.plans as p
+      where exists (
+        select from unnest(v_changes) as c
+        where c.kind = 'plan' and c.action = 'remove' and c.id = p.plan_id
+      )
+      order by p.plan_id
+      for update;
+    perform from quota.features as f
+      where exists (
+        select from unnest(v_changes) as c
+        where c.kind = 'feature' and c.action in ('remove', 'change') and c.id = f.feature_id
+      )
+      order by f.feature_id
+      for update;
+    if exists (select from unnest(v_changes) as c where c.kind = 'feature' and c.action = 'remove') then
+      delete from quota.meters as m
+        where not p_plans -> 'features' ? m.feature_id;
+    end if;
   end if;
 
   select string_agg(c.kind || ' ' || c.id, ', ')
@@ -4675,8 +4697,6 @@ begin
   if not coalesce(p_dry_run, false) and cardinality(v_changes) > 0 then
     -- What meters remember is of the last edition.
     update quota.catalogue as k set version = k.version + 1;
-    delete from quota.meters as m
-      where not p_plans -> 'features' ? m.feature_id;
     delete from quota.plan_limits as l
       where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;
     delete from quota.plans as p
