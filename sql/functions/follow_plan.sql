@@ -46,7 +46,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_row record;
+  v_subject_id text;
+  v_plan_id text;
   v_rows bigint := 0;
 begin
   perform quota.require_trusted();
@@ -55,11 +56,11 @@ begin
     'create or replace trigger pgquota_follow_plan after insert or update or delete on %s for each row execute function quota.plan_changed(%L, %L)',
     p_table, p_subject_column, p_plan_column
   );
-  for v_row in execute format(
+  for v_subject_id, v_plan_id in execute format(
     'select %1$I::text as subject_id, %2$I::text as plan_id from %3$s where %1$I is not null order by %1$I::text collate "C"',
     p_subject_column, p_plan_column, p_table
   ) loop
-    perform quota.put_on_plan(v_row.subject_id, v_row.plan_id);
+    perform quota.put_on_plan(v_subject_id, v_plan_id);
     v_rows := v_rows + 1;
   end loop;
   return v_rows;

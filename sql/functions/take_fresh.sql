@@ -20,7 +20,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   update quota.meters as m
-    set fresh_until = least(
+    set fresh_from = p_at,
+        fresh_until = least(
           p_allowance.changes_at,
           (select min(l.resets_at) from unnest(p_allowance.limits) as l)
         ),
@@ -62,6 +63,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_fresh_from timestamptz;
   v_fresh_until timestamptz;
   v_catalogue_version bigint;
   v_plan_id text;
@@ -76,15 +78,17 @@ declare
   v_is_crossing boolean;
   v_event_id uuid;
 begin
-  select least(m.fresh_until, m.holds_expire_at), m.catalogue_version, m.plan_id, m.upgrade_url
-    into v_fresh_until, v_catalogue_version, v_plan_id, v_upgrade_url
+  select
+      m.fresh_from, least(m.fresh_until, m.holds_expire_at), m.catalogue_version, m.plan_id,
+      m.upgrade_url
+    into v_fresh_from, v_fresh_until, v_catalogue_version, v_plan_id, v_upgrade_url
     from quota.meters as m
     where m.subject_id = p_caller.subject_id
       and m.feature_id = p_feature_id
       and (p_caller.is_trusted or not m.server_only)
     for no key update;
   v_now := quota.clock();
-  if v_now < v_fresh_until is not true
+  if (v_now >= v_fresh_from and v_now < v_fresh_until) is not true
     or current_setting('transaction_isolation') <> 'read committed'
   then
     return null;

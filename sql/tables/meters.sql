@@ -12,6 +12,7 @@ create table quota.meters (
   subject_id text collate "C" not null,
   feature_id text collate "C" not null,
   holds_expire_at timestamptz not null default 'infinity',
+  fresh_from timestamptz not null default '-infinity',
   fresh_until timestamptz not null default '-infinity',
   catalogue_version bigint not null default 0,
   plan_id text collate "C",
@@ -24,6 +25,8 @@ comment on table quota.meters is
   'The lock of one subject and feature. A call locks it first and reads everything else after.';
 comment on column quota.meters.holds_expire_at is
   'No open hold expires before this instant: most calls need not look for expired ones.';
+comment on column quota.meters.fresh_from is
+  'When it was remembered: a clock that was set back behind it finds other counters open.';
 comment on column quota.meters.fresh_until is
   'Until then the open counters are all the limits there are, and their last_limit is the limit; the columns after this one are what else is remembered.';
 

@@ -576,6 +576,7 @@ create table quota.meters (
   subject_id text collate "C" not null,
   feature_id text collate "C" not null,
   holds_expire_at timestamptz not null default 'infinity',
+  fresh_from timestamptz not null default '-infinity',
   fresh_until timestamptz not null default '-infinity',
   catalogue_version bigint not null default 0,
   plan_id text collate "C",
@@ -588,6 +589,8 @@ comment on table quota.meters is
   'The lock of one subject and feature. A call locks it first and reads everything else after.';
 comment on column quota.meters.holds_expire_at is
   'No open hold expires before this instant: most calls need not look for expired ones.';
+comment on column quota.meters.fresh_from is
+  'When it was remembered: a clock that was set back behind it finds other counters open.';
 comment on column quota.meters.fresh_until is
   'Until then the open counters are all the limits there are, and their last_limit is the limit; the columns after this one are what else is remembered.';
 
@@ -2576,7 +2579,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   update quota.meters as m
-    set fresh_until = least(
+    set fresh_from = p_at,
+        fresh_until = least(
           p_allowance.changes_at,
           (select min(l.resets_at) from unnest(p_allowance.limits) as l)
         ),
@@ -2618,6 +2622,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_fresh_from timestamptz;
   v_fresh_until timestamptz;
   v_catalogue_version bigint;
   v_plan_id text;
@@ -2632,15 +2637,17 @@ declare
   v_is_crossing boolean;
   v_event_id uuid;
 begin
-  select least(m.fresh_until, m.holds_expire_at), m.catalogue_version, m.plan_id, m.upgrade_url
-    into v_fresh_until, v_catalogue_version, v_plan_id, v_upgrade_url
+  select
+      m.fresh_from, least(m.fresh_until, m.holds_expire_at), m.catalogue_version, m.plan_id,
+      m.upgrade_url
+    into v_fresh_from, v_fresh_until, v_catalogue_version, v_plan_id, v_upgrade_url
     from quota.meters as m
     where m.subject_id = p_caller.subject_id
       and m.feature_id = p_feature_id
       and (p_caller.is_trusted or not m.server_only)
     for no key update;
   v_now := quota.clock();
-  if v_now < v_fresh_until is not true
+  if (v_now >= v_fresh_from and v_now < v_fresh_until) is not true
     or current_setting('transaction_isolation') <> 'read committed'
   then
     return null;
@@ -5292,7 +5299,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_row record;
+  v_subject_id text;
+  v_plan_id text;
   v_rows bigint := 0;
 begin
   perform quota.require_trusted();
@@ -5301,11 +5309,11 @@ begin
     'create or replace trigger pgquota_follow_plan after insert or update or delete on %s for each row execute function quota.plan_changed(%L, %L)',
     p_table, p_subject_column, p_plan_column
   );
-  for v_row in execute format(
+  for v_subject_id, v_plan_id in execute format(
     'select %1$I::text as subject_id, %2$I::text as plan_id from %3$s where %1$I is not null order by %1$I::text collate "C"',
     p_subject_column, p_plan_column, p_table
   ) loop
-    perform quota.put_on_plan(v_row.subject_id, v_row.plan_id);
+    perform quota.put_on_plan(v_subject_id, v_plan_id);
     v_rows := v_rows + 1;
   end loop;
   return v_rows;
