@@ -2,7 +2,7 @@
 -- on. A change here is a change for every caller.
 begin;
 set local search_path = public, extensions;
-select plan(8);
+select plan(12);
 
 create temporary table contract (name text, arguments text, result text);
 insert into contract values
@@ -29,8 +29,25 @@ insert into contract values
 select set_eq(
   $$select proname::text, pg_get_function_arguments(oid), pg_get_function_result(oid)
     from pg_proc where pronamespace = 'public'::regnamespace$$,
-  $$select name, arguments, result from contract where to_regproc('public.' || name) is not null$$,
+  'select name, arguments, result from contract',
   'the functions that callers may call have exactly these parameters, defaults and results'
+);
+
+select set_eq(
+  $$select proname::text, pg_get_function_arguments(oid), pg_get_function_result(oid)
+    from pg_proc
+    where pronamespace = 'quota'::regnamespace
+      and proname in ('limit_table', 'unlimit_table', 'follow_plan', 'import_usage', 'tidy', 'acts_for', 'subjects_of', 'clock')$$,
+  $$values
+    ('limit_table', 'p_table regclass, p_feature text, p_subject_column name, p_amount_column name DEFAULT NULL::name', 'void'),
+    ('unlimit_table', 'p_table regclass', 'void'),
+    ('follow_plan', 'p_table regclass, p_subject_column name, p_plan_column name', 'bigint'),
+    ('import_usage', 'p_rows jsonb, p_dry_run boolean DEFAULT false', 'SETOF import_result'),
+    ('tidy', '', 'bigint'),
+    ('acts_for', 'p_user_id text, p_subject_id text', 'boolean'),
+    ('subjects_of', 'p_user_id text', 'SETOF text'),
+    ('clock', '', 'timestamp with time zone')$$,
+  'so have those that DBAs call or replace'
 );
 
 create function pg_temp.columns_of(p_relation text) returns text language sql as $$
@@ -70,9 +87,28 @@ select is(
   'usage_history has these columns in this order'
 );
 select is(
+  pg_temp.columns_of('public.usage_events'),
+  'subject text, event_id uuid, at timestamp with time zone, kind text, feature text, '
+  || 'counts_at timestamp with time zone, used_change bigint, reserved_change bigint, '
+  || 'drawn_change bigint, about_id uuid, grant_id uuid, actor text, idempotency_key text, metadata jsonb',
+  'usage_events has these columns in this order'
+);
+select is(
+  pg_temp.columns_of('public.usage_alerts'),
+  'subject text, feature text, period text, period_start timestamp with time zone, threshold bigint, '
+  || 'at timestamp with time zone, used bigint, limit bigint',
+  'usage_alerts has these columns in this order'
+);
+select is(
+  pg_temp.columns_of('public.plan_catalog'),
+  'plan text, plan_name text, is_default boolean, upgrade_url text, feature text, feature_name text, '
+  || 'unit text, kind text, period text, limit bigint, unlimited boolean',
+  'plan_catalog has these columns in this order'
+);
+select is(
   (select array_agg(relname::text order by relname) from pg_class
    where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f', 'S')),
-  array['current_usage', 'plan_catalog', 'usage_events', 'usage_history'],
+  array['current_usage', 'plan_catalog', 'usage_alerts', 'usage_events', 'usage_history'],
   'the views that callers may read are these, and there is no table or sequence among them'
 );
 select is(

@@ -71,22 +71,34 @@ select set_eq(
       ('apply_plans', 'service_role'),
       ('forget_subject', 'service_role'),
       ('verify_usage', 'service_role')
-    ) as may (name, roles)
-    where to_regproc('public.' || name) is not null$$,
+    ) as may (name, roles)$$,
   'who may call which function of the API'
 );
 select set_eq(
   $$select name, privilege, roles from pg_temp.holders('function', 'quota')
     where to_regproc('public.' || name) is null$$,
-  $$select name, 'EXECUTE' as privilege, 'authenticated, service_role' as roles
-    from unnest(array[
-      -- What the views compute as their reader.
-      'clock', 'expired_holds', 'granted_to', 'instant_of', 'is_trusted', 'ledger_balance', 'limits_of',
-      'period_of', 'period_rank', 'room', 'subjects_of', 'user_id', 'with_details', 'with_exceptions',
-      -- What enforce_usage() raises with, as its caller.
-      'enforce'
-    ]) as name$$,
-  'of the private functions, readers may run what the views need, and nothing else'
+  $$values
+    -- What the views compute as their reader.
+    ('clock', 'EXECUTE', 'authenticated, service_role'),
+    ('expired_holds', 'EXECUTE', 'authenticated, service_role'),
+    ('granted_to', 'EXECUTE', 'authenticated, service_role'),
+    ('instant_of', 'EXECUTE', 'authenticated, service_role'),
+    ('is_trusted', 'EXECUTE', 'authenticated, service_role'),
+    ('ledger_balance', 'EXECUTE', 'authenticated, service_role'),
+    ('limits_of', 'EXECUTE', 'authenticated, service_role'),
+    ('period_of', 'EXECUTE', 'authenticated, service_role'),
+    ('period_rank', 'EXECUTE', 'authenticated, service_role'),
+    ('room', 'EXECUTE', 'authenticated, service_role'),
+    ('subjects_of', 'EXECUTE', 'authenticated, service_role'),
+    ('user_id', 'EXECUTE', 'authenticated, service_role'),
+    ('with_details', 'EXECUTE', 'authenticated, service_role'),
+    ('with_exceptions', 'EXECUTE', 'authenticated, service_role'),
+    -- What enforce_usage() raises with, as its caller.
+    ('enforce', 'EXECUTE', 'authenticated, service_role'),
+    -- Behind set_limit() and clear_limit(), add_member() and remove_member().
+    ('change_limit', 'EXECUTE', 'service_role'),
+    ('change_member', 'EXECUTE', 'service_role')$$,
+  'who may run which private function; those for DBAs are for their owner alone'
 );
 select is_empty(
   $$select name, quota.roles as private, public.roles as api
@@ -101,6 +113,7 @@ select set_eq(
     ('current_usage', 'SELECT', 'authenticated, service_role'),
     ('usage_history', 'SELECT', 'authenticated, service_role'),
     ('usage_events', 'SELECT', 'authenticated, service_role'),
+    ('usage_alerts', 'SELECT', 'authenticated, service_role'),
     ('plan_catalog', 'SELECT', 'anon, authenticated, service_role')$$,
   'who may read which view; nobody may write through one'
 );
@@ -118,6 +131,8 @@ select set_eq(
     ('counters', 'SELECT', 'authenticated, service_role'),
     ('events', 'SELECT', 'authenticated, service_role'),
     ('reservations', 'SELECT', 'authenticated, service_role'),
+    ('alerts', 'SELECT', 'authenticated, service_role'),
+    ('limited_tables', 'SELECT', 'service_role'),
     ('meters', 'SELECT', 'service_role')$$,
   'who may read which table; nobody may insert, update, delete, truncate, refer to one or add a trigger'
 );

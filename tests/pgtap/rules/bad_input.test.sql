@@ -2,12 +2,12 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'UTC';
-select plan(157);
+select plan(230);
 
 do $$ begin
   perform apply_plans('{
-    "features": {"ai_generation": {}, "scan": {"server_only": true}, "token": {}},
-    "plans": {"free": {"default": true, "limits": {"ai_generation": {"month": 50}, "scan": {"month": 5}, "token": {"month": null}}}}
+    "features": {"ai_generation": {}, "scan": {"server_only": true}, "token": {}, "file": {"kind": "gauge"}},
+    "plans": {"free": {"default": true, "limits": {"ai_generation": {"month": 50}, "scan": {"month": 5}, "token": {"month": null}, "file": {"lifetime": 5}}}}
   }');
   perform consume_usage('ai_generation', 3, 'ada');
 end $$;
@@ -107,7 +107,7 @@ insert into calls (who, call, code, description)
 insert into calls (who, call, code, description)
   select who, replace(call, 'consume_usage(', 'check_usage('), code, description from calls
   where call ~ '^consume_usage' and call !~ 'metadata|repeat\(.k'
-    and description not in ('an empty key')
+    and description not in ('an empty key', 'a server_only feature')
   order by n;
 insert into calls (who, call, code, description) values
   ('server', 'refund_usage(''not-a-uuid'')', '22P02', 'an event that is no uuid'),
@@ -126,7 +126,84 @@ insert into calls (who, call, code, description) values
   ('ada', 'apply_plans(''{}'')', '42501', 'a user'),
   ('server', 'apply_plans(''{}'')', 'QPLAN', 'an empty document'),
   ('ada', 'verify_usage()', '42501', 'a user'),
-  ('anon', 'verify_usage()', '42501', 'anon');
+  ('anon', 'verify_usage()', '42501', 'anon'),
+  -- Batches.
+  ('ada', 'consume_usage_batch(null)', '22023', 'no items'),
+  ('ada', 'consume_usage_batch(''{}'')', '22023', 'items that are an object'),
+  ('ada', 'consume_usage_batch(''[]'')', '22023', 'no item'),
+  ('ada', 'consume_usage_batch(''[1]'')', '22023', 'an item that is a number'),
+  ('ada', 'consume_usage_batch(''[null]'')', '22023', 'an item of null'),
+  ('ada', 'consume_usage_batch(''[{"feature": "ai_generation", "count": 1}]'')', '22023', 'an unknown key'),
+  ('ada', 'consume_usage_batch(''[{"feature": 1}]'')', '22023', 'a feature that is a number'),
+  ('ada', 'consume_usage_batch(''[{"feature": "ai_generation", "amount": "1"}]'')', 'QAMNT', 'an amount as text'),
+  ('ada', 'consume_usage_batch(''[{"feature": "ai_generation", "amount": 0}]'')', 'QAMNT', 'amount 0'),
+  ('ada', 'consume_usage_batch(''[{"feature": "ai_generation", "amount": -1}]'')', 'QAMNT', 'amount -1'),
+  ('ada', 'consume_usage_batch(''[{"feature": "ai_generation", "amount": 1.5}]'')', 'QAMNT', 'amount 1.5'),
+  ('ada', 'consume_usage_batch(''[{"feature": "ai_generation", "amount": 1e30}]'')', 'QAMNT', 'amount 10^30'),
+  ('ada', 'consume_usage_batch(''[{"feature": "ai_generation"}, {"feature": "video"}]'')', 'QFEAT', 'an unknown feature beside a known one'),
+  ('ada', 'consume_usage_batch(''[{"feature": "scan"}]'')', '42501', 'a server_only feature'),
+  ('ada', 'consume_usage_batch((select jsonb_agg(''{"feature": "token"}''::jsonb) from generate_series(1, 101)))', '22023', '101 items'),
+  ('ada', 'consume_usage_batch(''[{"feature": "token"}]'', ''bob'')', '42501', 'somebody else'),
+  ('ada', 'consume_usage_batch(''[{"feature": "token"}]'', null, '''')', 'QIDEM', 'an empty key'),
+  ('ada', 'consume_usage_batch(''[{"feature": "token"}]'', null, null, ''[]'')', 'QMETA', 'metadata that is a list'),
+  ('anon', 'consume_usage_batch(''[{"feature": "token"}]'')', '42501', 'anon'),
+  -- Holds.
+  ('ada', 'reserve_usage(%feature, 1, ''ada'')', '42501', 'a user'),
+  ('server', 'reserve_usage(%feature)', 'QSUBJ', 'no subject'),
+  ('server', 'reserve_usage(%feature, 0, ''ada'')', 'QAMNT', 'amount 0'),
+  ('server', 'reserve_usage(%feature, 9223372036854775807, ''ada'')', 'QAMNT', 'amount 2^63 - 1'),
+  ('server', 'reserve_usage(''video'', 1, ''ada'')', 'QFEAT', 'an unknown feature'),
+  ('server', 'reserve_usage(%feature, 1, ''ada'', ''0 seconds'')', '22023', 'a hold of no time'),
+  ('server', 'reserve_usage(%feature, 1, ''ada'', ''-1 minute'')', '22023', 'a hold that is over'),
+  ('server', 'reserve_usage(%feature, 1, ''ada'', ''7 days 1 second'')', '22023', 'a hold of more than 7 days'),
+  ('server', 'reserve_usage(%feature, 1, ''ada'', null)', '22023', 'a hold of null'),
+  ('server', 'reserve_usage(%feature, 1, ''ada'', ''1 minute'', '''')', 'QIDEM', 'an empty key'),
+  ('server', 'reserve_usage(%feature, 1, ''ada'', ''1 minute'', null, ''[]'')', 'QMETA', 'metadata that is a list'),
+  ('ada', 'commit_usage(gen_random_uuid())', '42501', 'a user'),
+  ('server', 'commit_usage(null)', 'QRSRV', 'no hold'),
+  ('server', 'commit_usage(gen_random_uuid())', 'QRSRV', 'an unknown hold'),
+  ('server', 'commit_usage(gen_random_uuid(), -1)', 'QAMNT', 'amount -1'),
+  ('server', 'commit_usage(gen_random_uuid(), 1, null, ''[]'')', 'QMETA', 'metadata that is a list'),
+  ('ada', 'release_usage(gen_random_uuid())', '42501', 'a user'),
+  ('server', 'release_usage(null)', 'QRSRV', 'no hold'),
+  ('server', 'release_usage(gen_random_uuid())', 'QRSRV', 'an unknown hold'),
+  -- Grants, exceptions, members, gauges, the end.
+  ('ada', 'grant_usage(%feature, 5, ''ada'')', '42501', 'a user'),
+  ('server', 'grant_usage(%feature, 0, ''eve'')', 'QAMNT', 'amount 0'),
+  ('server', 'grant_usage(%feature, null, ''eve'')', 'QAMNT', 'amount null'),
+  ('server', 'grant_usage(%feature, 9007199254740992, ''eve'')', 'QAMNT', 'amount 2^53'),
+  ('server', 'grant_usage(''video'', 1, ''eve'')', 'QFEAT', 'an unknown feature'),
+  ('server', 'grant_usage(%feature, 1, null)', 'QSUBJ', 'no subject'),
+  ('server', 'grant_usage(%feature, 1, ''eve'', null, '''')', 'QIDEM', 'an empty key'),
+  ('server', 'grant_usage(%feature, 1, ''eve'', null, null, ''[]'')', 'QMETA', 'metadata that is a list'),
+  ('ada', 'void_grant(gen_random_uuid())', '42501', 'a user'),
+  ('ada', 'set_limit(''ada'', %feature, ''month'', 5000)', '42501', 'a user'),
+  ('server', 'set_limit(''eve'', %feature, ''month'', -1)', 'QAMNT', 'limit -1'),
+  ('server', 'set_limit(''eve'', %feature, ''month'', 9007199254740992)', 'QAMNT', 'limit 2^53'),
+  ('server', 'set_limit(''eve'', %feature, ''fortnight'', 1)', 'QPLAN', 'an unknown period'),
+  ('server', 'set_limit(''eve'', %feature, null, 1)', 'QPLAN', 'no period'),
+  ('server', 'set_limit(''eve'', ''file'', ''month'', 1)', 'QPLAN', 'a gauge by the month'),
+  ('server', 'set_limit(''eve'', ''video'', ''month'', 1)', 'QFEAT', 'an unknown feature'),
+  ('server', 'set_limit(null, %feature, ''month'', 1)', 'QSUBJ', 'no subject'),
+  ('ada', 'clear_limit(''ada'', %feature, ''month'')', '42501', 'a user'),
+  ('server', 'clear_limit(''eve'', %feature, ''fortnight'')', 'QPLAN', 'an unknown period'),
+  ('ada', 'add_member(''acme'', ''ada'')', '42501', 'a user'),
+  ('server', 'add_member(null, ''ada'')', 'QSUBJ', 'no subject'),
+  ('server', 'add_member(''acme'', null)', 'QSUBJ', 'no user'),
+  ('server', 'add_member(''acme'', '''')', 'QSUBJ', 'an empty user'),
+  ('server', 'add_member(''acme'', repeat(''u'', 256))', 'QSUBJ', 'a user of 256 characters'),
+  ('ada', 'remove_member(''acme'', ''ada'')', '42501', 'a user'),
+  ('ada', 'return_usage(''file'', 1, ''ada'')', '42501', 'a user'),
+  ('server', 'return_usage(%feature, 1, ''ada'')', 'QFEAT', 'a metered feature'),
+  ('server', 'return_usage(''file'', 0, ''ada'')', 'QAMNT', 'amount 0'),
+  ('server', 'return_usage(''file'', 1, null)', 'QSUBJ', 'no subject'),
+  ('ada', 'explain_usage(''video'')', 'QFEAT', 'an unknown feature'),
+  ('ada', 'explain_usage(%feature, 0)', 'QAMNT', 'amount 0'),
+  ('ada', 'explain_usage(%feature, 1, ''bob'')', '42501', 'somebody else'),
+  ('anon', 'explain_usage(%feature)', '42501', 'anon'),
+  ('ada', 'forget_subject(''ada'')', '42501', 'a user'),
+  ('server', 'forget_subject(null)', 'QSUBJ', 'no subject'),
+  ('server', 'forget_subject('''')', 'QSUBJ', 'an empty subject');
 
 select is(
   pg_temp.code(
