@@ -6,6 +6,7 @@ import type { SupabaseClient } from '@supabase/supabase-js';
 import {
   type Ask,
   type CallOptions,
+  type ConsumeUsageBatchArgs,
   createMethods,
   type EnforceUsageArgs,
   type Tell,
@@ -15,10 +16,19 @@ import {
 } from './client.ts';
 import { UsageError, UsageLimitExceeded } from './errors.ts';
 import { refuseServiceKeyInBrowser } from './service-key.ts';
+import {
+  type UsageWork,
+  type WithUsageOptions,
+  type WithUsageResult,
+  withUsage,
+} from './with-usage.ts';
 
 export type * from './client.ts';
-export { UsageError, UsageLimitExceeded } from './errors.ts';
+export { UsageError, UsageLimitExceeded, UsageOutcomeUnknown } from './errors.ts';
 export { type UsageLimitBody, usageLimitResponse } from './response.ts';
+export type { UsageWork, WithUsageOptions, WithUsageResult } from './with-usage.ts';
+
+export type UsageItem<Feature extends string = string> = { feature: Feature; amount?: number };
 
 export interface UsageClient<Feature extends string = string> extends UsageMethods<Feature> {
   /**
@@ -31,6 +41,29 @@ export interface UsageClient<Feature extends string = string> extends UsageMetho
     args: EnforceUsageArgs<Feature>,
     options?: CallOptions,
   ): Promise<UsageDecision<Feature>>;
+  /**
+   * Consumes several items, all or none, and gives one decision per item, in order. When one is
+   * refused nothing is counted: refused items say why, the others have reason not_taken.
+   *
+   * @throws UsageError with the codes of consumeUsage, and 22023 for none or over 100 items
+   */
+  consumeUsageBatch(
+    args: Omit<ConsumeUsageBatchArgs, 'items'> & { items: UsageItem<Feature>[] },
+    options?: CallOptions,
+  ): Promise<UsageDecision<Feature>[]>;
+  /**
+   * Holds an amount, runs the work, and commits what it reports (`usage.commit(tokens)`) or what was
+   * held; releases when the work throws or is aborted. Server only: needs the service key.
+   *
+   * @throws UsageLimitExceeded when a limit refuses; the work did not run
+   * @throws UsageOutcomeUnknown when no answer came, with the idempotency key
+   * @throws UsageError with the codes of reserveUsage and commitUsage
+   */
+  withUsage<Value>(
+    feature: Feature,
+    options: WithUsageOptions,
+    work: (usage: UsageWork<Feature>) => Value | Promise<Value>,
+  ): Promise<WithUsageResult<Value, Feature>>;
   /** The views with exact row types: `from('current_usage').select()`, as of supabase-js. */
   from: SupabaseClient<UsageViews<Feature>>['from'];
 }
@@ -77,6 +110,7 @@ export function createUsageClient<Feature extends string = string>(
       if (!decision.allowed) throw new UsageLimitExceeded(decision);
       return decision;
     },
+    withUsage: (feature, options, work) => withUsage(methods, feature, options, work),
     from: ((view: string) => database.from(view)) as UsageClient<Feature>['from'],
   };
 }
