@@ -5,11 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { withClient } from './local/client.ts';
 import { migrate } from './local/migrate.ts';
 import { fromRoot } from './local/project.ts';
+import { withThrowaway } from './local/throwaway.ts';
 import { readCatalogue } from './types/catalogue.ts';
 import { renderClient } from './types/client.ts';
 import { renderDatabase } from './types/database.ts';
 import { format } from './types/format.ts';
-import { withThrowaway } from './types/throwaway.ts';
 
 /** The generated files by name, from a database that holds the migration and nothing else. */
 export async function generateTypes(url: string): Promise<Record<string, string>> {

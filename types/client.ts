@@ -8,11 +8,19 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 
-export type Call = <Result>(
+/** Makes the call and gives its answer, never null; or throws. */
+export type Ask = <Answer>(
   name: string,
   args: object | undefined,
   options: CallOptions | undefined,
-) => Promise<Result>;
+) => Promise<Answer>;
+
+/** Makes a call that has no answer; or throws. */
+export type Tell = (
+  name: string,
+  args: object | undefined,
+  options: CallOptions | undefined,
+) => Promise<void>;
 
 /**
  * Use of the running periods: one row per subject, feature and period of the subject's plan, also
@@ -179,11 +187,12 @@ export type UsageEvent<Feature extends string = string> = {
   /** When it happened. */
   at: string;
   /**
-   * `consume`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `table`, `import`,
-   * `grant`, `void`, `draw`, `carry`, `plan`, `limit` or `member`.
+   * `consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `table`,
+   * `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit` or `member`.
    */
   kind:
     | 'consume'
+    | 'batch'
     | 'reserve'
     | 'commit'
     | 'release'
@@ -276,11 +285,29 @@ export type CheckUsageArgs<Feature extends string = string> = {
   subject?: string | null;
 };
 
+/** The arguments of commitUsage. */
+export type CommitUsageArgs = {
+  reservation_id: string;
+  amount?: number | null;
+  subject?: string | null;
+  /** Default: '{}'. */
+  metadata?: JsonObject;
+};
+
 /** The arguments of consumeUsage. */
 export type ConsumeUsageArgs<Feature extends string = string> = {
   feature: Feature;
   /** Default: 1. */
   amount?: number;
+  subject?: string | null;
+  idempotency_key?: string | null;
+  /** Default: '{}'. */
+  metadata?: JsonObject;
+};
+
+/** The arguments of consumeUsageBatch. */
+export type ConsumeUsageBatchArgs = {
+  items: Json;
   subject?: string | null;
   idempotency_key?: string | null;
   /** Default: '{}'. */
@@ -305,6 +332,25 @@ export type RefundUsageArgs = {
   reason?: string | null;
   idempotency_key?: string | null;
   subject?: string | null;
+};
+
+/** The arguments of releaseUsage. */
+export type ReleaseUsageArgs = {
+  reservation_id: string;
+  subject?: string | null;
+};
+
+/** The arguments of reserveUsage. */
+export type ReserveUsageArgs<Feature extends string = string> = {
+  feature: Feature;
+  /** Default: 1. */
+  amount?: number;
+  subject?: string | null;
+  /** Default: '00:15:00'. */
+  ttl?: string;
+  idempotency_key?: string | null;
+  /** Default: '{}'. */
+  metadata?: JsonObject;
 };
 
 /** The arguments of setPlan. */
@@ -352,6 +398,24 @@ export interface UsageMethods<Feature extends string = string> {
    */
   checkUsage(args: CheckUsageArgs<Feature>, options?: CallOptions): Promise<UsageDecision<Feature>>;
   /**
+   * Turns a hold into use, in the period in which it was made. amount is what was really used, in
+   * units of the feature: 0 is allowed, null is what was held; less gives the rest back. More than
+   * was held, or a hold that has expired, is counted all the same, and reason is over_limit when
+   * that passed a limit. Repeated, it gives the first answer again (replayed = true), whatever
+   * amount it names. event_id of the answer can be refunded. subject is not needed; it routes the
+   * call where the data is sharded.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QRSRV` no such reservation, released already, or of another subject than the named one
+   * - `QAMNT` amount below 0 or too large
+   * - `QMETA`
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  commitUsage(args: CommitUsageArgs, options?: CallOptions): Promise<UsageDecision<Feature>>;
+  /**
    * Checks every limit of the feature and counts the amount, in one step and in the caller's
    * transaction. A refusal is an answer (allowed = false with reason limit_reached or
    * feature_not_in_plan), not an error, and counts nothing. amount is in units of the feature
@@ -375,6 +439,29 @@ export interface UsageMethods<Feature extends string = string> {
     args: ConsumeUsageArgs<Feature>,
     options?: CallOptions,
   ): Promise<UsageDecision<Feature>>;
+  /**
+   * Consumes several items, all or none, in one atomic step: items is an array of 1 to 100 objects
+   * {"feature": …, "amount": …} (amount in units of the feature, default 1; a feature may appear
+   * twice). Returns one decision per item, in order. When one is refused nothing is counted:
+   * refused items say why, the others have allowed = false and reason not_taken. subject,
+   * idempotency_key and metadata are as in consume_usage; the key stands for the whole batch.
+   *
+   * May be called by a signed-in user and by the server.
+   *
+   * @throws UsageError with one of the codes
+   * - `22023` items malformed, empty or more than 100
+   * - `QAMNT`
+   * - `QFEAT`
+   * - `42501` no identity, a subject that is not yours, or a server_only feature
+   * - `QSUBJ`
+   * - `QIDEM`
+   * - `QMETA`
+   * - `55P03` retry
+   */
+  consumeUsageBatch(
+    args: ConsumeUsageBatchArgs,
+    options?: CallOptions,
+  ): Promise<UsageDecision<Feature>[]>;
   /**
    * As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where
    * a minute or hour limit refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision
@@ -407,6 +494,42 @@ export interface UsageMethods<Feature extends string = string> {
    * - `55P03` retry
    */
   refundUsage(args: RefundUsageArgs, options?: CallOptions): Promise<UsageDecision<Feature>>;
+  /**
+   * Gives a hold back. Repeated, it gives the first answer again (replayed = true); a hold that has
+   * expired is given back already, and releasing it only rules out a late commit. subject is not
+   * needed; it routes the call where the data is sharded.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QRSRV` no such reservation, committed already, or of another subject than the named one
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  releaseUsage(args: ReleaseUsageArgs, options?: CallOptions): Promise<UsageDecision<Feature>>;
+  /**
+   * Holds an amount while work runs: it counts against every limit of the feature from now on,
+   * until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job
+   * running. Returns a usage_decision with reservation_id; a refusal is an answer, as in
+   * consume_usage. amount is in units of the feature (default 1); subject must be named. The same
+   * idempotency_key with the same arguments gives the first answer again.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `22023` ttl
+   * - `QFEAT` unknown feature
+   * - `QAMNT`
+   * - `QSUBJ`
+   * - `QIDEM`
+   * - `QMETA`
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  reserveUsage(
+    args: ReserveUsageArgs<Feature>,
+    options?: CallOptions,
+  ): Promise<UsageDecision<Feature>>;
   /**
    * Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for
    * calls that are waiting. anchor is the start of the billing period (Stripe's
@@ -452,15 +575,19 @@ export type UsageViews<Feature extends string = string> = {
   };
 };
 
-/** Binds the methods to whatever makes the call and throws when it fails. */
-export function createMethods<Feature extends string>(call: Call): UsageMethods<Feature> {
+/** Binds the methods to what makes the calls. */
+export function createMethods<Feature extends string>(ask: Ask, tell: Tell): UsageMethods<Feature> {
   return {
-    applyPlans: (args, options) => call('apply_plans', args, options),
-    checkUsage: (args, options) => call('check_usage', args, options),
-    consumeUsage: (args, options) => call('consume_usage', args, options),
-    enforceUsage: (args, options) => call('enforce_usage', args, options),
-    refundUsage: (args, options) => call('refund_usage', args, options),
-    setPlan: (args, options) => call('set_plan', args, options),
-    verifyUsage: (args, options) => call('verify_usage', args, options),
+    applyPlans: (args, options) => ask('apply_plans', args, options),
+    checkUsage: (args, options) => ask('check_usage', args, options),
+    commitUsage: (args, options) => ask('commit_usage', args, options),
+    consumeUsage: (args, options) => ask('consume_usage', args, options),
+    consumeUsageBatch: (args, options) => ask('consume_usage_batch', args, options),
+    enforceUsage: (args, options) => ask('enforce_usage', args, options),
+    refundUsage: (args, options) => ask('refund_usage', args, options),
+    releaseUsage: (args, options) => ask('release_usage', args, options),
+    reserveUsage: (args, options) => ask('reserve_usage', args, options),
+    setPlan: (args, options) => tell('set_plan', args, options),
+    verifyUsage: (args, options) => ask('verify_usage', args, options),
   };
 }

@@ -154,6 +154,16 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      commit_usage: {
+        Args: { amount?: number; metadata?: Json; reservation_id: string; subject?: string };
+        Returns: Database['public']['CompositeTypes']['usage_decision'];
+        SetofOptions: {
+          from: '*';
+          to: 'usage_decision';
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       consume_usage: {
         Args: {
           amount?: number;
@@ -168,6 +178,16 @@ export type Database = {
           to: 'usage_decision';
           isOneToOne: true;
           isSetofReturn: false;
+        };
+      };
+      consume_usage_batch: {
+        Args: { idempotency_key?: string; items: Json; metadata?: Json; subject?: string };
+        Returns: Database['public']['CompositeTypes']['usage_decision'][];
+        SetofOptions: {
+          from: '*';
+          to: 'usage_decision';
+          isOneToOne: false;
+          isSetofReturn: true;
         };
       };
       enforce_usage: {
@@ -193,6 +213,33 @@ export type Database = {
           idempotency_key?: string;
           reason?: string;
           subject?: string;
+        };
+        Returns: Database['public']['CompositeTypes']['usage_decision'];
+        SetofOptions: {
+          from: '*';
+          to: 'usage_decision';
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      release_usage: {
+        Args: { reservation_id: string; subject?: string };
+        Returns: Database['public']['CompositeTypes']['usage_decision'];
+        SetofOptions: {
+          from: '*';
+          to: 'usage_decision';
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      reserve_usage: {
+        Args: {
+          amount?: number;
+          feature: string;
+          idempotency_key?: string;
+          metadata?: Json;
+          subject?: string;
+          ttl?: string;
         };
         Returns: Database['public']['CompositeTypes']['usage_decision'];
         SetofOptions: {

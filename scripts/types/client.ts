@@ -72,14 +72,15 @@ export function renderClient(catalogue: Catalogue): string {
     '    Functions: Record<never, never>;',
     '  };',
     '};\n',
-    docBlock(['Binds the methods to whatever makes the call and throws when it fails.']),
-    'export function createMethods<Feature extends string>(call: Call): UsageMethods<Feature> {',
+    docBlock(['Binds the methods to what makes the calls.']),
+    'export function createMethods<Feature extends string>(ask: Ask, tell: Tell): UsageMethods<Feature> {',
     '  return {',
-    ...catalogue.routines.map(({ name, parameters }) =>
-      parameters.length
-        ? `    ${camelCase(name)}: (args, options) => call('${name}', args, options),`
-        : `    ${camelCase(name)}: (options) => call('${name}', undefined, options),`,
-    ),
+    ...catalogue.routines.map(({ name, parameters, returns }) => {
+      const verb = returns === 'void' ? 'tell' : 'ask';
+      return parameters.length
+        ? `    ${camelCase(name)}: (args, options) => ${verb}('${name}', args, options),`
+        : `    ${camelCase(name)}: (options) => ${verb}('${name}', undefined, options),`;
+    }),
     '  };',
     '}',
     '',
@@ -95,11 +96,19 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 
-export type Call = <Result>(
+/** Makes the call and gives its answer, never null; or throws. */
+export type Ask = <Answer>(
   name: string,
   args: object | undefined,
   options: CallOptions | undefined,
-) => Promise<Result>;
+) => Promise<Answer>;
+
+/** Makes a call that has no answer; or throws. */
+export type Tell = (
+  name: string,
+  args: object | undefined,
+  options: CallOptions | undefined,
+) => Promise<void>;
 `;
 
 function renderShape(shape: Shape): string {
@@ -117,16 +126,20 @@ function renderField(field: Field, where: string): string {
   const comment =
     field.comment ??
     fail(where, 'has no comment; say what it is, and "null when …" where it can be null');
-  const nullable = /\bnull\b/i.test(comment) ? ' | null' : '';
-  const type =
-    field.type === 'text' && comment.startsWith('`')
-      ? values(comment).join(' | ')
-      : fieldType(field, where);
+  const values = valuesOf(field);
+  const type = values ? values.map((value) => `'${value}'`).join(' | ') : fieldType(field, where);
+  const nullable = isNullable(field) ? ' | null' : '';
   return `${docBlock([comment])}\n${key(field.name)}: ${type}${nullable};`;
 }
 
-function values(comment: string): string[] {
-  return [...comment.matchAll(/`([^`]*)`/g)].map(([, value]) => `'${value}'`);
+export function isNullable({ comment }: Field): boolean {
+  return /\bnull\b/i.test(comment ?? '');
+}
+
+/** The values that a text can have, where its comment says so. */
+export function valuesOf({ type, comment }: Field): string[] | undefined {
+  if (type !== 'text' || !comment?.startsWith('`')) return undefined;
+  return [...comment.matchAll(/`([^`]*)`/g)].map(([, value]) => value as string);
 }
 
 function renderArguments(routine: Routine): string {

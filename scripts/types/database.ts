@@ -1,5 +1,5 @@
 /** types/database.ts is the Supabase CLI's work, asked of a database that holds the migration alone. */
-import { runSupabase } from './supabase-cli.ts';
+import { runSupabase } from '../local/supabase-cli.ts';
 
 export async function renderDatabase(url: string): Promise<string> {
   const { code, stdout, stderr } = await runSupabase(

@@ -2,10 +2,10 @@
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { withClient } from '../local/client.ts';
-import { startPostgres } from '../local/postgres.ts';
-import { ensureApiRoles } from '../local/roles.ts';
-import { guardFolder } from '../local/warden.ts';
+import { withClient } from './client.ts';
+import { startPostgres } from './postgres.ts';
+import { ensureApiRoles } from './roles.ts';
+import { guardFolder } from './warden.ts';
 
 /** `create` makes an empty database, of the superuser or of `owner`, and gives its url. */
 export interface Throwaway {

@@ -5,8 +5,8 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { withoutTlsOnLoopback } from '../local/migrate.ts';
-import { cleanEnvironment } from '../local/processes.ts';
+import { withoutTlsOnLoopback } from './migrate.ts';
+import { cleanEnvironment } from './processes.ts';
 
 export interface CliResult {
   code: number | null;

@@ -1,0 +1,89 @@
+// What the compiler knows. `npm run lint` compiles this file, so a wrong type is a failed lint.
+import type { SupabaseClient } from '@supabase/supabase-js';
+import { expectTypeOf, test } from 'vitest';
+import type { Database } from '../../types/database.ts';
+import {
+  type CurrentUsage,
+  createUsageClient,
+  type PlanCatalog,
+  type UsageClient,
+  type UsageDecision,
+  type UsageEvent,
+  type UsageHistory,
+  type UsageLimitExceeded,
+  type usageLimitResponse,
+} from '../../types/index.ts';
+
+type Feature = 'ai_generation' | 'export';
+type Period = 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+
+test('a decision is exact about what can be null', () => {
+  expectTypeOf<UsageDecision['allowed']>().toEqualTypeOf<boolean>();
+  expectTypeOf<UsageDecision['reason']>().toEqualTypeOf<
+    'ok' | 'limit_reached' | 'feature_not_in_plan' | 'not_taken' | 'over_limit'
+  >();
+  expectTypeOf<UsageDecision['used']>().toEqualTypeOf<number>();
+  expectTypeOf<UsageDecision['limit']>().toEqualTypeOf<number | null>();
+  expectTypeOf<UsageDecision['remaining']>().toEqualTypeOf<number | null>();
+  expectTypeOf<UsageDecision['plan']>().toEqualTypeOf<string | null>();
+  expectTypeOf<UsageDecision['period']>().toEqualTypeOf<Period | null>();
+  expectTypeOf<UsageDecision['retry_after']>().toEqualTypeOf<number | null>();
+  expectTypeOf<UsageDecision['event_id']>().toEqualTypeOf<string | null>();
+  expectTypeOf<UsageDecision['replayed']>().toEqualTypeOf<boolean>();
+});
+
+test('the rows of the views are exact too', () => {
+  expectTypeOf<CurrentUsage['used']>().toEqualTypeOf<number>();
+  expectTypeOf<CurrentUsage['period']>().toEqualTypeOf<Period>();
+  expectTypeOf<CurrentUsage['percent_used']>().toEqualTypeOf<number | null>();
+  expectTypeOf<UsageHistory['period_end']>().toEqualTypeOf<string | null>();
+  expectTypeOf<UsageEvent<Feature>['feature']>().toEqualTypeOf<Feature | null>();
+  expectTypeOf<PlanCatalog['limit']>().toEqualTypeOf<number | null>();
+
+  type Select = ReturnType<UsageClient<Feature>['from']>['select'];
+  expectTypeOf<Select>().toBeFunction();
+  const read = async (usage: UsageClient<Feature>) =>
+    (await usage.from('current_usage').select('feature, limit').throwOnError()).data;
+  expectTypeOf<Awaited<ReturnType<typeof read>>>().toEqualTypeOf<
+    { feature: Feature; limit: number | null }[]
+  >();
+});
+
+test('features are narrowed to the union of the project', () => {
+  const use = (usage: UsageClient<Feature>) => {
+    usage.consumeUsage({ feature: 'export' });
+    // @ts-expect-error: not a feature of this project
+    usage.consumeUsage({ feature: 'exports' });
+    // @ts-expect-error: the feature is missing
+    usage.consumeUsage({});
+    // @ts-expect-error: an amount that is null is the error QAMNT
+    usage.consumeUsage({ feature: 'export', amount: null });
+    // @ts-expect-error: not a view of ours
+    usage.from('users');
+    usage.consumeUsage({ feature: 'export', subject: null, idempotency_key: null });
+    usage.verifyUsage();
+  };
+  expectTypeOf(use).toBeFunction();
+  expectTypeOf<UsageClient<Feature>['consumeUsage']>().returns.resolves.toEqualTypeOf<
+    UsageDecision<Feature>
+  >();
+  expectTypeOf<UsageClient['consumeUsage']>()
+    .parameter(0)
+    .toHaveProperty('feature')
+    .toEqualTypeOf<string>();
+});
+
+test('a client takes any SupabaseClient, and a refusal becomes a Response', () => {
+  type Other = { app: { Tables: Record<never, never>; Views: Record<never, never> } } & {
+    app: { Functions: Record<never, never> };
+  };
+  const accept = (
+    untyped: SupabaseClient,
+    typed: SupabaseClient<Database>,
+    other: SupabaseClient<Other, 'app'>,
+  ) => [createUsageClient(untyped), createUsageClient(typed), createUsageClient<Feature>(other)];
+  expectTypeOf(accept).toBeFunction();
+  expectTypeOf<UsageLimitExceeded['code']>().toEqualTypeOf<'USAGE_LIMIT_EXCEEDED'>();
+  expectTypeOf<UsageLimitExceeded['upgradeUrl']>().toEqualTypeOf<string | null>();
+  expectTypeOf<typeof usageLimitResponse>().returns.toEqualTypeOf<Response>();
+});
