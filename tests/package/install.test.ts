@@ -141,7 +141,7 @@ describe('from nothing to the first refusal', () => {
       await database.drop();
       project.remove();
     }
-  }, 60_000);
+  }, 120_000);
 
   test('in a dbmate project', async () => {
     const project = await install({
@@ -160,7 +160,7 @@ describe('from nothing to the first refusal', () => {
       await database.drop();
       project.remove();
     }
-  }, 60_000);
+  }, 120_000);
 
   test('with plain psql', async () => {
     const project = await install({});
@@ -175,7 +175,7 @@ describe('from nothing to the first refusal', () => {
       await database.drop();
       project.remove();
     }
-  }, 60_000);
+  }, 120_000);
 });
 
 /** The printed line as it is; where no psql is installed, its files through node, one transaction. */
