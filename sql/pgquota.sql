@@ -37,6 +37,8 @@
 \ir tables/counters.sql
 \ir tables/reservations.sql
 \ir tables/events.sql
+\ir tables/alerts.sql
+\ir tables/limited_tables.sql
 
 -- The engine: periods, limits, the rule, the writer.
 \ir api/usage_decision.sql
@@ -49,6 +51,8 @@
 \ir functions/draw.sql
 \ir functions/settle_expired.sql
 \ir functions/lock_meters.sql
+\ir functions/lock_subject.sql
+\ir functions/write_alerts.sql
 \ir functions/take_fresh.sql
 \ir functions/take.sql
 
@@ -62,8 +66,22 @@
 \ir functions/release_usage.sql
 \ir functions/refund_usage.sql
 \ir functions/set_plan.sql
+\ir functions/set_limit.sql
+\ir functions/grant_usage.sql
+\ir functions/change_member.sql
+\ir functions/forget_subject.sql
+\ir functions/tidy.sql
+\ir api/usage_explanation.sql
+\ir functions/explain_usage.sql
 \ir api/plan_change.sql
 \ir functions/apply_plans.sql
+\ir functions/put_back.sql
+
+-- For DBAs: tables that limit themselves, plans that follow a table, the proof.
+\ir functions/limit_table.sql
+\ir functions/follow_plan.sql
+\ir api/import_result.sql
+\ir functions/import_usage.sql
 \ir api/usage_mismatch.sql
 \ir functions/verify_usage.sql
 
@@ -76,12 +94,22 @@
 \ir api/commit_usage.sql
 \ir api/release_usage.sql
 \ir api/refund_usage.sql
+\ir api/return_usage.sql
+\ir api/explain_usage.sql
 \ir api/set_plan.sql
+\ir api/set_limit.sql
+\ir api/clear_limit.sql
+\ir api/grant_usage.sql
+\ir api/void_grant.sql
+\ir api/add_member.sql
+\ir api/remove_member.sql
+\ir api/forget_subject.sql
 \ir api/apply_plans.sql
 \ir api/verify_usage.sql
 \ir api/current_usage.sql
 \ir api/usage_history.sql
 \ir api/usage_events.sql
+\ir api/usage_alerts.sql
 \ir api/plan_catalog.sql
 
 -- PostgREST reads the new functions.

@@ -75,6 +75,22 @@ export type CurrentUsage<Feature extends string = string> = {
   time_zone: string;
 };
 
+/** What quota.import_usage() did, or would do, with one row. */
+export type ImportResult<Feature extends string = string> = {
+  /** Which row of the document, from 1. */
+  row: number;
+  /** Who used it; null when the row does not say. */
+  subject: string | null;
+  /** What was used; null when the row does not say. */
+  feature: Feature | null;
+  /** Units; null when the row does not say. */
+  amount: number | null;
+  /** `import`; `skip` (it was brought in before, or is 0); `reject` (see problem). */
+  action: 'import' | 'skip' | 'reject';
+  /** Why it was rejected; null when it was not. */
+  problem: string | null;
+};
+
 /** Plans and their limits: one row per plan, feature and period. Readable by everybody. */
 export type PlanCatalog<Feature extends string = string> = {
   /** The id of the plan. */
@@ -111,6 +127,30 @@ export type PlanChange = {
   id: string;
   /** What changes, in words: "amount: 50 → 100". */
   detail: string;
+};
+
+/**
+ * Limits of which 80 % or 100 % was crossed: one row per subject, feature, period and threshold,
+ * written by the call that crossed it, again after a reset. Each is also sent to the channel
+ * usage_alert (pg_notify) as JSON.
+ */
+export type UsageAlert<Feature extends string = string> = {
+  /** Who is limited. */
+  subject: string;
+  /** The id of the feature. */
+  feature: Feature;
+  /** `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`. */
+  period: 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+  /** When the period began; null for lifetime. */
+  period_start: string | null;
+  /** 80 or 100: per cent of the limit. */
+  threshold: number;
+  /** When it was crossed. */
+  at: string;
+  /** Used and reserved units, after the crossing call. */
+  used: number;
+  /** The limit at that moment. */
+  limit: number;
 };
 
 /**
@@ -230,6 +270,59 @@ export type UsageEvent<Feature extends string = string> = {
   metadata: Json;
 };
 
+/** One limit that applies, or one open grant, and what would allow the amount. */
+export type UsageExplanation<Feature extends string = string> = {
+  /** The feature asked for. */
+  feature: Feature;
+  /** Who is limited. */
+  subject: string;
+  /** The plan that holds now; null when the subject has none and there is no default plan. */
+  plan: string | null;
+  /**
+   * `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a grant, and when the
+   * feature is not in the plan.
+   */
+  period: 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime' | null;
+  /** `plan`, `exception` or `grant`: where it comes from. */
+  source: 'plan' | 'exception' | 'grant';
+  /**
+   * Units allowed in the period, open grants included, or units granted; null when unlimited, 0
+   * when the feature is not in the plan.
+   */
+  limit: number | null;
+  /** Units used in the period, or drawn from the grant. */
+  used: number;
+  /** Units held by open reservations. */
+  reserved: number;
+  /** Units left, never negative; null when unlimited. */
+  remaining: number | null;
+  /** True when this limit is none. */
+  unlimited: boolean;
+  /** How much of the limit is open grants. */
+  granted: number;
+  /** When the period ends, or the grant expires; null for never. */
+  resets_at: string | null;
+  /** True when this limit has no room for the amount. */
+  refuses: boolean;
+  /**
+   * Whole seconds until time alone allows the amount under all limits; null when it is allowed now,
+   * or never.
+   */
+  retry_after: number | null;
+  /**
+   * The smallest grant that would make room under this limit; null when none is needed, or grants
+   * do not lift it.
+   */
+  top_up: number | null;
+  /**
+   * The other plans that would allow the amount now, smallest first; null when it is allowed
+   * already.
+   */
+  plans: string[] | null;
+  /** Where the plan sends who wants more; null when it says nothing. */
+  upgrade_url: string | null;
+};
+
 /**
  * Use per period, closed and open ones, minutes and hours left out. A period in which nothing was
  * used has no row. Periods of a kind never overlap.
@@ -270,6 +363,12 @@ export type UsageMismatch<Feature extends string = string> = {
   ledger: number;
 };
 
+/** The arguments of addMember. */
+export type AddMemberArgs = {
+  subject: string;
+  user_id: string;
+};
+
 /** The arguments of applyPlans. */
 export type ApplyPlansArgs = {
   plans: Json;
@@ -283,6 +382,13 @@ export type CheckUsageArgs<Feature extends string = string> = {
   /** Default: 1. */
   amount?: number;
   subject?: string | null;
+};
+
+/** The arguments of clearLimit. */
+export type ClearLimitArgs<Feature extends string = string> = {
+  subject: string;
+  feature: Feature;
+  period: string;
 };
 
 /** The arguments of commitUsage. */
@@ -325,6 +431,30 @@ export type EnforceUsageArgs<Feature extends string = string> = {
   metadata?: JsonObject;
 };
 
+/** The arguments of explainUsage. */
+export type ExplainUsageArgs<Feature extends string = string> = {
+  feature: Feature;
+  /** Default: 1. */
+  amount?: number;
+  subject?: string | null;
+};
+
+/** The arguments of forgetSubject. */
+export type ForgetSubjectArgs = {
+  subject: string;
+};
+
+/** The arguments of grantUsage. */
+export type GrantUsageArgs<Feature extends string = string> = {
+  feature: Feature;
+  amount: number;
+  subject: string;
+  expires_at?: string | null;
+  idempotency_key?: string | null;
+  /** Default: '{}'. */
+  metadata?: JsonObject;
+};
+
 /** The arguments of refundUsage. */
 export type RefundUsageArgs = {
   event_id: string;
@@ -340,6 +470,12 @@ export type ReleaseUsageArgs = {
   subject?: string | null;
 };
 
+/** The arguments of removeMember. */
+export type RemoveMemberArgs = {
+  subject: string;
+  user_id: string;
+};
+
 /** The arguments of reserveUsage. */
 export type ReserveUsageArgs<Feature extends string = string> = {
   feature: Feature;
@@ -351,6 +487,24 @@ export type ReserveUsageArgs<Feature extends string = string> = {
   idempotency_key?: string | null;
   /** Default: '{}'. */
   metadata?: JsonObject;
+};
+
+/** The arguments of returnUsage. */
+export type ReturnUsageArgs<Feature extends string = string> = {
+  feature: Feature;
+  amount: number;
+  subject: string;
+  idempotency_key?: string | null;
+  /** Default: '{}'. */
+  metadata?: JsonObject;
+};
+
+/** The arguments of setLimit. */
+export type SetLimitArgs<Feature extends string = string> = {
+  subject: string;
+  feature: Feature;
+  period: string;
+  limit: number;
 };
 
 /** The arguments of setPlan. */
@@ -367,8 +521,26 @@ export type VerifyUsageArgs = {
   subject?: string | null;
 };
 
+/** The arguments of voidGrant. */
+export type VoidGrantArgs = {
+  grant_id: string;
+  subject?: string | null;
+};
+
 /** A method per SQL function. A refusal of the limit is an answer, not an error. */
 export interface UsageMethods<Feature extends string = string> {
+  /**
+   * Lets a user use and see on behalf of a subject, beside its own allowance. Apps that have a
+   * membership table of their own replace quota.acts_for() and quota.subjects_of() instead.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QSUBJ` subject or user missing, empty or over 255 characters
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  addMember(args: AddMemberArgs, options?: CallOptions): Promise<void>;
   /**
    * Makes features, plans and limits equal to the document, and returns a row (action, kind, id,
    * detail) for each change; none when there is nothing to do. dry_run only says what would change.
@@ -397,6 +569,20 @@ export interface UsageMethods<Feature extends string = string> {
    * - `QSUBJ` subject missing (trusted callers), empty or over 255 characters
    */
   checkUsage(args: CheckUsageArgs<Feature>, options?: CallOptions): Promise<UsageDecision<Feature>>;
+  /**
+   * Takes an exception away: the plan's limit holds again, at once. Nothing happens when there is
+   * none.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QFEAT` unknown feature
+   * - `QPLAN` unknown period
+   * - `QSUBJ`
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  clearLimit(args: ClearLimitArgs<Feature>, options?: CallOptions): Promise<void>;
   /**
    * Turns a hold into use, in the period in which it was made. amount is what was really used, in
    * units of the feature: 0 is allowed, null is what was held; less gives the rest back. More than
@@ -478,6 +664,57 @@ export interface UsageMethods<Feature extends string = string> {
     options?: CallOptions,
   ): Promise<UsageDecision<Feature>>;
   /**
+   * Every limit that applies to an amount, and every open grant, one row each: where it comes from
+   * (plan, exception, grant), its room, whether it refuses, and what would allow the amount: how
+   * long a wait, how large a top-up, which other plans. A feature that is not in the plan gives one
+   * row that says so. amount is in units of the feature (default 1); subject defaults to the
+   * signed-in user and must be named by trusted callers. Writes nothing.
+   *
+   * May be called by a signed-in user and by the server.
+   *
+   * @throws UsageError with one of the codes
+   * - `QFEAT` unknown feature
+   * - `QAMNT`
+   * - `QSUBJ`
+   * - `42501` no identity or a subject that is not yours
+   */
+  explainUsage(
+    args: ExplainUsageArgs<Feature>,
+    options?: CallOptions,
+  ): Promise<UsageExplanation<Feature>[]>;
+  /**
+   * Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and
+   * returns how many ledger lines that were. Not to be undone.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QSUBJ`
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  forgetSubject(args: ForgetSubjectArgs, options?: CallOptions): Promise<number>;
+  /**
+   * Gives a subject extra allowance outside its plan and returns the grant's id. It is used after
+   * the plan's allowance, the grant that expires soonest first, and survives resets and plan
+   * changes; it lifts neither minute and hour limits nor opens a feature that the plan lacks. On a
+   * gauge it raises the limit. amount is in units of the feature; expires_at null is never. The
+   * same idempotency_key with the same arguments gives the first id again.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QFEAT` unknown feature
+   * - `QAMNT`
+   * - `QSUBJ`
+   * - `QIDEM`
+   * - `QMETA`
+   * - `22023` expires_at in the past
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  grantUsage(args: GrantUsageArgs<Feature>, options?: CallOptions): Promise<string>;
+  /**
    * Gives back part or all (amount null) of a counted event, in the period it was counted in, never
    * more than is left of it. event_id comes from the decision that counted. reason is kept in the
    * ledger. Returns a usage_decision: amount is what was given back, event_id the refund's own
@@ -508,6 +745,18 @@ export interface UsageMethods<Feature extends string = string> {
    */
   releaseUsage(args: ReleaseUsageArgs, options?: CallOptions): Promise<UsageDecision<Feature>>;
   /**
+   * Ends it: from the next call on the user is refused with 42501. Nothing happens when it was no
+   * member.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QSUBJ` subject or user missing, empty or over 255 characters
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  removeMember(args: RemoveMemberArgs, options?: CallOptions): Promise<void>;
+  /**
    * Holds an amount while work runs: it counts against every limit of the feature from now on,
    * until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job
    * running. Returns a usage_decision with reservation_id; a refusal is an answer, as in
@@ -530,6 +779,42 @@ export interface UsageMethods<Feature extends string = string> {
     args: ReserveUsageArgs<Feature>,
     options?: CallOptions,
   ): Promise<UsageDecision<Feature>>;
+  /**
+   * Lowers a gauge: something was deleted. Never below zero: it gives back what there is, and
+   * amount in the answer says how much. amount is in units of the feature. The same idempotency_key
+   * with the same arguments gives the first answer again.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QFEAT` unknown feature, or a metered one (see refund_usage)
+   * - `QAMNT`
+   * - `QSUBJ`
+   * - `QIDEM`
+   * - `QMETA`
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  returnUsage(
+    args: ReturnUsageArgs<Feature>,
+    options?: CallOptions,
+  ): Promise<UsageDecision<Feature>>;
+  /**
+   * Gives one subject its own limit for a feature and period, in place of its plan's; it also opens
+   * a feature that the plan lacks. limit is in units of the feature per period, null is unlimited.
+   * Holds at once, also for calls that are waiting.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QAMNT` limit below 0 or too large
+   * - `QFEAT` unknown feature
+   * - `QPLAN` unknown period
+   * - `QSUBJ`
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  setLimit(args: SetLimitArgs<Feature>, options?: CallOptions): Promise<void>;
   /**
    * Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for
    * calls that are waiting. anchor is the start of the billing period (Stripe's
@@ -559,6 +844,18 @@ export interface UsageMethods<Feature extends string = string> {
    * - `42501` not a trusted role
    */
   verifyUsage(args?: VerifyUsageArgs, options?: CallOptions): Promise<UsageMismatch<Feature>[]>;
+  /**
+   * Ends a grant: what is left of it is gone, what was drawn stays drawn. Returns true when it was
+   * open until now, false when there is no such grant, it was voided before, or it is not the named
+   * subject's.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  voidGrant(args: VoidGrantArgs, options?: CallOptions): Promise<boolean>;
 }
 
 /** The views, as the type parameter of a SupabaseClient. */
@@ -568,6 +865,7 @@ export type UsageViews<Feature extends string = string> = {
     Views: {
       current_usage: { Row: CurrentUsage<Feature>; Relationships: [] };
       plan_catalog: { Row: PlanCatalog<Feature>; Relationships: [] };
+      usage_alerts: { Row: UsageAlert<Feature>; Relationships: [] };
       usage_events: { Row: UsageEvent<Feature>; Relationships: [] };
       usage_history: { Row: UsageHistory<Feature>; Relationships: [] };
     };
@@ -578,16 +876,25 @@ export type UsageViews<Feature extends string = string> = {
 /** Binds the methods to what makes the calls. */
 export function createMethods<Feature extends string>(ask: Ask, tell: Tell): UsageMethods<Feature> {
   return {
+    addMember: (args, options) => tell('add_member', args, options),
     applyPlans: (args, options) => ask('apply_plans', args, options),
     checkUsage: (args, options) => ask('check_usage', args, options),
+    clearLimit: (args, options) => tell('clear_limit', args, options),
     commitUsage: (args, options) => ask('commit_usage', args, options),
     consumeUsage: (args, options) => ask('consume_usage', args, options),
     consumeUsageBatch: (args, options) => ask('consume_usage_batch', args, options),
     enforceUsage: (args, options) => ask('enforce_usage', args, options),
+    explainUsage: (args, options) => ask('explain_usage', args, options),
+    forgetSubject: (args, options) => ask('forget_subject', args, options),
+    grantUsage: (args, options) => ask('grant_usage', args, options),
     refundUsage: (args, options) => ask('refund_usage', args, options),
     releaseUsage: (args, options) => ask('release_usage', args, options),
+    removeMember: (args, options) => tell('remove_member', args, options),
     reserveUsage: (args, options) => ask('reserve_usage', args, options),
+    returnUsage: (args, options) => ask('return_usage', args, options),
+    setLimit: (args, options) => tell('set_limit', args, options),
     setPlan: (args, options) => tell('set_plan', args, options),
     verifyUsage: (args, options) => ask('verify_usage', args, options),
+    voidGrant: (args, options) => ask('void_grant', args, options),
   };
 }

@@ -49,6 +49,40 @@ export type Database = {
         ComputedFields: never;
         Relationships: [];
       };
+      usage_alerts: {
+        Row: {
+          at: string;
+          feature: string;
+          limit: number;
+          period: string;
+          period_start: string | null;
+          subject: string;
+          threshold: number;
+          used: number;
+        };
+        ComputedFields: never;
+        Insert: {
+          at?: string | null;
+          feature?: string | null;
+          limit?: number | null;
+          period?: string | null;
+          period_start?: never;
+          subject?: string | null;
+          threshold?: number | null;
+          used?: number | null;
+        };
+        Update: {
+          at?: string | null;
+          feature?: string | null;
+          limit?: number | null;
+          period?: string | null;
+          period_start?: never;
+          subject?: string | null;
+          threshold?: number | null;
+          used?: number | null;
+        };
+        Relationships: [];
+      };
       usage_events: {
         Row: {
           about_id: string | null;
@@ -134,6 +168,7 @@ export type Database = {
       };
     };
     Functions: {
+      add_member: { Args: { subject: string; user_id: string }; Returns: undefined };
       apply_plans: {
         Args: { dry_run?: boolean; plans: Json };
         Returns: Database['public']['CompositeTypes']['plan_change'][];
@@ -153,6 +188,10 @@ export type Database = {
           isOneToOne: true;
           isSetofReturn: false;
         };
+      };
+      clear_limit: {
+        Args: { feature: string; period: string; subject: string };
+        Returns: undefined;
       };
       commit_usage: {
         Args: { amount?: number; metadata?: Json; reservation_id: string; subject?: string };
@@ -206,6 +245,28 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      explain_usage: {
+        Args: { amount?: number; feature: string; subject?: string };
+        Returns: Database['public']['CompositeTypes']['usage_explanation'][];
+        SetofOptions: {
+          from: '*';
+          to: 'usage_explanation';
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      forget_subject: { Args: { subject: string }; Returns: number };
+      grant_usage: {
+        Args: {
+          amount: number;
+          expires_at?: string;
+          feature: string;
+          idempotency_key?: string;
+          metadata?: Json;
+          subject: string;
+        };
+        Returns: string;
+      };
       refund_usage: {
         Args: {
           amount?: number;
@@ -232,6 +293,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      remove_member: { Args: { subject: string; user_id: string }; Returns: undefined };
       reserve_usage: {
         Args: {
           amount?: number;
@@ -248,6 +310,26 @@ export type Database = {
           isOneToOne: true;
           isSetofReturn: false;
         };
+      };
+      return_usage: {
+        Args: {
+          amount: number;
+          feature: string;
+          idempotency_key?: string;
+          metadata?: Json;
+          subject: string;
+        };
+        Returns: Database['public']['CompositeTypes']['usage_decision'];
+        SetofOptions: {
+          from: '*';
+          to: 'usage_decision';
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      set_limit: {
+        Args: { feature: string; limit: number; period: string; subject: string };
+        Returns: undefined;
       };
       set_plan: {
         Args: {
@@ -269,11 +351,20 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      void_grant: { Args: { grant_id: string; subject?: string }; Returns: boolean };
     };
     Enums: {
       [_ in never]: never;
     };
     CompositeTypes: {
+      import_result: {
+        row: number | null;
+        subject: string | null;
+        feature: string | null;
+        amount: number | null;
+        action: string | null;
+        problem: string | null;
+      };
       plan_change: {
         action: string | null;
         kind: string | null;
@@ -301,6 +392,25 @@ export type Database = {
         replayed: boolean | null;
         upgrade_url: string | null;
         granted: number | null;
+      };
+      usage_explanation: {
+        feature: string | null;
+        subject: string | null;
+        plan: string | null;
+        period: string | null;
+        source: string | null;
+        limit: number | null;
+        used: number | null;
+        reserved: number | null;
+        remaining: number | null;
+        unlimited: boolean | null;
+        granted: number | null;
+        resets_at: string | null;
+        refuses: boolean | null;
+        retry_after: number | null;
+        top_up: number | null;
+        plans: string[] | null;
+        upgrade_url: string | null;
       };
       usage_mismatch: {
         subject: string | null;

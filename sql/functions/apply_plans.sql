@@ -180,6 +180,47 @@ comment on function quota.check_plans(jsonb) is
 
 revoke all on function quota.check_plans(jsonb) from public, anon, authenticated, service_role;
 
+-- Whom a limit will meet: the subjects on its plan that have used more already.
+create function quota.over_limit_note(
+  p_limit_id text,
+  p_amount jsonb
+)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := quota.clock();
+  v_subjects bigint;
+begin
+  if p_amount is null or p_amount = 'null' then
+    return '';
+  end if;
+  select count(*)
+    into v_subjects
+    from quota.counters as c
+    join quota.subjects as s on s.subject_id = c.subject_id
+    where c.feature_id = split_part(p_limit_id, '/', 2)
+      and c.period = split_part(p_limit_id, '/', 3)
+      and c.period_end > v_now
+      and c.period_start <= v_now
+      and c.used + c.reserved > (p_amount #>> '{}')::bigint
+      and coalesce(
+        case when s.plan_ends_at <= v_now then null else s.plan_id end,
+        (select p.plan_id from quota.plans as p where p.is_default)
+      ) = split_part(p_limit_id, '/', 1);
+  return case when v_subjects > 0 then ' (' || v_subjects || ' subjects are over it)' else '' end;
+end
+$$;
+
+comment on function quota.over_limit_note(text, jsonb) is
+  'How many subjects on the plan have used more than a new limit plan/feature/period.';
+
+revoke all on function quota.over_limit_note(text, jsonb)
+  from public, anon, authenticated, service_role;
+
 -- What stands in the catalogue against what stands in the document.
 create function quota.plan_changes(p_plans jsonb)
 returns setof public.plan_change
@@ -191,7 +232,7 @@ as $$
 begin
   return query
     with document as (
-      select 1 as rank, 'feature' as kind, f.key as id,
+      select 1 as rank, 'feature' as kind, array[f.key] as path,
         jsonb_build_object(
           'name', coalesce(f.value ->> 'name', f.key),
           'unit', coalesce(f.value ->> 'unit', 'unit'),
@@ -200,7 +241,7 @@ begin
         ) as content
       from jsonb_each(p_plans -> 'features') as f
       union all
-      select 2, 'plan', p.key,
+      select 2, 'plan', array[p.key],
         jsonb_build_object(
           'name', coalesce(p.value ->> 'name', p.key),
           'default', coalesce((p.value ->> 'default')::boolean, false),
@@ -208,30 +249,30 @@ begin
         )
       from jsonb_each(p_plans -> 'plans') as p
       union all
-      select 3, 'limit', concat_ws('/', p.key, l.key, a.key), jsonb_build_object('amount', a.value)
+      select 3, 'limit', array[p.key, l.key, a.key], jsonb_build_object('amount', a.value)
       from jsonb_each(p_plans -> 'plans') as p
       cross join lateral jsonb_each(p.value -> 'limits') as l
       cross join lateral jsonb_each(l.value) as a
     ),
     catalogue as (
-      select 1 as rank, 'feature' as kind, f.feature_id as id,
+      select 1 as rank, 'feature' as kind, array[f.feature_id] as path,
         jsonb_build_object(
           'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only
         ) as content
       from quota.features as f
       union all
-      select 2, 'plan', p.plan_id,
+      select 2, 'plan', array[p.plan_id],
         jsonb_build_object('name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url)
       from quota.plans as p
       union all
-      select 3, 'limit', concat_ws('/', l.plan_id, l.feature_id, l.period),
+      select 3, 'limit', array[l.plan_id, l.feature_id, l.period],
         jsonb_build_object('amount', l.amount)
       from quota.plan_limits as l
     )
     select
-      case when c.id is null then 'add' when d.id is null then 'remove' else 'change' end,
+      case when c.path is null then 'add' when d.path is null then 'remove' else 'change' end,
       kind,
-      id,
+      array_to_string(path, '/'),
       (
         select string_agg(
           f.key || ': ' || concat_ws(
@@ -246,11 +287,11 @@ begin
           from jsonb_object_keys(coalesce(d.content, c.content)) as key
         ) as f
         where c.content -> f.key is distinct from d.content -> f.key
-      )
+      ) || case when kind = 'limit' then quota.over_limit_note(id, d.content -> 'amount') else '' end
     from document as d
-    full join catalogue as c using (rank, kind, id)
+    full join catalogue as c using (rank, kind, path)
     where c.content is distinct from d.content
-    order by rank, id;
+    order by rank, path;
 end
 $$;
 
@@ -325,10 +366,7 @@ begin
     delete from quota.meters as m
       where not p_plans -> 'features' ? m.feature_id;
     delete from quota.plan_limits as l
-      using unnest(v_changes) as c
-      where c.kind = 'limit'
-        and c.action = 'remove'
-        and c.id = concat_ws('/', l.plan_id, l.feature_id, l.period);
+      where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;
     delete from quota.plans as p
       where not p_plans -> 'plans' ? p.plan_id;
     delete from quota.features as f
@@ -366,7 +404,7 @@ begin
             upgrade_url = excluded.upgrade_url;
 
     insert into quota.plan_limits (plan_id, feature_id, period, amount)
-      select p.key, l.key, a.key, (a.value #>> '{}')::bigint
+      select p.key, l.key, a.key, (a.value #>> '{}')::numeric
       from jsonb_each(p_plans -> 'plans') as p
       cross join lateral jsonb_each(p.value -> 'limits') as l
       cross join lateral jsonb_each(l.value) as a

@@ -64,6 +64,7 @@ declare
   v_excess bigint;
   v_event quota.events;
   v_allowance quota.allowance;
+  v_before quota.limit_state[];
   v_limit quota.limit_state;
   v_shortfall bigint := 0;
   v_drawn bigint;
@@ -86,6 +87,7 @@ begin
   end if;
 
   v_amount := coalesce(p_amount, v_hold.amount);
+  v_before := (quota.limits_of(v_hold.subject_id, v_hold.feature_id, v_hold.reserved_at)).limits;
   v_event := quota.hold_line(v_hold, 'commit', v_now);
   v_event.used_change := v_amount;
   v_event.metadata := coalesce(p_metadata, '{}');
@@ -132,6 +134,9 @@ begin
     v_event.event_id, v_hold.reservation_id
   );
   perform quota.remember_answer(v_hold, v_decision);
+  perform quota.write_alerts(
+    v_hold.subject_id, v_hold.feature_id, v_now, v_before, v_allowance.limits
+  );
   return v_decision;
 end
 $$;

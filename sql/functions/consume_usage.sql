@@ -41,7 +41,7 @@ begin
   end if;
   if v_answer is null then
     v_decision := quota.take(
-      v_caller, p_feature, p_amount, v_now, null,
+      v_caller, p_feature, p_amount, v_now, 'consume', null,
       p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
     );
     if v_decision.allowed is not null then

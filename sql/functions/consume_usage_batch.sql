@@ -129,7 +129,7 @@ begin
     v_decisions := '{}';
     for i in 1 .. cardinality(v_features) loop
       v_decision := quota.take(
-        v_caller, v_features[i], v_amounts[i], v_now, null, null, null, v_metadata
+        v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, v_metadata
       );
       v_decisions := v_decisions || v_decision;
     end loop;

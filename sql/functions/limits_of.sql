@@ -307,12 +307,12 @@ grant execute on function quota.with_details(
 create function quota.limits_of(
   p_subject_id text,
   p_feature_id text,
-  p_at timestamptz
+  p_at timestamptz,
+  p_plan_id text default null
 )
 returns quota.allowance
 language plpgsql
 stable
-strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -332,6 +332,7 @@ begin
     f.server_only,
     case when s.plan_ends_at > p_at then s.plan_ends_at end,
     coalesce(
+      p_plan_id,
       case when s.plan_ends_at <= p_at then null else s.plan_id end,
       (select d.plan_id from quota.plans as d where d.is_default)
     ),
@@ -381,9 +382,9 @@ begin
 end
 $$;
 
-comment on function quota.limits_of(text, text, timestamptz) is
-  'The plan and every limit that applies to a subject and feature at an instant, with what is used, held, drawn and granted. Limits come in no order.';
+comment on function quota.limits_of(text, text, timestamptz, text) is
+  'The plan and every limit that applies to a subject and feature at an instant, with what is used, held, drawn and granted; or what they would be on another plan. Limits come in no order.';
 
-revoke all on function quota.limits_of(text, text, timestamptz)
+revoke all on function quota.limits_of(text, text, timestamptz, text)
   from public, anon, authenticated, service_role;
-grant execute on function quota.limits_of(text, text, timestamptz) to authenticated, service_role;
+grant execute on function quota.limits_of(text, text, timestamptz, text) to authenticated, service_role;

@@ -44,7 +44,7 @@ begin
   end if;
   if v_answer is null then
     v_decision := quota.take(
-      v_caller, p_feature, p_amount, v_now, quota.new_id(v_now),
+      v_caller, p_feature, p_amount, v_now, 'reserve', quota.new_id(v_now),
       p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
     );
     if v_decision.allowed then

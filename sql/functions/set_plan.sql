@@ -1,53 +1,42 @@
 -- Why this exists: puts a subject on a plan. The use so far stays, since counters and ledger belong to
 -- the subject; the new limits hold at once, also for callers that are waiting, since limits are read
 -- under the lock.
-create function quota.set_plan(
-  p_subject text,
-  p_plan text,
-  p_anchor timestamptz,
-  p_time_zone text,
-  p_ends_at timestamptz
+create function quota.put_on_plan(
+  p_subject_id text,
+  p_plan_id text,
+  p_anchor_at timestamptz default null,
+  p_time_zone text default null,
+  p_ends_at timestamptz default null
 )
 returns void
 language plpgsql
 volatile
-security definer
+security invoker
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s'
-set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_caller quota.caller;
   v_former quota.subjects;
   v_subject quota.subjects;
   v_features text[];
   v_feature_id text;
   v_now timestamptz;
 begin
-  perform quota.require_trusted();
-  v_caller := quota.caller_for(p_subject);
-  if not exists (select from quota.plans as p where p.plan_id = p_plan) or p_plan is null then
-    raise exception 'unknown plan %', coalesce(quote_literal(left(p_plan, 100)), 'null')
+  if p_plan_id is not null
+    and not exists (select from quota.plans as p where p.plan_id = p_plan_id)
+  then
+    raise exception 'unknown plan %', quote_literal(left(p_plan_id, 100))
       using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
   end if;
-  if not isfinite(p_anchor) then
-    raise exception 'the anchor is %, a point in time is expected', p_anchor
+  if not isfinite(p_anchor_at) then
+    raise exception 'the anchor is %, a point in time is expected', p_anchor_at
       using errcode = '22023', hint = 'pass the start of the billing period, or null to keep it';
   end if;
 
-  insert into quota.subjects (subject_id)
-    values (v_caller.subject_id)
-    on conflict do nothing;
-  select s.subject_id, s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone
-    into v_former
-    from quota.subjects as s
-    where s.subject_id = v_caller.subject_id
-    for no key update;
-
+  v_former := quota.lock_subject(p_subject_id);
   v_subject.subject_id := v_former.subject_id;
-  v_subject.plan_id := p_plan;
+  v_subject.plan_id := p_plan_id;
   v_subject.plan_ends_at := p_ends_at;
-  v_subject.anchor_at := coalesce(p_anchor, v_former.anchor_at);
+  v_subject.anchor_at := coalesce(p_anchor_at, v_former.anchor_at);
   v_subject.time_zone := coalesce(p_time_zone, v_former.time_zone);
   -- Asked only when it changes: reading the zone files takes milliseconds. pg_timezone_names, since
   -- at time zone would also accept 'EST' and 'Nowhere+5'.
@@ -79,8 +68,8 @@ begin
   values (
     v_subject.subject_id, quota.new_id(v_now), v_now, 'plan', v_now,
     jsonb_build_object(
-      'from', to_jsonb(v_former) - 'subject_id',
-      'to', to_jsonb(v_subject) - 'subject_id'
+      'from', to_jsonb(v_former) - 'subject_id' - 'has_extras',
+      'to', to_jsonb(v_subject) - 'subject_id' - 'has_extras'
     )
   );
 
@@ -114,6 +103,38 @@ begin
       (quota.limits_of(v_subject.subject_id, v_feature_id, v_now)).limits
     );
   end loop;
+end
+$$;
+
+comment on function quota.put_on_plan(text, text, timestamptz, text, timestamptz) is
+  'The work of set_plan(); a null plan is the default plan. Errors: QPLAN, 22023.';
+
+revoke all on function quota.put_on_plan(text, text, timestamptz, text, timestamptz)
+  from public, anon, authenticated, service_role;
+
+create function quota.set_plan(
+  p_subject text,
+  p_plan text,
+  p_anchor timestamptz,
+  p_time_zone text,
+  p_ends_at timestamptz
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+begin
+  perform quota.require_trusted();
+  if p_plan is null then
+    raise exception 'the plan is null'
+      using errcode = 'QPLAN', hint = 'name a plan of plan_catalog';
+  end if;
+  perform quota.put_on_plan(
+    (quota.caller_for(p_subject)).subject_id, p_plan, p_anchor, p_time_zone, p_ends_at
+  );
 end
 $$;
 

@@ -151,6 +151,7 @@ create function quota.take(
   p_feature_id text,
   p_amount bigint,
   p_at timestamptz,
+  p_kind text,
   p_reservation_id uuid,
   p_idempotency_key text,
   p_arguments jsonb,
@@ -166,6 +167,7 @@ declare
   v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
   v_verdict quota.verdict;
   v_event quota.events;
+  v_after quota.limit_state[];
   v_decision public.usage_decision;
 begin
   if v_allowance.server_only and not p_caller.is_trusted then
@@ -188,16 +190,15 @@ begin
   end if;
 
   v_event := row(
-    p_caller.subject_id, quota.new_id(p_at), p_at,
-    case when p_reservation_id is null then 'consume' else 'reserve' end,
-    p_feature_id, p_at,
+    p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
     case when p_reservation_id is null then p_amount else 0 end,
     case when p_reservation_id is null then 0 else p_amount end,
     0, p_reservation_id, null, p_caller.actor, p_idempotency_key, p_arguments, null, p_metadata
   )::quota.events;
+  v_after := quota.after_event(v_allowance.limits, v_event, v_verdict.drawn);
   v_decision := quota.decision(
     p_caller.subject_id, p_feature_id, p_amount, v_allowance,
-    (quota.after_event(array[v_verdict.shown], v_event, v_verdict.drawn))[1], 'ok',
+    (quota.decide(v_after, 0)).shown, 'ok',
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
   if p_idempotency_key is not null then
@@ -212,14 +213,17 @@ begin
       coalesce(p_reservation_id, v_event.event_id)
     );
   end if;
+  perform quota.write_alerts(
+    p_caller.subject_id, p_feature_id, p_at, v_allowance.limits, v_after
+  );
   return v_decision;
 end
 $$;
 
 comment on function quota.take(
-  quota.caller, text, bigint, timestamptz, uuid, text, jsonb, jsonb
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb
 ) is 'Decides and, if there is room, counts, or holds when it is given a reservation id. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
 
 revoke all on function quota.take(
-  quota.caller, text, bigint, timestamptz, uuid, text, jsonb, jsonb
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb
 ) from public, anon, authenticated, service_role;

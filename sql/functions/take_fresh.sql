@@ -73,6 +73,7 @@ declare
   v_limit bigint;
   v_used bigint;
   v_reserved bigint;
+  v_is_crossing boolean;
   v_event_id uuid;
 begin
   select least(m.fresh_until, m.holds_expire_at), m.catalogue_version, m.plan_id, m.upgrade_url
@@ -89,9 +90,14 @@ begin
     return null;
   end if;
 
-  -- The one with least room, the longest period among equals. No row: the catalogue has changed.
-  select c.period, c.period_start, c.period_end, c.last_limit, c.used + p_amount, c.reserved
-    into v_period, v_period_start, v_period_end, v_limit, v_used, v_reserved
+  -- The one with least room, the longest period among equals; but first one of which a threshold is
+  -- crossed, since alerts are for the long way. No row: the catalogue has changed.
+  select
+      c.period, c.period_start, c.period_end, c.last_limit, c.used + p_amount, c.reserved,
+      (c.used + c.reserved) * 100 < c.last_limit * 80
+        and (c.used + c.reserved + p_amount) * 100 >= c.last_limit * 80
+        or c.used + c.reserved + p_amount >= c.last_limit
+    into v_period, v_period_start, v_period_end, v_limit, v_used, v_reserved, v_is_crossing
     from quota.catalogue as k
     join quota.counters as c
       on c.subject_id = p_caller.subject_id
@@ -99,9 +105,9 @@ begin
       and c.period_end > v_now
       and c.period_start <= v_now
     where k.version = v_catalogue_version
-    order by coalesce(c.last_limit, 9007199254740991) - c.used - c.reserved, c.period_end desc
+    order by 7 desc nulls last, coalesce(c.last_limit, 9007199254740991) - c.used - c.reserved, c.period_end desc
     limit 1;
-  if v_used + v_reserved <= coalesce(v_limit, 9007199254740991) is not true then
+  if v_is_crossing or v_used + v_reserved <= coalesce(v_limit, 9007199254740991) is not true then
     return null;
   end if;
 

@@ -76,7 +76,21 @@ begin
     union all
     select d.subject_id, d.feature_id, 'granted', d.granted_at, d.drawn, d.ledger
     from draws as d
-    where d.drawn <> d.ledger;
+    where d.drawn <> d.ledger
+    union all
+    select t.subject_id, t.feature_id, 'lifetime', null, sum(t.counted)::bigint, sum(t.rows)::bigint
+    from (
+      select e.subject_id, e.feature_id, e.used_change as counted, 0 as rows
+      from quota.events as e
+      where e.kind = 'table'
+        and (p_subject is null or e.subject_id = p_subject)
+      union all
+      select r.subject_id, f.feature_id, 0, r.amount
+      from (select distinct l.feature_id from quota.limited_tables as l) as f
+      cross join lateral quota.rows_in_tables(f.feature_id, p_subject) as r
+    ) as t
+    group by t.subject_id, t.feature_id
+    having sum(t.counted) <> sum(t.rows);
 end
 $$;
 

@@ -770,6 +770,74 @@ grant select on quota.events to authenticated, service_role;
 -- No foreign key to features (see counters), and no partitions: a partitioned ledger cannot hold
 -- the unique key.
 
+-- sql/tables/alerts.sql
+
+-- Why this exists: "you have used 80 %": one row when a limit's threshold is crossed, written in the
+-- transaction that crosses it.
+
+create table quota.alerts (
+  subject_id text collate "C" not null,
+  feature_id text collate "C" not null,
+  period text not null,
+  period_start timestamptz not null,
+  threshold integer not null,
+  at timestamptz not null,
+  used bigint not null,
+  amount bigint not null,
+  -- Never twice in a period; again after a reset, which is another period_start.
+  constraint alerts_pkey primary key (subject_id, feature_id, period, period_start, threshold),
+  constraint alerts_threshold_is_80_or_100 check (threshold in (80, 100))
+);
+
+comment on table quota.alerts is
+  'A limit of which a threshold was crossed: once per subject, feature, period and threshold.';
+comment on column quota.alerts.used is 'Used and reserved units, after the crossing call.';
+comment on column quota.alerts.amount is 'The limit at that moment.';
+
+alter table quota.alerts enable row level security;
+
+create policy select_own on quota.alerts
+  for select to authenticated
+  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+create policy select_service on quota.alerts
+  for select to service_role using (true);
+
+revoke all on quota.alerts from public, anon, authenticated, service_role;
+grant select on quota.alerts to authenticated, service_role;
+-- Withheld: every write.
+
+-- sql/tables/limited_tables.sql
+
+-- Why this exists: which application tables enforce a gauge themselves. Written by limit_table() and
+-- unlimit_table() alone.
+
+create table quota.limited_tables (
+  table_id regclass not null,
+  feature_id text collate "C" not null,
+  subject_column name not null,
+  amount_column name,
+  constraint limited_tables_pkey primary key (table_id, feature_id),
+  constraint limited_tables_feature_exists
+    foreign key (feature_id) references quota.features (feature_id)
+);
+
+comment on table quota.limited_tables is
+  'Tables whose rows count against a gauge: one row per table and feature.';
+comment on column quota.limited_tables.amount_column is
+  'How much a row counts; null: one each.';
+
+-- Serves "which tables feed this gauge?", and the foreign key.
+create index limited_tables_by_feature on quota.limited_tables (feature_id);
+
+alter table quota.limited_tables enable row level security;
+
+create policy select_service on quota.limited_tables
+  for select to service_role using (true);
+
+revoke all on quota.limited_tables from public, anon, authenticated, service_role;
+grant select on quota.limited_tables to service_role;
+-- Withheld: every write; limit_table() is for DBAs, since it makes triggers.
+
 
 -- The engine: periods, limits, the rule, the writer.
 -- sql/api/usage_decision.sql
@@ -1295,12 +1363,12 @@ grant execute on function quota.with_details(
 create function quota.limits_of(
   p_subject_id text,
   p_feature_id text,
-  p_at timestamptz
+  p_at timestamptz,
+  p_plan_id text default null
 )
 returns quota.allowance
 language plpgsql
 stable
-strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1320,6 +1388,7 @@ begin
     f.server_only,
     case when s.plan_ends_at > p_at then s.plan_ends_at end,
     coalesce(
+      p_plan_id,
       case when s.plan_ends_at <= p_at then null else s.plan_id end,
       (select d.plan_id from quota.plans as d where d.is_default)
     ),
@@ -1369,12 +1438,12 @@ begin
 end
 $$;
 
-comment on function quota.limits_of(text, text, timestamptz) is
-  'The plan and every limit that applies to a subject and feature at an instant, with what is used, held, drawn and granted. Limits come in no order.';
+comment on function quota.limits_of(text, text, timestamptz, text) is
+  'The plan and every limit that applies to a subject and feature at an instant, with what is used, held, drawn and granted; or what they would be on another plan. Limits come in no order.';
 
-revoke all on function quota.limits_of(text, text, timestamptz)
+revoke all on function quota.limits_of(text, text, timestamptz, text)
   from public, anon, authenticated, service_role;
-grant execute on function quota.limits_of(text, text, timestamptz) to authenticated, service_role;
+grant execute on function quota.limits_of(text, text, timestamptz, text) to authenticated, service_role;
 
 -- sql/functions/decide.sql
 
@@ -2345,6 +2414,139 @@ comment on function quota.lock_meters(text, text[]) is
 revoke all on function quota.lock_meters(text, text[])
   from public, anon, authenticated, service_role;
 
+-- sql/functions/lock_subject.sql
+
+-- Why this exists: what concerns a whole subject (its plan, its exceptions, being forgotten) locks the
+-- subject's row before any of its meters.
+create function quota.lock_subject(p_subject_id text)
+returns quota.subjects
+language plpgsql
+volatile
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject quota.subjects;
+begin
+  loop
+    insert into quota.subjects (subject_id)
+      values (p_subject_id)
+      on conflict do nothing;
+    select s.subject_id, s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone, s.has_extras
+      into v_subject
+      from quota.subjects as s
+      where s.subject_id = p_subject_id
+      for no key update;
+    -- Not found: forget_subject() was faster.
+    exit when found;
+  end loop;
+  return v_subject;
+end
+$$;
+
+comment on function quota.lock_subject(text) is
+  'Makes the subject if it was never seen, and locks its row.';
+
+revoke all on function quota.lock_subject(text) from public, anon, authenticated, service_role;
+
+-- What all changes of a subject's own terms begin with: exceptions and grants.
+create function quota.lock_terms(
+  p_subject_id text,
+  p_feature_id text
+)
+returns timestamptz
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz;
+begin
+  perform quota.check_feature(p_feature_id);
+  perform quota.lock_subject(p_subject_id);
+  v_now := quota.lock_meter(p_subject_id, p_feature_id);
+  update quota.subjects as s
+    set has_extras = true
+    where s.subject_id = p_subject_id
+      and not s.has_extras;
+  update quota.meters as m
+    set fresh_until = '-infinity'
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+  return v_now;
+end
+$$;
+
+comment on function quota.lock_terms(text, text) is
+  'Locks subject and meter, makes the meter forget what it remembers of the limits, and returns the time. Errors: QFEAT.';
+
+revoke all on function quota.lock_terms(text, text)
+  from public, anon, authenticated, service_role;
+
+-- sql/functions/write_alerts.sql
+
+-- Why this exists: notices that a call crosses 80 % or 100 % of a limit. Reads nothing: it is given the
+-- limits before and after.
+create function quota.write_alerts(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_before quota.limit_state[],
+  p_after quota.limit_state[]
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_alert record;
+begin
+  for v_alert in
+    with crossings as (
+      select
+        a.period, a.period_start, t.threshold,
+        a.used + a.reserved as used,
+        a.amount + a.drawn + a.granted as allowed
+      from unnest(p_after) as a
+      join unnest(p_before) as b on b.period = a.period
+      cross join (values (80), (100)) as t (threshold)
+      where a.amount is not null
+        and (b.used + b.reserved) * 100 < (b.amount + b.drawn + b.granted) * t.threshold
+        and (a.used + a.reserved) * 100 >= (a.amount + a.drawn + a.granted) * t.threshold
+    )
+    insert into quota.alerts (
+      subject_id, feature_id, period, period_start, threshold, at, used, amount
+    )
+    select
+      p_subject_id, p_feature_id, c.period, c.period_start, c.threshold, p_at, c.used, c.allowed
+    from crossings as c
+    on conflict do nothing
+    returning period, threshold, used, amount
+  loop
+    -- Sent when the transaction commits. Listeners: listen usage_alert;
+    perform pg_notify(
+      'usage_alert',
+      jsonb_build_object(
+        'subject', p_subject_id, 'feature', p_feature_id, 'period', v_alert.period,
+        'threshold', v_alert.threshold, 'used', v_alert.used, 'limit', v_alert.amount
+      )::text
+    );
+  end loop;
+end
+$$;
+
+comment on function quota.write_alerts(
+  text, text, timestamptz, quota.limit_state[], quota.limit_state[]
+) is 'Writes an alert for each threshold that is crossed for the first time in its period, and notifies the channel usage_alert.';
+
+revoke all on function quota.write_alerts(
+  text, text, timestamptz, quota.limit_state[], quota.limit_state[]
+) from public, anon, authenticated, service_role;
+
 -- sql/functions/take_fresh.sql
 
 -- Why this exists: speed. What a call costs is the number of functions, statements and expressions it
@@ -2422,6 +2624,7 @@ declare
   v_limit bigint;
   v_used bigint;
   v_reserved bigint;
+  v_is_crossing boolean;
   v_event_id uuid;
 begin
   select least(m.fresh_until, m.holds_expire_at), m.catalogue_version, m.plan_id, m.upgrade_url
@@ -2438,9 +2641,14 @@ begin
     return null;
   end if;
 
-  -- The one with least room, the longest period among equals. No row: the catalogue has changed.
-  select c.period, c.period_start, c.period_end, c.last_limit, c.used + p_amount, c.reserved
-    into v_period, v_period_start, v_period_end, v_limit, v_used, v_reserved
+  -- The one with least room, the longest period among equals; but first one of which a threshold is
+  -- crossed, since alerts are for the long way. No row: the catalogue has changed.
+  select
+      c.period, c.period_start, c.period_end, c.last_limit, c.used + p_amount, c.reserved,
+      (c.used + c.reserved) * 100 < c.last_limit * 80
+        and (c.used + c.reserved + p_amount) * 100 >= c.last_limit * 80
+        or c.used + c.reserved + p_amount >= c.last_limit
+    into v_period, v_period_start, v_period_end, v_limit, v_used, v_reserved, v_is_crossing
     from quota.catalogue as k
     join quota.counters as c
       on c.subject_id = p_caller.subject_id
@@ -2448,9 +2656,9 @@ begin
       and c.period_end > v_now
       and c.period_start <= v_now
     where k.version = v_catalogue_version
-    order by coalesce(c.last_limit, 9007199254740991) - c.used - c.reserved, c.period_end desc
+    order by 7 desc nulls last, coalesce(c.last_limit, 9007199254740991) - c.used - c.reserved, c.period_end desc
     limit 1;
-  if v_used + v_reserved <= coalesce(v_limit, 9007199254740991) is not true then
+  if v_is_crossing or v_used + v_reserved <= coalesce(v_limit, 9007199254740991) is not true then
     return null;
   end if;
 
@@ -2641,6 +2849,7 @@ create function quota.take(
   p_feature_id text,
   p_amount bigint,
   p_at timestamptz,
+  p_kind text,
   p_reservation_id uuid,
   p_idempotency_key text,
   p_arguments jsonb,
@@ -2656,6 +2865,7 @@ declare
   v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
   v_verdict quota.verdict;
   v_event quota.events;
+  v_after quota.limit_state[];
   v_decision public.usage_decision;
 begin
   if v_allowance.server_only and not p_caller.is_trusted then
@@ -2678,16 +2888,15 @@ begin
   end if;
 
   v_event := row(
-    p_caller.subject_id, quota.new_id(p_at), p_at,
-    case when p_reservation_id is null then 'consume' else 'reserve' end,
-    p_feature_id, p_at,
+    p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
     case when p_reservation_id is null then p_amount else 0 end,
     case when p_reservation_id is null then 0 else p_amount end,
     0, p_reservation_id, null, p_caller.actor, p_idempotency_key, p_arguments, null, p_metadata
   )::quota.events;
+  v_after := quota.after_event(v_allowance.limits, v_event, v_verdict.drawn);
   v_decision := quota.decision(
     p_caller.subject_id, p_feature_id, p_amount, v_allowance,
-    (quota.after_event(array[v_verdict.shown], v_event, v_verdict.drawn))[1], 'ok',
+    (quota.decide(v_after, 0)).shown, 'ok',
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
   if p_idempotency_key is not null then
@@ -2702,16 +2911,19 @@ begin
       coalesce(p_reservation_id, v_event.event_id)
     );
   end if;
+  perform quota.write_alerts(
+    p_caller.subject_id, p_feature_id, p_at, v_allowance.limits, v_after
+  );
   return v_decision;
 end
 $$;
 
 comment on function quota.take(
-  quota.caller, text, bigint, timestamptz, uuid, text, jsonb, jsonb
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb
 ) is 'Decides and, if there is room, counts, or holds when it is given a reservation id. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
 
 revoke all on function quota.take(
-  quota.caller, text, bigint, timestamptz, uuid, text, jsonb, jsonb
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb
 ) from public, anon, authenticated, service_role;
 
 
@@ -2741,6 +2953,10 @@ begin
   perform quota.check_feature(p_feature);
   perform quota.check_amount(p_amount);
   v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
+  if v_allowance.server_only and not v_caller.is_trusted then
+    raise exception 'this feature is used from the server only'
+      using errcode = '42501', hint = 'call it from your server as service_role';
+  end if;
   v_verdict := quota.decide(v_allowance.limits, p_amount);
   if not v_verdict.is_allowed then
     return quota.refusal(
@@ -2804,7 +3020,7 @@ begin
   end if;
   if v_answer is null then
     v_decision := quota.take(
-      v_caller, p_feature, p_amount, v_now, null,
+      v_caller, p_feature, p_amount, v_now, 'consume', null,
       p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
     );
     if v_decision.allowed is not null then
@@ -3014,7 +3230,7 @@ begin
     v_decisions := '{}';
     for i in 1 .. cardinality(v_features) loop
       v_decision := quota.take(
-        v_caller, v_features[i], v_amounts[i], v_now, null, null, null, v_metadata
+        v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, v_metadata
       );
       v_decisions := v_decisions || v_decision;
     end loop;
@@ -3090,7 +3306,7 @@ begin
   end if;
   if v_answer is null then
     v_decision := quota.take(
-      v_caller, p_feature, p_amount, v_now, quota.new_id(v_now),
+      v_caller, p_feature, p_amount, v_now, 'reserve', quota.new_id(v_now),
       p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
     );
     if v_decision.allowed then
@@ -3192,6 +3408,7 @@ declare
   v_excess bigint;
   v_event quota.events;
   v_allowance quota.allowance;
+  v_before quota.limit_state[];
   v_limit quota.limit_state;
   v_shortfall bigint := 0;
   v_drawn bigint;
@@ -3214,6 +3431,7 @@ begin
   end if;
 
   v_amount := coalesce(p_amount, v_hold.amount);
+  v_before := (quota.limits_of(v_hold.subject_id, v_hold.feature_id, v_hold.reserved_at)).limits;
   v_event := quota.hold_line(v_hold, 'commit', v_now);
   v_event.used_change := v_amount;
   v_event.metadata := coalesce(p_metadata, '{}');
@@ -3260,6 +3478,9 @@ begin
     v_event.event_id, v_hold.reservation_id
   );
   perform quota.remember_answer(v_hold, v_decision);
+  perform quota.write_alerts(
+    v_hold.subject_id, v_hold.feature_id, v_now, v_before, v_allowance.limits
+  );
   return v_decision;
 end
 $$;
@@ -3436,53 +3657,42 @@ grant execute on function quota.refund_usage(uuid, bigint, text, text, text) to 
 -- Why this exists: puts a subject on a plan. The use so far stays, since counters and ledger belong to
 -- the subject; the new limits hold at once, also for callers that are waiting, since limits are read
 -- under the lock.
-create function quota.set_plan(
-  p_subject text,
-  p_plan text,
-  p_anchor timestamptz,
-  p_time_zone text,
-  p_ends_at timestamptz
+create function quota.put_on_plan(
+  p_subject_id text,
+  p_plan_id text,
+  p_anchor_at timestamptz default null,
+  p_time_zone text default null,
+  p_ends_at timestamptz default null
 )
 returns void
 language plpgsql
 volatile
-security definer
+security invoker
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s'
-set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_caller quota.caller;
   v_former quota.subjects;
   v_subject quota.subjects;
   v_features text[];
   v_feature_id text;
   v_now timestamptz;
 begin
-  perform quota.require_trusted();
-  v_caller := quota.caller_for(p_subject);
-  if not exists (select from quota.plans as p where p.plan_id = p_plan) or p_plan is null then
-    raise exception 'unknown plan %', coalesce(quote_literal(left(p_plan, 100)), 'null')
+  if p_plan_id is not null
+    and not exists (select from quota.plans as p where p.plan_id = p_plan_id)
+  then
+    raise exception 'unknown plan %', quote_literal(left(p_plan_id, 100))
       using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
   end if;
-  if not isfinite(p_anchor) then
-    raise exception 'the anchor is %, a point in time is expected', p_anchor
+  if not isfinite(p_anchor_at) then
+    raise exception 'the anchor is %, a point in time is expected', p_anchor_at
       using errcode = '22023', hint = 'pass the start of the billing period, or null to keep it';
   end if;
 
-  insert into quota.subjects (subject_id)
-    values (v_caller.subject_id)
-    on conflict do nothing;
-  select s.subject_id, s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone
-    into v_former
-    from quota.subjects as s
-    where s.subject_id = v_caller.subject_id
-    for no key update;
-
+  v_former := quota.lock_subject(p_subject_id);
   v_subject.subject_id := v_former.subject_id;
-  v_subject.plan_id := p_plan;
+  v_subject.plan_id := p_plan_id;
   v_subject.plan_ends_at := p_ends_at;
-  v_subject.anchor_at := coalesce(p_anchor, v_former.anchor_at);
+  v_subject.anchor_at := coalesce(p_anchor_at, v_former.anchor_at);
   v_subject.time_zone := coalesce(p_time_zone, v_former.time_zone);
   -- Asked only when it changes: reading the zone files takes milliseconds. pg_timezone_names, since
   -- at time zone would also accept 'EST' and 'Nowhere+5'.
@@ -3514,8 +3724,8 @@ begin
   values (
     v_subject.subject_id, quota.new_id(v_now), v_now, 'plan', v_now,
     jsonb_build_object(
-      'from', to_jsonb(v_former) - 'subject_id',
-      'to', to_jsonb(v_subject) - 'subject_id'
+      'from', to_jsonb(v_former) - 'subject_id' - 'has_extras',
+      'to', to_jsonb(v_subject) - 'subject_id' - 'has_extras'
     )
   );
 
@@ -3552,6 +3762,38 @@ begin
 end
 $$;
 
+comment on function quota.put_on_plan(text, text, timestamptz, text, timestamptz) is
+  'The work of set_plan(); a null plan is the default plan. Errors: QPLAN, 22023.';
+
+revoke all on function quota.put_on_plan(text, text, timestamptz, text, timestamptz)
+  from public, anon, authenticated, service_role;
+
+create function quota.set_plan(
+  p_subject text,
+  p_plan text,
+  p_anchor timestamptz,
+  p_time_zone text,
+  p_ends_at timestamptz
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+begin
+  perform quota.require_trusted();
+  if p_plan is null then
+    raise exception 'the plan is null'
+      using errcode = 'QPLAN', hint = 'name a plan of plan_catalog';
+  end if;
+  perform quota.put_on_plan(
+    (quota.caller_for(p_subject)).subject_id, p_plan, p_anchor, p_time_zone, p_ends_at
+  );
+end
+$$;
+
 comment on function quota.set_plan(text, text, timestamptz, text, timestamptz) is
   'See public.set_plan.';
 
@@ -3559,6 +3801,495 @@ revoke all on function quota.set_plan(text, text, timestamptz, text, timestamptz
   from public, anon, authenticated, service_role;
 grant execute on function quota.set_plan(text, text, timestamptz, text, timestamptz)
   to service_role;
+
+-- sql/functions/set_limit.sql
+
+-- Why this exists: one customer's exception to its plan. Holds at once, also for callers that wait.
+create function quota.change_limit(
+  p_subject text,
+  p_feature text,
+  p_period text,
+  p_limit bigint,
+  p_is_cleared boolean
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_caller quota.caller;
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.check_feature(p_feature);
+  if p_limit is not null then
+    perform quota.check_amount(p_limit, 0);
+  end if;
+  if p_period is null or quota.period_rank(p_period) is null
+    or (p_period <> 'lifetime' and exists (
+      select from quota.features as f where f.feature_id = p_feature and f.kind = 'gauge'
+    ))
+  then
+    raise exception 'unknown period % for this feature', coalesce(quote_literal(left(p_period, 100)), 'null')
+      using errcode = 'QPLAN',
+        hint = 'minute, hour, day, week, month, year or lifetime; a gauge has lifetime alone';
+  end if;
+
+  v_now := quota.lock_terms(v_caller.subject_id, p_feature);
+  if p_is_cleared then
+    delete from quota.exceptions as x
+      where x.subject_id = v_caller.subject_id
+        and x.feature_id = p_feature
+        and x.period = p_period;
+  else
+    insert into quota.exceptions (subject_id, feature_id, period, amount)
+      values (v_caller.subject_id, p_feature, p_period, p_limit)
+      on conflict (subject_id, feature_id, period) do update
+        set amount = excluded.amount;
+  end if;
+  perform quota.record(
+    row(
+      v_caller.subject_id, quota.new_id(v_now), v_now, 'limit', p_feature, v_now, 0, 0, 0,
+      null, null, null, null, null, null,
+      case
+        when p_is_cleared then jsonb_build_object('period', p_period, 'cleared', true)
+        else jsonb_build_object('period', p_period, 'limit', p_limit)
+      end
+    )::quota.events
+  );
+  perform quota.open_counters(
+    v_caller.subject_id, p_feature, v_now,
+    (quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits
+  );
+end
+$$;
+
+comment on function quota.change_limit(text, text, text, bigint, boolean) is
+  'See public.set_limit and public.clear_limit.';
+
+revoke all on function quota.change_limit(text, text, text, bigint, boolean)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.change_limit(text, text, text, bigint, boolean) to service_role;
+
+-- sql/functions/grant_usage.sql
+
+-- Why this exists: extra allowance outside the plan: a top-up that was bought, a promotion.
+create function quota.grant_usage(
+  p_feature text,
+  p_amount bigint,
+  p_subject text,
+  p_expires_at timestamptz,
+  p_idempotency_key text,
+  p_metadata jsonb
+)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_caller quota.caller;
+  v_arguments jsonb;
+  v_answer jsonb;
+  v_now timestamptz;
+  v_grant_id uuid;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
+
+  v_now := quota.lock_terms(v_caller.subject_id, p_feature);
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object(
+      'call', 'grant_usage', 'feature', p_feature, 'amount', p_amount,
+      'expires_at', extract(epoch from p_expires_at)
+    );
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    if v_answer is not null then
+      return (v_answer ->> 'grant_id')::uuid;
+    end if;
+  end if;
+  if p_expires_at <= v_now then
+    raise exception 'the grant would have expired at %', p_expires_at
+      using errcode = '22023', hint = 'expires_at lies in the future, or is null for never';
+  end if;
+  if quota.granted_to(v_caller.subject_id, p_feature, v_now) + p_amount > 9007199254740991 then
+    raise exception 'the open grants would pass 9007199254740991 (2^53 - 1)'
+      using errcode = 'QAMNT', hint = 'give the subject an exception with set_limit instead';
+  end if;
+
+  v_grant_id := quota.new_id(v_now);
+  insert into quota.grants (
+    subject_id, grant_id, feature_id, amount, granted_at, expires_at, metadata
+  )
+  values (
+    v_caller.subject_id, v_grant_id, p_feature, p_amount, v_now,
+    coalesce(p_expires_at, 'infinity'), coalesce(p_metadata, '{}')
+  );
+  if not quota.record(
+    row(
+      v_caller.subject_id, quota.new_id(v_now), v_now, 'grant', p_feature, v_now, 0, 0, 0,
+      v_grant_id, v_grant_id, null, p_idempotency_key, v_arguments,
+      case when p_idempotency_key is not null then jsonb_build_object('grant_id', v_grant_id) end,
+      coalesce(p_metadata, '{}')
+        || jsonb_build_object('amount', p_amount, 'expires_at', p_expires_at)
+    )::quota.events
+  ) then
+    -- Taken under another meter, so with other arguments: this raises.
+    perform quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+  return v_grant_id;
+end
+$$;
+
+comment on function quota.grant_usage(text, bigint, text, timestamptz, text, jsonb) is
+  'See public.grant_usage.';
+
+revoke all on function quota.grant_usage(text, bigint, text, timestamptz, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.grant_usage(text, bigint, text, timestamptz, text, jsonb)
+  to service_role;
+
+create function quota.void_grant(
+  p_grant_id uuid,
+  p_subject text
+)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_grant quota.grants;
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  select g.subject_id, g.feature_id
+    into v_grant.subject_id, v_grant.feature_id
+    from quota.grants as g
+    where g.grant_id = p_grant_id;
+  if not found or v_grant.subject_id <> p_subject then
+    return false;
+  end if;
+  v_now := quota.lock_terms(v_grant.subject_id, v_grant.feature_id);
+  update quota.grants as g
+    set voided_at = v_now
+    where g.subject_id = v_grant.subject_id
+      and g.grant_id = p_grant_id
+      and g.voided_at is null;
+  if not found then
+    return false;
+  end if;
+  return quota.record(
+    row(
+      v_grant.subject_id, quota.new_id(v_now), v_now, 'void', v_grant.feature_id, v_now, 0, 0, 0,
+      p_grant_id, p_grant_id, null, null, null, null, '{}'
+    )::quota.events
+  );
+end
+$$;
+
+comment on function quota.void_grant(uuid, text) is 'See public.void_grant.';
+
+revoke all on function quota.void_grant(uuid, text)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.void_grant(uuid, text) to service_role;
+
+-- sql/functions/change_member.sql
+
+-- Why this exists: who may act for an organisation, with a ledger line for each change: membership is
+-- permission to spend.
+create function quota.change_member(
+  p_subject text,
+  p_user_id text,
+  p_is_member boolean
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_caller quota.caller;
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  if p_user_id is null or length(p_user_id) not between 1 and 255 then
+    raise exception 'the user id is missing, empty or over 255 characters'
+      using errcode = 'QSUBJ', hint = 'pass the sub of the user''s JWT';
+  end if;
+  perform quota.lock_subject(v_caller.subject_id);
+  if p_is_member then
+    insert into quota.members (subject_id, user_id)
+      values (v_caller.subject_id, p_user_id)
+      on conflict do nothing;
+  else
+    delete from quota.members as m
+      where m.subject_id = v_caller.subject_id
+        and m.user_id = p_user_id;
+  end if;
+  if found then
+    v_now := quota.clock();
+    perform quota.record(
+      row(
+        v_caller.subject_id, quota.new_id(v_now), v_now, 'member', null, v_now, 0, 0, 0, null, null,
+        null, null, null, null, jsonb_build_object('user_id', p_user_id, 'is_member', p_is_member)
+      )::quota.events
+    );
+  end if;
+end
+$$;
+
+comment on function quota.change_member(text, text, boolean) is
+  'See public.add_member and public.remove_member.';
+
+revoke all on function quota.change_member(text, text, boolean)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.change_member(text, text, boolean) to service_role;
+
+-- sql/functions/forget_subject.sql
+
+-- Why this exists: the right to erasure. The one way in which ledger lines disappear by themselves.
+create function quota.forget_subject(p_subject text)
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_caller quota.caller;
+  v_lines bigint;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.lock_subject(v_caller.subject_id);
+  perform quota.lock_meters(
+    v_caller.subject_id,
+    array(select m.feature_id from quota.meters as m where m.subject_id = v_caller.subject_id)
+  );
+  delete from quota.events as e where e.subject_id = v_caller.subject_id;
+  get diagnostics v_lines = row_count;
+  delete from quota.alerts as a where a.subject_id = v_caller.subject_id;
+  delete from quota.reservations as r where r.subject_id = v_caller.subject_id;
+  delete from quota.grants as g where g.subject_id = v_caller.subject_id;
+  delete from quota.exceptions as x where x.subject_id = v_caller.subject_id;
+  delete from quota.counters as c where c.subject_id = v_caller.subject_id;
+  delete from quota.members as m
+    where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
+  delete from quota.meters as m where m.subject_id = v_caller.subject_id;
+  delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
+  return v_lines;
+end
+$$;
+
+comment on function quota.forget_subject(text) is 'See public.forget_subject.';
+
+revoke all on function quota.forget_subject(text) from public, anon, authenticated, service_role;
+grant execute on function quota.forget_subject(text) to service_role;
+
+-- sql/functions/tidy.sql
+
+-- Why this exists: takes away what nothing needs any more. Safe at any time, and safe never to run: no
+-- answer depends on it. The ledger itself it leaves whole.
+create function quota.tidy()
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := quota.clock();
+  v_rows bigint;
+  v_removed bigint;
+begin
+  perform quota.require_trusted();
+  -- Minutes and hours are in no history. skip locked: it waits for nobody.
+  delete from quota.counters as c
+    where (c.subject_id, c.feature_id, c.period_end, c.period) in (
+      select d.subject_id, d.feature_id, d.period_end, d.period
+      from quota.counters as d
+      where d.period in ('minute', 'hour')
+        and d.period_end < v_now - interval '2 days'
+      for update skip locked
+    );
+  get diagnostics v_removed = row_count;
+  -- An ending can be repeated for as long as an idempotency key is good.
+  delete from quota.reservations as r
+    where (r.subject_id, r.reservation_id) in (
+      select d.subject_id, d.reservation_id
+      from quota.reservations as d
+      where d.state in ('committed', 'released')
+        and d.expires_at < v_now - interval '31 days'
+      for update skip locked
+    );
+  get diagnostics v_rows = row_count;
+  return v_removed + v_rows;
+end
+$$;
+
+comment on function quota.tidy() is
+  'Removes closed minute and hour counters after 2 days and ended reservations after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
+
+revoke all on function quota.tidy() from public, anon, authenticated, service_role;
+
+-- sql/api/usage_explanation.sql
+
+-- Why this exists: one limit, and what would allow the amount. Fields are only ever added at the end.
+create type public.usage_explanation as (
+  feature text,
+  subject text,
+  plan text,
+  period text,
+  source text,
+  "limit" bigint,
+  used bigint,
+  reserved bigint,
+  remaining bigint,
+  unlimited boolean,
+  granted bigint,
+  resets_at timestamptz,
+  refuses boolean,
+  retry_after integer,
+  top_up bigint,
+  plans text[],
+  upgrade_url text
+);
+
+comment on type public.usage_explanation is
+  'One limit that applies, or one open grant, and what would allow the amount.';
+comment on column public.usage_explanation.feature is 'The feature asked for.';
+comment on column public.usage_explanation.subject is 'Who is limited.';
+comment on column public.usage_explanation.plan is
+  'The plan that holds now; null when the subject has none and there is no default plan.';
+comment on column public.usage_explanation.period is
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a grant, and when the feature is not in the plan.';
+comment on column public.usage_explanation.source is
+  '`plan`, `exception` or `grant`: where it comes from.';
+comment on column public.usage_explanation."limit" is
+  'Units allowed in the period, open grants included, or units granted; null when unlimited, 0 when the feature is not in the plan.';
+comment on column public.usage_explanation.used is 'Units used in the period, or drawn from the grant.';
+comment on column public.usage_explanation.reserved is 'Units held by open reservations.';
+comment on column public.usage_explanation.remaining is
+  'Units left, never negative; null when unlimited.';
+comment on column public.usage_explanation.unlimited is 'True when this limit is none.';
+comment on column public.usage_explanation.granted is 'How much of the limit is open grants.';
+comment on column public.usage_explanation.resets_at is
+  'When the period ends, or the grant expires; null for never.';
+comment on column public.usage_explanation.refuses is 'True when this limit has no room for the amount.';
+comment on column public.usage_explanation.retry_after is
+  'Whole seconds until time alone allows the amount under all limits; null when it is allowed now, or never.';
+comment on column public.usage_explanation.top_up is
+  'The smallest grant that would make room under this limit; null when none is needed, or grants do not lift it.';
+comment on column public.usage_explanation.plans is
+  'The other plans that would allow the amount now, smallest first; null when it is allowed already.';
+comment on column public.usage_explanation.upgrade_url is
+  'Where the plan sends who wants more; null when it says nothing.';
+
+-- sql/functions/explain_usage.sql
+
+-- Why this exists: "why?" and "what now?", for a paywall or a support desk. Asks limits_of() and decide()
+-- as a call would, and again under every other plan. Reads only.
+create function quota.explain_usage(
+  p_feature text,
+  p_amount bigint,
+  p_subject text
+)
+returns setof public.usage_explanation
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller quota.caller := quota.caller_for(p_subject);
+  v_now timestamptz := quota.clock();
+  v_allowance quota.allowance;
+  v_verdict quota.verdict;
+  v_limit quota.limit_state;
+  v_retry_after integer;
+  v_plans text[];
+  v_grant record;
+begin
+  perform quota.check_feature(p_feature);
+  perform quota.check_amount(p_amount);
+  v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
+  v_verdict := quota.decide(v_allowance.limits, p_amount);
+  if not v_verdict.is_allowed then
+    v_retry_after := (quota.refusal(
+      v_caller.subject_id, p_feature, p_amount, v_now, v_allowance, v_verdict
+    )).retry_after;
+    v_plans := array(
+      select p.plan_id
+      from quota.plans as p
+      cross join lateral quota.limits_of(v_caller.subject_id, p_feature, v_now, p.plan_id) as a
+      where p.plan_id <> coalesce(v_allowance.plan_id, '')
+        and (quota.decide(a.limits, p_amount)).is_allowed
+      order by
+        (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l),
+        p.plan_id
+    );
+  end if;
+
+  if v_allowance.limits is null then
+    return next row(
+      p_feature, v_caller.subject_id, v_allowance.plan_id, null, 'plan', 0, 0, 0, 0, false, 0, null,
+      true, v_retry_after, null, v_plans, v_allowance.upgrade_url
+    )::public.usage_explanation;
+  end if;
+  foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
+    return next row(
+      p_feature, v_caller.subject_id, v_allowance.plan_id, v_limit.period, v_limit.source,
+      v_limit.amount + v_limit.drawn + v_limit.granted, v_limit.used, v_limit.reserved,
+      case when v_limit.amount is not null then greatest(quota.room(v_limit), 0) end,
+      v_limit.amount is null, v_limit.granted, nullif(v_limit.resets_at, 'infinity'),
+      coalesce(quota.room(v_limit) < p_amount, false),
+      v_retry_after,
+      case
+        when quota.room(v_limit) < p_amount and v_limit.period not in ('minute', 'hour')
+        then p_amount - quota.room(v_limit)
+      end,
+      v_plans, v_allowance.upgrade_url
+    )::public.usage_explanation;
+  end loop;
+  for v_grant in
+    select g.amount, g.drawn, g.expires_at
+    from quota.grants as g
+    where g.subject_id = v_caller.subject_id
+      and g.feature_id = p_feature
+      and g.granted_at <= v_now
+      and g.expires_at > v_now
+      and g.voided_at is null
+    order by g.expires_at, g.grant_id
+  loop
+    return next row(
+      p_feature, v_caller.subject_id, v_allowance.plan_id, null, 'grant', v_grant.amount,
+      v_grant.drawn, 0, v_grant.amount - v_grant.drawn, false, v_grant.amount - v_grant.drawn,
+      nullif(v_grant.expires_at, 'infinity'), false, v_retry_after, null, v_plans,
+      v_allowance.upgrade_url
+    )::public.usage_explanation;
+  end loop;
+end
+$$;
+
+comment on function quota.explain_usage(text, bigint, text) is 'See public.explain_usage.';
+
+revoke all on function quota.explain_usage(text, bigint, text)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.explain_usage(text, bigint, text) to authenticated, service_role;
 
 -- sql/api/plan_change.sql
 
@@ -3762,6 +4493,47 @@ comment on function quota.check_plans(jsonb) is
 
 revoke all on function quota.check_plans(jsonb) from public, anon, authenticated, service_role;
 
+-- Whom a limit will meet: the subjects on its plan that have used more already.
+create function quota.over_limit_note(
+  p_limit_id text,
+  p_amount jsonb
+)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := quota.clock();
+  v_subjects bigint;
+begin
+  if p_amount is null or p_amount = 'null' then
+    return '';
+  end if;
+  select count(*)
+    into v_subjects
+    from quota.counters as c
+    join quota.subjects as s on s.subject_id = c.subject_id
+    where c.feature_id = split_part(p_limit_id, '/', 2)
+      and c.period = split_part(p_limit_id, '/', 3)
+      and c.period_end > v_now
+      and c.period_start <= v_now
+      and c.used + c.reserved > (p_amount #>> '{}')::bigint
+      and coalesce(
+        case when s.plan_ends_at <= v_now then null else s.plan_id end,
+        (select p.plan_id from quota.plans as p where p.is_default)
+      ) = split_part(p_limit_id, '/', 1);
+  return case when v_subjects > 0 then ' (' || v_subjects || ' subjects are over it)' else '' end;
+end
+$$;
+
+comment on function quota.over_limit_note(text, jsonb) is
+  'How many subjects on the plan have used more than a new limit plan/feature/period.';
+
+revoke all on function quota.over_limit_note(text, jsonb)
+  from public, anon, authenticated, service_role;
+
 -- What stands in the catalogue against what stands in the document.
 create function quota.plan_changes(p_plans jsonb)
 returns setof public.plan_change
@@ -3773,7 +4545,7 @@ as $$
 begin
   return query
     with document as (
-      select 1 as rank, 'feature' as kind, f.key as id,
+      select 1 as rank, 'feature' as kind, array[f.key] as path,
         jsonb_build_object(
           'name', coalesce(f.value ->> 'name', f.key),
           'unit', coalesce(f.value ->> 'unit', 'unit'),
@@ -3782,7 +4554,7 @@ begin
         ) as content
       from jsonb_each(p_plans -> 'features') as f
       union all
-      select 2, 'plan', p.key,
+      select 2, 'plan', array[p.key],
         jsonb_build_object(
           'name', coalesce(p.value ->> 'name', p.key),
           'default', coalesce((p.value ->> 'default')::boolean, false),
@@ -3790,30 +4562,30 @@ begin
         )
       from jsonb_each(p_plans -> 'plans') as p
       union all
-      select 3, 'limit', concat_ws('/', p.key, l.key, a.key), jsonb_build_object('amount', a.value)
+      select 3, 'limit', array[p.key, l.key, a.key], jsonb_build_object('amount', a.value)
       from jsonb_each(p_plans -> 'plans') as p
       cross join lateral jsonb_each(p.value -> 'limits') as l
       cross join lateral jsonb_each(l.value) as a
     ),
     catalogue as (
-      select 1 as rank, 'feature' as kind, f.feature_id as id,
+      select 1 as rank, 'feature' as kind, array[f.feature_id] as path,
         jsonb_build_object(
           'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only
         ) as content
       from quota.features as f
       union all
-      select 2, 'plan', p.plan_id,
+      select 2, 'plan', array[p.plan_id],
         jsonb_build_object('name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url)
       from quota.plans as p
       union all
-      select 3, 'limit', concat_ws('/', l.plan_id, l.feature_id, l.period),
+      select 3, 'limit', array[l.plan_id, l.feature_id, l.period],
         jsonb_build_object('amount', l.amount)
       from quota.plan_limits as l
     )
     select
-      case when c.id is null then 'add' when d.id is null then 'remove' else 'change' end,
+      case when c.path is null then 'add' when d.path is null then 'remove' else 'change' end,
       kind,
-      id,
+      array_to_string(path, '/'),
       (
         select string_agg(
           f.key || ': ' || concat_ws(
@@ -3828,11 +4600,11 @@ begin
           from jsonb_object_keys(coalesce(d.content, c.content)) as key
         ) as f
         where c.content -> f.key is distinct from d.content -> f.key
-      )
+      ) || case when kind = 'limit' then quota.over_limit_note(id, d.content -> 'amount') else '' end
     from document as d
-    full join catalogue as c using (rank, kind, id)
+    full join catalogue as c using (rank, kind, path)
     where c.content is distinct from d.content
-    order by rank, id;
+    order by rank, path;
 end
 $$;
 
@@ -3907,10 +4679,7 @@ begin
     delete from quota.meters as m
       where not p_plans -> 'features' ? m.feature_id;
     delete from quota.plan_limits as l
-      using unnest(v_changes) as c
-      where c.kind = 'limit'
-        and c.action = 'remove'
-        and c.id = concat_ws('/', l.plan_id, l.feature_id, l.period);
+      where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;
     delete from quota.plans as p
       where not p_plans -> 'plans' ? p.plan_id;
     delete from quota.features as f
@@ -3948,7 +4717,7 @@ begin
             upgrade_url = excluded.upgrade_url;
 
     insert into quota.plan_limits (plan_id, feature_id, period, amount)
-      select p.key, l.key, a.key, (a.value #>> '{}')::bigint
+      select p.key, l.key, a.key, (a.value #>> '{}')::numeric
       from jsonb_each(p_plans -> 'plans') as p
       cross join lateral jsonb_each(p.value -> 'limits') as l
       cross join lateral jsonb_each(l.value) as a
@@ -3965,6 +4734,728 @@ comment on function quota.apply_plans(jsonb, boolean) is 'See public.apply_plans
 revoke all on function quota.apply_plans(jsonb, boolean)
   from public, anon, authenticated, service_role;
 grant execute on function quota.apply_plans(jsonb, boolean) to service_role;
+
+-- sql/functions/put_back.sql
+
+-- Why this exists: a gauge goes down: something was deleted. Holding the meter.
+create function quota.put_back(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_kind text,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
+  v_used bigint;
+  v_event quota.events;
+  v_decision public.usage_decision;
+begin
+  -- Of the counter, whatever the plan says now; a gauge that a plan never had has the ledger alone.
+  select c.used
+    into v_used
+    from quota.counters as c
+    where c.subject_id = p_caller.subject_id
+      and c.feature_id = p_feature_id
+      and c.period_end = 'infinity'
+      and c.period = 'lifetime';
+  if not found then
+    v_used := (quota.ledger_balance(p_caller.subject_id, p_feature_id, '-infinity', 'infinity')).used;
+  end if;
+  v_event := row(
+    p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
+    -- Never below zero: what is not there cannot be given back.
+    -least(p_amount, v_used), 0, 0, null, null, p_caller.actor, p_idempotency_key, p_arguments,
+    null, p_metadata
+  )::quota.events;
+  v_allowance.limits := quota.after_event(v_allowance.limits, v_event);
+  v_decision := quota.decision(
+    p_caller.subject_id, p_feature_id, -v_event.used_change, v_allowance,
+    (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id
+  );
+  if p_idempotency_key is not null then
+    v_event.answer := to_jsonb(v_decision);
+  end if;
+  if not quota.record(v_event) then
+    return null;
+  end if;
+  return v_decision;
+end
+$$;
+
+comment on function quota.put_back(
+  quota.caller, text, bigint, timestamptz, text, text, jsonb, jsonb
+) is 'Lowers a gauge by at most what it shows. Null: the idempotency key was taken meanwhile.';
+
+revoke all on function quota.put_back(
+  quota.caller, text, bigint, timestamptz, text, text, jsonb, jsonb
+) from public, anon, authenticated, service_role;
+
+create function quota.return_usage(
+  p_feature text,
+  p_amount bigint,
+  p_subject text,
+  p_idempotency_key text,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_caller quota.caller;
+  v_arguments jsonb;
+  v_answer jsonb;
+  v_now timestamptz;
+  v_decision public.usage_decision;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
+  perform quota.check_feature(p_feature);
+  if exists (
+    select from quota.features as f where f.feature_id = p_feature and f.kind <> 'gauge'
+  ) then
+    raise exception 'feature % is metered, and what was used is used', quote_literal(p_feature)
+      using errcode = 'QFEAT', hint = 'give a counted event back with refund_usage';
+  end if;
+
+  v_now := quota.lock_meter(v_caller.subject_id, p_feature);
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object('call', 'return_usage', 'feature', p_feature, 'amount', p_amount);
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+  if v_answer is null then
+    v_decision := quota.put_back(
+      v_caller, p_feature, p_amount, v_now, 'return',
+      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
+    );
+    if v_decision.allowed is not null then
+      return v_decision;
+    end if;
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+  return quota.replayed(v_answer);
+end
+$$;
+
+comment on function quota.return_usage(text, bigint, text, text, jsonb) is
+  'See public.return_usage.';
+
+revoke all on function quota.return_usage(text, bigint, text, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.return_usage(text, bigint, text, text, jsonb) to service_role;
+
+
+-- For DBAs: tables that limit themselves, plans that follow a table, the proof.
+-- sql/functions/limit_table.sql
+
+-- Why this exists: a table that limits itself, on every path: REST, SQL editor, copy, upsert, update of
+-- the owner, delete, cascade, truncate. The path that an app forgets is the one that is used.
+--
+-- Statement triggers with transition tables: one counter update per statement and subject, never per
+-- row. Several subjects in one statement are locked in order of their ids. Dynamic SQL is needed for
+-- column names, which are quoted by %I; nothing else is put in.
+
+-- The query that sums rows per subject: from a transition table (sign -1 for the old rows), or a table.
+create function quota.rows_query(
+  p_from text,
+  p_sign integer,
+  p_subject_column text,
+  p_amount_column text
+)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return format(
+    'select %1$I::text as subject_id, %2$s * (%3$s) as change, (%3$s) as amount from %4$s where %1$I is not null',
+    p_subject_column,
+    p_sign,
+    case when p_amount_column is null then '1' else format('coalesce(%I, 0)::numeric', p_amount_column) end,
+    p_from
+  );
+end
+$$;
+
+comment on function quota.rows_query(text, integer, text, text) is
+  'SQL text: subject_id, signed change and amount of each row that has a subject.';
+
+revoke all on function quota.rows_query(text, integer, text, text)
+  from public, anon, authenticated, service_role;
+
+create function quota.count_rows()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_feature_id text := tg_argv[0];
+  v_query text;
+  v_row record;
+  v_caller quota.caller;
+  v_now timestamptz;
+begin
+  v_query := concat_ws(
+    ' union all ',
+    case when tg_op in ('UPDATE', 'DELETE') then
+      quota.rows_query('old_rows', -1, tg_argv[1], tg_argv[2])
+    end,
+    case when tg_op in ('INSERT', 'UPDATE') then
+      quota.rows_query('new_rows', 1, tg_argv[1], tg_argv[2])
+    end,
+    -- Before the rows are gone. On leaves alone: truncating a parent fires on parent and leaves.
+    case when tg_op = 'TRUNCATE' then
+      quota.rows_query(
+        format('only %I.%I', tg_table_schema, tg_table_name), -1, tg_argv[1], tg_argv[2]
+      )
+    end
+  );
+  for v_row in execute format(
+    'select subject_id, sum(change) as change, min(amount) as least, bool_or(amount %% 1 <> 0) as is_broken
+     from (%s) as r group by subject_id order by subject_id collate "C"',
+    v_query
+  ) loop
+    if tg_op in ('INSERT', 'UPDATE') and (v_row.least < 0 or v_row.is_broken)
+      or abs(v_row.change) > 9007199254740991
+    then
+      raise exception 'the amount column of % holds what is not a whole number from 0 to 9007199254740991',
+        tg_relid::regclass
+        using errcode = 'QAMNT', hint = 'count fractional amounts in micro-units';
+    end if;
+    continue when v_row.change = 0;
+    if length(v_row.subject_id) not between 1 and 255 then
+      raise exception 'the subject column of % holds an id of % characters, 1 to 255 are allowed',
+        tg_relid::regclass, length(v_row.subject_id)
+        using errcode = 'QSUBJ', hint = 'null is a row that counts for nobody';
+    end if;
+    v_caller := row(v_row.subject_id, true, nullif(quota.user_id(), v_row.subject_id))::quota.caller;
+    v_now := quota.lock_meter(v_row.subject_id, v_feature_id);
+    if v_row.change > 0 then
+      perform quota.enforce(
+        quota.take(
+          v_caller, v_feature_id, v_row.change::bigint, v_now, 'table', null, null, null,
+          jsonb_build_object('table', tg_relid::regclass::text)
+        )
+      );
+    else
+      perform quota.put_back(
+        v_caller, v_feature_id, -v_row.change::bigint, v_now, 'table', null, null,
+        jsonb_build_object('table', tg_relid::regclass::text)
+      );
+    end if;
+  end loop;
+  return null;
+end
+$$;
+
+comment on function quota.count_rows() is
+  'Trigger of limit_table(): counts the rows of a statement, and raises PT402 when they do not fit. Arguments: feature, subject column, amount column.';
+
+revoke all on function quota.count_rows() from public, anon, authenticated, service_role;
+
+-- What the limited tables hold, per subject.
+create function quota.rows_in_tables(
+  p_feature_id text,
+  p_subject_id text default null
+)
+returns table (subject_id text, amount bigint)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_query text;
+begin
+  select string_agg(
+    quota.rows_query(t.table_id::text, 1, t.subject_column::text, t.amount_column::text), ' union all '
+  )
+  into v_query
+  from quota.limited_tables as t
+  where t.feature_id = p_feature_id;
+  if v_query is not null then
+    return query execute format(
+      'select r.subject_id, sum(r.amount)::bigint from (%s) as r
+       where $1 is null or r.subject_id = $1 group by r.subject_id',
+      v_query
+    ) using p_subject_id;
+  end if;
+end
+$$;
+
+comment on function quota.rows_in_tables(text, text) is
+  'The amounts that the limited tables of a gauge hold, for one subject or all.';
+
+revoke all on function quota.rows_in_tables(text, text)
+  from public, anon, authenticated, service_role;
+
+-- Makes a gauge's table lines equal to the rows that are there: for limit_table and unlimit_table. In a
+-- few statements for all subjects, since there may be many; the caller has stopped the table's writers.
+create function quota.recount(p_feature_id text)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz;
+  v_lines bigint;
+begin
+  insert into quota.subjects (subject_id)
+    select r.subject_id from quota.rows_in_tables(p_feature_id) as r
+    order by r.subject_id collate "C"
+    on conflict do nothing;
+  insert into quota.meters (subject_id, feature_id)
+    select r.subject_id, p_feature_id from quota.rows_in_tables(p_feature_id) as r
+    order by r.subject_id collate "C"
+    on conflict do nothing;
+  -- Also of the subjects whose rows have gone.
+  perform from quota.meters as m
+    where m.feature_id = p_feature_id
+    order by m.subject_id
+    for no key update;
+  v_now := quota.clock();
+
+  with lines as (
+    select e.subject_id, sum(e.used_change) as used
+    from quota.events as e
+    where e.feature_id = p_feature_id
+      and e.kind = 'table'
+    group by e.subject_id
+  ),
+  changes as (
+    select
+      m.subject_id,
+      quota.new_id(v_now) as event_id,
+      coalesce(r.amount, 0) - coalesce(l.used, 0) as change
+    from quota.meters as m
+    left join quota.rows_in_tables(p_feature_id) as r on r.subject_id = m.subject_id
+    left join lines as l on l.subject_id = m.subject_id
+    where m.feature_id = p_feature_id
+      and coalesce(r.amount, 0) <> coalesce(l.used, 0)
+  ),
+  written as (
+    insert into quota.events (
+      subject_id, event_id, at, kind, feature_id, counts_at, used_change, metadata
+    )
+    select c.subject_id, c.event_id, v_now, 'table', p_feature_id, v_now, c.change, '{"recount": true}'
+    from changes as c
+    returning subject_id, used_change
+  )
+  -- A counter that is not there yet starts from the ledger, at the first call.
+  update quota.counters as n
+    set used = n.used + w.used_change
+    from written as w
+    where n.subject_id = w.subject_id
+      and n.feature_id = p_feature_id
+      and n.period_end > v_now
+      and n.period_start <= v_now;
+  get diagnostics v_lines = row_count;
+  return v_lines;
+end
+$$;
+
+comment on function quota.recount(text) is
+  'Sets a gauge to what its tables hold, also over the limit, with a ledger line for each difference.';
+
+revoke all on function quota.recount(text) from public, anon, authenticated, service_role;
+
+create function quota.limit_table(
+  p_table regclass,
+  p_feature text,
+  p_subject_column name,
+  p_amount_column name default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_owner oid := (select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'quota');
+  v_leaf record;
+  v_event text;
+  v_column name;
+  v_trigger text;
+begin
+  perform quota.require_trusted();
+  perform quota.check_feature(p_feature);
+  if not exists (
+    select from quota.features as f where f.feature_id = p_feature and f.kind = 'gauge'
+  ) then
+    raise exception 'feature % is metered, a table needs a gauge', quote_literal(p_feature)
+      using errcode = 'QFEAT', hint = 'give it "kind": "gauge" in the plan document';
+  end if;
+  foreach v_column in array array_remove(array[p_subject_column, p_amount_column], null) loop
+    if not exists (
+      select from pg_catalog.pg_attribute as a
+      where a.attrelid = p_table and a.attname = v_column and a.attnum > 0 and not a.attisdropped
+    ) then
+      raise exception 'table % has no column %', p_table, quote_ident(v_column)
+        using errcode = '42703', hint = 'name the column that holds the subject, and the amount';
+    end if;
+  end loop;
+  if p_subject_column is null or p_amount_column is not null and not exists (
+    select from pg_catalog.pg_attribute as a
+    where a.attrelid = p_table and a.attname = p_amount_column
+      and a.atttypid in ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype)
+  ) then
+    raise exception 'the subject column is missing, or the amount column is not a whole number'
+      using errcode = '22023', hint = 'an amount is smallint, integer, bigint or numeric';
+  end if;
+  -- Truncate and verify_usage() read the table as the owner of schema quota, and past its policies.
+  if not exists (
+    select from pg_catalog.pg_class as c
+    join pg_catalog.pg_roles as r on r.oid = v_owner
+    where c.oid = p_table
+      and (r.rolsuper or pg_has_role(v_owner, c.relowner, 'usage') and not c.relforcerowsecurity)
+      and c.relkind in ('r', 'p')
+  ) then
+    raise exception 'table % is not one that the owner of schema quota owns', p_table
+      using errcode = '42501',
+        hint = format('a table (no view, no forced row security) of %s or of a role that it is a member of', v_owner::regrole);
+  end if;
+
+  -- Writers wait, so that no row is missed or counted twice.
+  execute format('lock table %s in share row exclusive mode', p_table);
+  for v_leaf in
+    select p_table as table_id, (select c.relkind = 'r' from pg_catalog.pg_class as c where c.oid = p_table) as is_leaf
+    union
+    select t.relid, t.isleaf from pg_catalog.pg_partition_tree(p_table) as t
+  loop
+    v_trigger := 'pgquota_' || left(p_feature, 24) || '_' || left(md5(p_feature), 8);
+    for v_event in
+      select unnest(array['insert', 'update', 'delete'] || case when v_leaf.is_leaf then array['truncate'] else '{}' end)
+    loop
+      execute format(
+        'create or replace trigger %I %s %s on %s %s for each statement execute function quota.count_rows(%L, %L%s)',
+        v_trigger || '_' || v_event,
+        case v_event when 'truncate' then 'before' else 'after' end,
+        v_event,
+        v_leaf.table_id::regclass,
+        case v_event
+          when 'insert' then 'referencing new table as new_rows'
+          when 'update' then 'referencing old table as old_rows new table as new_rows'
+          when 'delete' then 'referencing old table as old_rows'
+          else ''
+        end,
+        p_feature,
+        p_subject_column,
+        case when p_amount_column is null then '' else format(', %L', p_amount_column) end
+      );
+    end loop;
+  end loop;
+  insert into quota.limited_tables (table_id, feature_id, subject_column, amount_column)
+    values (p_table, p_feature, p_subject_column, p_amount_column)
+    on conflict (table_id, feature_id) do update
+      set subject_column = excluded.subject_column,
+          amount_column = excluded.amount_column;
+  perform quota.recount(p_feature);
+end
+$$;
+
+comment on function quota.limit_table(regclass, text, name, name) is
+  'Puts a gauge on a table: every row that has a subject counts one, or its amount column (null is 0), on the table and on the leaves it has now. Rows that are there are counted, also over the limit. A statement that does not fit raises PT402 with the decision in DETAIL, and nothing of it is written. Call it again after a partition was created, attached or detached, or after a load with session_replication_role = replica: it recounts. For the owner of the table, not over REST. Errors: QFEAT unknown or metered feature; 42703 no such column; 22023 an amount column that is no number; 42501 not a trusted role, or a table that the owner of schema quota cannot read.';
+
+revoke all on function quota.limit_table(regclass, text, name, name)
+  from public, anon, authenticated, service_role;
+
+create function quota.unlimit_table(p_table regclass)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_features text[];
+  v_feature_id text;
+  v_trigger record;
+begin
+  perform quota.require_trusted();
+  execute format('lock table %s in share row exclusive mode', p_table);
+  for v_trigger in
+    select t.tgname, t.tgrelid
+    from pg_catalog.pg_trigger as t
+    where t.tgfoid = 'quota.count_rows()'::regprocedure
+      and (
+        t.tgrelid = p_table
+        or t.tgrelid in (select p.relid from pg_catalog.pg_partition_tree(p_table) as p)
+      )
+  loop
+    execute format('drop trigger %I on %s', v_trigger.tgname, v_trigger.tgrelid::regclass);
+  end loop;
+  v_features := array(
+    select t.feature_id from quota.limited_tables as t where t.table_id = p_table order by t.feature_id
+  );
+  delete from quota.limited_tables as t where t.table_id = p_table;
+  foreach v_feature_id in array v_features loop
+    perform quota.recount(v_feature_id);
+  end loop;
+end
+$$;
+
+comment on function quota.unlimit_table(regclass) is
+  'Takes the gauges off a table and gives back what its rows counted. For the owner of the table, not over REST. Errors: 42501 not a trusted role.';
+
+revoke all on function quota.unlimit_table(regclass)
+  from public, anon, authenticated, service_role;
+
+-- sql/functions/follow_plan.sql
+
+-- Why this exists: apps that keep the plan in a table of their own (profiles.plan, the subscriptions of
+-- Supabase's Stripe sync) need no second call to set_plan: the table is followed.
+create function quota.plan_changed()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_subject_id text := to_jsonb(case when tg_op = 'DELETE' then old else new end) ->> tg_argv[0];
+  v_plan_id text;
+begin
+  if tg_op = 'UPDATE' then
+    if to_jsonb(old) ->> tg_argv[0] <> v_subject_id then
+      perform quota.put_on_plan(to_jsonb(old) ->> tg_argv[0], null);
+    elsif to_jsonb(old) ->> tg_argv[1] is not distinct from to_jsonb(new) ->> tg_argv[1] then
+      return null;
+    end if;
+  end if;
+  if tg_op <> 'DELETE' then
+    v_plan_id := to_jsonb(new) ->> tg_argv[1];
+  end if;
+  if v_subject_id is not null then
+    perform quota.put_on_plan(v_subject_id, v_plan_id);
+  end if;
+  return null;
+end
+$$;
+
+comment on function quota.plan_changed() is
+  'Trigger of follow_plan(). Arguments: subject column, plan column.';
+
+revoke all on function quota.plan_changed() from public, anon, authenticated, service_role;
+
+create function quota.follow_plan(
+  p_table regclass,
+  p_subject_column name,
+  p_plan_column name
+)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_row record;
+  v_rows bigint := 0;
+begin
+  perform quota.require_trusted();
+  execute format('lock table %s in share row exclusive mode', p_table);
+  execute format(
+    'create or replace trigger pgquota_follow_plan after insert or update or delete on %s for each row execute function quota.plan_changed(%L, %L)',
+    p_table, p_subject_column, p_plan_column
+  );
+  for v_row in execute format(
+    'select %1$I::text as subject_id, %2$I::text as plan_id from %3$s where %1$I is not null order by %1$I::text collate "C"',
+    p_subject_column, p_plan_column, p_table
+  ) loop
+    perform quota.put_on_plan(v_row.subject_id, v_row.plan_id);
+    v_rows := v_rows + 1;
+  end loop;
+  return v_rows;
+end
+$$;
+
+comment on function quota.follow_plan(regclass, name, name) is
+  'Keeps set_plan in step with an app''s own table: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan). Anchor, zone and end are kept. Returns how many rows were followed. Whoever may write the plan column chooses the plan. To end it: drop trigger pgquota_follow_plan on the table. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; 42501 not a trusted role.';
+
+revoke all on function quota.follow_plan(regclass, name, name)
+  from public, anon, authenticated, service_role;
+
+-- sql/api/import_result.sql
+
+-- Why this exists: what became of one row that was brought in. Fields are only ever added at the end.
+create type public.import_result as (
+  "row" integer,
+  subject text,
+  feature text,
+  amount bigint,
+  action text,
+  problem text
+);
+
+comment on type public.import_result is 'What quota.import_usage() did, or would do, with one row.';
+comment on column public.import_result."row" is 'Which row of the document, from 1.';
+comment on column public.import_result.subject is 'Who used it; null when the row does not say.';
+comment on column public.import_result.feature is 'What was used; null when the row does not say.';
+comment on column public.import_result.amount is 'Units; null when the row does not say.';
+comment on column public.import_result.action is
+  '`import`; `skip` (it was brought in before, or is 0); `reject` (see problem).';
+comment on column public.import_result.problem is 'Why it was rejected; null when it was not.';
+
+-- sql/functions/import_usage.sql
+
+-- Why this exists: taking over the counts that an app kept before, of the open period and of closed ones.
+-- What was used was used: an import may exceed the limit. A row is known by its subject, feature and
+-- period_start, so running it again counts nothing twice.
+
+create function quota.instant_from(p_text text)
+returns timestamptz
+language plpgsql
+immutable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+begin
+  if p_text !~ '^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?$' then
+    return null;
+  end if;
+  return p_text::timestamptz;
+exception
+  when datetime_field_overflow or invalid_datetime_format then
+    return null;
+end
+$$;
+
+comment on function quota.instant_from(text) is
+  'The instant of an ISO 8601 text, in UTC where it names no offset; null when it is none.';
+
+revoke all on function quota.instant_from(text) from public, anon, authenticated, service_role;
+
+create function quota.import_usage(
+  p_rows jsonb,
+  p_dry_run boolean default false
+)
+returns setof public.import_result
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_item record;
+  v_result public.import_result;
+  v_event quota.events;
+  v_found jsonb;
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  if p_rows is null or jsonb_typeof(p_rows) <> 'array' then
+    raise exception 'rows is not an array'
+      using errcode = '22023',
+        hint = '[{"subject": "…", "feature": "…", "amount": 3, "period_start": "2026-11-01T00:00:00Z"}]';
+  end if;
+  -- In lock order, so that two imports do not meet crosswise.
+  for v_item in
+    select i.value, i.ordinality
+    from jsonb_array_elements(p_rows) with ordinality as i
+    order by i.value ->> 'subject' collate "C", i.value ->> 'feature' collate "C", i.ordinality
+  loop
+    v_result := row(
+      v_item.ordinality, v_item.value ->> 'subject', v_item.value ->> 'feature', null, 'reject', null
+    )::public.import_result;
+    v_event.counts_at := quota.instant_from(v_item.value ->> 'period_start');
+    v_event.metadata := coalesce(nullif(v_item.value -> 'metadata', 'null'), '{}');
+    v_now := quota.clock();
+    v_result.problem := case
+      when jsonb_typeof(v_item.value) <> 'object'
+        then 'not an object'
+      when v_item.value - array['subject', 'feature', 'amount', 'period_start', 'metadata'] <> '{}'
+        then 'other keys than subject, feature, amount, period_start and metadata'
+      when coalesce(length(v_result.subject), 0) not between 1 and 255
+        then 'subject is missing, empty or over 255 characters'
+      when not exists (select from quota.features as f where f.feature_id = v_result.feature)
+        then 'unknown feature; features come from the plan document'
+      when jsonb_typeof(v_item.value -> 'amount') is distinct from 'number'
+          or (v_item.value ->> 'amount')::numeric not between 0 and 9007199254740991
+          or (v_item.value ->> 'amount')::numeric % 1 <> 0
+        then 'amount is not a whole number from 0 to 9007199254740991'
+      when v_event.counts_at is null
+        then 'period_start is not an instant such as 2026-11-01T00:00:00Z'
+      when v_event.counts_at > v_now
+        then 'period_start lies in the future'
+      when jsonb_typeof(v_event.metadata) <> 'object' or octet_length(v_event.metadata::text) > 8192
+        then 'metadata is not an object, or over 8 kB'
+    end;
+
+    if v_result.problem is null then
+      v_result.amount := (v_item.value ->> 'amount')::bigint;
+      v_event.subject_id := v_result.subject;
+      v_event.feature_id := v_result.feature;
+      v_event.idempotency_key := concat_ws(
+        '/', 'import', v_result.feature, extract(epoch from v_event.counts_at)
+      );
+      v_event.arguments := jsonb_build_object('call', 'import_usage', 'amount', v_result.amount);
+      if p_dry_run is not true and v_result.amount > 0 then
+        v_event.at := quota.lock_meter(v_event.subject_id, v_event.feature_id);
+      end if;
+      select e.arguments
+        into v_found
+        from quota.events as e
+        where e.subject_id = v_event.subject_id
+          and e.idempotency_key = v_event.idempotency_key;
+      if v_found <> v_event.arguments then
+        v_result.problem := 'brought in before with another amount: ' || (v_found ->> 'amount');
+      elsif v_found is not null or v_result.amount = 0 then
+        v_result.action := 'skip';
+      else
+        v_result.action := 'import';
+      end if;
+    end if;
+
+    if v_result.action = 'import' and p_dry_run is not true then
+      v_event.event_id := quota.new_id(v_event.at);
+      v_event.kind := 'import';
+      v_event.used_change := v_result.amount;
+      v_event.reserved_change := 0;
+      v_event.drawn_change := 0;
+      v_event.answer := to_jsonb(v_result);
+      perform quota.open_counters(
+        v_event.subject_id, v_event.feature_id, v_event.at,
+        (quota.limits_of(v_event.subject_id, v_event.feature_id, v_event.counts_at)).limits
+      );
+      perform quota.record(v_event);
+    end if;
+    return next v_result;
+  end loop;
+end
+$$;
+
+comment on function quota.import_usage(jsonb, boolean) is
+  'Brings in use that was counted elsewhere: rows of subject, feature, amount, period_start (an instant in the past; the use counts in the periods that hold it, so set plan and anchor first) and metadata. Each becomes a ledger line of kind import, may exceed the limit, and is counted once however often it is brought in. Returns a row per row: import, skip or reject with the problem; rejected rows do not hinder the others. p_dry_run writes nothing. For DBAs, not over REST. Errors: 22023 rows is not an array; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function quota.import_usage(jsonb, boolean)
+  from public, anon, authenticated, service_role;
 
 -- sql/api/usage_mismatch.sql
 
@@ -4069,7 +5560,21 @@ begin
     union all
     select d.subject_id, d.feature_id, 'granted', d.granted_at, d.drawn, d.ledger
     from draws as d
-    where d.drawn <> d.ledger;
+    where d.drawn <> d.ledger
+    union all
+    select t.subject_id, t.feature_id, 'lifetime', null, sum(t.counted)::bigint, sum(t.rows)::bigint
+    from (
+      select e.subject_id, e.feature_id, e.used_change as counted, 0 as rows
+      from quota.events as e
+      where e.kind = 'table'
+        and (p_subject is null or e.subject_id = p_subject)
+      union all
+      select r.subject_id, f.feature_id, 0, r.amount
+      from (select distinct l.feature_id from quota.limited_tables as l) as f
+      cross join lateral quota.rows_in_tables(f.feature_id, p_subject) as r
+    ) as t
+    group by t.subject_id, t.feature_id
+    having sum(t.counted) <> sum(t.rows);
 end
 $$;
 
@@ -4311,6 +5816,63 @@ revoke all on function public.refund_usage(uuid, bigint, text, text, text)
   from public, anon, authenticated, service_role;
 grant execute on function public.refund_usage(uuid, bigint, text, text, text) to service_role;
 
+-- sql/api/return_usage.sql
+
+-- Why this exists: a gauge goes down, where the app counts by hand; tables under limit_table() do it themselves.
+create function public.return_usage(
+  feature text,
+  amount bigint,
+  subject text,
+  idempotency_key text default null,
+  metadata jsonb default '{}'
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.return_usage(feature, amount, subject, idempotency_key, metadata);
+end
+$$;
+
+comment on function public.return_usage(text, bigint, text, text, jsonb) is
+  'Lowers a gauge: something was deleted. Never below zero: it gives back what there is, and amount in the answer says how much. amount is in units of the feature. The same idempotency_key with the same arguments gives the first answer again. Errors: QFEAT unknown feature, or a metered one (see refund_usage); QAMNT; QSUBJ; QIDEM; QMETA; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.return_usage(text, bigint, text, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function public.return_usage(text, bigint, text, text, jsonb) to service_role;
+
+-- sql/api/explain_usage.sql
+
+-- Why this exists: one call feeds a paywall, or answers a support desk.
+create function public.explain_usage(
+  feature text,
+  amount bigint default 1,
+  subject text default null
+)
+returns setof public.usage_explanation
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return query
+    select * from quota.explain_usage(feature, amount, subject);
+end
+$$;
+
+comment on function public.explain_usage(text, bigint, text) is
+  'Every limit that applies to an amount, and every open grant, one row each: where it comes from (plan, exception, grant), its room, whether it refuses, and what would allow the amount: how long a wait, how large a top-up, which other plans. A feature that is not in the plan gives one row that says so. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. Writes nothing. Errors: QFEAT unknown feature; QAMNT; QSUBJ; 42501 no identity or a subject that is not yours.';
+
+revoke all on function public.explain_usage(text, bigint, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.explain_usage(text, bigint, text) to authenticated, service_role;
+
 -- sql/api/set_plan.sql
 
 -- Why this exists: called by whatever knows what the customer bought (a payment webhook, an admin page).
@@ -4339,6 +5901,195 @@ comment on function public.set_plan(text, text, timestamptz, text, timestamptz) 
 revoke all on function public.set_plan(text, text, timestamptz, text, timestamptz)
   from public, anon, authenticated, service_role;
 grant execute on function public.set_plan(text, text, timestamptz, text, timestamptz) to service_role;
+
+-- sql/api/set_limit.sql
+
+-- Why this exists: one customer's exception to its plan.
+create function public.set_limit(
+  subject text,
+  feature text,
+  period text,
+  "limit" bigint
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  perform quota.change_limit(subject, feature, period, "limit", false);
+end
+$$;
+
+comment on function public.set_limit(text, text, text, bigint) is
+  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period, null is unlimited. Holds at once, also for calls that are waiting. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.set_limit(text, text, text, bigint)
+  from public, anon, authenticated, service_role;
+grant execute on function public.set_limit(text, text, text, bigint) to service_role;
+
+-- sql/api/clear_limit.sql
+
+-- Why this exists: ends one customer's exception; its plan's limit holds again.
+create function public.clear_limit(
+  subject text,
+  feature text,
+  period text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  perform quota.change_limit(subject, feature, period, null, true);
+end
+$$;
+
+comment on function public.clear_limit(text, text, text) is
+  'Takes an exception away: the plan''s limit holds again, at once. Nothing happens when there is none. Errors: QFEAT unknown feature; QPLAN unknown period; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.clear_limit(text, text, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.clear_limit(text, text, text) to service_role;
+
+-- sql/api/grant_usage.sql
+
+-- Why this exists: a top-up that was bought, a promotion.
+create function public.grant_usage(
+  feature text,
+  amount bigint,
+  subject text,
+  expires_at timestamptz default null,
+  idempotency_key text default null,
+  metadata jsonb default '{}'
+)
+returns uuid
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.grant_usage(feature, amount, subject, expires_at, idempotency_key, metadata);
+end
+$$;
+
+comment on function public.grant_usage(text, bigint, text, timestamptz, text, jsonb) is
+  'Gives a subject extra allowance outside its plan and returns the grant''s id. It is used after the plan''s allowance, the grant that expires soonest first, and survives resets and plan changes; it lifts neither minute and hour limits nor opens a feature that the plan lacks. On a gauge it raises the limit. amount is in units of the feature; expires_at null is never. The same idempotency_key with the same arguments gives the first id again. Errors: QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 22023 expires_at in the past; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.grant_usage(text, bigint, text, timestamptz, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function public.grant_usage(text, bigint, text, timestamptz, text, jsonb)
+  to service_role;
+
+-- sql/api/void_grant.sql
+
+-- Why this exists: a top-up that was paid back, a promotion that ended early.
+create function public.void_grant(
+  grant_id uuid,
+  subject text default null
+)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.void_grant(grant_id, subject);
+end
+$$;
+
+comment on function public.void_grant(uuid, text) is
+  'Ends a grant: what is left of it is gone, what was drawn stays drawn. Returns true when it was open until now, false when there is no such grant, it was voided before, or it is not the named subject''s. Errors: 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.void_grant(uuid, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.void_grant(uuid, text) to service_role;
+
+-- sql/api/add_member.sql
+
+-- Why this exists: lets a user act for an organisation.
+create function public.add_member(
+  subject text,
+  user_id text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  perform quota.change_member(subject, user_id, true);
+end
+$$;
+
+comment on function public.add_member(text, text) is
+  'Lets a user use and see on behalf of a subject, beside its own allowance. Apps that have a membership table of their own replace quota.acts_for() and quota.subjects_of() instead. Errors: QSUBJ subject or user missing, empty or over 255 characters; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.add_member(text, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.add_member(text, text) to service_role;
+
+-- sql/api/remove_member.sql
+
+-- Why this exists: ends it.
+create function public.remove_member(
+  subject text,
+  user_id text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  perform quota.change_member(subject, user_id, false);
+end
+$$;
+
+comment on function public.remove_member(text, text) is
+  'Ends it: from the next call on the user is refused with 42501. Nothing happens when it was no member. Errors: QSUBJ subject or user missing, empty or over 255 characters; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.remove_member(text, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.remove_member(text, text) to service_role;
+
+-- sql/api/forget_subject.sql
+
+-- Why this exists: the right to erasure.
+create function public.forget_subject(
+  subject text
+)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.forget_subject(subject);
+end
+$$;
+
+comment on function public.forget_subject(text) is
+  'Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and returns how many ledger lines that were. Not to be undone. Errors: QSUBJ; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function public.forget_subject(text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.forget_subject(text) to service_role;
 
 -- sql/api/apply_plans.sql
 
@@ -4567,6 +6318,40 @@ comment on column public.usage_events.metadata is 'What the caller wanted to be 
 
 revoke all on public.usage_events from public, anon, authenticated, service_role;
 grant select on public.usage_events to authenticated, service_role;
+-- Withheld: everything from anon, and every write.
+
+-- sql/api/usage_alerts.sql
+
+-- Why this exists: "you have used 80 %", read by its owner; servers may listen to the channel
+-- usage_alert instead.
+create view public.usage_alerts
+with (security_invoker = true)
+as
+select
+  a.subject_id as subject,
+  a.feature_id as feature,
+  a.period,
+  nullif(a.period_start, '-infinity') as period_start,
+  a.threshold,
+  a.at,
+  a.used,
+  a.amount as "limit"
+from quota.alerts as a;
+
+comment on view public.usage_alerts is
+  'Limits of which 80 % or 100 % was crossed: one row per subject, feature, period and threshold, written by the call that crossed it, again after a reset. Each is also sent to the channel usage_alert (pg_notify) as JSON.';
+comment on column public.usage_alerts.subject is 'Who is limited.';
+comment on column public.usage_alerts.feature is 'The id of the feature.';
+comment on column public.usage_alerts.period is
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
+comment on column public.usage_alerts.period_start is 'When the period began; null for lifetime.';
+comment on column public.usage_alerts.threshold is '80 or 100: per cent of the limit.';
+comment on column public.usage_alerts.at is 'When it was crossed.';
+comment on column public.usage_alerts.used is 'Used and reserved units, after the crossing call.';
+comment on column public.usage_alerts."limit" is 'The limit at that moment.';
+
+revoke all on public.usage_alerts from public, anon, authenticated, service_role;
+grant select on public.usage_alerts to authenticated, service_role;
 -- Withheld: everything from anon, and every write.
 
 -- sql/api/plan_catalog.sql

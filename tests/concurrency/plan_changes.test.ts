@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { applyPlans } from '../support/plans.ts';
 import { check, consume, consumeBlocked, limitedTo, queryBlocked, type Race, run } from './race.ts';
-import { limitLoweredDuringWait } from './scenarios.ts';
+import { downgradeDuringWait, featureLostDuringWait, limitLoweredDuringWait } from './scenarios.ts';
 
 const SET_PLAN = 'select public.set_plan($1, $2)';
 const SET_ANCHOR = 'select public.set_plan($1, $2, $3)';
@@ -42,16 +42,10 @@ test('a feature taken out of the plan while a caller waits is refused', () =>
   }));
 
 test('a downgrade that commits while a caller waits for it binds that caller', () =>
-  run(async (race) => {
-    const subject = 'downgrade';
-    const [admin, waiter] = await Promise.all([race.server(), race.server()]);
-    await consume(waiter, { subject, amount: 3 });
-    await admin.query('begin');
-    await admin.query(SET_PLAN, [subject, 'small']);
-    const { answer } = await consumeBlocked(race, waiter, { subject });
-    await admin.query('commit');
-    expect(await answer).toMatchObject({ allowed: false, plan: 'small', used: 3, limit: 3 });
-  }));
+  run(downgradeDuringWait));
+
+test('a plan without the feature, set while a caller waits, refuses that caller', () =>
+  run(featureLostDuringWait));
 
 test('a downgrade that is rolled back leaves the waiting caller its plan', () =>
   run(async (race) => {

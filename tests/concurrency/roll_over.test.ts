@@ -28,6 +28,25 @@ test('with a minute and a month limit, a wait over the minute counts in both', (
     expect(await consume(holder, { subject })).toMatchObject({ allowed: false, limit: 3 });
   }));
 
+test('a caller that waits over the end of its plan is decided by the default plan', () =>
+  run(async (race) => {
+    const subject = 'trial';
+    const [holder, waiter] = await Promise.all([race.server(), race.server()]);
+    await holder.query(`select public.set_plan($1, 'pro', ends_at => $2)`, [
+      subject,
+      '2026-01-10T18:00:00Z',
+    ]);
+    await consume(holder, { subject, amount: 50 });
+
+    await holder.query('begin');
+    await consume(holder, { subject });
+    const { answer } = await consumeBlocked(race, waiter, { subject });
+    await setClock(race.owner, '2026-01-10T18:00:00Z');
+    await holder.query('commit');
+
+    expect(await answer).toMatchObject({ allowed: false, plan: 'free', used: 51, limit: 50 });
+  }));
+
 test('a call that commits after midnight stays in the month it was counted in', () =>
   run(async (race) => {
     const subject = 'late';

@@ -72,6 +72,43 @@ export const limitLoweredDuringWait: Scenario = async (race) => {
   }
 };
 
+/** A plan that allows 3 is set while a caller waits at 3. */
+export const downgradeDuringWait: Scenario = async (race) => {
+  const subject = 'downgrade';
+  const [admin, waiter] = await Promise.all([race.server(), race.server()]);
+  await consume(waiter, { subject, amount: 3 });
+
+  await admin.query('begin');
+  await admin.query(`select public.set_plan($1, 'small')`, [subject]);
+  const { answer } = await consumeBlocked(race, waiter, { subject });
+  await admin.query('commit');
+
+  expect(await answer, 'the plan that was set during the wait').toMatchObject({
+    allowed: false,
+    plan: 'small',
+    used: 3,
+    limit: 3,
+  });
+};
+
+/** A plan without the feature is set while a caller waits. */
+export const featureLostDuringWait: Scenario = async (race) => {
+  const use = { subject: 'downgrade', feature: 'export' };
+  const [admin, waiter] = await Promise.all([race.server(), race.server()]);
+  await consume(waiter, use);
+
+  await admin.query('begin');
+  await admin.query(`select public.set_plan($1, 'small')`, [use.subject]);
+  const { answer } = await consumeBlocked(race, waiter, use);
+  await admin.query('commit');
+
+  expect(await answer, 'a feature that the new plan lacks').toMatchObject({
+    allowed: false,
+    reason: 'feature_not_in_plan',
+    plan: 'small',
+  });
+};
+
 /** Two calls with one key at once; the second waits for the first. */
 export const sameKeyAtOnce: Scenario = async (race) => {
   const use = { subject: 'twice', amount: 2, key: 'order-1' };
@@ -83,7 +120,7 @@ export const sameKeyAtOnce: Scenario = async (race) => {
   await first.query('commit');
 
   expect(await answer, 'the answer of a repeated key').toEqual({ ...counted, replayed: true });
-  expect(await check(first, use.subject)).toMatchObject({ used: 2 });
+  expect(await check(first, use.subject), 'the use of a repeated key').toMatchObject({ used: 2 });
 };
 
 /** Two subjects use the same key, the second with the same arguments as the first. */
@@ -97,34 +134,43 @@ export const sameKeyOfTwoSubjects: Scenario = async (race) => {
   expect(await check(server, 'yours')).toMatchObject({ used: 1 });
 };
 
-/** A full period ends while a caller waits: the caller counts in the new one, and finds room there. */
+/**
+ * A period ends while two callers wait: one for whom it still had room, one that only fits into a new
+ * one. Both are decided after its end, so both count in the new one.
+ */
 export const rollOverDuringWait =
   (period: 'minute' | 'month', before: string, after: string): Scenario =>
   async (race) => {
     const subject = 'midnight';
     await applyPlans(race.owner, limitedTo({ [period]: 10 }));
     await setClock(race.owner, before);
-    const [holder, waiter] = await Promise.all([race.server(), race.server()]);
-    await consume(holder, { subject, amount: 9 });
+    const [holder, small, large] = await Promise.all([race.server(), race.server(), race.server()]);
+    await consume(holder, { subject, amount: 4 });
 
     await holder.query('begin');
-    const last = await consume(holder, { subject });
-    const { answer } = await consumeBlocked(race, waiter, { subject });
+    const last = await consume(holder, { subject, amount: 2 });
+    const waiting = [
+      await consumeBlocked(race, small, { subject, amount: 1 }),
+      await consumeBlocked(race, large, { subject, amount: 9 }),
+    ];
     await setClock(race.owner, after);
     await holder.query('commit');
 
-    expect(last).toMatchObject({ allowed: true, used: 10, remaining: 0 });
-    const next = await answer;
-    expect(next, 'a call that waited into the next period').toMatchObject({
-      allowed: true,
-      used: 1,
-      remaining: 9,
-    });
-    expect(Date.parse(next.period_start)).toBe(Date.parse(after.replace(/\d\dZ$/, '00Z')));
+    expect(last).toMatchObject({ allowed: true, used: 6, remaining: 4 });
+    const periodStart = Date.parse(after.replace(/\d\dZ$/, '00Z'));
+    for (const { answer } of waiting) {
+      const decision = await answer;
+      expect(Date.parse(decision.period_start), 'the period of a call that waited').toBe(
+        periodStart,
+      );
+      expect(decision).toMatchObject({ allowed: true });
+    }
+    expect(await check(holder, subject)).toMatchObject({ used: 10, remaining: 0 });
     const lines = await ledgerOf(holder, subject);
     expect(lines.map((line) => [line.change, line.counts_at])).toEqual([
-      [9, new Date(before)],
-      [1, new Date(before)],
+      [4, new Date(before)],
+      [2, new Date(before)],
+      [9, new Date(after)],
       [1, new Date(after)],
     ]);
   };

@@ -1,0 +1,125 @@
+-- Why this exists: extra allowance outside the plan: a top-up that was bought, a promotion.
+create function quota.grant_usage(
+  p_feature text,
+  p_amount bigint,
+  p_subject text,
+  p_expires_at timestamptz,
+  p_idempotency_key text,
+  p_metadata jsonb
+)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_caller quota.caller;
+  v_arguments jsonb;
+  v_answer jsonb;
+  v_now timestamptz;
+  v_grant_id uuid;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
+
+  v_now := quota.lock_terms(v_caller.subject_id, p_feature);
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object(
+      'call', 'grant_usage', 'feature', p_feature, 'amount', p_amount,
+      'expires_at', extract(epoch from p_expires_at)
+    );
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    if v_answer is not null then
+      return (v_answer ->> 'grant_id')::uuid;
+    end if;
+  end if;
+  if p_expires_at <= v_now then
+    raise exception 'the grant would have expired at %', p_expires_at
+      using errcode = '22023', hint = 'expires_at lies in the future, or is null for never';
+  end if;
+  if quota.granted_to(v_caller.subject_id, p_feature, v_now) + p_amount > 9007199254740991 then
+    raise exception 'the open grants would pass 9007199254740991 (2^53 - 1)'
+      using errcode = 'QAMNT', hint = 'give the subject an exception with set_limit instead';
+  end if;
+
+  v_grant_id := quota.new_id(v_now);
+  insert into quota.grants (
+    subject_id, grant_id, feature_id, amount, granted_at, expires_at, metadata
+  )
+  values (
+    v_caller.subject_id, v_grant_id, p_feature, p_amount, v_now,
+    coalesce(p_expires_at, 'infinity'), coalesce(p_metadata, '{}')
+  );
+  if not quota.record(
+    row(
+      v_caller.subject_id, quota.new_id(v_now), v_now, 'grant', p_feature, v_now, 0, 0, 0,
+      v_grant_id, v_grant_id, null, p_idempotency_key, v_arguments,
+      case when p_idempotency_key is not null then jsonb_build_object('grant_id', v_grant_id) end,
+      coalesce(p_metadata, '{}')
+        || jsonb_build_object('amount', p_amount, 'expires_at', p_expires_at)
+    )::quota.events
+  ) then
+    -- Taken under another meter, so with other arguments: this raises.
+    perform quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+  return v_grant_id;
+end
+$$;
+
+comment on function quota.grant_usage(text, bigint, text, timestamptz, text, jsonb) is
+  'See public.grant_usage.';
+
+revoke all on function quota.grant_usage(text, bigint, text, timestamptz, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.grant_usage(text, bigint, text, timestamptz, text, jsonb)
+  to service_role;
+
+create function quota.void_grant(
+  p_grant_id uuid,
+  p_subject text
+)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_grant quota.grants;
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  select g.subject_id, g.feature_id
+    into v_grant.subject_id, v_grant.feature_id
+    from quota.grants as g
+    where g.grant_id = p_grant_id;
+  if not found or v_grant.subject_id <> p_subject then
+    return false;
+  end if;
+  v_now := quota.lock_terms(v_grant.subject_id, v_grant.feature_id);
+  update quota.grants as g
+    set voided_at = v_now
+    where g.subject_id = v_grant.subject_id
+      and g.grant_id = p_grant_id
+      and g.voided_at is null;
+  if not found then
+    return false;
+  end if;
+  return quota.record(
+    row(
+      v_grant.subject_id, quota.new_id(v_now), v_now, 'void', v_grant.feature_id, v_now, 0, 0, 0,
+      p_grant_id, p_grant_id, null, null, null, null, '{}'
+    )::quota.events
+  );
+end
+$$;
+
+comment on function quota.void_grant(uuid, text) is 'See public.void_grant.';
+
+revoke all on function quota.void_grant(uuid, text)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.void_grant(uuid, text) to service_role;

@@ -1,0 +1,134 @@
+-- Why this exists: taking over the counts that an app kept before, of the open period and of closed ones.
+-- What was used was used: an import may exceed the limit. A row is known by its subject, feature and
+-- period_start, so running it again counts nothing twice.
+
+create function quota.instant_from(p_text text)
+returns timestamptz
+language plpgsql
+immutable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+begin
+  if p_text !~ '^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?$' then
+    return null;
+  end if;
+  return p_text::timestamptz;
+exception
+  when datetime_field_overflow or invalid_datetime_format then
+    return null;
+end
+$$;
+
+comment on function quota.instant_from(text) is
+  'The instant of an ISO 8601 text, in UTC where it names no offset; null when it is none.';
+
+revoke all on function quota.instant_from(text) from public, anon, authenticated, service_role;
+
+create function quota.import_usage(
+  p_rows jsonb,
+  p_dry_run boolean default false
+)
+returns setof public.import_result
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_item record;
+  v_result public.import_result;
+  v_event quota.events;
+  v_found jsonb;
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  if p_rows is null or jsonb_typeof(p_rows) <> 'array' then
+    raise exception 'rows is not an array'
+      using errcode = '22023',
+        hint = '[{"subject": "…", "feature": "…", "amount": 3, "period_start": "2026-11-01T00:00:00Z"}]';
+  end if;
+  -- In lock order, so that two imports do not meet crosswise.
+  for v_item in
+    select i.value, i.ordinality
+    from jsonb_array_elements(p_rows) with ordinality as i
+    order by i.value ->> 'subject' collate "C", i.value ->> 'feature' collate "C", i.ordinality
+  loop
+    v_result := row(
+      v_item.ordinality, v_item.value ->> 'subject', v_item.value ->> 'feature', null, 'reject', null
+    )::public.import_result;
+    v_event.counts_at := quota.instant_from(v_item.value ->> 'period_start');
+    v_event.metadata := coalesce(nullif(v_item.value -> 'metadata', 'null'), '{}');
+    v_now := quota.clock();
+    v_result.problem := case
+      when jsonb_typeof(v_item.value) <> 'object'
+        then 'not an object'
+      when v_item.value - array['subject', 'feature', 'amount', 'period_start', 'metadata'] <> '{}'
+        then 'other keys than subject, feature, amount, period_start and metadata'
+      when coalesce(length(v_result.subject), 0) not between 1 and 255
+        then 'subject is missing, empty or over 255 characters'
+      when not exists (select from quota.features as f where f.feature_id = v_result.feature)
+        then 'unknown feature; features come from the plan document'
+      when jsonb_typeof(v_item.value -> 'amount') is distinct from 'number'
+          or (v_item.value ->> 'amount')::numeric not between 0 and 9007199254740991
+          or (v_item.value ->> 'amount')::numeric % 1 <> 0
+        then 'amount is not a whole number from 0 to 9007199254740991'
+      when v_event.counts_at is null
+        then 'period_start is not an instant such as 2026-11-01T00:00:00Z'
+      when v_event.counts_at > v_now
+        then 'period_start lies in the future'
+      when jsonb_typeof(v_event.metadata) <> 'object' or octet_length(v_event.metadata::text) > 8192
+        then 'metadata is not an object, or over 8 kB'
+    end;
+
+    if v_result.problem is null then
+      v_result.amount := (v_item.value ->> 'amount')::bigint;
+      v_event.subject_id := v_result.subject;
+      v_event.feature_id := v_result.feature;
+      v_event.idempotency_key := concat_ws(
+        '/', 'import', v_result.feature, extract(epoch from v_event.counts_at)
+      );
+      v_event.arguments := jsonb_build_object('call', 'import_usage', 'amount', v_result.amount);
+      if p_dry_run is not true and v_result.amount > 0 then
+        v_event.at := quota.lock_meter(v_event.subject_id, v_event.feature_id);
+      end if;
+      select e.arguments
+        into v_found
+        from quota.events as e
+        where e.subject_id = v_event.subject_id
+          and e.idempotency_key = v_event.idempotency_key;
+      if v_found <> v_event.arguments then
+        v_result.problem := 'brought in before with another amount: ' || (v_found ->> 'amount');
+      elsif v_found is not null or v_result.amount = 0 then
+        v_result.action := 'skip';
+      else
+        v_result.action := 'import';
+      end if;
+    end if;
+
+    if v_result.action = 'import' and p_dry_run is not true then
+      v_event.event_id := quota.new_id(v_event.at);
+      v_event.kind := 'import';
+      v_event.used_change := v_result.amount;
+      v_event.reserved_change := 0;
+      v_event.drawn_change := 0;
+      v_event.answer := to_jsonb(v_result);
+      perform quota.open_counters(
+        v_event.subject_id, v_event.feature_id, v_event.at,
+        (quota.limits_of(v_event.subject_id, v_event.feature_id, v_event.counts_at)).limits
+      );
+      perform quota.record(v_event);
+    end if;
+    return next v_result;
+  end loop;
+end
+$$;
+
+comment on function quota.import_usage(jsonb, boolean) is
+  'Brings in use that was counted elsewhere: rows of subject, feature, amount, period_start (an instant in the past; the use counts in the periods that hold it, so set plan and anchor first) and metadata. Each becomes a ledger line of kind import, may exceed the limit, and is counted once however often it is brought in. Returns a row per row: import, skip or reject with the problem; rejected rows do not hinder the others. p_dry_run writes nothing. For DBAs, not over REST. Errors: 22023 rows is not an array; 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function quota.import_usage(jsonb, boolean)
+  from public, anon, authenticated, service_role;

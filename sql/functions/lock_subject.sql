@@ -1,0 +1,68 @@
+-- Why this exists: what concerns a whole subject (its plan, its exceptions, being forgotten) locks the
+-- subject's row before any of its meters.
+create function quota.lock_subject(p_subject_id text)
+returns quota.subjects
+language plpgsql
+volatile
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject quota.subjects;
+begin
+  loop
+    insert into quota.subjects (subject_id)
+      values (p_subject_id)
+      on conflict do nothing;
+    select s.subject_id, s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone, s.has_extras
+      into v_subject
+      from quota.subjects as s
+      where s.subject_id = p_subject_id
+      for no key update;
+    -- Not found: forget_subject() was faster.
+    exit when found;
+  end loop;
+  return v_subject;
+end
+$$;
+
+comment on function quota.lock_subject(text) is
+  'Makes the subject if it was never seen, and locks its row.';
+
+revoke all on function quota.lock_subject(text) from public, anon, authenticated, service_role;
+
+-- What all changes of a subject's own terms begin with: exceptions and grants.
+create function quota.lock_terms(
+  p_subject_id text,
+  p_feature_id text
+)
+returns timestamptz
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz;
+begin
+  perform quota.check_feature(p_feature_id);
+  perform quota.lock_subject(p_subject_id);
+  v_now := quota.lock_meter(p_subject_id, p_feature_id);
+  update quota.subjects as s
+    set has_extras = true
+    where s.subject_id = p_subject_id
+      and not s.has_extras;
+  update quota.meters as m
+    set fresh_until = '-infinity'
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+  return v_now;
+end
+$$;
+
+comment on function quota.lock_terms(text, text) is
+  'Locks subject and meter, makes the meter forget what it remembers of the limits, and returns the time. Errors: QFEAT.';
+
+revoke all on function quota.lock_terms(text, text)
+  from public, anon, authenticated, service_role;

@@ -1,0 +1,121 @@
+-- Why this exists: a gauge goes down: something was deleted. Holding the meter.
+create function quota.put_back(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_kind text,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
+  v_used bigint;
+  v_event quota.events;
+  v_decision public.usage_decision;
+begin
+  -- Of the counter, whatever the plan says now; a gauge that a plan never had has the ledger alone.
+  select c.used
+    into v_used
+    from quota.counters as c
+    where c.subject_id = p_caller.subject_id
+      and c.feature_id = p_feature_id
+      and c.period_end = 'infinity'
+      and c.period = 'lifetime';
+  if not found then
+    v_used := (quota.ledger_balance(p_caller.subject_id, p_feature_id, '-infinity', 'infinity')).used;
+  end if;
+  v_event := row(
+    p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
+    -- Never below zero: what is not there cannot be given back.
+    -least(p_amount, v_used), 0, 0, null, null, p_caller.actor, p_idempotency_key, p_arguments,
+    null, p_metadata
+  )::quota.events;
+  v_allowance.limits := quota.after_event(v_allowance.limits, v_event);
+  v_decision := quota.decision(
+    p_caller.subject_id, p_feature_id, -v_event.used_change, v_allowance,
+    (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id
+  );
+  if p_idempotency_key is not null then
+    v_event.answer := to_jsonb(v_decision);
+  end if;
+  if not quota.record(v_event) then
+    return null;
+  end if;
+  return v_decision;
+end
+$$;
+
+comment on function quota.put_back(
+  quota.caller, text, bigint, timestamptz, text, text, jsonb, jsonb
+) is 'Lowers a gauge by at most what it shows. Null: the idempotency key was taken meanwhile.';
+
+revoke all on function quota.put_back(
+  quota.caller, text, bigint, timestamptz, text, text, jsonb, jsonb
+) from public, anon, authenticated, service_role;
+
+create function quota.return_usage(
+  p_feature text,
+  p_amount bigint,
+  p_subject text,
+  p_idempotency_key text,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_caller quota.caller;
+  v_arguments jsonb;
+  v_answer jsonb;
+  v_now timestamptz;
+  v_decision public.usage_decision;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
+  perform quota.check_feature(p_feature);
+  if exists (
+    select from quota.features as f where f.feature_id = p_feature and f.kind <> 'gauge'
+  ) then
+    raise exception 'feature % is metered, and what was used is used', quote_literal(p_feature)
+      using errcode = 'QFEAT', hint = 'give a counted event back with refund_usage';
+  end if;
+
+  v_now := quota.lock_meter(v_caller.subject_id, p_feature);
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object('call', 'return_usage', 'feature', p_feature, 'amount', p_amount);
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+  if v_answer is null then
+    v_decision := quota.put_back(
+      v_caller, p_feature, p_amount, v_now, 'return',
+      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
+    );
+    if v_decision.allowed is not null then
+      return v_decision;
+    end if;
+    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+  end if;
+  return quota.replayed(v_answer);
+end
+$$;
+
+comment on function quota.return_usage(text, bigint, text, text, jsonb) is
+  'See public.return_usage.';
+
+revoke all on function quota.return_usage(text, bigint, text, text, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.return_usage(text, bigint, text, text, jsonb) to service_role;

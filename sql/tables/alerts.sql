@@ -1,0 +1,33 @@
+-- Why this exists: "you have used 80 %": one row when a limit's threshold is crossed, written in the
+-- transaction that crosses it.
+
+create table quota.alerts (
+  subject_id text collate "C" not null,
+  feature_id text collate "C" not null,
+  period text not null,
+  period_start timestamptz not null,
+  threshold integer not null,
+  at timestamptz not null,
+  used bigint not null,
+  amount bigint not null,
+  -- Never twice in a period; again after a reset, which is another period_start.
+  constraint alerts_pkey primary key (subject_id, feature_id, period, period_start, threshold),
+  constraint alerts_threshold_is_80_or_100 check (threshold in (80, 100))
+);
+
+comment on table quota.alerts is
+  'A limit of which a threshold was crossed: once per subject, feature, period and threshold.';
+comment on column quota.alerts.used is 'Used and reserved units, after the crossing call.';
+comment on column quota.alerts.amount is 'The limit at that moment.';
+
+alter table quota.alerts enable row level security;
+
+create policy select_own on quota.alerts
+  for select to authenticated
+  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+create policy select_service on quota.alerts
+  for select to service_role using (true);
+
+revoke all on quota.alerts from public, anon, authenticated, service_role;
+grant select on quota.alerts to authenticated, service_role;
+-- Withheld: every write.

@@ -1,0 +1,86 @@
+-- The contract as pg_catalog has it: names, parameters, defaults, results and columns that callers rely
+-- on. A change here is a change for every caller.
+begin;
+set local search_path = public, extensions;
+select plan(8);
+
+create temporary table contract (name text, arguments text, result text);
+insert into contract values
+  ('check_usage', 'feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text', 'usage_decision'),
+  ('consume_usage', 'feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'usage_decision'),
+  ('enforce_usage', 'feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'usage_decision'),
+  ('consume_usage_batch', 'items jsonb, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'SETOF usage_decision'),
+  ('reserve_usage', 'feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, ttl interval DEFAULT ''00:15:00''::interval, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'usage_decision'),
+  ('commit_usage', 'reservation_id uuid, amount bigint DEFAULT NULL::bigint, subject text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'usage_decision'),
+  ('release_usage', 'reservation_id uuid, subject text DEFAULT NULL::text', 'usage_decision'),
+  ('refund_usage', 'event_id uuid, amount bigint DEFAULT NULL::bigint, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, subject text DEFAULT NULL::text', 'usage_decision'),
+  ('grant_usage', 'feature text, amount bigint, subject text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'uuid'),
+  ('void_grant', 'grant_id uuid, subject text DEFAULT NULL::text', 'boolean'),
+  ('set_plan', 'subject text, plan text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT NULL::text, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone', 'void'),
+  ('set_limit', 'subject text, feature text, period text, "limit" bigint', 'void'),
+  ('clear_limit', 'subject text, feature text, period text', 'void'),
+  ('add_member', 'subject text, user_id text', 'void'),
+  ('remove_member', 'subject text, user_id text', 'void'),
+  ('return_usage', 'feature text, amount bigint, subject text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'usage_decision'),
+  ('apply_plans', 'plans jsonb, dry_run boolean DEFAULT false', 'SETOF plan_change'),
+  ('explain_usage', 'feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text', 'SETOF usage_explanation'),
+  ('forget_subject', 'subject text', 'bigint'),
+  ('verify_usage', 'subject text DEFAULT NULL::text', 'SETOF usage_mismatch');
+select set_eq(
+  $$select proname::text, pg_get_function_arguments(oid), pg_get_function_result(oid)
+    from pg_proc where pronamespace = 'public'::regnamespace$$,
+  $$select name, arguments, result from contract where to_regproc('public.' || name) is not null$$,
+  'the functions that callers may call have exactly these parameters, defaults and results'
+);
+
+create function pg_temp.columns_of(p_relation text) returns text language sql as $$
+  select string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' order by a.attnum)
+  from pg_attribute as a
+  where a.attrelid = to_regclass(p_relation) and a.attnum > 0 and not a.attisdropped
+$$;
+select is(
+  pg_temp.columns_of('public.usage_decision'),
+  'allowed boolean, reason text, feature text, subject text, plan text, amount bigint, used bigint, '
+  || 'reserved bigint, limit bigint, remaining bigint, unlimited boolean, period text, '
+  || 'period_start timestamp with time zone, resets_at timestamp with time zone, retry_after integer, '
+  || 'event_id uuid, reservation_id uuid, replayed boolean, upgrade_url text, granted bigint',
+  'a decision has these fields in this order'
+);
+select is(
+  pg_temp.columns_of('public.plan_change'), 'action text, kind text, id text, detail text',
+  'a change of the catalogue has these fields'
+);
+select is(
+  pg_temp.columns_of('public.usage_mismatch'),
+  'subject text, feature text, period text, period_start timestamp with time zone, counted bigint, ledger bigint',
+  'a mismatch has these fields'
+);
+select is(
+  pg_temp.columns_of('public.current_usage'),
+  'subject text, feature text, feature_name text, unit text, kind text, plan text, period text, '
+  || 'used bigint, reserved bigint, limit bigint, remaining bigint, unlimited boolean, '
+  || 'percent_used bigint, period_start timestamp with time zone, resets_at timestamp with time zone, '
+  || 'status text, granted bigint, time_zone text',
+  'current_usage has these columns in this order'
+);
+select is(
+  pg_temp.columns_of('public.usage_history'),
+  'subject text, feature text, period text, period_start timestamp with time zone, '
+  || 'period_end timestamp with time zone, used bigint, limit bigint',
+  'usage_history has these columns in this order'
+);
+select is(
+  (select array_agg(relname::text order by relname) from pg_class
+   where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f', 'S')),
+  array['current_usage', 'plan_catalog', 'usage_events', 'usage_history'],
+  'the views that callers may read are these, and there is no table or sequence among them'
+);
+select is(
+  (select array_agg(p.proname::text order by p.proname)
+   from pg_proc as p where p.pronamespace in ('public'::regnamespace, 'quota'::regnamespace)
+   group by p.pronamespace, p.proname having count(*) > 1),
+  null, 'no function has a second one of its name: rpc() could not choose'
+);
+
+select * from finish();
+rollback;

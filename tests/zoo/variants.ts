@@ -1,0 +1,126 @@
+/** The zoo: mistakes that were made elsewhere, built into our engine one at a time. */
+import { rewrite, type Sabotage } from './rewrite.ts';
+
+/** Read, decide, write: nobody else is kept out in between. */
+export const checkThenAct: Sabotage = async (owner) => {
+  await rewrite(owner, 'quota.take_fresh', ['for no key update', '']);
+  await rewrite(owner, 'quota.lock_meter', ['for no key update', '']);
+};
+
+/** The amount allowed is the one of before the wait. */
+export const limitReadBeforeTheLock: Sabotage = async (owner) => {
+  await owner.query(`
+    alter function quota.limits_of(text, text, timestamptz) rename to fresh_limits_of;
+    create function quota.limits_of(p_subject_id text, p_feature_id text, p_at timestamptz)
+    returns quota.allowance
+    language plpgsql
+    stable
+    as $$
+    declare
+      v_allowance quota.allowance := quota.fresh_limits_of(p_subject_id, p_feature_id, p_at);
+      v_stale bigint := nullif(current_setting('zoo.stale', true), '')::bigint;
+    begin
+      if v_stale is not null then
+        v_allowance.limits[1].amount := v_stale;
+      end if;
+      return v_allowance;
+    end
+    $$`);
+  await rewrite(
+    owner,
+    'quota.consume_usage',
+    [/quota\.take_fresh\([^;]*;/, 'null;'],
+    [
+      'v_now := quota.lock_meter(',
+      `perform set_config('zoo.stale', (
+        (quota.fresh_limits_of(v_caller.subject_id, p_feature, quota.clock())).limits[1].amount
+      )::text, true);
+      v_now := quota.lock_meter(`,
+    ],
+  );
+};
+
+/** What a meter remembers is believed without a look at the catalogue. */
+export const memoryWithoutVersion: Sabotage = (owner) =>
+  rewrite(owner, 'quota.take_fresh', ['where k.version = v_catalogue_version', '']);
+
+/** set_plan() does not make the meters forget. */
+export const memoryThatOutlivesThePlan: Sabotage = (owner) =>
+  rewrite(owner, 'quota.set_plan', [
+    `set fresh_until = '-infinity'`,
+    'set fresh_until = fresh_until',
+  ]);
+
+/** The time of the call, not of the decision. */
+export const clockReadBeforeTheLock: Sabotage = async (owner) => {
+  for (const name of ['quota.take_fresh', 'quota.lock_meter']) {
+    await rewrite(
+      owner,
+      name,
+      [/\bv_now := quota\.clock\(\);/, ''],
+      ['v_now timestamptz;', 'v_now timestamptz := quota.clock();'],
+    );
+  }
+};
+
+/** A key is looked up in everybody's ledger. */
+export const unscopedKey: Sabotage = (owner) =>
+  rewrite(owner, 'quota.replay', [/e\.subject_id = p_subject_id\s+and/, '']);
+
+/** Counts first, and lets the unique key of the ledger find out that it was a repetition. */
+export const countedBeforeTheKey: Sabotage = async (owner) => {
+  await rewrite(owner, 'quota.consume_usage', [
+    /v_answer := quota\.replay\([^;]*;/,
+    'v_answer := null;',
+  ]);
+  await rewrite(owner, 'quota.record', [/and exists \(select from line\)/, '']);
+};
+
+/** Views as `create or replace` leaves them when the option is forgotten. */
+export const ownerRightsViews: Sabotage = async (owner) => {
+  for (const view of ['current_usage', 'usage_history', 'usage_events']) {
+    await owner.query(`alter view public.${view} reset (security_invoker)`);
+  }
+};
+
+/** A policy that lets every signed-in user read the ledger. */
+export const openPolicy: Sabotage = async (owner) => {
+  await owner.query(
+    `create policy select_all on quota.events for select to authenticated using (true)`,
+  );
+};
+
+/** What `drop` and `create` leave behind on Supabase: everybody may execute. */
+export const executeLeftOpen: Sabotage = async (owner) => {
+  await owner.query(`grant execute on function public.check_usage to public`);
+};
+
+/** Every bolt open at once: a user refunds itself. */
+export const serverCallsOpen: Sabotage = async (owner) => {
+  await owner.query(`
+    grant execute on all functions in schema public, quota to authenticated;
+    create or replace function quota.require_trusted() returns void
+    language plpgsql as 'begin end'`);
+};
+
+/** A view over the tables that the API can write through. */
+export const writableView: Sabotage = async (owner) => {
+  await owner.query(`
+    alter view public.usage_events reset (security_invoker);
+    grant insert, update, delete on public.usage_events to authenticated`);
+};
+
+/** Each month is counted from the one before: after a February the 31st is the 28th for good. */
+export const driftingMonths: Sabotage = (owner) =>
+  rewrite(owner, 'quota.period_of', [
+    'resets_at := quota.instant_of(v_origin + (v_n + 1) * v_unit, p_time_zone);',
+    'resets_at := quota.instant_of((period_start at time zone p_time_zone) + v_unit, p_time_zone);',
+  ]);
+
+/** The calendar of whoever asks. */
+export const sessionTimeZone: Sabotage = (owner) =>
+  rewrite(owner, 'quota.period_of', [`p_at at time zone 'UTC'`, 'p_at::timestamp']);
+
+/** What `at time zone` gives for a local time that happens twice. */
+export const secondOfTwoTimes: Sabotage = (owner) =>
+  rewrite(owner, 'quota.instant_of', [/if v_first < v_at and/, 'if false and']);

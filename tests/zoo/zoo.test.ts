@@ -1,0 +1,124 @@
+// Who tests the tests: each broken variant of the engine must turn a test red, and for its own reason.
+import { describe, expect, test } from 'vitest';
+import { startTestApi } from '../client/api.ts';
+import {
+  type AccessScenario,
+  functionsAreClosed,
+  usersSeeOnlyThemselves,
+  viewsRefuseWrites,
+} from '../client/scenarios.ts';
+import { run, type Scenario } from '../concurrency/race.ts';
+import {
+  featureLostDuringWait,
+  lastUnitOfFifty,
+  limitLoweredDuringWait,
+  rollOverDuringWait,
+  sameKeyAtOnce,
+  sameKeyOfTwoSubjects,
+} from '../concurrency/scenarios.ts';
+import { randomFrom } from '../periods/random.ts';
+import { differences, SESSION_ZONES, sample } from '../periods/samples.ts';
+import { createDatabase } from '../support/database.ts';
+import type { Sabotage } from './rewrite.ts';
+import * as zoo from './variants.ts';
+
+const RACES: [string, Sabotage, Scenario, RegExp][] = [
+  ['check, then act', zoo.checkThenAct, lastUnitOfFifty, /callers allowed at the last unit/],
+  [
+    'a limit read before the lock',
+    zoo.limitReadBeforeTheLock,
+    limitLoweredDuringWait,
+    /limit that was lowered during the wait/,
+  ],
+  [
+    'a remembered limit without its edition of the catalogue',
+    zoo.memoryWithoutVersion,
+    limitLoweredDuringWait,
+    /limit that was lowered during the wait/,
+  ],
+  [
+    'a remembered limit that outlives a change of plan',
+    zoo.memoryThatOutlivesThePlan,
+    featureLostDuringWait,
+    /feature that the new plan lacks/,
+  ],
+  [
+    'a clock read before the lock',
+    zoo.clockReadBeforeTheLock,
+    rollOverDuringWait('month', '2026-01-31T23:59:50Z', '2026-02-01T00:00:05Z'),
+    /the period of a call that waited/,
+  ],
+  ['an unscoped key', zoo.unscopedKey, sameKeyOfTwoSubjects, /another subject's key/],
+  [
+    'a use counted before its key is known to be free',
+    zoo.countedBeforeTheKey,
+    sameKeyAtOnce,
+    /use of a repeated key/,
+  ],
+];
+
+describe('a race test catches', () => {
+  test.for(RACES)('%s', async ([, sabotage, scenario, finding]) => {
+    await expect(run(scenario, sabotage)).rejects.toThrow(finding);
+  });
+});
+
+const DOORS: [string, Sabotage, AccessScenario, RegExp][] = [
+  [
+    "views with their owner's rights",
+    zoo.ownerRightsViews,
+    usersSeeOnlyThemselves,
+    /subjects that alice sees in usage_history/,
+  ],
+  [
+    'a policy that shows the ledger to everybody',
+    zoo.openPolicy,
+    usersSeeOnlyThemselves,
+    /subjects that alice sees in usage_events/,
+  ],
+  [
+    "the server's functions open to users",
+    zoo.serverCallsOpen,
+    functionsAreClosed,
+    /a user calls \w+/,
+  ],
+  [
+    'a view that is written through',
+    zoo.writableView,
+    viewsRefuseWrites,
+    /user may not \w+ on usage_events/,
+  ],
+];
+
+describe('an access test over HTTP catches', () => {
+  test.for(DOORS)('%s', async ([, sabotage, scenario, finding]) => {
+    const api = await startTestApi(sabotage);
+    try {
+      await expect(scenario(api)).rejects.toThrow(finding);
+    } finally {
+      await api.stop();
+    }
+  });
+});
+
+const CALENDARS: [string, Sabotage][] = [
+  ['months that drift', zoo.driftingMonths],
+  ["a period in the session's time zone", zoo.sessionTimeZone],
+  ['the second of two equal local times', zoo.secondOfTwoTimes],
+];
+
+describe('the independent calendar catches', () => {
+  test.for(CALENDARS)('%s', async ([, sabotage]) => {
+    const database = await createDatabase();
+    try {
+      const owner = await database.connect();
+      await sabotage(owner);
+      const random = randomFrom(1);
+      const samples = Array.from({ length: 2400 }, () => sample(random));
+      await owner.query(`set time zone '${SESSION_ZONES[2]}'`);
+      expect(await differences(owner, samples)).not.toEqual([]);
+    } finally {
+      await database.drop();
+    }
+  });
+});
