@@ -36,9 +36,9 @@ beforeAll(async () => {
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 describe('the tarball', () => {
-  test('holds migrations, client, types, schema, roles and the command, and nothing else', () => {
+  test('holds migrations, optional SQL, client, types, schema and the command, and nothing else', () => {
     const wanted =
-      /^(dist\/cli\/[\w-]+\.js|dist\/types\/[\w-]+\.(js|d\.ts)|schema\/plans\.schema\.json|sql\/roles\.sql|supabase\/migrations\/\d{14}_\w+\.sql|package\.json|README\.md|LICENSE)$/;
+      /^(dist\/cli\/[\w-]+\.js|dist\/types\/[\w-]+\.(js|d\.ts)|schema\/plans\.schema\.json|sql\/roles\.sql|sql\/optional\/\w+\.sql|supabase\/migrations\/\d{14}_\w+\.sql|package\.json|README\.md|LICENSE)$/;
     expect(packed.filter((path) => !wanted.test(path))).toEqual([]);
     for (const path of ['dist/cli/main.js', 'dist/types/index.js', 'dist/types/index.d.ts']) {
       expect(packed).toContain(path);
