@@ -504,7 +504,7 @@ export type SetLimitArgs<Feature extends string = string> = {
   subject: string;
   feature: Feature;
   period: string;
-  limit: number;
+  limit: number | null;
 };
 
 /** The arguments of setPlan. */
@@ -558,12 +558,13 @@ export interface UsageMethods<Feature extends string = string> {
   /**
    * Answers whether an amount would be allowed now, and writes nothing. amount is in units of the
    * feature (default 1); subject defaults to the signed-in user and must be named by trusted
-   * callers. Returns a usage_decision with the state before any use.
+   * callers. A signed-in user may ask about a server_only feature too. Returns a usage_decision
+   * with the state before any use.
    *
    * May be called by a signed-in user and by the server.
    *
    * @throws UsageError with one of the codes
-   * - `42501` no identity, a subject that is not yours, or a server_only feature
+   * - `42501` no identity or a subject that is not yours
    * - `QFEAT` unknown feature
    * - `QAMNT` amount below 1 or too large
    * - `QSUBJ` subject missing (trusted callers), empty or over 255 characters
@@ -828,7 +829,7 @@ export interface UsageMethods<Feature extends string = string> {
    * @throws UsageError with one of the codes
    * - `QPLAN` unknown plan
    * - `QSUBJ`
-   * - `22023` unknown time zone or infinite anchor
+   * - `22023` unknown time zone or an anchor outside the years 1 to 9999
    * - `42501` not a trusted role
    * - `55P03` retry
    */

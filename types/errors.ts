@@ -42,13 +42,44 @@ export class UsageLimitExceeded<Feature extends string = string> extends Error {
   }
 }
 
-function describe({ reason, feature, plan, used, reserved, limit, period }: UsageDecision): string {
+function describe(decision: UsageDecision): string {
+  const { reason, feature, plan, amount, used, reserved, limit, remaining, period } = decision;
   if (reason === 'feature_not_in_plan') {
     return plan === null ? `no plan allows ${feature}` : `plan ${plan} does not include ${feature}`;
   }
   const held = reserved > 0 ? ` and ${reserved} reserved` : '';
   const when = period === null || period === 'lifetime' ? '' : ` this ${period}`;
-  return `usage limit of ${feature} reached: ${used} of ${limit} used${held}${when}`;
+  const asked = remaining === 0 ? '' : `, ${amount} more asked`;
+  return `usage limit of ${feature} reached: ${used} of ${limit} used${held}${when}${asked}`;
+}
+
+/**
+ * The database gave no conclusive answer within the bound: it may have happened or not. Repeating the
+ * step with the same key or reservation is safe, and tells.
+ */
+export class UsageOutcomeUnknown extends UsageError {
+  override readonly name = 'UsageOutcomeUnknown';
+  /** reserve: the work did not run, a hold may exist and expires. commit: the work is done. */
+  readonly step: 'reserve' | 'commit';
+  readonly idempotencyKey: string;
+  /** The hold to commit, when the step is commit. */
+  readonly reservationId: string | null;
+  /** What the work gave, when the step is commit. */
+  readonly value: unknown;
+
+  constructor(
+    step: 'reserve' | 'commit',
+    idempotencyKey: string,
+    cause: unknown,
+    reservationId: string | null = null,
+    value: unknown = undefined,
+  ) {
+    super({ message: `no conclusive answer to ${step}_usage`, status: 0, cause });
+    this.step = step;
+    this.idempotencyKey = idempotencyKey;
+    this.reservationId = reservationId;
+    this.value = value;
+  }
 }
 
 /**

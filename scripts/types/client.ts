@@ -1,32 +1,22 @@
-/**
- * Writes types/client.ts: a method per function of schema public, a type per composite and view,
- * documented by the SQL comments. What it goes by:
- *
- * - A field is nullable where its comment contains the word null ("null when unlimited"). Every field
- *   needs a comment, so that this is a decision and not an omission.
- * - A parameter may be left out where it has a default, and may be null where that default is null,
- *   or where the function's comment says "<parameter> null".
- * - A text field whose comment starts with a word in backquotes has only the values in backquotes.
- * - A text called feature is the project's own union of features.
- * - jsonb with the default '{}' is an object, other jsonb is any JSON.
- * - In a function's comment, what follows "Errors:" is a list of codes, separated by semicolons.
- *
- * Anything else is an error here, not a guess in the client.
- */
+/** Writes types/client.ts: a method per function, a type per composite and view. */
 import type { Catalogue, Field, Parameter, Routine, Shape } from './catalogue.ts';
 import { docBlock, splitErrors, startsWithCode } from './docs.ts';
-
-const SCALARS: Record<string, string> = {
-  bigint: 'number', // the contract keeps every amount below 2^53
-  integer: 'number',
-  boolean: 'boolean',
-  text: 'string',
-  uuid: 'string',
-  interval: 'string',
-  'timestamp with time zone': 'string',
-  jsonb: 'Json',
-  'text[]': 'string[]',
-};
+import {
+  argumentsName,
+  camelCase,
+  declaration,
+  defaultOf,
+  fail,
+  generic,
+  isNullable,
+  key,
+  mayBeNull,
+  methodName,
+  SCALARS,
+  typeName,
+  typeOf,
+  valuesOf,
+} from './rules.ts';
 
 const CALLERS: Record<string, string> = {
   'anon,authenticated,service_role': 'Everybody may call it.',
@@ -127,19 +117,9 @@ function renderField(field: Field, where: string): string {
     field.comment ??
     fail(where, 'has no comment; say what it is, and "null when …" where it can be null');
   const values = valuesOf(field);
-  const type = values ? values.map((value) => `'${value}'`).join(' | ') : fieldType(field, where);
+  const type = values ? values.map((value) => `'${value}'`).join(' | ') : typeOf(field, where);
   const nullable = isNullable(field) ? ' | null' : '';
   return `${docBlock([comment])}\n${key(field.name)}: ${type}${nullable};`;
-}
-
-export function isNullable({ comment }: Field): boolean {
-  return /\bnull\b/i.test(comment ?? '');
-}
-
-/** The values that a text can have, where its comment says so. */
-export function valuesOf({ type, comment }: Field): string[] | undefined {
-  if (type !== 'text' || !comment?.startsWith('`')) return undefined;
-  return [...comment.matchAll(/`([^`]*)`/g)].map(([, value]) => value as string);
 }
 
 function renderArguments(routine: Routine): string {
@@ -158,17 +138,11 @@ function renderParameter(parameter: Parameter, routine: Routine): string {
     fail(where, `is ${parameter.mode}; return a named composite type instead`);
   }
   const value = defaultOf(parameter);
-  const saysNull = new RegExp(`\\b${parameter.name} \\(?null\\b`, 'i').test(routine.comment ?? '');
-  const nullable = value === 'NULL' || saysNull ? ' | null' : '';
+  const nullable = mayBeNull(parameter, routine) ? ' | null' : '';
   const type =
-    parameter.type === 'jsonb' && value === "'{}'" ? 'JsonObject' : fieldType(parameter, where);
+    parameter.type === 'jsonb' && value === "'{}'" ? 'JsonObject' : typeOf(parameter, where);
   const doc = value && value !== 'NULL' ? `${docBlock([`Default: ${value}.`])}\n` : '';
   return `${doc}${key(parameter.name)}${value ? '?' : ''}: ${type}${nullable};`;
-}
-
-/** `'00:15:00'::interval` says no more than `'00:15:00'`. */
-function defaultOf({ default: value }: Parameter): string | undefined {
-  return value?.replace(/::[a-z ]+$/, '');
 }
 
 function renderSignature(routine: Routine, composites: Map<string, string>): string {
@@ -203,33 +177,4 @@ function result(routine: Routine, composites: Map<string, string>): string {
     SCALARS[routine.returns] ??
     fail(where, `returns ${routine.returns}; return a scalar or a composite type of schema public`);
   return routine.returnsSet ? `${type}[]` : type;
-}
-
-function fieldType({ name, type }: { name: string; type: string }, where: string): string {
-  if (isFeature({ name, type })) return 'Feature';
-  return SCALARS[type] ?? fail(where, `is of type ${type}; known are ${knownTypes()}`);
-}
-
-const knownTypes = () => Object.keys(SCALARS).join(', ');
-const isFeature = ({ name, type }: { name: string; type: string }) =>
-  name === 'feature' && type === 'text';
-
-const generic = (fields: { name: string; type: string }[]) =>
-  fields.some(isFeature) ? '<Feature>' : '';
-const declaration = (fields: { name: string; type: string }[]) =>
-  fields.some(isFeature) ? '<Feature extends string = string>' : '';
-
-const camelCase = (name: string) =>
-  name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-const pascalCase = (name: string) => camelCase(`_${name}`);
-
-/** A row of usage_events is a UsageEvent. */
-const typeName = ({ name, kind }: Shape) =>
-  pascalCase(kind === 'view' ? name.replace(/([^s])s$/, '$1') : name);
-const methodName = ({ name }: Routine) => camelCase(name);
-const argumentsName = ({ name }: Routine) => `${pascalCase(name)}Args`;
-const key = (name: string) => (/^[a-z_][a-z0-9_]*$/.test(name) ? name : JSON.stringify(name));
-
-function fail(where: string, why: string): never {
-  throw new Error(`types/client.ts cannot be generated: ${where} ${why}.`);
 }

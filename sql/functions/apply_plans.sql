@@ -182,7 +182,7 @@ revoke all on function quota.check_plans(jsonb) from public, anon, authenticated
 
 -- Whom a limit will meet: the subjects on its plan that have used more already.
 create function quota.over_limit_note(
-  p_limit_id text,
+  p_path text[],
   p_amount jsonb
 )
 returns text
@@ -202,23 +202,23 @@ begin
     into v_subjects
     from quota.counters as c
     join quota.subjects as s on s.subject_id = c.subject_id
-    where c.feature_id = split_part(p_limit_id, '/', 2)
-      and c.period = split_part(p_limit_id, '/', 3)
+    where c.feature_id = p_path[2]
+      and c.period = p_path[3]
       and c.period_end > v_now
       and c.period_start <= v_now
-      and c.used + c.reserved > (p_amount #>> '{}')::bigint
+      and c.used + c.reserved > (p_amount #>> '{}')::numeric
       and coalesce(
         case when s.plan_ends_at <= v_now then null else s.plan_id end,
         (select p.plan_id from quota.plans as p where p.is_default)
-      ) = split_part(p_limit_id, '/', 1);
+      ) = p_path[1];
   return case when v_subjects > 0 then ' (' || v_subjects || ' subjects are over it)' else '' end;
 end
 $$;
 
-comment on function quota.over_limit_note(text, jsonb) is
-  'How many subjects on the plan have used more than a new limit plan/feature/period.';
+comment on function quota.over_limit_note(text[], jsonb) is
+  'How many subjects on the plan have used more than the new limit of plan, feature, period.';
 
-revoke all on function quota.over_limit_note(text, jsonb)
+revoke all on function quota.over_limit_note(text[], jsonb)
   from public, anon, authenticated, service_role;
 
 -- What stands in the catalogue against what stands in the document.
@@ -287,7 +287,7 @@ begin
           from jsonb_object_keys(coalesce(d.content, c.content)) as key
         ) as f
         where c.content -> f.key is distinct from d.content -> f.key
-      ) || case when kind = 'limit' then quota.over_limit_note(id, d.content -> 'amount') else '' end
+      ) || case when kind = 'limit' then quota.over_limit_note(path, d.content -> 'amount') else '' end
     from document as d
     full join catalogue as c using (rank, kind, path)
     where c.content is distinct from d.content
@@ -323,11 +323,28 @@ begin
     lock table quota.plans in share row exclusive mode;
   end if;
   v_changes := array(select c from quota.plan_changes(p_plans) as c);
-  if not coalesce(p_dry_run, false) and exists (
-    select from unnest(v_changes) as c where c.action = 'remove' and c.kind in ('feature', 'plan')
-  ) then
-    -- A call in flight may be using what is about to go: wait for it, and let none begin.
-    lock table quota.features, quota.plans in access exclusive mode;
+  if not coalesce(p_dry_run, false) then
+    -- What is about to go may be in use by a call in flight: set_plan() and first uses share these
+    -- rows, later uses hold the meter; wait for them before looking. Rows, not tables: two locked
+    -- tables deadlocked with readers that came to them in the other order.
+    perform from quota.plans as p
+      where exists (
+        select from unnest(v_changes) as c
+        where c.kind = 'plan' and c.action = 'remove' and c.id = p.plan_id
+      )
+      order by p.plan_id
+      for update;
+    perform from quota.features as f
+      where exists (
+        select from unnest(v_changes) as c
+        where c.kind = 'feature' and c.action in ('remove', 'change') and c.id = f.feature_id
+      )
+      order by f.feature_id
+      for update;
+    if exists (select from unnest(v_changes) as c where c.kind = 'feature' and c.action = 'remove') then
+      delete from quota.meters as m
+        where not p_plans -> 'features' ? m.feature_id;
+    end if;
   end if;
 
   select string_agg(c.kind || ' ' || c.id, ', ')
@@ -363,8 +380,6 @@ begin
   if not coalesce(p_dry_run, false) and cardinality(v_changes) > 0 then
     -- What meters remember is of the last edition.
     update quota.catalogue as k set version = k.version + 1;
-    delete from quota.meters as m
-      where not p_plans -> 'features' ? m.feature_id;
     delete from quota.plan_limits as l
       where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;
     delete from quota.plans as p

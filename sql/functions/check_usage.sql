@@ -21,10 +21,6 @@ begin
   perform quota.check_feature(p_feature);
   perform quota.check_amount(p_amount);
   v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
-  if v_allowance.server_only and not v_caller.is_trusted then
-    raise exception 'this feature is used from the server only'
-      using errcode = '42501', hint = 'call it from your server as service_role';
-  end if;
   v_verdict := quota.decide(v_allowance.limits, p_amount);
   if not v_verdict.is_allowed then
     return quota.refusal(

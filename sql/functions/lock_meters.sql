@@ -1,10 +1,10 @@
 -- Why this exists: every call that writes begins here. Holding the meters, it is alone with the
 -- counters, holds and grants of these features of this subject until its transaction ends.
 --
--- Lock order: subject, then its meters by feature id, then nothing that another call waits for
--- while it holds a meter. A meter that does not exist is made under the subject's row, which
--- set_plan() and forget_subject() lock too; so the existence of all meters is looked at before the
--- first of them is locked.
+-- Lock order: rows of plans and features (shared), subject, its meters by feature id, then nothing
+-- that another call waits for while it holds a meter. A meter that does not exist is made under the
+-- subject's row, which set_plan() and forget_subject() lock too; so the existence of all meters is
+-- looked at before the first of them is locked.
 
 create function quota.create_meters(
   p_subject_id text,
@@ -17,6 +17,11 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- for key share: apply_plans() does not remove a feature before its first uses have ended.
+  perform from quota.features as f
+    where f.feature_id = any (p_feature_ids)
+    order by f.feature_id
+    for key share;
   perform quota.check_feature(f.feature_id) from unnest(p_feature_ids) as f (feature_id);
   insert into quota.subjects (subject_id)
     values (p_subject_id)

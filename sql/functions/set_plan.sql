@@ -20,15 +20,17 @@ declare
   v_features text[];
   v_feature_id text;
   v_now timestamptz;
+  v_event_id uuid;
 begin
-  if p_plan_id is not null
-    and not exists (select from quota.plans as p where p.plan_id = p_plan_id)
-  then
+  -- for key share: apply_plans() does not remove the plan before this has ended.
+  perform from quota.plans as p where p.plan_id = p_plan_id for key share;
+  if not found and p_plan_id is not null then
     raise exception 'unknown plan %', quote_literal(left(p_plan_id, 100))
       using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
   end if;
-  if not isfinite(p_anchor_at) then
-    raise exception 'the anchor is %, a point in time is expected', p_anchor_at
+  -- Not only finite: near the ends of Postgres' calendar an instant has no local time in some zones.
+  if p_anchor_at not between '0001-01-01 00:00+00' and '9999-12-31 00:00+00' then
+    raise exception 'the anchor is %, an instant of the years 1 to 9999 is expected', p_anchor_at
       using errcode = '22023', hint = 'pass the start of the billing period, or null to keep it';
   end if;
 
@@ -64,9 +66,10 @@ begin
   );
   -- lock_meters() also gives the time; no features, no lock.
   v_now := quota.lock_meters(v_subject.subject_id, v_features);
+  v_event_id := quota.new_id(v_now);
   insert into quota.events (subject_id, event_id, at, kind, counts_at, metadata)
   values (
-    v_subject.subject_id, quota.new_id(v_now), v_now, 'plan', v_now,
+    v_subject.subject_id, v_event_id, v_now, 'plan', v_now,
     jsonb_build_object(
       'from', to_jsonb(v_former) - 'subject_id' - 'has_extras',
       'to', to_jsonb(v_subject) - 'subject_id' - 'has_extras'

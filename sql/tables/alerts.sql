@@ -6,7 +6,7 @@ create table quota.alerts (
   feature_id text collate "C" not null,
   period text not null,
   period_start timestamptz not null,
-  threshold integer not null,
+  threshold bigint not null,
   at timestamptz not null,
   used bigint not null,
   amount bigint not null,

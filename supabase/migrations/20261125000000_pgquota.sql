@@ -780,7 +780,7 @@ create table quota.alerts (
   feature_id text collate "C" not null,
   period text not null,
   period_start timestamptz not null,
-  threshold integer not null,
+  threshold bigint not null,
   at timestamptz not null,
   used bigint not null,
   amount bigint not null,
@@ -2257,10 +2257,10 @@ revoke all on function quota.settle_expired(text, text, timestamptz)
 -- Why this exists: every call that writes begins here. Holding the meters, it is alone with the
 -- counters, holds and grants of these features of this subject until its transaction ends.
 --
--- Lock order: subject, then its meters by feature id, then nothing that another call waits for
--- while it holds a meter. A meter that does not exist is made under the subject's row, which
--- set_plan() and forget_subject() lock too; so the existence of all meters is looked at before the
--- first of them is locked.
+-- Lock order: rows of plans and features (shared), subject, its meters by feature id, then nothing
+-- that another call waits for while it holds a meter. A meter that does not exist is made under the
+-- subject's row, which set_plan() and forget_subject() lock too; so the existence of all meters is
+-- looked at before the first of them is locked.
 
 create function quota.create_meters(
   p_subject_id text,
@@ -2273,6 +2273,11 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- for key share: apply_plans() does not remove a feature before its first uses have ended.
+  perform from quota.features as f
+    where f.feature_id = any (p_feature_ids)
+    order by f.feature_id
+    for key share;
   perform quota.check_feature(f.feature_id) from unnest(p_feature_ids) as f (feature_id);
   insert into quota.subjects (subject_id)
     values (p_subject_id)
@@ -2953,10 +2958,6 @@ begin
   perform quota.check_feature(p_feature);
   perform quota.check_amount(p_amount);
   v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
-  if v_allowance.server_only and not v_caller.is_trusted then
-    raise exception 'this feature is used from the server only'
-      using errcode = '42501', hint = 'call it from your server as service_role';
-  end if;
   v_verdict := quota.decide(v_allowance.limits, p_amount);
   if not v_verdict.is_allowed then
     return quota.refusal(
@@ -3676,15 +3677,17 @@ declare
   v_features text[];
   v_feature_id text;
   v_now timestamptz;
+  v_event_id uuid;
 begin
-  if p_plan_id is not null
-    and not exists (select from quota.plans as p where p.plan_id = p_plan_id)
-  then
+  -- for key share: apply_plans() does not remove the plan before this has ended.
+  perform from quota.plans as p where p.plan_id = p_plan_id for key share;
+  if not found and p_plan_id is not null then
     raise exception 'unknown plan %', quote_literal(left(p_plan_id, 100))
       using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
   end if;
-  if not isfinite(p_anchor_at) then
-    raise exception 'the anchor is %, a point in time is expected', p_anchor_at
+  -- Not only finite: near the ends of Postgres' calendar an instant has no local time in some zones.
+  if p_anchor_at not between '0001-01-01 00:00+00' and '9999-12-31 00:00+00' then
+    raise exception 'the anchor is %, an instant of the years 1 to 9999 is expected', p_anchor_at
       using errcode = '22023', hint = 'pass the start of the billing period, or null to keep it';
   end if;
 
@@ -3720,9 +3723,10 @@ begin
   );
   -- lock_meters() also gives the time; no features, no lock.
   v_now := quota.lock_meters(v_subject.subject_id, v_features);
+  v_event_id := quota.new_id(v_now);
   insert into quota.events (subject_id, event_id, at, kind, counts_at, metadata)
   values (
-    v_subject.subject_id, quota.new_id(v_now), v_now, 'plan', v_now,
+    v_subject.subject_id, v_event_id, v_now, 'plan', v_now,
     jsonb_build_object(
       'from', to_jsonb(v_former) - 'subject_id' - 'has_extras',
       'to', to_jsonb(v_subject) - 'subject_id' - 'has_extras'
@@ -4495,7 +4499,7 @@ revoke all on function quota.check_plans(jsonb) from public, anon, authenticated
 
 -- Whom a limit will meet: the subjects on its plan that have used more already.
 create function quota.over_limit_note(
-  p_limit_id text,
+  p_path text[],
   p_amount jsonb
 )
 returns text
@@ -4515,23 +4519,23 @@ begin
     into v_subjects
     from quota.counters as c
     join quota.subjects as s on s.subject_id = c.subject_id
-    where c.feature_id = split_part(p_limit_id, '/', 2)
-      and c.period = split_part(p_limit_id, '/', 3)
+    where c.feature_id = p_path[2]
+      and c.period = p_path[3]
       and c.period_end > v_now
       and c.period_start <= v_now
-      and c.used + c.reserved > (p_amount #>> '{}')::bigint
+      and c.used + c.reserved > (p_amount #>> '{}')::numeric
       and coalesce(
         case when s.plan_ends_at <= v_now then null else s.plan_id end,
         (select p.plan_id from quota.plans as p where p.is_default)
-      ) = split_part(p_limit_id, '/', 1);
+      ) = p_path[1];
   return case when v_subjects > 0 then ' (' || v_subjects || ' subjects are over it)' else '' end;
 end
 $$;
 
-comment on function quota.over_limit_note(text, jsonb) is
-  'How many subjects on the plan have used more than a new limit plan/feature/period.';
+comment on function quota.over_limit_note(text[], jsonb) is
+  'How many subjects on the plan have used more than the new limit of plan, feature, period.';
 
-revoke all on function quota.over_limit_note(text, jsonb)
+revoke all on function quota.over_limit_note(text[], jsonb)
   from public, anon, authenticated, service_role;
 
 -- What stands in the catalogue against what stands in the document.
@@ -4600,7 +4604,7 @@ begin
           from jsonb_object_keys(coalesce(d.content, c.content)) as key
         ) as f
         where c.content -> f.key is distinct from d.content -> f.key
-      ) || case when kind = 'limit' then quota.over_limit_note(id, d.content -> 'amount') else '' end
+      ) || case when kind = 'limit' then quota.over_limit_note(path, d.content -> 'amount') else '' end
     from document as d
     full join catalogue as c using (rank, kind, path)
     where c.content is distinct from d.content
@@ -4636,11 +4640,28 @@ begin
     lock table quota.plans in share row exclusive mode;
   end if;
   v_changes := array(select c from quota.plan_changes(p_plans) as c);
-  if not coalesce(p_dry_run, false) and exists (
-    select from unnest(v_changes) as c where c.action = 'remove' and c.kind in ('feature', 'plan')
-  ) then
-    -- A call in flight may be using what is about to go: wait for it, and let none begin.
-    lock table quota.features, quota.plans in access exclusive mode;
+  if not coalesce(p_dry_run, false) then
+    -- What is about to go may be in use by a call in flight: set_plan() and first uses share these
+    -- rows, later uses hold the meter; wait for them before looking. Rows, not tables: two locked
+    -- tables deadlocked with readers that came to them in the other order.
+    perform from quota.plans as p
+      where exists (
+        select from unnest(v_changes) as c
+        where c.kind = 'plan' and c.action = 'remove' and c.id = p.plan_id
+      )
+      order by p.plan_id
+      for update;
+    perform from quota.features as f
+      where exists (
+        select from unnest(v_changes) as c
+        where c.kind = 'feature' and c.action in ('remove', 'change') and c.id = f.feature_id
+      )
+      order by f.feature_id
+      for update;
+    if exists (select from unnest(v_changes) as c where c.kind = 'feature' and c.action = 'remove') then
+      delete from quota.meters as m
+        where not p_plans -> 'features' ? m.feature_id;
+    end if;
   end if;
 
   select string_agg(c.kind || ' ' || c.id, ', ')
@@ -4676,8 +4697,6 @@ begin
   if not coalesce(p_dry_run, false) and cardinality(v_changes) > 0 then
     -- What meters remember is of the last edition.
     update quota.catalogue as k set version = k.version + 1;
-    delete from quota.meters as m
-      where not p_plans -> 'features' ? m.feature_id;
     delete from quota.plan_limits as l
       where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;
     delete from quota.plans as p
@@ -5606,7 +5625,7 @@ end
 $$;
 
 comment on function public.check_usage(text, bigint, text) is
-  'Answers whether an amount would be allowed now, and writes nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. Returns a usage_decision with the state before any use. Errors: 42501 no identity, a subject that is not yours, or a server_only feature; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters.';
+  'Answers whether an amount would be allowed now, and writes nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. A signed-in user may ask about a server_only feature too. Returns a usage_decision with the state before any use. Errors: 42501 no identity or a subject that is not yours; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters.';
 
 revoke all on function public.check_usage(text, bigint, text)
   from public, anon, authenticated, service_role;
@@ -5896,7 +5915,7 @@ end
 $$;
 
 comment on function public.set_plan(text, text, timestamptz, text, timestamptz) is
-  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it. From ends_at on the default plan holds; null means no end. Errors: QPLAN unknown plan; QSUBJ; 22023 unknown time zone or infinite anchor; 42501 not a trusted role; 55P03 retry.';
+  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it. From ends_at on the default plan holds; null means no end. Errors: QPLAN unknown plan; QSUBJ; 22023 unknown time zone or an anchor outside the years 1 to 9999; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function public.set_plan(text, text, timestamptz, text, timestamptz)
   from public, anon, authenticated, service_role;

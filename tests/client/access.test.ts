@@ -83,10 +83,12 @@ describe('a signed-in user', () => {
   );
 
   test('cannot use a feature that is for the server only, and may ask about it', async () => {
-    expect(await refused(() => alice.rpc('consume_usage', { feature: 'secret' }))).toEqual({
-      status: 403,
-      code: '42501',
-    });
+    for (const name of ['consume_usage', 'enforce_usage']) {
+      expect(await refused(() => alice.rpc(name, { feature: 'secret' }))).toEqual({
+        status: 403,
+        code: '42501',
+      });
+    }
     expect(must(await alice.rpc('check_usage', { feature: 'secret' }))).toMatchObject({
       limit: 10,
     });

@@ -7,6 +7,8 @@ import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { applyPlans } from '../support/plans.ts';
 import { type Rest, startRest } from '../support/rest.ts';
 
+export { everythingStored } from '../support/stored.ts';
+
 /** 21.5 days before the 1st of February; the clock stands there until a test moves it. */
 export const NOON = '2026-01-10T12:00:00Z';
 
@@ -80,20 +82,6 @@ export async function startTestApi(
 export function must({ data, error, status }: PostgrestSingleResponse<any>): any {
   if (error) throw new Error(`HTTP ${status}, ${error.code}: ${error.message} ${error.details}`);
   return data;
-}
-
-/** Every row that pgquota keeps for subjects, as one text: equal texts mean that nothing was written. */
-export async function everythingStored(owner: pg.ClientBase): Promise<string> {
-  const { rows: tables } = await owner.query(
-    `select oid::regclass::text as name from pg_class
-     where relnamespace = 'quota'::regnamespace and relkind = 'r' order by 1`,
-  );
-  const stored: string[] = [];
-  for (const { name } of tables) {
-    const { rows } = await owner.query(`select t::text from ${name} as t order by 1`);
-    stored.push(`${name}: ${rows.map((row) => row.t).join(' ')}`);
-  }
-  return stored.join('\n');
 }
 
 export interface RawResponse {

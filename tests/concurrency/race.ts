@@ -59,6 +59,19 @@ export const limitedTo = (limit: number | Record<string, number | null>) => ({
   },
 });
 
+/** The same with one feature and one plan more; the default plan allows 10 of the feature. */
+export const withExtra = {
+  features: { ...limitedTo(50).features, extra: {} },
+  plans: {
+    ...limitedTo(50).plans,
+    free: {
+      default: true,
+      limits: { ...limitedTo(50).plans.free.limits, extra: { month: 10 } },
+    },
+    extra: { limits: { extra: { month: 1 } } },
+  },
+};
+
 export interface Use {
   subject: string;
   feature?: string;

@@ -1,11 +1,13 @@
 // Supabase's own lints of security and performance find nothing, and they do look.
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { withClient } from '../../scripts/local/client.ts';
 import { migrate } from '../../scripts/local/migrate.ts';
 import { runSupabase } from '../../scripts/local/supabase-cli.ts';
 import { createDatabase } from '../support/database.ts';
 import { applyPlans } from '../support/plans.ts';
 import { grantLikeSupabase } from '../support/privileges.ts';
+
+vi.setConfig({ testTimeout: 120_000 }); // tools that start a process or twenty, on a busy machine
 
 const advise = (url: string) => runSupabase(['db', 'advisors', '--fail-on', 'warn'], url);
 

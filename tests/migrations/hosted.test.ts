@@ -2,7 +2,7 @@
 // follows is done with that role's rights, as it is there.
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
 import { withClient } from '../../scripts/local/client.ts';
 import { migrate } from '../../scripts/local/migrate.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
@@ -14,6 +14,8 @@ import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { applyPlans } from '../support/plans.ts';
 import { grantLikeSupabase } from '../support/privileges.ts';
 import { startRest } from '../support/rest.ts';
+
+vi.setConfig({ testTimeout: 120_000 }); // tools that start a process or twenty, on a busy machine
 
 const owner = {
   user: `owner_${randomBytes(6).toString('hex')}`,

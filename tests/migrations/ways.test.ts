@@ -1,12 +1,14 @@
 // The same files by different tools: the same database, one history, and nothing done twice. What
 // npm run verify shows on plain Postgres is shown here with what a Supabase project grants by itself.
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { withClient } from '../../scripts/local/client.ts';
 import { migrate } from '../../scripts/local/migrate.ts';
 import { describe, differences } from '../../scripts/verify/describe.ts';
 import { pushBySupabase, waysHere } from '../../scripts/verify/ways.ts';
 import { createDatabase, type DatabaseOptions, type TestDatabase } from '../support/database.ts';
 import { type DefaultPrivilegeProfile, grantLikeSupabase } from '../support/privileges.ts';
+
+vi.setConfig({ testTimeout: 120_000 }); // tools that start a process or twenty, on a busy machine
 
 async function withDatabase<T>(
   from: DatabaseOptions['from'],

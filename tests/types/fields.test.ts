@@ -4,8 +4,8 @@ import type { SupabaseClient } from '@supabase/supabase-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { withClient } from '../../scripts/local/client.ts';
 import { type Field, readCatalogue, type Shape } from '../../scripts/types/catalogue.ts';
-import { isNullable, valuesOf } from '../../scripts/types/client.ts';
-import { createUsageClient, type UsageDecision } from '../../types/index.ts';
+import { isNullable, valuesOf } from '../../scripts/types/rules.ts';
+import { createUsageClient, type UsageDecision, type UsageExplanation } from '../../types/index.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { SAMPLE_PLANS } from '../support/plans.ts';
 import { type Rest, startRest } from '../support/rest.ts';
@@ -17,6 +17,7 @@ const JSON_TYPES: Record<string, string> = {
   bigint: 'number',
   integer: 'number',
   jsonb: 'object',
+  'text[]': 'object',
 };
 
 let database: TestDatabase;
@@ -75,48 +76,77 @@ async function play(supabase: SupabaseClient): Promise<Map<string, Row[]>> {
   const document = { ...SAMPLE_PLANS, plans };
   const changes = await usage.applyPlans({ plans: document });
 
-  const first = await keep(
-    usage.consumeUsage({ feature: 'ai_generation', subject: 'ann', idempotency_key: 'one' }),
-  );
-  await keep(
-    usage.consumeUsage({ feature: 'ai_generation', subject: 'ann', idempotency_key: 'one' }),
-  );
-  await keep(usage.consumeUsage({ feature: 'export', amount: 6, subject: 'ann' }));
-  await keep(usage.consumeUsage({ feature: 'export', amount: 5, subject: 'ann' }));
-  await keep(usage.consumeUsage({ feature: 'export', amount: 1, subject: 'ann' }));
+  const generate = (subject: string, idempotency_key?: string) =>
+    keep(usage.consumeUsage({ feature: 'ai_generation', subject, idempotency_key }));
+  const exportIt = (subject: string, amount: number) =>
+    keep(usage.consumeUsage({ feature: 'export', amount, subject }));
+  const first = await generate('ann', 'one');
+  await generate('ann', 'one');
   await keep(usage.refundUsage({ event_id: first.event_id ?? '', reason: 'failed' }));
-  await keep(usage.checkUsage({ feature: 'kb_file', subject: 'ann' }));
+  for (const amount of [6, 5, 1]) await exportIt('ann', amount);
+  const held = await keep(usage.reserveUsage({ feature: 'kb_file', subject: 'ann' }));
+  await keep(usage.commitUsage({ reservation_id: held.reservation_id ?? '' }));
+  await keep(usage.returnUsage({ feature: 'kb_file', amount: 1, subject: 'ann' }));
   await usage.setPlan({ subject: 'bob', plan: 'enterprise' });
-  await keep(usage.consumeUsage({ feature: 'ai_generation', subject: 'bob' }));
+  await generate('bob');
   await keep(usage.consumeUsage({ feature: 'kb_file', subject: 'bob' }));
   await usage.setPlan({ subject: 'cem', plan: 'bare' });
-  await keep(usage.consumeUsage({ feature: 'export', subject: 'cem' }));
+  await exportIt('cem', 1);
+  await keep(usage.consumeUsage({ feature: 'kb_file', subject: 'cem' }));
 
-  // No default plan: dee has none, and an exception of her own. A member acts for an organisation.
+  // No default plan: dee has none, and an exception of her own. She is a member of an organisation,
+  // which draws from a grant.
   const withoutDefault = { ...document.plans, free: { ...document.plans.free, default: false } };
   await usage.applyPlans({ plans: { ...document, plans: withoutDefault } });
-  await withClient(database.url, (admin) =>
-    admin.query(`
-      insert into quota.subjects (subject_id) values ('dee'), ('org');
-      insert into quota.exceptions (subject_id, feature_id, period, amount)
-        values ('dee', 'export', 'month', 1), ('org', 'export', 'month', 1);
-      insert into quota.members (subject_id, user_id) values ('org', 'dee');`),
-  );
-  await keep(usage.consumeUsage({ feature: 'export', subject: 'dee' }));
-  await keep(usage.consumeUsage({ feature: 'ai_generation', subject: 'dee' }));
+  for (const subject of ['dee', 'org']) {
+    await usage.setLimit({ subject, feature: 'export', period: 'month', limit: 1 });
+  }
+  await usage.setLimit({ subject: 'org', feature: 'kb_file', period: 'lifetime', limit: null });
+  await exportIt('dee', 1);
+  await generate('dee');
+  await usage.addMember({ subject: 'org', user_id: 'dee' });
+  await usage.grantUsage({ feature: 'export', amount: 3, subject: 'org' });
   const member = createUsageClient(rest.asUser('dee'));
-  await keep(member.consumeUsage({ feature: 'export', subject: 'org' }));
+  await keep(member.consumeUsage({ feature: 'export', amount: 2, subject: 'org' }));
 
-  // What no caller can bring about: a counter that its ledger does not prove.
-  await withClient(database.url, (admin) => admin.query('update quota.counters set used = 1000'));
+  const explanations: UsageExplanation[] = [];
+  for (const [subject, feature, amount] of [
+    ['ann', 'ai_generation', 1],
+    ['ann', 'export', 1],
+    ['bob', 'kb_file', 1],
+    ['cem', 'export', 1],
+    ['dee', 'export', 1],
+    ['org', 'export', 1],
+  ] as const) {
+    explanations.push(...(await usage.explainUsage({ feature, amount, subject })));
+  }
 
+  // What no caller of the API can bring about: an import, and counters that their ledgers do not prove.
+  const imported = await withClient(database.url, async (admin) => {
+    const { rows } = await admin.query(
+      'select to_json(r) as result from quota.import_usage($1) as r',
+      [
+        JSON.stringify([
+          { subject: 'ann', feature: 'export', amount: 2, period_start: '2020-01-01' },
+          {},
+        ]),
+      ],
+    );
+    await admin.query('update quota.counters set used = 1000');
+    return rows.map(({ result }) => result);
+  });
+
+  const read = async (view: 'current_usage') =>
+    (await usage.from(view).select().throwOnError()).data as Row[];
+  const views = [...shapes.values()].filter(({ kind }) => kind === 'view');
   return new Map<string, Row[]>([
     ['usage_decision', decisions],
+    ['usage_explanation', explanations],
     ['plan_change', changes],
+    ['import_result', imported],
     ['usage_mismatch', await usage.verifyUsage()],
-    ['current_usage', (await usage.from('current_usage').select().throwOnError()).data],
-    ['usage_history', (await usage.from('usage_history').select().throwOnError()).data],
-    ['usage_events', (await usage.from('usage_events').select().throwOnError()).data],
-    ['plan_catalog', (await usage.from('plan_catalog').select().throwOnError()).data],
+    ...(await Promise.all(
+      views.map(async ({ name }) => [name, await read(name as 'current_usage')] as const),
+    )),
   ]);
 }

@@ -42,7 +42,7 @@ test('the committed files are what two databases give, to the letter', async () 
     }
   }
   await other.drop();
-});
+}, 120_000); // the Supabase CLI on a busy machine
 
 test('a new function becomes a documented method', async () => {
   const text = await clientWith(`
@@ -51,7 +51,7 @@ test('a new function becomes a documented method', async () => {
       data jsonb default '{}', ttl interval default '15 minutes'
     ) returns setof public.usage_decision language sql begin atomic select null::public.usage_decision; end;
     comment on function public.try_it is
-      'Tries it */ once; limit null is unlimited. Errors: QAMNT too large; 55P03 retry.';
+      'Tries it */ once; limit is in units, null is unlimited. Errors: QAMNT too large; 55P03 retry.';
     grant execute on function public.try_it to service_role;`);
   expect(text).toContain(
     'tryIt(args: TryItArgs<Feature>, options?: CallOptions): Promise<UsageDecision<Feature>[]>;',
@@ -63,7 +63,7 @@ test('a new function becomes a documented method', async () => {
     'at?: string | null;',
     'data?: JsonObject;',
     'ttl?: string;',
-    ' * Tries it *\\/ once; limit null is unlimited.',
+    ' * Tries it *\\/ once; limit is in units, null is unlimited.',
     ' * - `QAMNT` too large',
     ' * - `55P03` retry',
   ]) {

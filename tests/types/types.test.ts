@@ -62,6 +62,9 @@ test('features are narrowed to the union of the project', () => {
     usage.from('users');
     usage.consumeUsage({ feature: 'export', subject: null, idempotency_key: null });
     usage.verifyUsage();
+    usage.setLimit({ subject: 'ann', feature: 'export', period: 'month', limit: null });
+    // @ts-expect-error: null is unlimited, leaving it out is nothing
+    usage.setLimit({ subject: 'ann', feature: 'export', period: 'month' });
   };
   expectTypeOf(use).toBeFunction();
   expectTypeOf<UsageClient<Feature>['consumeUsage']>().returns.resolves.toEqualTypeOf<

@@ -10,14 +10,18 @@ export const checkThenAct: Sabotage = async (owner) => {
 /** The amount allowed is the one of before the wait. */
 export const limitReadBeforeTheLock: Sabotage = async (owner) => {
   await owner.query(`
-    alter function quota.limits_of(text, text, timestamptz) rename to fresh_limits_of;
-    create function quota.limits_of(p_subject_id text, p_feature_id text, p_at timestamptz)
+    alter function quota.limits_of rename to fresh_limits_of;
+    create function quota.limits_of(
+      p_subject_id text, p_feature_id text, p_at timestamptz, p_plan_id text default null
+    )
     returns quota.allowance
     language plpgsql
     stable
     as $$
     declare
-      v_allowance quota.allowance := quota.fresh_limits_of(p_subject_id, p_feature_id, p_at);
+      v_allowance quota.allowance := quota.fresh_limits_of(
+        p_subject_id, p_feature_id, p_at, p_plan_id
+      );
       v_stale bigint := nullif(current_setting('zoo.stale', true), '')::bigint;
     begin
       if v_stale is not null then
@@ -46,7 +50,7 @@ export const memoryWithoutVersion: Sabotage = (owner) =>
 
 /** set_plan() does not make the meters forget. */
 export const memoryThatOutlivesThePlan: Sabotage = (owner) =>
-  rewrite(owner, 'quota.set_plan', [
+  rewrite(owner, 'quota.put_on_plan', [
     `set fresh_until = '-infinity'`,
     'set fresh_until = fresh_until',
   ]);
@@ -93,6 +97,29 @@ export const openPolicy: Sabotage = async (owner) => {
 /** What `drop` and `create` leave behind on Supabase: everybody may execute. */
 export const executeLeftOpen: Sabotage = async (owner) => {
   await owner.query(`grant execute on function public.check_usage to public`);
+};
+
+/** What Supabase grants by itself on each new function; revoking from public does not take it back. */
+export const executeByName: Sabotage = async (owner) => {
+  await owner.query('grant execute on function public.refund_usage to anon');
+};
+
+/** `create or replace` without attributes: no definer, no search_path. */
+export const lostAttributes: Sabotage = async (owner) => {
+  await rewrite(
+    owner,
+    'quota.consume_usage',
+    [' SECURITY DEFINER', ''],
+    [/ SET search_path TO .*/, ''],
+  );
+};
+
+export const rowSecurityOff: Sabotage = async (owner) => {
+  await owner.query('alter table quota.counters disable row level security');
+};
+
+export const writableLedger: Sabotage = async (owner) => {
+  await owner.query('grant delete on quota.events to service_role');
 };
 
 /** Every bolt open at once: a user refunds itself. */

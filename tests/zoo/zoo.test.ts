@@ -19,6 +19,7 @@ import {
 import { randomFrom } from '../periods/random.ts';
 import { differences, SESSION_ZONES, sample } from '../periods/samples.ts';
 import { createDatabase } from '../support/database.ts';
+import { findSuites, runSuite } from '../support/suites.ts';
 import type { Sabotage } from './rewrite.ts';
 import * as zoo from './variants.ts';
 
@@ -122,3 +123,35 @@ describe('the independent calendar catches', () => {
     }
   });
 });
+
+const RIGHTS: [string, Sabotage][] = [
+  ['execute left open to everybody', zoo.executeLeftOpen],
+  ['execute left open to anon by name, as Supabase grants it', zoo.executeByName],
+  ["views with their owner's rights", zoo.ownerRightsViews],
+  ['a function whose attributes were lost in a replacement', zoo.lostAttributes],
+  ['a table without row level security', zoo.rowSecurityOff],
+  ['a ledger that service_role may write', zoo.writableLedger],
+];
+
+describe('the catalogue suites catch', () => {
+  test.for(RIGHTS)('%s', async ([, sabotage]) => {
+    const shipped = await complaints(async () => {});
+    expect(await complaints(sabotage)).not.toEqual(shipped);
+  });
+});
+
+/** What the suites say that is not a plain ok: none, when all is well with what is shipped. */
+async function complaints(sabotage: Sabotage): Promise<string[]> {
+  const database = await createDatabase();
+  try {
+    await sabotage(await database.connect());
+    const lines: string[] = [];
+    for (const suite of findSuites().filter(({ name }) => name.startsWith('catalog/'))) {
+      lines.push(...(await runSuite(suite, database)).split('\n'));
+    }
+    expect(lines.length).toBeGreaterThan(0);
+    return lines.filter((line) => /^(not ok|Bail out!|#)/.test(line));
+  } finally {
+    await database.drop();
+  }
+}

@@ -6,7 +6,7 @@ select plan(37);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
-as $$ begin return current_setting('test.clock'); end $$;
+as $$ begin return current_setting('test.clock', true); end $$;
 set local test.clock = '2026-09-15 12:00:00+00';
 
 do $$ begin perform apply_plans('{

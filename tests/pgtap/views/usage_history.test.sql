@@ -6,7 +6,7 @@ select plan(17);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
-as $$ begin return current_setting('test.clock'); end $$;
+as $$ begin return current_setting('test.clock', true); end $$;
 
 do $$ begin perform apply_plans('{
   "features": {"ai_generation": {}, "export": {}},

@@ -1,0 +1,147 @@
+-- The style of functions, asked of pg_catalog.
+begin;
+set local search_path = public, extensions;
+select plan(22);
+
+-- Bodies without comments and texts, so that only code is judged.
+create temporary view ours as
+  select p.oid, p.oid::regprocedure::text as name, n.nspname::text as schema, p.proname::text as proname,
+    p.prosecdef, p.provolatile, p.proconfig, p.proargnames, p.prolang,
+    regexp_replace(regexp_replace(p.prosrc, '--[^\n]*', '', 'g'), '''[^'']*''', '''''', 'g') as code
+  from pg_proc as p
+  join pg_namespace as n on n.oid = p.pronamespace
+  where n.nspname in ('public', 'quota');
+
+select isnt_empty('select * from ours', 'there are functions to judge');
+select is_empty(
+  $$select name from ours
+    where (select count(*) from unnest(proconfig) as c where c = 'search_path=pg_catalog, pg_temp') <> 1$$,
+  'every function has search_path = pg_catalog, pg_temp'
+);
+select is_empty(
+  $$select name, setting from ours cross join unnest(proconfig) as setting
+    where split_part(setting, '=', 1) not in ('search_path', 'lock_timeout', 'plan_cache_mode')$$,
+  'no function sets anything but that, its lock timeout and how it is planned'
+);
+select is_empty(
+  $$select name from ours where obj_description(oid, 'pg_proc') is null$$, 'every function has a comment'
+);
+select is_empty(
+  $$select name from ours where prolang <> (select oid from pg_language where lanname = 'plpgsql')$$,
+  'every function is written in plpgsql'
+);
+
+-- Whose rights.
+select set_eq(
+  $$select schema, proname from ours where prosecdef$$,
+  $$select 'quota', name
+    from unnest(array[
+      'check_usage', 'consume_usage', 'consume_usage_batch', 'reserve_usage', 'commit_usage',
+      'release_usage', 'refund_usage', 'grant_usage', 'void_grant', 'set_plan', 'set_limit',
+      'clear_limit', 'add_member', 'remove_member', 'return_usage', 'apply_plans', 'explain_usage',
+      'forget_subject', 'verify_usage'
+    ]) as name
+    where to_regproc('quota.' || name) is not null$$,
+  'the private half of each function of the API runs with its owner''s rights, and no other function does'
+);
+select is_empty(
+  $$select name from ours where schema = 'public' and prosecdef$$,
+  'what callers may touch runs with their own rights'
+);
+select is_empty(
+  $$select name from ours
+    where (prosecdef or proname = 'lock_reservation')
+      and code !~ '\mquota\.(caller_for|require_trusted|lock_reservation)\('$$,
+  'every function with its owner''s rights asks who is calling'
+);
+select is_empty(
+  $$select name from ours
+    where prosecdef and provolatile = 'v' and 'lock_timeout=2s' <> all (proconfig)$$,
+  'every function of the API that can wait for a lock gives up after 2 s'
+);
+select is_empty(
+  $$select name from ours where schema = 'public' and code !~ '\mquota\.'$$,
+  'the API only passes on to the private functions'
+);
+select is_empty(
+  $$select name from ours where schema = 'public' and code ~* '\m(insert|update|delete|if|loop)\M'$$,
+  'and decides nothing itself'
+);
+
+-- Names of parameters.
+select is_empty(
+  $$select name, parameter from ours cross join unnest(proargnames) as parameter
+    where schema = 'public' and parameter ~ '^[pv]_'$$,
+  'parameters of the API have bare names: they are the keys of rpc()'
+);
+select is_empty(
+  $$select o.name, parameter
+    from ours as o
+    join pg_proc as p using (oid)
+    cross join unnest(p.proargnames[1:p.pronargs]) as parameter
+    where o.schema = 'quota' and parameter !~ '^p_'$$,
+  'parameters of private functions begin with p_, so that no column can be mistaken for one'
+);
+select is_empty(
+  $$select o.name from ours as o join pg_proc as p using (oid)
+    where o.schema = 'public' and p.prosrc !~ '#variable_conflict error'$$,
+  'in the API a name that could be a column and a parameter is an error'
+);
+
+-- What bodies must not do.
+select is_empty(
+  $$select name from ours where code ~* '\mexecute\M' and proname not in ('limit_table', 'unlimit_table')$$,
+  'there is no dynamic SQL, but for the triggers on tables of the app'
+);
+select is_empty(
+  $$select name from ours where code ~* '\mwhen\s+others\M'$$, 'no function catches what it does not know'
+);
+select is_empty(
+  $$select o.name from ours as o join pg_proc as p using (oid) where p.prosrc ~* 'errcode\s*=\s*''40'$$,
+  'no function raises class 40 by hand: PostgREST would retry it without end'
+);
+select is_empty(
+  $$select name from ours
+    where proname <> 'clock'
+      and code ~* '\m(now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday)\s*\(|\m(current_timestamp|current_date|current_time|localtimestamp|localtime)\M'$$,
+  'only quota.clock() reads the time'
+);
+select is_empty(
+  $$select relname from pg_class
+    where relnamespace = 'public'::regnamespace and relkind = 'v'
+      and pg_get_viewdef(oid) ~* '\m(now|clock_timestamp|statement_timestamp)\s*\(|\m(current_timestamp|current_date|localtimestamp)\M'$$,
+  'no view reads it by itself'
+);
+select is_empty(
+  $$select name from ours where code ~* '\m(pg_(try_)?advisory\w*|set_config|pg_sleep|dblink\w*|nextval|setval)\s*\(|\m(commit|rollback|savepoint|listen)\s*;|\mtemp(orary)?\s+table\M'$$,
+  'there are no session locks, session settings, sequences, sub-transactions by hand or temporary tables'
+);
+select is_empty(
+  $$select name from ours
+    where code ~* '\mselect\s+\*|\.\*'
+      -- It passes decisions on whole, with the fields that they may gain.
+      and name not like 'consume_usage_batch(%'$$,
+  'columns are named, never *'
+);
+select is_empty(
+  $$with statements as materialized (
+      -- From the verb on: what stands before it is the loop or condition around it.
+      select name, substring(
+        statement from '(?:\mwith\s+\w+\s+as\M|\minsert\s+into\M|\mupdate\s+quota\M|\mdelete\s+from\M).*$'
+      ) as dml
+      from ours cross join regexp_split_to_table(code, ';') as statement
+    ),
+    calls as materialized (
+      select name, (regexp_matches(dml, '(\w+)\s*\(', 'g'))[1] as called
+      from statements where dml ~* '\m(insert\s+into|update\s+quota|delete\s+from)\M'
+    )
+    select name, called from calls
+    where called in (
+      select proname::text from pg_proc
+      where pronamespace in ('quota'::regnamespace, 'pg_catalog'::regnamespace)
+        and (provolatile = 'v' or proname in ('user_id', 'is_trusted', 'caller_for', 'acts_for', 'current_setting'))
+    )$$,
+  'no insert, update or delete calls a volatile function or asks who is calling'
+);
+select * from finish();
+rollback;

@@ -1,0 +1,158 @@
+-- Bad input of every kind gets its code and leaves no row: a table of calls, each made as the real role.
+begin;
+set local search_path = public, extensions;
+set local timezone = 'UTC';
+select plan(157);
+
+do $$ begin
+  perform apply_plans('{
+    "features": {"ai_generation": {}, "scan": {"server_only": true}, "token": {}},
+    "plans": {"free": {"default": true, "limits": {"ai_generation": {"month": 50}, "scan": {"month": 5}, "token": {"month": null}}}}
+  }');
+  perform consume_usage('ai_generation', 3, 'ada');
+end $$;
+create temporary table known as select event_id from quota.events;
+grant select on known to service_role;
+
+-- Everything that the tables hold.
+create function pg_temp.state() returns text language plpgsql as $$
+declare
+  v_table regclass;
+  v_rows text;
+  v_all text := '';
+begin
+  for v_table in
+    select oid from pg_class where relnamespace = 'quota'::regnamespace and relkind = 'r' order by relname
+  loop
+    execute format('select coalesce(string_agg(t::text, chr(10) order by t::text), %L) from %s as t', '', v_table)
+      into v_rows;
+    v_all := v_all || v_table::text || chr(10) || v_rows || chr(10);
+  end loop;
+  return v_all;
+end $$;
+create temporary table former as select pg_temp.state() as state;
+
+-- The code that a call raises; null if it raises none, and then what it did stays.
+create function pg_temp.code(p_role text, p_claims text, p_sql text) returns text language plpgsql as $$
+begin
+  perform set_config('role', p_role, true), set_config('request.jwt.claims', p_claims, true);
+  execute p_sql;
+  reset role;
+  return null;
+exception when others then
+  return sqlstate;
+end $$;
+
+create temporary table calls (n serial, who text, call text, code text, description text);
+insert into calls (who, call, code, description) values
+  -- Amounts.
+  ('ada', 'consume_usage(%feature, 0)', 'QAMNT', 'amount 0'),
+  ('ada', 'consume_usage(%feature, -1)', 'QAMNT', 'amount -1'),
+  ('ada', 'consume_usage(%feature, null)', 'QAMNT', 'amount null'),
+  ('ada', 'consume_usage(%feature, 9007199254740992)', 'QAMNT', 'amount 2^53'),
+  ('ada', 'consume_usage(%feature, 9223372036854775807)', 'QAMNT', 'amount 2^63 - 1'),
+  ('ada', 'consume_usage(%feature, -9223372036854775808)', 'QAMNT', 'amount -2^63'),
+  ('ada', 'consume_usage(''token'', 9223372036854775807)', 'QAMNT', 'amount 2^63 - 1 of something unlimited'),
+  ('ada', 'consume_usage(%feature, 9223372036854775808)', '42883', 'amount 2^63, which is no bigint'),
+  ('ada', 'consume_usage(%feature, ''NaN'')', '22P02', 'amount NaN'),
+  ('ada', 'consume_usage(%feature, ''many'')', '22P02', 'amount in words'),
+  ('ada', 'consume_usage(%feature, 1.5)', '42883', 'amount 1.5'),
+  -- Features.
+  ('ada', 'consume_usage(null)', 'QFEAT', 'no feature'),
+  ('ada', 'consume_usage('''')', 'QFEAT', 'an empty feature'),
+  ('ada', 'consume_usage(''video'')', 'QFEAT', 'an unknown feature'),
+  ('ada', 'consume_usage(''AI_GENERATION'')', 'QFEAT', 'a feature in capitals'),
+  ('ada', 'consume_usage(''ai_generation '')', 'QFEAT', 'a feature with a blank behind it'),
+  ('ada', 'consume_usage(repeat(''f'', 1000000))', 'QFEAT', 'a feature of 1 MB'),
+  ('ada', 'consume_usage(''scan'')', '42501', 'a server_only feature'),
+  -- Subjects.
+  ('ada', 'consume_usage(%feature, 1, ''bob'')', '42501', 'somebody else'),
+  ('ada', 'consume_usage(%feature, 1, ''ADA'')', '42501', 'itself in capitals'),
+  ('ada', 'consume_usage(%feature, 1, '' ada'')', '42501', 'itself with a blank before it'),
+  ('ada', 'consume_usage(%feature, 1, '''')', 'QSUBJ', 'an empty subject'),
+  ('ada', 'consume_usage(%feature, 1, repeat(''s'', 256))', 'QSUBJ', 'a subject of 256 characters'),
+  ('server', 'consume_usage(%feature)', 'QSUBJ', 'no subject'),
+  ('server', 'consume_usage(%feature, 1, '''')', 'QSUBJ', 'an empty subject'),
+  ('server', 'consume_usage(%feature, 1, repeat(''s'', 256))', 'QSUBJ', 'a subject of 256 characters'),
+  ('server', 'consume_usage(%feature, 1, repeat(''s'', 1000000))', 'QSUBJ', 'a subject of 1 MB'),
+  -- Identities.
+  ('nobody', 'consume_usage(%feature)', '42501', 'claims without sub'),
+  ('nobody', 'consume_usage(%feature, 1, ''ada'')', '42501', 'claims without sub and the name of somebody'),
+  ('no claims', 'consume_usage(%feature, 1, ''ada'')', '42501', 'no claims and the name of somebody'),
+  ('empty sub', 'consume_usage(%feature)', '42501', 'an empty sub'),
+  ('empty sub', 'consume_usage(%feature, 1, '''')', '42501', 'an empty sub that names an empty subject'),
+  ('null sub', 'consume_usage(%feature)', '42501', 'a sub of null'),
+  ('list', 'consume_usage(%feature)', '42501', 'claims that are a list'),
+  ('long sub', 'consume_usage(%feature)', 'QSUBJ', 'a sub of 256 characters'),
+  ('garbage', 'consume_usage(%feature)', '22P02', 'claims that are no JSON'),
+  ('anon', 'consume_usage(%feature, 1, ''ada'')', '42501', 'anon'),
+  ('anon as ada', 'consume_usage(%feature)', '42501', 'anon with a sub'),
+  -- Keys.
+  ('ada', 'consume_usage(%feature, 1, null, '''')', 'QIDEM', 'an empty key'),
+  ('ada', 'consume_usage(%feature, 1, null, repeat(''k'', 256))', 'QIDEM', 'a key of 256 characters'),
+  ('ada', 'consume_usage(%feature, 1, null, repeat(''k'', 300))', 'QIDEM', 'a key of 300 characters'),
+  ('ada', 'consume_usage(%feature, 1, null, repeat(''k'', 1000000))', 'QIDEM', 'a key of 1 MB'),
+  -- Metadata.
+  ('ada', 'consume_usage(%feature, metadata => ''[]'')', 'QMETA', 'metadata that is a list'),
+  ('ada', 'consume_usage(%feature, metadata => ''null'')', 'QMETA', 'metadata that is the null of JSON'),
+  ('ada', 'consume_usage(%feature, metadata => ''"x"'')', 'QMETA', 'metadata that is a text'),
+  ('ada', 'consume_usage(%feature, metadata => ''1'')', 'QMETA', 'metadata that is a number'),
+  ('ada', 'consume_usage(%feature, metadata => jsonb_build_object(''a'', repeat(''x'', 9000)))', 'QMETA', 'metadata of 9 kB'),
+  ('ada', 'consume_usage(%feature, metadata => jsonb_build_object(''a'', repeat(''x'', 1000000)))', 'QMETA', 'metadata of 1 MB'),
+  ('ada', 'consume_usage(%feature, metadata => jsonb_build_object(''a'', repeat(''ü'', 5000)))', 'QMETA', 'metadata of 5000 characters and 10 kB'),
+  ('ada', 'consume_usage(%feature, metadata => ''{"a": "\u0000"}'')', '22P05', 'metadata with NUL');
+-- enforce_usage() judges its arguments alike, and check_usage() those that it has.
+insert into calls (who, call, code, description)
+  select who, replace(call, 'consume_usage(', 'enforce_usage('), code, description from calls order by n;
+insert into calls (who, call, code, description)
+  select who, replace(call, 'consume_usage(', 'check_usage('), code, description from calls
+  where call ~ '^consume_usage' and call !~ 'metadata|repeat\(.k'
+    and description not in ('an empty key')
+  order by n;
+insert into calls (who, call, code, description) values
+  ('server', 'refund_usage(''not-a-uuid'')', '22P02', 'an event that is no uuid'),
+  ('server', 'refund_usage(gen_random_uuid())', 'QRSRV', 'an unknown event'),
+  ('server', 'refund_usage((select event_id from known), 9007199254740992)', 'QAMNT', 'amount 2^53'),
+  ('ada', 'refund_usage((select event_id from known), 1)', '42501', 'a user'),
+  ('anon', 'refund_usage(gen_random_uuid(), 1)', '42501', 'anon'),
+  ('ada', 'set_plan(''ada'', ''free'')', '42501', 'a user'),
+  ('anon', 'set_plan(''ada'', ''free'')', '42501', 'anon'),
+  ('server', 'set_plan(''eve'', ''gold'')', 'QPLAN', 'an unknown plan'),
+  ('server', 'set_plan(''eve'', ''free'', time_zone => ''Mars'')', '22023', 'an unknown zone'),
+  ('server', 'set_plan(''eve'', ''free'', ''-infinity'')', '22023', 'an infinite anchor'),
+  ('server', 'set_plan(''eve'', ''free'', ''yesterday week'')', '22007', 'an anchor that is no instant'),
+  ('server', 'set_plan(''eve'', ''free'', ''294276-12-31 23:59:59+00'', ''Asia/Tokyo'')', '22023', 'an anchor that has no local time'),
+  ('server', 'set_plan(''eve'', ''free'', ''4713-01-01 00:00:00+00 BC'', ''America/New_York'')', '22023', 'an anchor before all local time'),
+  ('ada', 'apply_plans(''{}'')', '42501', 'a user'),
+  ('server', 'apply_plans(''{}'')', 'QPLAN', 'an empty document'),
+  ('ada', 'verify_usage()', '42501', 'a user'),
+  ('anon', 'verify_usage()', '42501', 'anon');
+
+select is(
+  pg_temp.code(
+    case who when 'server' then 'service_role' when 'anon' then 'anon' when 'anon as ada' then 'anon' else 'authenticated' end,
+    case who
+      when 'ada' then '{"sub": "ada"}' when 'anon as ada' then '{"sub": "ada"}'
+      when 'server' then '{"role": "service_role"}' when 'nobody' then '{"role": "authenticated"}'
+      when 'no claims' then '' when 'empty sub' then '{"sub": ""}' when 'null sub' then '{"sub": null}'
+      when 'list' then '["ada"]' when 'garbage' then '{sub: ada}'
+      when 'long sub' then '{"sub": "' || repeat('u', 256) || '"}'
+      else '{"role": "anon"}'
+    end,
+    'select public.' || replace(call, '%feature', '''ai_generation''')
+  ),
+  code,
+  split_part(call, '(', 1) || ' answers ' || description || ' with ' || code
+)
+from calls order by n;
+
+select is(pg_temp.state(), (select state from former), 'none of these has left a row anywhere');
+set local role authenticated;
+set local request.jwt.claims = '{"sub": "ada"}';
+select is(
+  (select row(allowed, used)::text from consume_usage('ai_generation', metadata => jsonb_build_object('a', repeat('x', 8182)))),
+  '(t,4)', 'and metadata of just 8 kB is taken'
+);
+
+select * from finish();
+rollback;

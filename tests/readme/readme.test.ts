@@ -1,0 +1,96 @@
+// The README is run: its SQL against a database, its TypeScript over HTTP against the same.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { SupabaseClient } from '@supabase/supabase-js';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { fromRoot } from '../../scripts/local/project.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { type Rest, startRest } from '../support/rest.ts';
+
+const readme = readFileSync(fromRoot('README.md'), 'utf8');
+const blocks = (language: string) =>
+  [...readme.matchAll(new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, 'gs'))].map(
+    (match) => match[1] as string,
+  );
+
+let database: TestDatabase;
+let rest: Rest;
+let folder: string;
+
+beforeAll(async () => {
+  database = await createDatabase();
+  rest = await startRest(database);
+  // Beside this file, so that packages are found.
+  folder = mkdtempSync(join(import.meta.dirname, '.run-'));
+});
+
+afterAll(async () => {
+  rmSync(folder, { recursive: true, force: true });
+  await rest?.stop();
+  await database?.drop();
+});
+
+/** Runs a block as a module of its own, with the clients that the README takes as given. */
+async function run(code: string, given: { supabase: SupabaseClient; userId: string }) {
+  const lines: unknown[][] = [];
+  const log = vi.spyOn(console, 'log').mockImplementation((...line) => void lines.push(line));
+  const file = join(folder, `${crypto.randomUUID()}.ts`);
+  Object.assign(globalThis, { ...given, supabaseOfTheUser: rest.asUser(given.userId) });
+  writeFileSync(file, code.replaceAll("'pgquota'", "'../../../types/index.ts'"));
+  try {
+    await import(pathToFileURL(file).href);
+  } finally {
+    log.mockRestore();
+  }
+  return lines;
+}
+
+describe('the README', () => {
+  test('has SQL that runs from top to bottom and leaves nothing unproved', async () => {
+    const client = await database.connect();
+    for (const sql of blocks('sql')) await client.query(sql);
+
+    const { rows: plans } = await client.query(
+      `select distinct subject, plan from current_usage
+       where subject in ('ada', 'grace', 'lin') order by subject`,
+    );
+    expect(plans).toEqual([
+      { subject: 'ada', plan: 'pro' },
+      { subject: 'grace', plan: 'free' },
+      { subject: 'lin', plan: 'pro' },
+    ]);
+    await client.query(
+      `insert into kb_files (user_id, name) select 'grace', i::text from generate_series(1, 10) as i`,
+    );
+    await expect(
+      client.query(`insert into kb_files (user_id, name) values ('grace', 'one more')`),
+    ).rejects.toMatchObject({ code: 'PT402', hint: '/settings/billing' });
+    expect((await client.query('select * from verify_usage()')).rows).toEqual([]);
+  });
+
+  test('has TypeScript that runs, and comes to a refusal', async () => {
+    const code = blocks('ts');
+    expect(code).toHaveLength(3);
+    const given = { supabase: rest.asService(), userId: 'reader' };
+
+    const [refusal] = await run(code[0] as string, given);
+    expect(refusal).toEqual([
+      429,
+      expect.objectContaining({ code: 'USAGE_LIMIT_EXCEEDED', upgrade_url: '/settings/billing' }),
+    ]);
+    await run(code[1] as string, given);
+    expect(await run(code[2] as string, given)).toEqual([['a generation', 1500]]);
+  });
+
+  test('names every function and view of the API', async () => {
+    const client = await database.connect();
+    const { rows } = await client.query(
+      `select proname as name from pg_catalog.pg_proc
+       where pronamespace = 'public'::regnamespace and proname <> 'subscription_changed'
+       union select relname from pg_catalog.pg_class
+       where relnamespace = 'public'::regnamespace and relkind = 'v'`,
+    );
+    expect(rows.map((row) => row.name).filter((name) => !readme.includes(name))).toEqual([]);
+  });
+});
