@@ -81,32 +81,3 @@ export class UsageOutcomeUnknown extends UsageError {
     this.value = value;
   }
 }
-
-/**
- * The database gave no conclusive answer within the bound: it may have happened or not. Repeating the
- * step with the same key or reservation is safe, and tells.
- */
-export class UsageOutcomeUnknown extends UsageError {
-  override readonly name = 'UsageOutcomeUnknown';
-  /** reserve: the work did not run, a hold may exist and expires. commit: the work is done. */
-  readonly step: 'reserve' | 'commit';
-  readonly idempotencyKey: string;
-  /** The hold to commit, when the step is commit. */
-  readonly reservationId: string | null;
-  /** What the work gave, when the step is commit. */
-  readonly value: unknown;
-
-  constructor(
-    step: 'reserve' | 'commit',
-    idempotencyKey: string,
-    cause: unknown,
-    reservationId: string | null = null,
-    value: unknown = undefined,
-  ) {
-    super({ message: `no conclusive answer to ${step}_usage`, status: 0, cause });
-    this.step = step;
-    this.idempotencyKey = idempotencyKey;
-    this.reservationId = reservationId;
-    this.value = value;
-  }
-}
