@@ -37,6 +37,28 @@ describe('a healthy database', () => {
   });
 });
 
+test('an app may put its own membership in place of ours', async () => {
+  const database = await createDatabase();
+  const client = await database.connect();
+  await applyPlans(client);
+  await client.query(`
+    create table public.team_members (team text, member text);
+    create or replace function quota.acts_for(p_user_id text, p_subject_id text) returns boolean
+      language sql stable security definer set search_path = '' as $$
+        select exists (
+          select from public.team_members where team = p_subject_id and member = p_user_id
+        )
+      $$;
+    create or replace function quota.subjects_of(p_user_id text) returns setof text
+      language sql stable rows 3 security definer set search_path = '' as $$
+        select p_user_id union select team from public.team_members where member = p_user_id
+      $$;`);
+  const { code, output } = await doctor(database.url);
+  await database.drop();
+  expect(output).toContain('Nothing is wrong.');
+  expect(code).toBe(0);
+});
+
 /** What somebody did, and a word of what the doctor says of it. Its advice, followed, heals it. */
 const REPAIRABLE: Record<string, [damage: string, finding: RegExp]> = {
   'a function that visitors may execute': [

@@ -16,6 +16,8 @@ import { grantLikeSupabase } from '../support/privileges.ts';
 import { startRest } from '../support/rest.ts';
 import { createProject, run } from './cli.ts';
 
+const QUIET = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
+
 let home: string;
 let tarball: string;
 let packed: string[];
@@ -34,9 +36,9 @@ beforeAll(async () => {
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 describe('the tarball', () => {
-  test('holds migrations, client, types, schema, roles and the command, and nothing else', () => {
+  test('holds migrations, optional SQL, client, types, schema and the command, and nothing else', () => {
     const wanted =
-      /^(dist\/cli\/[\w-]+\.js|dist\/types\/[\w-]+\.(js|d\.ts)|schema\/plans\.schema\.json|sql\/roles\.sql|supabase\/migrations\/\d{14}_\w+\.sql|package\.json|README\.md|LICENSE)$/;
+      /^(dist\/cli\/[\w-]+\.js|dist\/types\/[\w-]+\.(js|d\.ts)|schema\/plans\.schema\.json|sql\/roles\.sql|sql\/optional\/\w+\.sql|supabase\/migrations\/\d{14}_\w+\.sql|package\.json|README\.md|LICENSE)$/;
     expect(packed.filter((path) => !wanted.test(path))).toEqual([]);
     for (const path of ['dist/cli/main.js', 'dist/types/index.js', 'dist/types/index.d.ts']) {
       expect(packed).toContain(path);
@@ -71,8 +73,7 @@ async function install(files: Record<string, string>) {
       cwd: folder,
       environment: { SUPABASE_TELEMETRY_DISABLED: '1', ...environment },
     });
-  const quiet = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
-  const installed = await command('npm', ['install', tarball, ...quiet]);
+  const installed = await command('npm', ['install', tarball, ...QUIET]);
   if (installed.code !== 0) throw new Error(`npm install failed:\n${installed.output}`);
   return {
     folder,
@@ -140,7 +141,7 @@ describe('from nothing to the first refusal', () => {
       await database.drop();
       project.remove();
     }
-  }, 60_000);
+  }, 120_000);
 
   test('in a dbmate project', async () => {
     const project = await install({
@@ -159,7 +160,7 @@ describe('from nothing to the first refusal', () => {
       await database.drop();
       project.remove();
     }
-  }, 60_000);
+  }, 120_000);
 
   test('with plain psql', async () => {
     const project = await install({});
@@ -174,7 +175,7 @@ describe('from nothing to the first refusal', () => {
       await database.drop();
       project.remove();
     }
-  }, 60_000);
+  }, 120_000);
 });
 
 /** The printed line as it is; where no psql is installed, its files through node, one transaction. */
@@ -227,32 +228,39 @@ describe('the library in somebody’s code', () => {
         files: ['app.ts'],
       }),
     });
-    const { code, output } = await project.command('npm', [
-      'install',
-      '@supabase/supabase-js@2.109.0',
-      '--no-audit',
-      '--no-fund',
-      '--prefer-offline',
-    ]);
-    expect(code, output).toBe(0);
+    await installSupabase('latest');
   });
   afterAll(() => project.remove());
 
+  const { peerDependencies, devDependencies } = JSON.parse(
+    readFileSync(fromRoot('package.json'), 'utf8'),
+  );
+  const VERSIONS: Record<string, string> = {
+    oldest: peerDependencies['@supabase/supabase-js'].replace('^', ''),
+    latest: devDependencies['@supabase/supabase-js'],
+  };
+
+  async function installSupabase(age: string): Promise<void> {
+    const wanted = `@supabase/supabase-js@${VERSIONS[age]}`;
+    const { code, output } = await project.command('npm', ['install', wanted, ...QUIET]);
+    expect(code, output).toBe(0);
+  }
+
   test.each([
-    ['nodenext', 'nodenext'],
-    ['esnext', 'bundler'],
-  ])('compiles with its types checked, module %s, resolution %s', async (module, resolution) => {
-    const { code, output } = await project.command(fromRoot('node_modules/.bin/tsc'), [
-      '-p',
-      'tsconfig.json',
-      '--module',
-      module,
-      '--moduleResolution',
-      resolution,
-    ]);
-    expect(output).toBe('');
-    expect(code).toBe(0);
-  });
+    ['esnext', 'bundler', 'oldest'],
+    ['esnext', 'bundler', 'latest'],
+    ['nodenext', 'nodenext', 'latest'],
+  ])(
+    'compiles with module %s, resolution %s and the %s supabase-js',
+    async (module, resolution, age) => {
+      await installSupabase(age);
+      const { code, output } = await project.command(fromRoot('node_modules/.bin/tsc'), [
+        ...['-p', 'tsconfig.json', '--module', module, '--moduleResolution', resolution],
+      ]);
+      expect(output).toBe('');
+      expect(code).toBe(0);
+    },
+  );
 
   test.each([
     ['import', 'esm.mjs', `import { UsageLimitExceeded } from 'pgquota';`],
