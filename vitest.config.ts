@@ -1,8 +1,13 @@
 import { defineConfig } from 'vitest/config';
 
 // `npm test` needs Node alone. `npm run test:full` (FULL=1) runs what needs Debian packages besides:
-// a browser, pg_prove, pgbouncer, Postgres 15 with plpgsql_check. A missing one fails that run.
-const FULL = ['tests/full/**/*.test.ts', 'tests/browser/**/*.test.ts'];
+// a browser, the npm registry, pg_prove, pgbouncer, Postgres 15 with plpgsql_check. A missing one fails that run.
+const FULL = [
+  'tests/full/**/*.test.ts',
+  'tests/browser/**/*.test.ts',
+  // npm installs the package's own dependencies: it needs the registry.
+  'tests/package/install.test.ts',
+];
 
 export default defineConfig({
   test: {

@@ -206,12 +206,18 @@ begin
       and c.period = p_path[3]
       and c.period_end > v_now
       and c.period_start <= v_now
-      and c.used + c.reserved > (p_amount #>> '{}')::numeric
+      and c.used + c.reserved - c.drawn > (p_amount #>> '{}')::numeric
+      and not exists (
+        select from quota.exceptions as x
+        where x.subject_id = c.subject_id
+          and x.feature_id = c.feature_id
+          and x.period = c.period
+      )
       and coalesce(
         case when s.plan_ends_at <= v_now then null else s.plan_id end,
         (select p.plan_id from quota.plans as p where p.is_default)
       ) = p_path[1];
-  return case when v_subjects > 0 then ' (' || v_subjects || ' subjects are over it)' else '' end;
+  return case when v_subjects > 0 then ' (subjects over it: ' || v_subjects || ')' else '' end;
 end
 $$;
 

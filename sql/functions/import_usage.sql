@@ -42,6 +42,7 @@ declare
   v_item record;
   v_result public.import_result;
   v_event quota.events;
+  v_limits quota.limit_state[];
   v_found jsonb;
   v_now timestamptz;
 begin
@@ -105,7 +106,17 @@ begin
       elsif v_found is not null or v_result.amount = 0 then
         v_result.action := 'skip';
       else
-        v_result.action := 'import';
+        v_limits := (
+          quota.limits_of(v_event.subject_id, v_event.feature_id, v_event.counts_at)
+        ).limits;
+        if exists (
+          select from unnest(v_limits) as l
+          where l.used + l.reserved + v_result.amount > 9007199254740991
+        ) then
+          v_result.problem := 'a counter would pass 9007199254740991 (2^53 - 1)';
+        else
+          v_result.action := 'import';
+        end if;
       end if;
     end if;
 
@@ -116,10 +127,7 @@ begin
       v_event.reserved_change := 0;
       v_event.drawn_change := 0;
       v_event.answer := to_jsonb(v_result);
-      perform quota.open_counters(
-        v_event.subject_id, v_event.feature_id, v_event.at,
-        (quota.limits_of(v_event.subject_id, v_event.feature_id, v_event.counts_at)).limits
-      );
+      perform quota.open_counters(v_event.subject_id, v_event.feature_id, v_event.at, v_limits);
       perform quota.record(v_event);
     end if;
     return next v_result;

@@ -4530,12 +4530,18 @@ begin
       and c.period = p_path[3]
       and c.period_end > v_now
       and c.period_start <= v_now
-      and c.used + c.reserved > (p_amount #>> '{}')::numeric
+      and c.used + c.reserved - c.drawn > (p_amount #>> '{}')::numeric
+      and not exists (
+        select from quota.exceptions as x
+        where x.subject_id = c.subject_id
+          and x.feature_id = c.feature_id
+          and x.period = c.period
+      )
       and coalesce(
         case when s.plan_ends_at <= v_now then null else s.plan_id end,
         (select p.plan_id from quota.plans as p where p.is_default)
       ) = p_path[1];
-  return case when v_subjects > 0 then ' (' || v_subjects || ' subjects are over it)' else '' end;
+  return case when v_subjects > 0 then ' (subjects over it: ' || v_subjects || ')' else '' end;
 end
 $$;
 
@@ -5393,6 +5399,7 @@ declare
   v_item record;
   v_result public.import_result;
   v_event quota.events;
+  v_limits quota.limit_state[];
   v_found jsonb;
   v_now timestamptz;
 begin
@@ -5456,7 +5463,17 @@ begin
       elsif v_found is not null or v_result.amount = 0 then
         v_result.action := 'skip';
       else
-        v_result.action := 'import';
+        v_limits := (
+          quota.limits_of(v_event.subject_id, v_event.feature_id, v_event.counts_at)
+        ).limits;
+        if exists (
+          select from unnest(v_limits) as l
+          where l.used + l.reserved + v_result.amount > 9007199254740991
+        ) then
+          v_result.problem := 'a counter would pass 9007199254740991 (2^53 - 1)';
+        else
+          v_result.action := 'import';
+        end if;
       end if;
     end if;
 
@@ -5467,10 +5484,7 @@ begin
       v_event.reserved_change := 0;
       v_event.drawn_change := 0;
       v_event.answer := to_jsonb(v_result);
-      perform quota.open_counters(
-        v_event.subject_id, v_event.feature_id, v_event.at,
-        (quota.limits_of(v_event.subject_id, v_event.feature_id, v_event.counts_at)).limits
-      );
+      perform quota.open_counters(v_event.subject_id, v_event.feature_id, v_event.at, v_limits);
       perform quota.record(v_event);
     end if;
     return next v_result;

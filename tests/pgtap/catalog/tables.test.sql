@@ -167,7 +167,7 @@ select is_empty(
   $$select c.attrelid::regclass as relation, c.attname
     from pg_attribute as c
     where c.attrelid in (select oid from tables) and c.attnum > 0 and not c.attisdropped
-      and (c.atttypid = 'timestamptz'::regtype) <> (c.attname ~ '(_at|_start|_end|_until)$' or c.attname = 'at')$$,
+      and (c.atttypid = 'timestamptz'::regtype) <> (c.attname ~ '(_at|_start|_end|_from|_until)$' or c.attname = 'at')$$,
   'instants, and only instants, are named so'
 );
 select is_empty(
