@@ -51,6 +51,82 @@ set local role anon;
 select throws_ok($$select apply_plans('{}')$$, '42501', null, 'anon may not call it');
 reset role;
 
+-- Wrong documents, while there is nothing yet that could refuse them for another reason.
+create temporary table wrong (document jsonb, description text);
+insert into wrong values
+  (null, 'no document'),
+  ('null', 'null'),
+  ('[]', 'an array'),
+  ('"free"', 'a string'),
+  ('{}', 'neither features nor plans'),
+  ('{"features": {}}', 'no plans'),
+  ('{"plans": {}}', 'no features'),
+  ('{"features": [], "plans": {}}', 'features that are an array'),
+  ('{"features": {}, "plans": null}', 'plans that are null'),
+  ('{"features": {}, "plans": {}, "version": 1}', 'an unknown key'),
+  ('{"features": {"a": null}, "plans": {}}', 'a feature that is null'),
+  ('{"features": {"a": "b"}, "plans": {}}', 'a feature that is text'),
+  ('{"features": {"a": {"nme": "A"}}, "plans": {}}', 'a misspelt key of a feature'),
+  ('{"features": {"a": {"name": 1}}, "plans": {}}', 'a name that is a number'),
+  ('{"features": {"a": {"name": ""}}, "plans": {}}', 'an empty name'),
+  ('{"features": {"a": {"name": null}}, "plans": {}}', 'a name that is null'),
+  ('{"features": {"a": {"name": "A\nB"}}, "plans": {}}', 'a name with a line break'),
+  ('{"features": {"a": {"name": "A\u0085B"}}, "plans": {}}', 'a name with a C1 control character'),
+  ('{"features": {"a": {"unit": "\u0007"}}, "plans": {}}', 'a unit with a control character'),
+  ('{"features": {"a": {"kind": "counter"}}, "plans": {}}', 'an unknown kind'),
+  ('{"features": {"a": {"kind": null}}, "plans": {}}', 'a kind that is null'),
+  ('{"features": {"a": {"server_only": "true"}}, "plans": {}}', 'server_only as text'),
+  ('{"features": {"a": {"server_only": null}}, "plans": {}}', 'server_only null'),
+  ('{"features": {"": {}}, "plans": {}}', 'an empty id of a feature'),
+  ('{"features": {"a\tb": {}}, "plans": {}}', 'an id of a feature with a tab'),
+  ('{"features": {"a\u007f": {}}, "plans": {}}', 'an id of a feature with DEL'),
+  (jsonb_build_object('features', jsonb_build_object(repeat('f', 256), '{}'::jsonb), 'plans', '{}'::jsonb), 'an id of 256 characters'),
+  (jsonb_build_object('features', '{}'::jsonb, 'plans', jsonb_build_object(repeat('p', 256), '{"limits": {}}'::jsonb)), 'a plan id of 256 characters'),
+  ('{"features": {}, "plans": {"": {"limits": {}}}}', 'an empty id of a plan'),
+  ('{"features": {}, "plans": {"a\r\nSet-Cookie: x": {"limits": {}}}}', 'an id of a plan with CR LF'),
+  ('{"features": {}, "plans": {"p": {}}}', 'a plan without limits'),
+  ('{"features": {}, "plans": {"p": {"limits": null}}}', 'limits that are null'),
+  ('{"features": {}, "plans": {"p": {"limits": {}, "price": 5}}}', 'an unknown key of a plan'),
+  ('{"features": {}, "plans": {"p": {"limits": {}, "default": "yes"}}}', 'default as text'),
+  ('{"features": {}, "plans": {"p": {"limits": {}, "default": true}, "q": {"limits": {}, "default": true}}}', 'two default plans'),
+  ('{"features": {}, "plans": {"p": {"limits": {}, "upgrade_url": 5}}}', 'a url that is a number'),
+  ('{"features": {}, "plans": {"p": {"limits": {}, "upgrade_url": ""}}}', 'an empty url'),
+  ('{"features": {}, "plans": {"p": {"limits": {}, "upgrade_url": "/up\r\nSet-Cookie: x"}}}', 'a url with CR LF'),
+  ('{"features": {}, "plans": {"p": {"limits": {"a": {"month": 1}}}}}', 'a limit of an unknown feature'),
+  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": 5}}}}', 'a limit without a period'),
+  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {}}}}}', 'a feature with no limit'),
+  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": null}}}}', 'limits of a feature that are null'),
+  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"fortnight": 1}}}}}', 'an unknown period'),
+  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"Month": 1}}}}}', 'a period in capitals'),
+  ('{"features": {"a": {"kind": "gauge"}}, "plans": {"p": {"limits": {"a": {"month": 1}}}}}', 'a gauge by the month'),
+  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": -1}}}}}', 'a limit of -1'),
+  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": 1.5}}}}}', 'a fractional limit'),
+  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": "5"}}}}}', 'a limit as text'),
+  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": true}}}}}', 'a limit of true'),
+  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": [5]}}}}}', 'a limit that is an array'),
+  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": 9007199254740992}}}}}', 'a limit of 2^53'),
+  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": 1e400}}}}}', 'a limit of 10^400');
+select throws_ok(
+  format('select apply_plans(%L::jsonb)', document), 'QPLAN', null, description || ' is QPLAN'
+)
+from wrong;
+select is(
+  pg_temp.catalogue(), '{"features": null, "plans": null, "limits": null}', 'none of them has changed anything'
+);
+
+create function pg_temp.message(p_sql text) returns text language plpgsql as $$
+begin
+  execute p_sql;
+  return null;
+exception when sqlstate 'QPLAN' then
+  return sqlerrm;
+end $$;
+select alike(
+  pg_temp.message($$select apply_plans('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": -1}}}}}')$$),
+  '%plans.p.limits.a.month%-1%null%',
+  'the error names the place, what was found, and that null is what -1 is meant to be'
+);
+
 -- A first document.
 set local role service_role;
 select is(
@@ -241,81 +317,6 @@ select lives_ok(
 select lives_ok(
   $$select apply_plans('{"features": {"ai_generation": {}}, "plans": {"pro": {"limits": {"ai_generation": {"month": 1e3, "day": 5.0}}}}}')$$,
   'a whole number may be written in any way of JSON'
-);
-
--- Wrong documents.
-create temporary table wrong (document jsonb, description text);
-insert into wrong values
-  (null, 'no document'),
-  ('null', 'null'),
-  ('[]', 'an array'),
-  ('"free"', 'a string'),
-  ('{}', 'neither features nor plans'),
-  ('{"features": {}}', 'no plans'),
-  ('{"plans": {}}', 'no features'),
-  ('{"features": [], "plans": {}}', 'features that are an array'),
-  ('{"features": {}, "plans": null}', 'plans that are null'),
-  ('{"features": {}, "plans": {}, "version": 1}', 'an unknown key'),
-  ('{"features": {"a": null}, "plans": {}}', 'a feature that is null'),
-  ('{"features": {"a": "b"}, "plans": {}}', 'a feature that is text'),
-  ('{"features": {"a": {"nme": "A"}}, "plans": {}}', 'a misspelt key of a feature'),
-  ('{"features": {"a": {"name": 1}}, "plans": {}}', 'a name that is a number'),
-  ('{"features": {"a": {"name": ""}}, "plans": {}}', 'an empty name'),
-  ('{"features": {"a": {"name": null}}, "plans": {}}', 'a name that is null'),
-  ('{"features": {"a": {"name": "A\nB"}}, "plans": {}}', 'a name with a line break'),
-  ('{"features": {"a": {"name": "A\u0085B"}}, "plans": {}}', 'a name with a C1 control character'),
-  ('{"features": {"a": {"unit": "\u0007"}}, "plans": {}}', 'a unit with a control character'),
-  ('{"features": {"a": {"kind": "counter"}}, "plans": {}}', 'an unknown kind'),
-  ('{"features": {"a": {"kind": null}}, "plans": {}}', 'a kind that is null'),
-  ('{"features": {"a": {"server_only": "true"}}, "plans": {}}', 'server_only as text'),
-  ('{"features": {"a": {"server_only": null}}, "plans": {}}', 'server_only null'),
-  ('{"features": {"": {}}, "plans": {}}', 'an empty id of a feature'),
-  ('{"features": {"a\tb": {}}, "plans": {}}', 'an id of a feature with a tab'),
-  ('{"features": {"a\u007f": {}}, "plans": {}}', 'an id of a feature with DEL'),
-  (jsonb_build_object('features', jsonb_build_object(repeat('f', 256), '{}'::jsonb), 'plans', '{}'::jsonb), 'an id of 256 characters'),
-  (jsonb_build_object('features', '{}'::jsonb, 'plans', jsonb_build_object(repeat('p', 256), '{"limits": {}}'::jsonb)), 'a plan id of 256 characters'),
-  ('{"features": {}, "plans": {"": {"limits": {}}}}', 'an empty id of a plan'),
-  ('{"features": {}, "plans": {"a\r\nSet-Cookie: x": {"limits": {}}}}', 'an id of a plan with CR LF'),
-  ('{"features": {}, "plans": {"p": {}}}', 'a plan without limits'),
-  ('{"features": {}, "plans": {"p": {"limits": null}}}', 'limits that are null'),
-  ('{"features": {}, "plans": {"p": {"limits": {}, "price": 5}}}', 'an unknown key of a plan'),
-  ('{"features": {}, "plans": {"p": {"limits": {}, "default": "yes"}}}', 'default as text'),
-  ('{"features": {}, "plans": {"p": {"limits": {}, "default": true}, "q": {"limits": {}, "default": true}}}', 'two default plans'),
-  ('{"features": {}, "plans": {"p": {"limits": {}, "upgrade_url": 5}}}', 'a url that is a number'),
-  ('{"features": {}, "plans": {"p": {"limits": {}, "upgrade_url": ""}}}', 'an empty url'),
-  ('{"features": {}, "plans": {"p": {"limits": {}, "upgrade_url": "/up\r\nSet-Cookie: x"}}}', 'a url with CR LF'),
-  ('{"features": {}, "plans": {"p": {"limits": {"a": {"month": 1}}}}}', 'a limit of an unknown feature'),
-  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": 5}}}}', 'a limit without a period'),
-  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {}}}}}', 'a feature with no limit'),
-  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": null}}}}', 'limits of a feature that are null'),
-  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"fortnight": 1}}}}}', 'an unknown period'),
-  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"Month": 1}}}}}', 'a period in capitals'),
-  ('{"features": {"a": {"kind": "gauge"}}, "plans": {"p": {"limits": {"a": {"month": 1}}}}}', 'a gauge by the month'),
-  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": -1}}}}}', 'a limit of -1'),
-  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": 1.5}}}}}', 'a fractional limit'),
-  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": "5"}}}}}', 'a limit as text'),
-  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": true}}}}}', 'a limit of true'),
-  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": [5]}}}}}', 'a limit that is an array'),
-  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": 9007199254740992}}}}}', 'a limit of 2^53'),
-  ('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": 1e400}}}}}', 'a limit of 10^400');
-update former set catalogue = pg_temp.catalogue();
-select throws_ok(
-  format('select apply_plans(%L::jsonb)', document), 'QPLAN', null, description || ' is QPLAN'
-)
-from wrong;
-select is(pg_temp.catalogue(), (select catalogue from former), 'none of them has changed anything');
-
-create function pg_temp.message(p_sql text) returns text language plpgsql as $$
-begin
-  execute p_sql;
-  return null;
-exception when sqlstate 'QPLAN' then
-  return sqlerrm;
-end $$;
-select alike(
-  pg_temp.message($$select apply_plans('{"features": {"a": {}}, "plans": {"p": {"limits": {"a": {"month": -1}}}}}')$$),
-  '%plans.p.limits.a.month%-1%null%',
-  'the error names the place, what was found, and that null is what -1 is meant to be'
 );
 
 select * from finish();
