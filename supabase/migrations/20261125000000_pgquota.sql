@@ -3394,6 +3394,42 @@ comment on function quota.lock_reservation(uuid, text) is
 revoke all on function quota.lock_reservation(uuid, text)
   from public, anon, authenticated, service_role;
 
+-- The limits of the periods in which a hold was made, with the grants that are open at the commit: a
+-- grant that has expired in between covers nothing more, one that was bought in between does.
+create function quota.limits_of_hold(
+  p_hold quota.reservations,
+  p_at timestamptz
+)
+returns quota.allowance
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowance quota.allowance := quota.limits_of(
+    p_hold.subject_id, p_hold.feature_id, p_hold.reserved_at
+  );
+  v_granted bigint;
+begin
+  if v_allowance.limits is not null and not v_allowance.is_plain then
+    v_granted := quota.granted_to(p_hold.subject_id, p_hold.feature_id, p_at);
+    for i in 1 .. cardinality(v_allowance.limits) loop
+      if (v_allowance.limits[i]).period not in ('minute', 'hour') then
+        v_allowance.limits[i].granted := v_granted;
+      end if;
+    end loop;
+  end if;
+  return v_allowance;
+end
+$$;
+
+comment on function quota.limits_of_hold(quota.reservations, timestamptz) is
+  'What applies to the commit of a hold at an instant.';
+
+revoke all on function quota.limits_of_hold(quota.reservations, timestamptz)
+  from public, anon, authenticated, service_role;
+
 create function quota.commit_usage(
   p_reservation_id uuid,
   p_amount bigint,
@@ -3439,7 +3475,7 @@ begin
   end if;
 
   v_amount := coalesce(p_amount, v_hold.amount);
-  v_before := (quota.limits_of(v_hold.subject_id, v_hold.feature_id, v_hold.reserved_at)).limits;
+  v_before := (quota.limits_of_hold(v_hold, v_now)).limits;
   v_event := quota.hold_line(v_hold, 'commit', v_now);
   v_event.used_change := v_amount;
   v_event.metadata := coalesce(p_metadata, '{}');
@@ -3450,8 +3486,7 @@ begin
     'committed'
   );
 
-  -- The limits of the period in which the hold was made; the grants that are open now.
-  v_allowance := quota.limits_of(v_hold.subject_id, v_hold.feature_id, v_hold.reserved_at);
+  v_allowance := quota.limits_of_hold(v_hold, v_now);
   foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
     if v_limit.used + v_limit.reserved > 9007199254740991 then
       raise exception 'the counter of this % would pass 9007199254740991 (2^53 - 1)', v_limit.period
@@ -3471,10 +3506,12 @@ begin
       v_hold.subject_id, v_hold.feature_id, v_drawn, v_now, v_hold.reserved_at,
       v_hold.reservation_id
     );
-    v_allowance := quota.limits_of(v_hold.subject_id, v_hold.feature_id, v_hold.reserved_at);
+    v_allowance := quota.limits_of_hold(v_hold, v_now);
   end if;
 
   if v_excess > 0 then
+    -- Not in the plan any more: there is no room for what was not promised.
+    v_is_over := v_allowance.limits is null;
     foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
       v_is_over := v_is_over or coalesce(quota.room(v_limit) < 0, false);
     end loop;
