@@ -1,4 +1,4 @@
-import { type FormEvent, useRef, useState } from 'react';
+import { type FormEvent, useEffect, useRef, useState } from 'react';
 import { generate, type Session } from './api.ts';
 import type { PaywallReason } from './Paywall.tsx';
 
@@ -14,6 +14,10 @@ export function Generate({ session, onChange, onRefuse }: GenerateProps) {
   const [status, setStatus] = useState('');
   const [running, setRunning] = useState<AbortController | null>(null);
   const field = useRef<HTMLTextAreaElement>(null);
+
+  const list = useRef<HTMLOListElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what was written last stays in view
+  useEffect(() => list.current?.scrollTo(0, list.current.scrollHeight), [texts]);
 
   async function submit(event: FormEvent) {
     event.preventDefault();
@@ -82,7 +86,8 @@ export function Generate({ session, onChange, onRefuse }: GenerateProps) {
           {running ? 'Stop' : 'Generate'}
         </button>
       </div>
-      <ol className="drafts" aria-label="Drafts">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it */}
+      <ol className="drafts" aria-label="Drafts" ref={list} tabIndex={0}>
         {texts.map((text, at) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: drafts only ever grow at the end
           <li key={at}>{text}</li>

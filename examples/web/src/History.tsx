@@ -1,5 +1,5 @@
 import type { SupabaseClient } from '@supabase/supabase-js';
-import { Bar, BarChart, CartesianGrid, Tooltip, XAxis, YAxis } from 'recharts';
+import { Bar, BarChart, CartesianGrid, ReferenceLine, Tooltip, XAxis, YAxis } from 'recharts';
 import { useQuery } from './use-query.ts';
 
 interface Period {
@@ -23,10 +23,12 @@ export function History({ supabase, version }: { supabase: SupabaseClient; versi
     version,
   );
   const periods = rows?.toReversed() ?? [];
+  const limit = periods.at(-1)?.limit;
   return (
     <section className="card" aria-labelledby="history">
       <div className="card-head">
         <h2 id="history">AI generations by month</h2>
+        {typeof limit === 'number' && <small className="limit">limit {limit}</small>}
       </div>
       <div className="chart" aria-hidden>
         {periods.length > 0 && (
@@ -51,6 +53,14 @@ export function History({ supabase, version }: { supabase: SupabaseClient; versi
               axisLine={false}
               tick={{ fill: 'var(--quiet)', fontSize: 12 }}
             />
+            {typeof limit === 'number' && (
+              <ReferenceLine
+                y={limit}
+                ifOverflow="extendDomain"
+                stroke="var(--bad)"
+                strokeDasharray="4 4"
+              />
+            )}
             <Tooltip
               cursor={{ fill: 'var(--hover)' }}
               labelFormatter={(start) => dayOf(String(start))}

@@ -24,6 +24,7 @@ interface Explanation {
 
 interface Offer {
   plan: string;
+  feature: string;
   feature_name: string;
   unit: string;
   period: string;
@@ -47,19 +48,19 @@ export function Paywall({ session, reason, nameOf, onClose }: PaywallProps) {
     () => supabase.rpc('explain_usage', { feature: reason.feature, amount: reason.amount }),
     reason,
   );
-  const offers = useQuery<Offer>(
-    () =>
-      supabase
-        .from('plan_catalog')
-        .select('plan,feature_name,unit,period,limit')
-        .eq('feature', reason.feature),
+  const catalog = useQuery<Offer>(
+    () => supabase.from('plan_catalog').select('plan,feature,feature_name,unit,period,limit'),
     reason,
   );
   useEffect(() => dialog.current?.showModal(), []);
 
   const refusing = explained.rows?.find((row) => row.refuses) ?? explained.rows?.[0];
-  const offer = (plan: string | null) => offers.rows?.filter((row) => row.plan === plan) ?? [];
-  const [about] = offers.rows ?? [];
+  const offers = catalog.rows?.filter((row) => row.feature === reason.feature) ?? [];
+  const [about] = offers;
+  // Plans that allow the same here differ elsewhere: the one with fewer unlimited features comes first.
+  const size = (plan: string) =>
+    catalog.rows?.filter((row) => row.plan === plan && row.limit === null).length ?? 0;
+  const plans = refusing?.plans?.toSorted((a, b) => size(a) - size(b));
 
   async function pay(plan: string) {
     setPaying(plan);
@@ -76,23 +77,25 @@ export function Paywall({ session, reason, nameOf, onClose }: PaywallProps) {
     <dialog ref={dialog} className="paywall" aria-labelledby="paywall" onClose={() => onClose()}>
       <h2 id="paywall">{about ? `No room for ${count(reason.amount, about.unit)}` : '\u00a0'}</h2>
       <p className="why">{refusing && why(refusing)}</p>
-      {refusing?.plans?.length === 0 && <p>No other plan allows that much at once.</p>}
+      {plans?.length === 0 && <p>No other plan allows that much at once.</p>}
       <ul className="offers">
-        {refusing?.plans?.map((plan) => (
+        {plans?.map((plan, at) => (
           <li key={plan}>
             <span>
               <strong>{nameOf(plan)}</strong>
-              {offer(plan).map((row) => (
-                <small key={row.period}>
-                  {row.limit === null ? 'Unlimited' : row.limit.toLocaleString()}{' '}
-                  {about?.feature_name}
-                  {row.period !== 'lifetime' && ` per ${row.period}`}
-                </small>
-              ))}
+              {offers
+                .filter((row) => row.plan === plan)
+                .map((row) => (
+                  <small key={row.period}>
+                    {row.limit === null ? 'Unlimited' : row.limit.toLocaleString()}{' '}
+                    {about?.feature_name}
+                    {row.period !== 'lifetime' && ` per ${row.period}`}
+                  </small>
+                ))}
             </span>
             <button
               type="button"
-              className="main"
+              className={at === 0 ? 'main' : undefined}
               disabled={paying !== null}
               onClick={() => pay(plan)}
             >

@@ -32,6 +32,8 @@ export interface Usage {
   rows: UsageRow[] | null;
   /** Why the last question failed; the rows are those of before. */
   error: string | null;
+  /** When the rows were read, in milliseconds. */
+  answeredAt: number | null;
 }
 
 const MAX_AGE = 60_000;
@@ -63,7 +65,7 @@ export function UsageIndicator({
   features,
   expected = features?.length ?? 3,
 }: UsageIndicatorProps) {
-  const { rows, error } = useUsage(supabase);
+  const { rows, error, answeredAt } = useUsage(supabase);
   const shown = rows
     ?.filter((row) => subject === undefined || row.subject === subject)
     .filter((row) => !features || features.includes(row.feature))
@@ -84,17 +86,22 @@ export function UsageIndicator({
               <li className="usage-row usage-waiting" key={at} aria-hidden />
             ))}
       </ul>
-      <p className="usage-note" role="status">
-        {error !== null && (
-          <>
-            {rows ? 'These numbers may be out of date.' : 'Usage cannot be shown at the moment.'}{' '}
-            <button type="button" onClick={() => refreshUsage(supabase)}>
-              Try again
-            </button>
-          </>
-        )}
-        {error === null && rows === null && 'Loading usage …'}
-        {error === null && shown?.some((row) => row.status !== 'ok') && announce(shown)}
+      <p className="usage-note">
+        <span>
+          {error !== null
+            ? rows
+              ? 'These numbers may be out of date.'
+              : 'Usage cannot be shown at the moment.'
+            : answeredAt === null
+              ? 'Loading usage …'
+              : `As of ${new Date(answeredAt).toLocaleTimeString()}`}
+        </span>
+        <button type="button" onClick={() => refreshUsage(supabase)}>
+          {error === null ? 'Refresh' : 'Try again'}
+        </button>
+      </p>
+      <p className="usage-hidden" role="status">
+        {error === null ? announce(shown ?? []) : 'Usage could not be read.'}
       </p>
     </section>
   );
@@ -203,8 +210,8 @@ function storeOf(supabase: SupabaseClient): Store {
 
 function createStore(supabase: SupabaseClient): Store {
   const listeners = new Set<() => void>();
-  let usage: Usage = { rows: null, error: null };
-  let answeredAt = 0;
+  let usage: Usage = { rows: null, error: null, answeredAt: null };
+  let askedAt = 0;
   let latest = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -220,9 +227,9 @@ function createStore(supabase: SupabaseClient): Store {
     // An answer to an older question would show the state before an action again.
     if (mine !== latest) return;
     usage = error
-      ? { rows: usage.rows, error: error.message || 'no answer' }
-      : { rows: data as UsageRow[], error: null };
-    answeredAt = Date.now();
+      ? { ...usage, error: error.message || 'no answer' }
+      : { rows: data as UsageRow[], error: null, answeredAt: Date.now() };
+    askedAt = Date.now();
     for (const changed of listeners) changed();
     if (listeners.size) plan();
   }
@@ -232,8 +239,8 @@ function createStore(supabase: SupabaseClient): Store {
     clearTimeout(timer);
     const ends = (usage.rows ?? [])
       .map((row) => (row.resets_at ? Date.parse(row.resets_at) : Number.POSITIVE_INFINITY))
-      .filter((end) => end > answeredAt);
-    const due = Math.min(answeredAt + MAX_AGE, ...ends.map((end) => end + 500));
+      .filter((end) => end > askedAt);
+    const due = Math.min(askedAt + MAX_AGE, ...ends.map((end) => end + 500));
     timer = setTimeout(
       () => {
         // A page that nobody looks at asks nothing; it will when it is looked at.
@@ -292,7 +299,7 @@ const STYLE = `
 .usage-unlimited { background: repeating-linear-gradient(90deg, var(--usage-colour) 0 0.4rem, transparent 0.4rem 0.8rem); opacity: 0.6; }
 .usage-foot { color: var(--usage-quiet); font-size: 0.8125rem; line-height: 1.25rem; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .usage-waiting { background: var(--usage-track); border-radius: 0.5rem; opacity: 0.6; animation: usage-waiting 1.2s ease-in-out infinite alternate; }
-.usage-note { margin: 0.75rem 0 0; min-block-size: 1.5rem; font-size: 0.8125rem; line-height: 1.5rem; color: var(--usage-quiet); }
+.usage-note { display: flex; justify-content: space-between; margin: 1rem 0 0; min-block-size: 1.5rem; font-size: 0.8125rem; line-height: 1.5rem; color: var(--usage-quiet); }
 .usage-note button { font: inherit; color: inherit; background: none; border: 0; padding: 0; text-decoration: underline; cursor: pointer; }
 .usage-hidden { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); }
 @keyframes usage-waiting { to { opacity: 0.25; } }

@@ -14,7 +14,7 @@ const WORDS =
   'every call is counted where the data lives, so two tabs, a retry or a crash cannot give away more than the plan allows';
 
 /** `pause` is the time between two words, in milliseconds. */
-export function createStandIn(pause = 15): Model {
+export function createStandIn(pause = 8): Model {
   return async function* (prompt, signal) {
     const opening = OPENINGS[Math.floor(Math.random() * OPENINGS.length)] as string;
     const words = `${opening} ${prompt.trim()} — ${WORDS}.`.split(' ');
