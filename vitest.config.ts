@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 // `npm test` needs Node alone. `npm run test:full` (FULL=1) runs what needs Debian packages besides:
@@ -10,6 +11,8 @@ const FULL = [
 ];
 
 export default defineConfig({
+  // As in tsconfig.json: the source, not what was built last.
+  resolve: { alias: { pgquota: fileURLToPath(new URL('types/index.ts', import.meta.url)) } },
   test: {
     include: process.env.FULL ? FULL : ['tests/**/*.test.ts'],
     exclude: process.env.FULL ? [] : FULL,

@@ -4,6 +4,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
+import { withClient } from './local/client.ts';
+import type { Route } from './local/gateway.ts';
 import { type Stack, startStack } from './local/stack.ts';
 import { endGuarded } from './local/warden.ts';
 import { playScene } from './scene.ts';
@@ -31,6 +33,7 @@ function end(): Promise<void> {
 }
 
 let up = false;
+let example: Route | undefined;
 for (const [signal, number] of [
   ['SIGINT', 2],
   ['SIGTERM', 15],
@@ -57,6 +60,7 @@ try {
     port,
     exactPort: port !== undefined,
     log: screen.line,
+    routes: [(req, res) => example?.(req, res) ?? false],
   });
   await introduce(stack);
   const played = await play(stack);
@@ -66,6 +70,7 @@ try {
   }
   up = true;
   screen.line(`\nThe API stays up at ${stack.url}/rest/v1 until Ctrl-C.`);
+  if (!process.env.DATABASE_URL) await mountExample(stack);
 } catch (error) {
   // A signal ends servers under a start that is still going on: its errors are of no interest.
   if (!ending) {
@@ -106,6 +111,19 @@ curl ${url}/rest/v1/rpc/consume_usage \\
   -H 'Content-Type: application/json' \\
   -d '{"feature": "ai_generation"}'
 `);
+}
+
+/** Tables of its own, so only in a database of our own. Loaded late: the scene does not wait for it. */
+async function mountExample(running: Stack): Promise<void> {
+  try {
+    const { buildPage, prepareDatabase } = await import('../examples/web/server/prepare.ts');
+    const { createExample } = await import('../examples/web/server/serve.ts');
+    await Promise.all([buildPage(), withClient(running.databaseUrl, prepareDatabase)]);
+    example = createExample(running).route;
+    screen.line(`Open ${running.url} to see it in an app.`);
+  } catch (error) {
+    if (!ending) screen.line(`The example app cannot be shown: ${(error as Error).message}`);
+  }
 }
 
 /** A scene that fails (other plans on a server of yours) is no reason to take the API down. */

@@ -5,22 +5,36 @@
 select * from public.apply_plans($plans$
 {
   "features": {
-    "ai_generation": {"name": "AI generations", "unit": "generation"}
+    "ai_generation": {"name": "AI generations", "unit": "generation"},
+    "export": {"name": "Exports", "unit": "export"},
+    "kb_file": {"name": "Knowledge base files", "unit": "file", "kind": "gauge"}
   },
   "plans": {
     "free": {
       "name": "Free",
       "default": true,
       "upgrade_url": "/settings/billing",
-      "limits": {"ai_generation": {"month": 50}}
+      "limits": {
+        "ai_generation": {"month": 50},
+        "export": {"month": 5},
+        "kb_file": {"lifetime": 10}
+      }
     },
     "pro": {
       "name": "Pro",
-      "limits": {"ai_generation": {"month": null}}
+      "limits": {
+        "ai_generation": {"month": null},
+        "export": {"month": null},
+        "kb_file": {"lifetime": 500}
+      }
     },
     "enterprise": {
       "name": "Enterprise",
-      "limits": {"ai_generation": {"month": null}}
+      "limits": {
+        "ai_generation": {"month": null},
+        "export": {"month": null},
+        "kb_file": {"lifetime": null}
+      }
     }
   }
 }

@@ -1,0 +1,16 @@
+/** The plan change as a route handler. Take `plan-change.ts` and the SQL of examples/web/sql along. */
+import { createClient } from '@supabase/supabase-js';
+import { createPlanChange } from '../../../../../supabase/functions/_shared/plan-change.ts';
+
+const {
+  SUPABASE_URL = '',
+  SUPABASE_SERVICE_ROLE_KEY = '',
+  BILLING_WEBHOOK_SECRET = '',
+} = process.env;
+
+export const POST = createPlanChange({
+  secret: BILLING_WEBHOOK_SECRET,
+  asService: createClient(SUPABASE_URL, SUPABASE_SERVICE_ROLE_KEY, {
+    auth: { persistSession: false, autoRefreshToken: false },
+  }),
+});

@@ -1,0 +1,46 @@
+/** What the example needs before its first page: the tables of its own, sample use, the built page. */
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import type pg from 'pg';
+
+const EXAMPLE = new URL('../', import.meta.url);
+/** Of the months before, the latest first. */
+const FREE_MONTHS = [47, 38, 50, 29, 41];
+const PRO_MONTHS = [212, 184, 96, 143, 61];
+
+/** As the superuser. Running it again changes nothing. */
+export async function prepareDatabase(client: pg.ClientBase): Promise<void> {
+  await client.query(await readFile(new URL('sql/example.sql', EXAMPLE), 'utf8'));
+  const { rowCount } = await client.query(
+    `select from public.usage_events where subject in ('demo-free', 'demo-pro') limit 1`,
+  );
+  if (rowCount) return;
+  await client.query('begin');
+  await client.query(`select public.set_plan('demo-pro', 'pro')`);
+  await client.query(
+    `select quota.import_usage(
+       (select jsonb_agg(jsonb_build_object(
+          'subject', u.subject, 'feature', u.feature, 'amount', u.amount,
+          'period_start', date_trunc('month', now() at time zone 'UTC') - u.months_ago * interval '1 month'
+        )) from jsonb_to_recordset($1) as u(subject text, feature text, amount int, months_ago int)))`,
+    [JSON.stringify(sampleUse())],
+  );
+  await client.query('commit');
+}
+
+function sampleUse() {
+  const rows = (subject: string, feature: string, amounts: number[]) =>
+    amounts.map((amount, months_ago) => ({ subject, feature, amount, months_ago }));
+  return [
+    ...rows('demo-free', 'ai_generation', [32, ...FREE_MONTHS]),
+    ...rows('demo-free', 'export', [2]),
+    ...rows('demo-pro', 'ai_generation', [96, ...PRO_MONTHS]),
+    ...rows('demo-pro', 'export', [14]),
+  ];
+}
+
+/** Takes about two seconds; vite is only loaded here. */
+export async function buildPage(): Promise<void> {
+  const { build } = await import('vite');
+  await build({ root: fileURLToPath(EXAMPLE), logLevel: 'warn' });
+}

@@ -1,0 +1,94 @@
+-- What the example app has of its own: files, which limit themselves, and subscriptions, which decide
+-- the plan. Safe to run again.
+create table if not exists public.kb_files (
+  id bigint generated always as identity primary key,
+  owner text not null default (current_setting('request.jwt.claims', true)::jsonb ->> 'sub'),
+  name text not null constraint kb_files_name_is_short check (length(name) between 1 and 200),
+  created_at timestamptz not null default now()
+);
+
+create index if not exists kb_files_owner on public.kb_files (owner);
+
+alter table public.kb_files enable row level security;
+
+drop policy if exists all_own on public.kb_files;
+create policy all_own on public.kb_files
+  to authenticated
+  using (owner = (select current_setting('request.jwt.claims', true)::jsonb ->> 'sub'))
+  with check (owner = (select current_setting('request.jwt.claims', true)::jsonb ->> 'sub'));
+
+revoke all on public.kb_files from public, anon, authenticated;
+grant select, insert, delete on public.kb_files to authenticated;
+
+-- Each file counts one: on insert, delete and every other path.
+select quota.limit_table('public.kb_files', 'kb_file', 'owner');
+
+-- The provider's word on each subject, so that late and repeated deliveries can be told.
+create table if not exists public.subscriptions (
+  subject text primary key,
+  plan text not null,
+  anchor timestamptz,
+  ends_at timestamptz,
+  event_at timestamptz not null,
+  -- The events of that instant: providers stamp whole seconds, and two may share one.
+  event_ids text[] not null
+);
+
+alter table public.subscriptions enable row level security;
+
+revoke all on public.subscriptions from public, anon, authenticated;
+grant select, insert, update on public.subscriptions to service_role;
+
+drop policy if exists all_by_server on public.subscriptions;
+create policy all_by_server on public.subscriptions
+  to service_role
+  using (true)
+  with check (true);
+
+-- One transaction: the row orders two deliveries at once, and when set_plan() fails nothing is
+-- remembered, so that the next delivery is not taken for a repeated one.
+create or replace function public.apply_subscription(
+  event_id text,
+  event_at timestamptz,
+  subject text,
+  plan text,
+  anchor timestamptz default null,
+  ends_at timestamptz default null
+)
+returns boolean
+language plpgsql
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  insert into public.subscriptions as s (subject, plan, anchor, ends_at, event_at, event_ids)
+    values ($3, $4, $5, $6, $2, array[$1])
+    on conflict (subject) do update
+      set plan = excluded.plan,
+          anchor = excluded.anchor,
+          ends_at = excluded.ends_at,
+          event_at = excluded.event_at,
+          event_ids = case
+            when s.event_at = excluded.event_at then s.event_ids || excluded.event_ids
+            else excluded.event_ids
+          end
+      where s.event_at < excluded.event_at
+        or (s.event_at = excluded.event_at and not s.event_ids @> excluded.event_ids);
+  if not found then
+    return false;
+  end if;
+  perform public.set_plan(subject => $3, plan => $4, anchor => $5, ends_at => $6);
+  return true;
+end
+$$;
+
+comment on function public.apply_subscription(text, timestamptz, text, text, timestamptz, timestamptz) is
+  'Puts a subject on the plan of its subscription. False, and nothing changed, for an event that was applied before or is older than one that was.';
+
+revoke all on function public.apply_subscription(text, timestamptz, text, text, timestamptz, timestamptz)
+  from public, anon, authenticated;
+grant execute on function public.apply_subscription(text, timestamptz, text, text, timestamptz, timestamptz)
+  to service_role;
+
+notify pgrst, 'reload schema';

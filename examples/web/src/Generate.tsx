@@ -1,0 +1,106 @@
+import { type FormEvent, useEffect, useRef, useState } from 'react';
+import { generate, type Session } from './api.ts';
+import type { PaywallReason } from './Paywall.tsx';
+
+interface GenerateProps {
+  session: Session;
+  onChange(): void;
+  onRefuse(reason: PaywallReason): void;
+}
+
+export function Generate({ session, onChange, onRefuse }: GenerateProps) {
+  const [drafts, setDrafts] = useState(5);
+  const [texts, setTexts] = useState<string[]>([]);
+  const [status, setStatus] = useState('');
+  const [running, setRunning] = useState<AbortController | null>(null);
+  const field = useRef<HTMLTextAreaElement>(null);
+
+  const list = useRef<HTMLOListElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what was written last stays in view
+  useEffect(() => list.current?.scrollTo(0, list.current.scrollHeight), [texts]);
+
+  async function submit(event: FormEvent) {
+    event.preventDefault();
+    if (running) return running.abort();
+    const stop = new AbortController();
+    setRunning(stop);
+    setTexts([]);
+    setStatus('Writing …');
+    let shown = false;
+    const onText = (draft: number, text: string) => {
+      if (!shown) onChange(); // the hold shows while it writes
+      shown = true;
+      setTexts((before) => {
+        const after = [...before];
+        after[draft] = (after[draft] ?? '') + text;
+        return after;
+      });
+    };
+    try {
+      const asked = { prompt: field.current?.value ?? '', drafts };
+      const refusal = await generate(session, asked, onText, stop.signal);
+      if (!refusal) setStatus(`Written and counted: ${drafts}.`);
+      else if (refusal.code === 'USAGE_LIMIT_EXCEEDED') {
+        setStatus('');
+        onRefuse({ feature: 'ai_generation', amount: drafts });
+      } else setStatus(`${refusal.error}. Nothing was counted.`);
+    } catch (error) {
+      setStatus(
+        stop.signal.aborted ? 'Stopped. Unfinished drafts are not counted.' : String(error),
+      );
+    }
+    setRunning(null);
+    onChange();
+  }
+
+  return (
+    <form className="card" aria-labelledby="generate" onSubmit={submit}>
+      <div className="card-head">
+        <h2 id="generate">Write something</h2>
+      </div>
+      <label htmlFor="prompt">What about?</label>
+      <textarea
+        id="prompt"
+        ref={field}
+        rows={2}
+        required
+        maxLength={2000}
+        defaultValue="A line on our landing page about fair limits"
+      />
+      <div className="actions">
+        <fieldset className="choice">
+          <legend>Drafts</legend>
+          {[1, 5, 10].map((amount) => (
+            <label key={amount}>
+              <input
+                type="radio"
+                name="drafts"
+                checked={amount === drafts}
+                onChange={() => setDrafts(amount)}
+              />
+              <span>{amount}</span>
+            </label>
+          ))}
+        </fieldset>
+        <button type="submit" className="main">
+          {running ? 'Stop' : 'Generate'}
+        </button>
+      </div>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it */}
+      <ol className="drafts" aria-label="Drafts" ref={list} tabIndex={0}>
+        {texts.map((text, at) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: drafts only ever grow at the end
+          <li key={at}>{text}</li>
+        ))}
+        {texts.length === 0 && (
+          <li className="empty">
+            Each draft uses one AI generation. Write [fail] to see a failure, which costs nothing.
+          </li>
+        )}
+      </ol>
+      <p className="status" role="status">
+        {status}
+      </p>
+    </form>
+  );
+}
