@@ -1,8 +1,0 @@
-/** What needs more than Node: Chromium (Debian's) and Deno (from npm). */
-import { defineConfig, mergeConfig } from 'vitest/config';
-import base from './vitest.config.ts';
-
-const full = mergeConfig(base, defineConfig({ test: { testTimeout: 60_000 } }));
-full.test.include = ['tests/browser/**/*.test.ts'];
-full.test.exclude = [];
-export default full;
