@@ -21,7 +21,7 @@ export default defineConfig({
     pool: 'forks',
     // Each worker drives dozens of connections and perhaps a PostgREST; more of them only wait.
     maxWorkers: 3,
-    testTimeout: 30_000,
+    testTimeout: process.env.FULL ? 60_000 : 30_000,
     hookTimeout: 60_000,
   },
 });
