@@ -26,8 +26,7 @@ declare
   v_now timestamptz;
   v_decision public.usage_decision;
 begin
-  perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
-  if p_idempotency_key is null then
+  if quota.check_arguments(p_amount, p_idempotency_key, p_metadata) and p_idempotency_key is null then
     v_decision := quota.take_fresh(v_caller, p_feature, p_amount, coalesce(p_metadata, '{}'));
     if v_decision.allowed then
       return v_decision;

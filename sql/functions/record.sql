@@ -9,11 +9,10 @@ strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_ms text := lpad(to_hex((date_part('epoch', p_at) * 1000)::bigint), 12, '0');
 begin
   -- A version 7 uuid (RFC 9562): milliseconds, then randomness, so that index inserts stay together.
-  return left(v_ms, 8) || '-' || right(v_ms, 4) || '-7' || right(gen_random_uuid()::text, 21);
+  return lpad(to_hex((date_part('epoch', p_at) * 1000)::bigint), 12, '0')
+    || '7' || right(gen_random_uuid()::text, 21);
 end
 $$;
 

@@ -1635,13 +1635,14 @@ comment on function quota.check_metadata(jsonb) is
 revoke all on function quota.check_metadata(jsonb)
   from public, anon, authenticated, service_role;
 
--- The arguments of a call, in one look when they are good.
+-- The arguments of a call, in one look when they are good. True, so that it can stand in a condition:
+-- `perform` would be a query of its own.
 create function quota.check_arguments(
   p_amount bigint,
   p_idempotency_key text,
   p_metadata jsonb
 )
-returns void
+returns boolean
 language plpgsql
 immutable
 security invoker
@@ -1652,15 +1653,17 @@ begin
     and (p_idempotency_key is null or length(p_idempotency_key) between 1 and 255)
     and (p_metadata is null or p_metadata = '{}')
   then
-    return;
+    return true;
   end if;
   perform quota.check_amount(p_amount);
   perform quota.check_key(p_idempotency_key);
   perform quota.check_metadata(p_metadata);
+  return true;
 end
 $$;
 
-comment on function quota.check_arguments(bigint, text, jsonb) is 'Errors: QAMNT, QIDEM, QMETA.';
+comment on function quota.check_arguments(bigint, text, jsonb) is
+  'True, or an error. Errors: QAMNT, QIDEM, QMETA.';
 
 revoke all on function quota.check_arguments(bigint, text, jsonb)
   from public, anon, authenticated, service_role;
@@ -1739,11 +1742,10 @@ strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_ms text := lpad(to_hex((date_part('epoch', p_at) * 1000)::bigint), 12, '0');
 begin
   -- A version 7 uuid (RFC 9562): milliseconds, then randomness, so that index inserts stay together.
-  return left(v_ms, 8) || '-' || right(v_ms, 4) || '-7' || right(gen_random_uuid()::text, 21);
+  return lpad(to_hex((date_part('epoch', p_at) * 1000)::bigint), 12, '0')
+    || '7' || right(gen_random_uuid()::text, 21);
 end
 $$;
 
@@ -3013,8 +3015,7 @@ declare
   v_now timestamptz;
   v_decision public.usage_decision;
 begin
-  perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
-  if p_idempotency_key is null then
+  if quota.check_arguments(p_amount, p_idempotency_key, p_metadata) and p_idempotency_key is null then
     v_decision := quota.take_fresh(v_caller, p_feature, p_amount, coalesce(p_metadata, '{}'));
     if v_decision.allowed then
       return v_decision;
