@@ -2,7 +2,7 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'UTC';
-select plan(52);
+select plan(58);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -272,6 +272,61 @@ select is(
   (select row(allowed, subject)::text from consume_usage('scan', 1, 'ada')), '(t,ada)',
   'the server may use a server_only feature'
 );
+
+-- The second call, which takes the short way, is told what the first one would be.
+reset role;
+do $$ begin perform apply_plans('{
+  "features": {"ai_generation": {}, "burst": {}, "token": {}, "trial": {}, "closed": {},
+    "scan": {"server_only": true}, "export": {}},
+  "plans": {
+    "free": {"default": true, "upgrade_url": "/up", "limits": {
+      "ai_generation": {"month": 5}, "burst": {"minute": 9, "day": 4, "month": 4}, "scan": {"month": 9},
+      "token": {"day": null, "month": null}}},
+    "pro": {"limits": {"ai_generation": {"month": null, "day": 10}}},
+    "tiny": {"limits": {"ai_generation": {"month": 1}}}
+  }
+}'); end $$;
+set local role service_role;
+do $$ begin
+  perform consume_usage('burst', 1, 'again');
+  perform consume_usage('token', 1, 'again');
+  perform consume_usage('scan', 1, 'again');
+end $$;
+select is(
+  (select to_jsonb(d) - 'event_id' from consume_usage('burst', 2, 'again') as d),
+  '{"allowed": true, "reason": "ok", "feature": "burst", "subject": "again", "plan": "free",
+    "amount": 2, "used": 3, "reserved": 0, "limit": 4, "remaining": 1, "unlimited": false,
+    "period": "month", "period_start": "2026-10-01T00:00:00+00:00",
+    "resets_at": "2026-11-01T00:00:00+00:00", "retry_after": null, "reservation_id": null,
+    "replayed": false, "upgrade_url": "/up", "granted": 0}',
+  'the limit with least room, the longest period among equals, with all its fields'
+);
+select is(
+  (select row(allowed, period, used, "limit", remaining, unlimited, resets_at)::text
+   from consume_usage('token', 2, 'again')),
+  '(t,month,3,,,t,"2026-11-01 00:00:00+00")', 'of unlimited periods the longest one'
+);
+select is(
+  (select row(allowed, used, retry_after)::text from consume_usage('burst', 2, 'again')),
+  '(f,3,2678400)', 'a refusal with its wait'
+);
+set local role authenticated;
+set local request.jwt.claims = '{"sub": "again"}';
+select throws_ok(
+  $$select consume_usage('scan')$$, '42501', null,
+  'a user cannot use a server_only feature that the server has used for it'
+);
+set local test.clock = '2026-09-30 23:59:59+00';
+select is(
+  (select row(allowed, used, period_start)::text from consume_usage('token', 5)),
+  '(t,5,"2026-09-01 00:00:00+00")', 'a caller whose clock is behind counts in the month of its clock'
+);
+select is(
+  (select array_agg(used order by period_start) from usage_history where feature = 'token' and period = 'month'),
+  array[5, 3]::bigint[], 'and leaves the new month as it was'
+);
+set local test.clock = '2026-10-01 00:00:00+00';
+set local role service_role;
 
 -- Edges of amounts.
 select is(
