@@ -48,23 +48,23 @@ begin
   v_verdict.is_allowed := p_limits is not null;
   v_verdict.drawn := 0;
   foreach v_limit in array coalesce(p_limits, '{}') loop
-    if v_limit.amount is null then
-      -- Counted all the same, so it may not overflow.
-      if v_limit.used + v_limit.reserved + p_amount > 9007199254740991 then
-        raise exception 'the counter of this % would pass 9007199254740991 (2^53 - 1)', v_limit.period
-          using errcode = 'QAMNT', hint = 'count in a larger unit';
-      end if;
+    -- Null when unlimited.
+    v_room := v_limit.amount + v_limit.drawn + v_limit.granted - v_limit.used - v_limit.reserved;
+    if v_room < p_amount then
+      v_verdict.is_allowed := false;
+      v_verdict.refusing := v_verdict.refusing || v_limit.period;
+    elsif v_limit.used + v_limit.reserved + p_amount > 9007199254740991 then
+      -- What is unlimited is counted all the same, and grants may lift a limit past it.
+      raise exception 'the counter of this % would pass 9007199254740991 (2^53 - 1)', v_limit.period
+        using errcode = 'QAMNT', hint = 'count in a larger unit';
+    end if;
+    if v_room is null then
       if v_least is null
         and quota.period_rank(v_limit.period) >= coalesce(quota.period_rank((v_verdict.shown).period), 0)
       then
         v_verdict.shown := v_limit;
       end if;
     else
-      v_room := v_limit.amount + v_limit.drawn + v_limit.granted - v_limit.used - v_limit.reserved;
-      if v_room < p_amount then
-        v_verdict.is_allowed := false;
-        v_verdict.refusing := v_verdict.refusing || v_limit.period;
-      end if;
       if v_limit.granted > 0 then
         -- Grants come after the plan's allowance: what the amount exceeds it by, at most the amount.
         v_verdict.drawn := least(
@@ -85,7 +85,7 @@ end
 $$;
 
 comment on function quota.decide(quota.limit_state[], bigint) is
-  'Whether an amount fits under every limit. Null limits (the feature is not in the plan) refuse. Errors: QAMNT, an unlimited counter would pass 2^53 - 1.';
+  'Whether an amount fits under every limit. Null limits (the feature is not in the plan) refuse. Errors: QAMNT, a counter would pass 2^53 - 1.';
 
 revoke all on function quota.decide(quota.limit_state[], bigint)
   from public, anon, authenticated, service_role;
