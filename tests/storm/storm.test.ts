@@ -1,0 +1,71 @@
+// Reserve, commit, release, use, batch, refund, grants and plans at once, over the end of a month; every
+// answer is audited. PGQUOTA_SEED repeats a storm: each session then tries the same again.
+import { describe, expect, test } from 'vitest';
+import { seedOfThisRun } from '../periods/random.ts';
+import { audit } from './auditor.ts';
+import { LEVELS, storm } from './storm.ts';
+
+/** What makes a storm worth the name. A case that was never met was not tested. */
+const INTERESTING = [
+  'consume allowed',
+  'reserve allowed',
+  'a batch taken',
+  'consume limit_reached',
+  'reserve limit_reached',
+  'batch limit_reached',
+  'batch not_taken',
+  'a minute that is full',
+  'a commit as held',
+  'a commit of less',
+  'a commit of more',
+  'a commit of 0',
+  'a commit that is late',
+  'a commit in the next month',
+  'a commit that gives back to a grant',
+  'over_limit by more',
+  'over_limit late',
+  'a commit repeated',
+  'QRSRV for a commit',
+  'a release',
+  'a release after the end',
+  'a release repeated',
+  'QRSRV for a release',
+  'a hold that expires',
+  'a refund of a part',
+  'a whole refund',
+  'a refund to a grant',
+  'QAMNT for a refund',
+  'consume that draws from a grant',
+  'reserve that draws from a grant',
+  'a grant that expires',
+  'a void',
+  'a downgrade below what is used',
+  'a repeated key',
+  'an answer that was rolled back',
+  '40001 at repeatable read',
+  '40001 at serializable',
+];
+
+const STORMS = [
+  ...LEVELS.map((level) => [level, [level]] as const),
+  ['all three', LEVELS] as const,
+];
+
+describe('a storm', () => {
+  const met: Record<string, number> = {};
+  const seed = seedOfThisRun();
+  console.log(`PGQUOTA_SEED=${seed}`);
+
+  test.for(STORMS)('at %s admits nothing past a limit, and every answer is right', ([, levels]) =>
+    storm({ seed, levels, seconds: 3 }, async (owner, log) => {
+      const result = await audit(owner, log);
+      for (const [what, n] of Object.entries(result.met)) met[what] = (met[what] ?? 0) + n;
+      expect(result.findings.slice(0, 10), `findings of PGQUOTA_SEED=${seed}`).toEqual([]);
+    }),
+  );
+
+  test('has met every case worth testing', () => {
+    console.log(met);
+    expect(INTERESTING.filter((what) => !met[what])).toEqual([]);
+  });
+});
