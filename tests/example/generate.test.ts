@@ -90,13 +90,13 @@ test('a limit that soon has room again: 429 with Retry-After', async () => {
   expect(await second.json()).toMatchObject({ code: 'USAGE_LIMIT_EXCEEDED', period: 'hour' });
 });
 
-test.for([
+test.for<[string, () => string | null]>([
   ['no token', () => null],
   ['a token that is none', () => 'Bearer nonsense'],
   ['a token of another signer', () => `Bearer ${example.anonKey.slice(0, -4)}AAAA`],
   ['the anon key', () => `Bearer ${example.anonKey}`],
   ['the service key', () => `Bearer ${example.serviceRoleKey}`],
-] as const)('%s is 401', async ([, authorization]) => {
+])('%s is 401', async ([, authorization]) => {
   const value = authorization();
   const headers = value ? { authorization: value } : undefined;
   const response = await ask(null, { prompt: PROMPT }, { headers });
