@@ -16,7 +16,11 @@ export default defineConfig({
   test: {
     include: process.env.FULL ? FULL : ['tests/**/*.test.ts'],
     exclude: process.env.FULL ? [] : FULL,
-    globalSetup: 'tests/support/global-setup.ts',
+    globalSetup: [
+      'tests/support/global-setup.ts',
+      ...(process.env.FULL ? ['tests/browser/build-page.ts'] : []),
+    ],
+    expect: { poll: { timeout: 10_000 } },
     reporters: ['default', './tests/support/closing-line.ts'],
     pool: 'forks',
     // Each worker drives dozens of connections and perhaps a PostgREST; more of them only wait.

@@ -18,13 +18,14 @@ export async function serve(
     for (const one of [value ?? []].flat()) headers.append(name, one);
   }
   const hasBody = req.method !== 'GET' && req.method !== 'HEAD';
-  const request = new Request(`http://${req.headers.host}${req.url}`, {
+  const init = {
     method: req.method,
     headers,
     body: hasBody ? (Readable.toWeb(req) as ReadableStream) : null,
     signal: gone.signal,
-    duplex: 'half',
-  });
+    duplex: 'half' as const,
+  };
+  const request = new Request(`http://${req.headers.host}${req.url}`, init);
 
   const response = await handler(request);
   res.writeHead(response.status, Object.fromEntries(response.headers));

@@ -2,8 +2,6 @@ import { useEffect, useState } from 'react';
 import { type Session, signIn } from './api.ts';
 import { Dashboard } from './Dashboard.tsx';
 
-const OWN = 'own';
-
 /** The sign-in and the switch between users; all else belongs to one of them. */
 export function App() {
   const [user, setUser] = useState(() => localStorage.getItem('user') ?? 'demo-free');
@@ -24,7 +22,6 @@ export function App() {
   }, [user]);
 
   const isOwn = user.startsWith('you-');
-  const choose = (choice: string) => setUser(choice === OWN ? newUser() : choice);
   return (
     <>
       <header className="top">
@@ -39,7 +36,7 @@ export function App() {
           {[
             ['demo-free', 'Free user'],
             ['demo-pro', 'Pro user'],
-            isOwn ? [user, user] : [OWN, 'New user'],
+            ...(isOwn ? [[user, user]] : []),
           ].map(([id = '', name]) => (
             <label key={id}>
               <input
@@ -47,16 +44,14 @@ export function App() {
                 name="user"
                 value={id}
                 checked={id === user}
-                onChange={() => choose(id)}
+                onChange={() => setUser(id)}
               />
               <span>{name}</span>
             </label>
           ))}
-          {isOwn && (
-            <button type="button" className="quiet" onClick={() => choose(OWN)}>
-              New user
-            </button>
-          )}
+          <button type="button" className="quiet" onClick={() => setUser(newUser())}>
+            New user
+          </button>
         </fieldset>
       </header>
       <main>

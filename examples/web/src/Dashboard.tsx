@@ -1,4 +1,4 @@
-import { useCallback, useRef, useState } from 'react';
+import { useCallback, useState } from 'react';
 import type { Session } from './api.ts';
 import { Events } from './Events.tsx';
 import { Files } from './Files.tsx';
@@ -18,7 +18,6 @@ export function Dashboard({ session }: { session: Session }) {
   const [version, setVersion] = useState(0);
   const [paywall, setPaywall] = useState<PaywallReason | null>(null);
   const [news, setNews] = useState('');
-  const back = useRef<HTMLElement | null>(null);
 
   /** After each action: what it changed is shown at once. */
   const refresh = useCallback(() => {
@@ -34,23 +33,18 @@ export function Dashboard({ session }: { session: Session }) {
   const nameOf = (plan: string) => plans.rows?.find((row) => row.plan === plan)?.plan_name ?? plan;
   const plan = rows?.find((row) => row.subject === user)?.plan;
 
-  const refuse = (reason: PaywallReason) => {
-    back.current = document.activeElement as HTMLElement | null;
-    setPaywall(reason);
-  };
   const close = (upgradedTo?: string) => {
     setPaywall(null);
     if (upgradedTo) setNews(`You are on the ${nameOf(upgradedTo)} plan now.`);
     refresh();
-    back.current?.focus();
   };
 
   return (
     <div className="columns">
       <h1 className="hidden">Drafts, files and usage of {user}</h1>
       <div className="column">
-        <Generate session={session} onChange={refresh} onRefuse={refuse} />
-        <Files session={session} onChange={refresh} onRefuse={refuse} />
+        <Generate session={session} onChange={refresh} onRefuse={setPaywall} />
+        <Files session={session} onChange={refresh} onRefuse={setPaywall} />
       </div>
       <div className="column">
         <section className="card" aria-labelledby="plan">

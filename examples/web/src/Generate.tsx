@@ -17,7 +17,9 @@ export function Generate({ session, onChange, onRefuse }: GenerateProps) {
 
   const list = useRef<HTMLOListElement>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: what was written last stays in view
-  useEffect(() => list.current?.scrollTo(0, list.current.scrollHeight), [texts]);
+  useEffect(() => {
+    list.current?.scrollTo(0, list.current.scrollHeight);
+  }, [texts]);
 
   async function submit(event: FormEvent) {
     event.preventDefault();

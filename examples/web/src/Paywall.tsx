@@ -42,6 +42,7 @@ interface PaywallProps {
 export function Paywall({ session, reason, nameOf, onClose }: PaywallProps) {
   const { supabase } = session;
   const dialog = useRef<HTMLDialogElement>(null);
+  const upgradedTo = useRef<string>(undefined);
   const [paying, setPaying] = useState<string | null>(null);
   const [failure, setFailure] = useState('');
   const explained = useQuery<Explanation>(
@@ -52,7 +53,9 @@ export function Paywall({ session, reason, nameOf, onClose }: PaywallProps) {
     () => supabase.from('plan_catalog').select('plan,feature,feature_name,unit,period,limit'),
     reason,
   );
-  useEffect(() => dialog.current?.showModal(), []);
+  useEffect(() => {
+    dialog.current?.showModal();
+  }, []);
 
   const refusing = explained.rows?.find((row) => row.refuses) ?? explained.rows?.[0];
   const offers = catalog.rows?.filter((row) => row.feature === reason.feature) ?? [];
@@ -66,7 +69,8 @@ export function Paywall({ session, reason, nameOf, onClose }: PaywallProps) {
     setPaying(plan);
     try {
       await upgrade(session, plan);
-      onClose(plan);
+      upgradedTo.current = plan;
+      dialog.current?.close(); // gives the focus back to where it was
     } catch (error) {
       setFailure((error as Error).message);
       setPaying(null);
@@ -74,7 +78,12 @@ export function Paywall({ session, reason, nameOf, onClose }: PaywallProps) {
   }
 
   return (
-    <dialog ref={dialog} className="paywall" aria-labelledby="paywall" onClose={() => onClose()}>
+    <dialog
+      ref={dialog}
+      className="paywall"
+      aria-labelledby="paywall"
+      onClose={() => onClose(upgradedTo.current)}
+    >
       <h2 id="paywall">{about ? `No room for ${count(reason.amount, about.unit)}` : '\u00a0'}</h2>
       <p className="why">{refusing && why(refusing)}</p>
       {plans?.length === 0 && <p>No other plan allows that much at once.</p>}
