@@ -82,25 +82,27 @@ export function History({ supabase, version }: { supabase: SupabaseClient; versi
         )}
         {rows?.length === 0 && <p className="empty">Nothing was used yet.</p>}
       </div>
-      <table className="hidden">
-        <caption>AI generations by month</caption>
-        <thead>
-          <tr>
-            <th scope="col">From</th>
-            <th scope="col">Used</th>
-            <th scope="col">Limit</th>
-          </tr>
-        </thead>
-        <tbody>
-          {periods.map((period) => (
-            <tr key={period.period_start}>
-              <th scope="row">{dayOf(period.period_start)}</th>
-              <td>{period.used}</td>
-              <td>{period.limit ?? 'unlimited'}</td>
+      <div className="hidden">
+        <table>
+          <caption>AI generations by month</caption>
+          <thead>
+            <tr>
+              <th scope="col">From</th>
+              <th scope="col">Used</th>
+              <th scope="col">Limit</th>
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {periods.map((period) => (
+              <tr key={period.period_start}>
+                <th scope="row">{dayOf(period.period_start)}</th>
+                <td>{period.used}</td>
+                <td>{period.limit ?? 'unlimited'}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
       {failed && <p role="alert">The history cannot be shown at the moment.</p>}
     </section>
   );

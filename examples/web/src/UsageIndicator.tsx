@@ -284,12 +284,12 @@ const STYLE = `
   --usage-track: light-dark(#e6e8ec, #343943);
   --usage-quiet: light-dark(#5b6270, #a3abb8);
 }
-.usage-rows { list-style: none; margin: 0; padding: 0; display: grid; gap: 1rem; }
-.usage-row { --usage-colour: var(--usage-ok); display: grid; grid-template-rows: 1.5rem 0.5rem 1.25rem; row-gap: 0.3rem; min-block-size: 3.85rem; }
+.usage-rows { list-style: none; margin: 0; padding: 0; display: grid; grid-template-columns: minmax(0, 1fr); gap: 1rem; }
+.usage-row { --usage-colour: var(--usage-ok); display: grid; grid-template: 1.5rem 0.5rem 1.25rem / minmax(0, 1fr); row-gap: 0.3rem; min-block-size: 3.85rem; }
 .usage-row[data-status='warning'] { --usage-colour: var(--usage-warning); }
 .usage-row[data-status='at_limit'], .usage-row[data-status='over_limit'] { --usage-colour: var(--usage-full); }
 .usage-head { display: flex; align-items: center; gap: 0.5rem; white-space: nowrap; }
-.usage-name { font-weight: 600; overflow: hidden; text-overflow: ellipsis; }
+.usage-name { font-weight: 600; min-inline-size: 4rem; overflow: hidden; text-overflow: ellipsis; }
 .usage-name small { font-weight: 400; color: var(--usage-quiet); font-size: 0.85em; }
 .usage-amount { margin-inline-start: auto; font-variant-numeric: tabular-nums; }
 .usage-badge { font-size: 0.75rem; line-height: 1.25rem; padding-inline: 0.45rem; border-radius: 1rem; color: var(--usage-colour); border: 1px solid currentColor; }
