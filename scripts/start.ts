@@ -16,7 +16,7 @@ const HELP = `npm start -- [--once] [--port <number>]
   --once    end after the scene: with 0 if it showed what it should
   --port    where the API listens (default 54321, or another if that is taken)
 
-  DATABASE_URL=postgres://… npm start    use that server (Postgres 15 or newer)
+  DATABASE_URL=postgres://… npm start    use that server (Postgres 15 or newer), without the example app
   POSTGREST_BIN=/path/to/postgrest       use that PostgREST`;
 
 const screen = createScreen(process.stdout);

@@ -81,6 +81,17 @@ test('asks once a minute and on focus, not more; and not while nobody looks', as
   await expect.poll(() => asked).toBe(first + 1);
   await page.evaluate(() => window.dispatchEvent(new Event('focus')));
   await expect.poll(() => asked).toBe(first + 2);
+
+  await page.evaluate(() =>
+    Object.defineProperty(document, 'visibilityState', { get: () => 'hidden', configurable: true }),
+  );
+  await page.clock.runFor(200_000);
+  expect(asked).toBe(first + 2);
+  await page.evaluate(() => {
+    Reflect.deleteProperty(document, 'visibilityState');
+    document.dispatchEvent(new Event('visibilitychange'));
+  });
+  await expect.poll(() => asked).toBe(first + 3);
 });
 
 test('a late answer to an older question does not replace a newer one', async () => {

@@ -178,6 +178,28 @@ test('twenty at once for fifteen of room: fifteen are written, five are refused'
   expect(await example.used(user)).toEqual({ used: 15, reserved: 0 });
 });
 
+test('a model that fails later: the drafts before it were delivered and count, the rest comes back', async () => {
+  let drafts = 0;
+  const generate = createGenerate({
+    asUser: (token) => connectSupabase(example.url, example.anonKey, async () => token),
+    asService: connectSupabase(example.url, example.serviceRoleKey),
+    model: async function* () {
+      yield { text: 'a draft' };
+      if (++drafts === 3) throw new Error('overloaded');
+      yield { tokens: 2 };
+    },
+  });
+  const user = example.newUser();
+  const request = new Request('http://localhost/api/generate', {
+    method: 'POST',
+    headers: { authorization: `Bearer ${await example.userToken(user)}` },
+    body: JSON.stringify({ prompt: PROMPT, drafts: 5 }),
+  });
+  const lines = await linesOf(await generate(request));
+  expect(lines.at(-1)).toMatchObject({ code: 'GENERATION_FAILED', usage: { amount: 2, used: 2 } });
+  expect(await example.used(user)).toEqual({ used: 2, reserved: 0 });
+});
+
 test('with the database away: 503 with Retry-After, and the model is not asked', async () => {
   let asked = 0;
   const nowhere = 'http://127.0.0.1:9';

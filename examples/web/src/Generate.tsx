@@ -45,7 +45,7 @@ export function Generate({ session, onChange, onRefuse }: GenerateProps) {
       else if (refusal.code === 'USAGE_LIMIT_EXCEEDED') {
         setStatus('');
         onRefuse({ feature: 'ai_generation', amount: drafts });
-      } else setStatus(`${refusal.error}. Nothing was counted.`);
+      } else setStatus(`${refusal.error}. ${refusal.usage?.amount ?? 'Nothing'} was counted.`);
     } catch (error) {
       setStatus(
         stop.signal.aborted ? 'Stopped. Unfinished drafts are not counted.' : String(error),

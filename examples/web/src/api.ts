@@ -12,6 +12,8 @@ export interface Refusal {
   error: string;
   code: string;
   retry_after?: number | null;
+  /** What was counted before it broke off. */
+  usage?: { amount: number } | null;
 }
 
 export async function signIn(user: string): Promise<Session> {

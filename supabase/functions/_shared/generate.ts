@@ -8,6 +8,7 @@
 import type { SupabaseClient } from '@supabase/supabase-js';
 import {
   createUsageClient,
+  type UsageDecision,
   UsageError,
   UsageLimitExceeded,
   UsageOutcomeUnknown,
@@ -50,12 +51,13 @@ export function createGenerate(options: GenerateOptions): (request: Request) => 
   /** Resolves once the amount is held and the stream can begin; rejects when it is not. */
   function generate(subject: string, { prompt, drafts }: Asked, signal: AbortSignal) {
     return new Promise<Response>((resolve, reject) => {
-      const gone = new AbortController();
-      signal.addEventListener('abort', () => gone.abort());
+      const reader = new AbortController();
+      const gone = AbortSignal.any([signal, reader.signal]);
       let lines: ReadableStreamDefaultController<Uint8Array> | undefined;
       const send = (line: object) => {
-        if (!gone.signal.aborted) lines?.enqueue(encoder.encode(`${JSON.stringify(line)}\n`));
+        if (!gone.aborted) lines?.enqueue(encoder.encode(`${JSON.stringify(line)}\n`));
       };
+      let failure: unknown;
 
       // The key is ours: with one of the caller's, a repeated call would run the model again for the
       // unit it has already paid.
@@ -65,7 +67,7 @@ export function createGenerate(options: GenerateOptions): (request: Request) => 
             start: (controller) => {
               lines = controller;
             },
-            cancel: () => gone.abort(),
+            cancel: () => reader.abort(),
           });
           resolve(new Response(body, { headers: STREAM_HEADERS }));
 
@@ -74,31 +76,36 @@ export function createGenerate(options: GenerateOptions): (request: Request) => 
           try {
             for (; finished < drafts; finished++) {
               // Replace `options.model` by a real one: an async iterable of text, then its tokens.
-              for await (const part of options.model(prompt, gone.signal)) {
+              for await (const part of options.model(prompt, gone)) {
                 if (part.text) send({ draft: finished, text: part.text });
                 tokens += part.tokens ?? 0;
               }
             }
           } catch (error) {
-            // Whoever leaves has used the drafts that were finished. A failure of ours costs nothing.
-            if (!gone.signal.aborted || finished === 0) throw error;
+            // However it ends: finished drafts were delivered and count. Without one, it is released.
+            if (finished === 0) throw error;
+            failure = error;
           }
           work.commit(finished, { tokens });
         })
         .then(
-          ({ decision }) => send({ done: true, usage: decision }),
-          (error) => {
-            if (!lines) return reject(error);
-            const code = error instanceof UsageError ? 'USAGE_UNAVAILABLE' : 'GENERATION_FAILED';
-            send({ error: 'The generation failed', code });
-          },
+          ({ decision }) =>
+            send(failure ? failed(failure, decision) : { done: true, usage: decision }),
+          (error) => (lines ? send(failed(error, null)) : reject(error)),
         )
         .then(() => {
-          if (!gone.signal.aborted) lines?.close();
+          if (!gone.aborted) lines?.close();
         });
       options.waitUntil?.(settled);
     });
   }
+}
+
+/** The last line of a generation that broke off; `usage` says what was counted, null: nothing. */
+function failed(error: unknown, usage: UsageDecision | null) {
+  return error instanceof UsageError
+    ? { error: 'The use could not be settled', code: 'USAGE_UNAVAILABLE', usage }
+    : { error: 'The generation failed', code: 'GENERATION_FAILED', usage };
 }
 
 /**
