@@ -268,7 +268,7 @@ comment on function quota.recount(text) is
 
 revoke all on function quota.recount(text) from public, anon, authenticated, service_role;
 
--- Before anything is locked: may this table get this gauge?
+-- May this table get this gauge?
 create function quota.check_limited_table(
   p_table regclass,
   p_feature_id text,
@@ -277,7 +277,7 @@ create function quota.check_limited_table(
 )
 returns void
 language plpgsql
-stable
+volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -287,9 +287,12 @@ declare
   v_column name;
 begin
   perform quota.check_feature(p_feature_id);
-  if not exists (
-    select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge'
-  ) then
+  -- for share: apply_plans() waits, and then sees the table.
+  perform from quota.features as f
+    where f.feature_id = p_feature_id
+      and f.kind = 'gauge'
+    for share;
+  if not found then
     raise exception 'feature % is metered, a table needs a gauge', quote_literal(p_feature_id)
       using errcode = 'QFEAT', hint = 'give it "kind": "gauge" in the plan document';
   end if;

@@ -4740,12 +4740,13 @@ begin
           exists (select from quota.counters as n where n.feature_id = c.id)
           or exists (select from quota.exceptions as x where x.feature_id = c.id)
           or exists (select from quota.grants as g where g.feature_id = c.id)
+          or exists (select from quota.limited_tables as t where t.feature_id = c.id)
         )
       );
   if v_in_use is not null then
     raise exception 'in use, and cannot be removed or change its kind: %', v_in_use
       using errcode = 'QPLAN',
-        hint = 'put the subjects on another plan first; leave a feature in features and out of every plan''s limits';
+        hint = 'put the subjects on another plan first; leave a feature in features and out of every plan''s limits; a table is freed by unlimit_table()';
   end if;
 
   if not coalesce(p_dry_run, false) and cardinality(v_changes) > 0 then
@@ -5221,7 +5222,7 @@ comment on function quota.recount(text) is
 
 revoke all on function quota.recount(text) from public, anon, authenticated, service_role;
 
--- Before anything is locked: may this table get this gauge?
+-- May this table get this gauge?
 create function quota.check_limited_table(
   p_table regclass,
   p_feature_id text,
@@ -5230,7 +5231,7 @@ create function quota.check_limited_table(
 )
 returns void
 language plpgsql
-stable
+volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -5240,9 +5241,12 @@ declare
   v_column name;
 begin
   perform quota.check_feature(p_feature_id);
-  if not exists (
-    select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge'
-  ) then
+  -- for share: apply_plans() waits, and then sees the table.
+  perform from quota.features as f
+    where f.feature_id = p_feature_id
+      and f.kind = 'gauge'
+    for share;
+  if not found then
     raise exception 'feature % is metered, a table needs a gauge', quote_literal(p_feature_id)
       using errcode = 'QFEAT', hint = 'give it "kind": "gauge" in the plan document';
   end if;
