@@ -375,12 +375,13 @@ begin
           exists (select from quota.counters as n where n.feature_id = c.id)
           or exists (select from quota.exceptions as x where x.feature_id = c.id)
           or exists (select from quota.grants as g where g.feature_id = c.id)
+          or exists (select from quota.limited_tables as t where t.feature_id = c.id)
         )
       );
   if v_in_use is not null then
     raise exception 'in use, and cannot be removed or change its kind: %', v_in_use
       using errcode = 'QPLAN',
-        hint = 'put the subjects on another plan first; leave a feature in features and out of every plan''s limits';
+        hint = 'put the subjects on another plan first; leave a feature in features and out of every plan''s limits; a table is freed by unlimit_table()';
   end if;
 
   if not coalesce(p_dry_run, false) and cardinality(v_changes) > 0 then

@@ -27,7 +27,9 @@ declare
   v_decision public.usage_decision;
 begin
   if quota.check_arguments(p_amount, p_idempotency_key, p_metadata) and p_idempotency_key is null then
-    v_decision := quota.take_fresh(v_caller, p_feature, p_amount, coalesce(p_metadata, '{}'));
+    v_decision := quota.take_fresh(
+      v_caller, p_feature, p_amount, 'consume', coalesce(p_metadata, '{}')
+    );
     if v_decision.allowed then
       return v_decision;
     end if;

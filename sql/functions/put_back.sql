@@ -32,10 +32,25 @@ begin
   if not found then
     v_used := (quota.ledger_balance(p_caller.subject_id, p_feature_id, '-infinity', 'infinity')).used;
   end if;
+  if p_kind = 'table' and v_used = 0 then
+    return null;
+  end if;
+  -- What the rows of a limited table count goes with them, and not by hand.
+  if p_kind <> 'table' and exists (
+    select from quota.limited_tables as t where t.feature_id = p_feature_id
+  ) then
+    v_used := v_used - (
+      select coalesce(sum(e.used_change), 0)
+      from quota.events as e
+      where e.subject_id = p_caller.subject_id
+        and e.feature_id = p_feature_id
+        and e.kind = 'table'
+    );
+  end if;
   v_event := row(
     p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
     -- Never below zero: what is not there cannot be given back.
-    -least(p_amount, v_used), 0, 0, null, null, p_caller.actor, p_idempotency_key, p_arguments,
+    -least(p_amount, greatest(v_used, 0)), 0, 0, null, null, p_caller.actor, p_idempotency_key, p_arguments,
     null, p_metadata
   )::quota.events;
   v_allowance.limits := quota.after_event(v_allowance.limits, v_event);

@@ -54,6 +54,7 @@ create function quota.take_fresh(
   p_caller quota.caller,
   p_feature_id text,
   p_amount bigint,
+  p_kind text,
   p_metadata jsonb
 )
 returns public.usage_decision
@@ -121,7 +122,7 @@ begin
       subject_id, event_id, at, kind, feature_id, counts_at, used_change, actor, metadata
     )
     values (
-      p_caller.subject_id, v_event_id, v_now, 'consume', p_feature_id, v_now, p_amount,
+      p_caller.subject_id, v_event_id, v_now, p_kind, p_feature_id, v_now, p_amount,
       p_caller.actor, p_metadata
     )
   )
@@ -141,8 +142,8 @@ begin
 end
 $$;
 
-comment on function quota.take_fresh(quota.caller, text, bigint, jsonb) is
+comment on function quota.take_fresh(quota.caller, text, bigint, text, jsonb) is
   'Locks the meter, and counts if what it remembers holds and there is room. Null: nothing was counted, ask the long way.';
 
-revoke all on function quota.take_fresh(quota.caller, text, bigint, jsonb)
+revoke all on function quota.take_fresh(quota.caller, text, bigint, text, jsonb)
   from public, anon, authenticated, service_role;

@@ -2615,6 +2615,7 @@ create function quota.take_fresh(
   p_caller quota.caller,
   p_feature_id text,
   p_amount bigint,
+  p_kind text,
   p_metadata jsonb
 )
 returns public.usage_decision
@@ -2682,7 +2683,7 @@ begin
       subject_id, event_id, at, kind, feature_id, counts_at, used_change, actor, metadata
     )
     values (
-      p_caller.subject_id, v_event_id, v_now, 'consume', p_feature_id, v_now, p_amount,
+      p_caller.subject_id, v_event_id, v_now, p_kind, p_feature_id, v_now, p_amount,
       p_caller.actor, p_metadata
     )
   )
@@ -2702,10 +2703,10 @@ begin
 end
 $$;
 
-comment on function quota.take_fresh(quota.caller, text, bigint, jsonb) is
+comment on function quota.take_fresh(quota.caller, text, bigint, text, jsonb) is
   'Locks the meter, and counts if what it remembers holds and there is room. Null: nothing was counted, ask the long way.';
 
-revoke all on function quota.take_fresh(quota.caller, text, bigint, jsonb)
+revoke all on function quota.take_fresh(quota.caller, text, bigint, text, jsonb)
   from public, anon, authenticated, service_role;
 
 -- sql/functions/take.sql
@@ -3016,7 +3017,9 @@ declare
   v_decision public.usage_decision;
 begin
   if quota.check_arguments(p_amount, p_idempotency_key, p_metadata) and p_idempotency_key is null then
-    v_decision := quota.take_fresh(v_caller, p_feature, p_amount, coalesce(p_metadata, '{}'));
+    v_decision := quota.take_fresh(
+      v_caller, p_feature, p_amount, 'consume', coalesce(p_metadata, '{}')
+    );
     if v_decision.allowed then
       return v_decision;
     end if;
@@ -4737,12 +4740,13 @@ begin
           exists (select from quota.counters as n where n.feature_id = c.id)
           or exists (select from quota.exceptions as x where x.feature_id = c.id)
           or exists (select from quota.grants as g where g.feature_id = c.id)
+          or exists (select from quota.limited_tables as t where t.feature_id = c.id)
         )
       );
   if v_in_use is not null then
     raise exception 'in use, and cannot be removed or change its kind: %', v_in_use
       using errcode = 'QPLAN',
-        hint = 'put the subjects on another plan first; leave a feature in features and out of every plan''s limits';
+        hint = 'put the subjects on another plan first; leave a feature in features and out of every plan''s limits; a table is freed by unlimit_table()';
   end if;
 
   if not coalesce(p_dry_run, false) and cardinality(v_changes) > 0 then
@@ -4841,10 +4845,25 @@ begin
   if not found then
     v_used := (quota.ledger_balance(p_caller.subject_id, p_feature_id, '-infinity', 'infinity')).used;
   end if;
+  if p_kind = 'table' and v_used = 0 then
+    return null;
+  end if;
+  -- What the rows of a limited table count goes with them, and not by hand.
+  if p_kind <> 'table' and exists (
+    select from quota.limited_tables as t where t.feature_id = p_feature_id
+  ) then
+    v_used := v_used - (
+      select coalesce(sum(e.used_change), 0)
+      from quota.events as e
+      where e.subject_id = p_caller.subject_id
+        and e.feature_id = p_feature_id
+        and e.kind = 'table'
+    );
+  end if;
   v_event := row(
     p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
     -- Never below zero: what is not there cannot be given back.
-    -least(p_amount, v_used), 0, 0, null, null, p_caller.actor, p_idempotency_key, p_arguments,
+    -least(p_amount, greatest(v_used, 0)), 0, 0, null, null, p_caller.actor, p_idempotency_key, p_arguments,
     null, p_metadata
   )::quota.events;
   v_allowance.limits := quota.after_event(v_allowance.limits, v_event);
@@ -4937,13 +4956,15 @@ grant execute on function quota.return_usage(text, bigint, text, text, jsonb) to
 -- the owner, delete, cascade, truncate. The path that an app forgets is the one that is used.
 --
 -- Statement triggers with transition tables: one counter update per statement and subject, never per
--- row. Several subjects in one statement are locked in order of their ids. Dynamic SQL is needed for
--- column names, which are quoted by %I; nothing else is put in.
+-- row. All gauges of a table share its triggers, so that several subjects and gauges in one statement
+-- are locked in lock order. Dynamic SQL is needed for the columns, which are quoted by %I; nothing else
+-- is put in. Transition tables cannot be asked for together with `update of column`.
 
--- The query that sums rows per subject: from a transition table (sign -1 for the old rows), or a table.
+-- The query for subject, gauge, signed change and whether the amount is none, of each row.
 create function quota.rows_query(
   p_from text,
-  p_sign integer,
+  p_sign text,
+  p_feature_id text,
   p_subject_column text,
   p_amount_column text
 )
@@ -4955,19 +4976,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return format(
-    'select %1$I::text as subject_id, %2$s * (%3$s) as change, (%3$s) as amount from %4$s where %1$I is not null',
-    p_subject_column,
-    p_sign,
-    case when p_amount_column is null then '1' else format('coalesce(%I, 0)::numeric', p_amount_column) end,
-    p_from
+    case when p_amount_column is null
+      then 'select %1$I::text collate "C" as subject_id, %2$L as feature_id, %3$s1 as change, false as is_wrong'
+      else 'select %1$I::text collate "C" as subject_id, %2$L as feature_id, %3$scoalesce(%4$I, 0) as change, %4$I < 0 or %4$I %% 1 <> 0 as is_wrong'
+    end || ' from %5$s where %1$I is not null',
+    p_subject_column, p_feature_id, p_sign, p_amount_column, p_from
   );
 end
 $$;
 
-comment on function quota.rows_query(text, integer, text, text) is
-  'SQL text: subject_id, signed change and amount of each row that has a subject.';
+comment on function quota.rows_query(text, text, text, text, text) is
+  'SQL text: subject_id, feature_id, signed change and is_wrong (negative or a fraction) of each row that has a subject.';
 
-revoke all on function quota.rows_query(text, integer, text, text)
+revoke all on function quota.rows_query(text, text, text, text, text)
   from public, anon, authenticated, service_role;
 
 create function quota.count_rows()
@@ -4977,60 +4998,92 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
+set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_feature_id text := tg_argv[0];
-  v_query text;
+  v_queries text[] := '{}';
+  v_features text[] := '{}';
+  v_amount_column text;
   v_row record;
   v_caller quota.caller;
   v_now timestamptz;
+  v_decision public.usage_decision;
+  v_metadata jsonb;
 begin
-  v_query := concat_ws(
-    ' union all ',
-    case when tg_op in ('UPDATE', 'DELETE') then
-      quota.rows_query('old_rows', -1, tg_argv[1], tg_argv[2])
-    end,
-    case when tg_op in ('INSERT', 'UPDATE') then
-      quota.rows_query('new_rows', 1, tg_argv[1], tg_argv[2])
-    end,
-    -- Before the rows are gone. On leaves alone: truncating a parent fires on parent and leaves.
-    case when tg_op = 'TRUNCATE' then
-      quota.rows_query(
-        format('only %I.%I', tg_table_schema, tg_table_name), -1, tg_argv[1], tg_argv[2]
-      )
-    end
-  );
+  for i in 0 .. tg_nargs - 1 by 3 loop
+    v_features := v_features || tg_argv[i];
+    v_amount_column := nullif(tg_argv[i + 2], '');
+    if tg_op in ('UPDATE', 'DELETE') then
+      v_queries := v_queries || quota.rows_query(
+        'old_rows', '-', tg_argv[i], tg_argv[i + 1], v_amount_column
+      );
+    end if;
+    if tg_op in ('INSERT', 'UPDATE') then
+      v_queries := v_queries || quota.rows_query(
+        'new_rows', '', tg_argv[i], tg_argv[i + 1], v_amount_column
+      );
+    end if;
+    if tg_op = 'TRUNCATE' then
+      -- Before the rows are gone.
+      v_queries := v_queries || quota.rows_query(
+        tg_relid::regclass::text, '-', tg_argv[i], tg_argv[i + 1], v_amount_column
+      );
+    end if;
+  end loop;
+
   for v_row in execute format(
-    'select subject_id, sum(change) as change, min(amount) as least, bool_or(amount %% 1 <> 0) as is_broken
-     from (%s) as r group by subject_id order by subject_id collate "C"',
-    v_query
+    'select r.subject_id, r.feature_id, sum(r.change) as change, bool_or(r.is_wrong) as is_wrong
+     from (%s) as r
+     group by r.subject_id, r.feature_id
+     having sum(r.change) <> 0 or bool_or(r.is_wrong)
+     order by r.subject_id, r.feature_id collate "C"',
+    array_to_string(v_queries, ' union all ')
   ) loop
-    if tg_op in ('INSERT', 'UPDATE') and (v_row.least < 0 or v_row.is_broken)
+    if v_row.is_wrong and tg_op in ('INSERT', 'UPDATE')
       or abs(v_row.change) > 9007199254740991
     then
       raise exception 'the amount column of % holds what is not a whole number from 0 to 9007199254740991',
         tg_relid::regclass
         using errcode = 'QAMNT', hint = 'count fractional amounts in micro-units';
     end if;
-    continue when v_row.change = 0;
     if length(v_row.subject_id) not between 1 and 255 then
       raise exception 'the subject column of % holds an id of % characters, 1 to 255 are allowed',
         tg_relid::regclass, length(v_row.subject_id)
         using errcode = 'QSUBJ', hint = 'null is a row that counts for nobody';
     end if;
-    v_caller := row(v_row.subject_id, true, nullif(quota.user_id(), v_row.subject_id))::quota.caller;
-    v_now := quota.lock_meter(v_row.subject_id, v_feature_id);
+    -- A subject that was forgotten stays forgotten when its rows go, too.
+    continue when v_row.change < 0 and not exists (
+      select from quota.meters as m
+      where m.subject_id = v_row.subject_id
+        and m.feature_id = v_row.feature_id
+    );
+
+    v_metadata := coalesce(v_metadata, jsonb_build_object('table', tg_relid::regclass::text));
+    if v_row.subject_id is distinct from v_caller.subject_id then
+      v_caller := row(v_row.subject_id, true, nullif(quota.user_id(), v_row.subject_id))::quota.caller;
+      v_now := null;
+      -- All at once: a meter that is made while another is held could meet set_plan() crosswise.
+      if cardinality(v_features) > 1 then
+        v_now := quota.lock_meters(v_row.subject_id, v_features);
+      end if;
+    end if;
+    if v_row.change > 0 then
+      v_decision := quota.take_fresh(
+        v_caller, v_row.feature_id, v_row.change::bigint, 'table', v_metadata
+      );
+      continue when v_decision.allowed;
+    end if;
+    v_now := coalesce(v_now, quota.lock_meter(v_row.subject_id, v_row.feature_id));
     if v_row.change > 0 then
       perform quota.enforce(
         quota.take(
-          v_caller, v_feature_id, v_row.change::bigint, v_now, 'table', null, null, null,
-          jsonb_build_object('table', tg_relid::regclass::text)
+          v_caller, v_row.feature_id, v_row.change::bigint, v_now, 'table', null, null, null,
+          v_metadata
         )
       );
     else
       perform quota.put_back(
-        v_caller, v_feature_id, -v_row.change::bigint, v_now, 'table', null, null,
-        jsonb_build_object('table', tg_relid::regclass::text)
+        v_caller, v_row.feature_id, -v_row.change::bigint, v_now, 'table', null, null, v_metadata
       );
     end if;
   end loop;
@@ -5039,11 +5092,12 @@ end
 $$;
 
 comment on function quota.count_rows() is
-  'Trigger of limit_table(): counts the rows of a statement, and raises PT402 when they do not fit. Arguments: feature, subject column, amount column.';
+  'Trigger of limit_table(): counts the rows of a statement, and raises PT402 when they do not fit. Arguments, for each gauge: feature, subject column, amount column or nothing.';
 
 revoke all on function quota.count_rows() from public, anon, authenticated, service_role;
 
--- What the limited tables hold, per subject.
+-- What the limited tables hold, per subject. Those that were dropped, or whose column was renamed, hold
+-- nothing: verify_usage() shows the difference, and does not fail.
 create function quota.rows_in_tables(
   p_feature_id text,
   p_subject_id text default null
@@ -5058,14 +5112,23 @@ declare
   v_query text;
 begin
   select string_agg(
-    quota.rows_query(t.table_id::text, 1, t.subject_column::text, t.amount_column::text), ' union all '
+    quota.rows_query(t.table_id::text, '', p_feature_id, t.subject_column, t.amount_column),
+    ' union all '
   )
   into v_query
   from quota.limited_tables as t
-  where t.feature_id = p_feature_id;
+  where t.feature_id = p_feature_id
+    and not exists (
+      select from unnest(array_remove(array[t.subject_column, t.amount_column], null)) as u (name)
+      where not exists (
+        select from pg_catalog.pg_attribute as a
+        where a.attrelid = t.table_id
+          and a.attname = u.name
+      )
+    );
   if v_query is not null then
     return query execute format(
-      'select r.subject_id, sum(r.amount)::bigint from (%s) as r
+      'select r.subject_id, sum(r.change)::bigint from (%s) as r
        where $1 is null or r.subject_id = $1 group by r.subject_id',
       v_query
     ) using p_subject_id;
@@ -5082,7 +5145,7 @@ revoke all on function quota.rows_in_tables(text, text)
 -- Makes a gauge's table lines equal to the rows that are there: for limit_table and unlimit_table. In a
 -- few statements for all subjects, since there may be many; the caller has stopped the table's writers.
 create function quota.recount(p_feature_id text)
-returns bigint
+returns void
 language plpgsql
 volatile
 security invoker
@@ -5090,8 +5153,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz;
-  v_lines bigint;
+  v_lines quota.events[];
 begin
+  -- A snapshot older than the lock would not see all rows.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'tables are counted at read committed'
+      using errcode = '25001', hint = 'begin the transaction without an isolation level';
+  end if;
+  delete from quota.limited_tables as t
+    where t.feature_id = p_feature_id
+      and not exists (select from pg_catalog.pg_class as c where c.oid = t.table_id);
   insert into quota.subjects (subject_id)
     select r.subject_id from quota.rows_in_tables(p_feature_id) as r
     order by r.subject_id collate "C"
@@ -5107,42 +5178,42 @@ begin
     for no key update;
   v_now := quota.clock();
 
-  with lines as (
-    select e.subject_id, sum(e.used_change) as used
-    from quota.events as e
-    where e.feature_id = p_feature_id
-      and e.kind = 'table'
-    group by e.subject_id
-  ),
-  changes as (
-    select
-      m.subject_id,
-      quota.new_id(v_now) as event_id,
-      coalesce(r.amount, 0) - coalesce(l.used, 0) as change
-    from quota.meters as m
-    left join quota.rows_in_tables(p_feature_id) as r on r.subject_id = m.subject_id
-    left join lines as l on l.subject_id = m.subject_id
-    where m.feature_id = p_feature_id
-      and coalesce(r.amount, 0) <> coalesce(l.used, 0)
-  ),
-  written as (
-    insert into quota.events (
-      subject_id, event_id, at, kind, feature_id, counts_at, used_change, metadata
-    )
-    select c.subject_id, c.event_id, v_now, 'table', p_feature_id, v_now, c.change, '{"recount": true}'
-    from changes as c
-    returning subject_id, used_change
+  -- One statement, one snapshot: rows and lines of other tables of the gauge change together. A sum and
+  -- no join: what was just written has no statistics, and 50,000 subjects took a nested loop of minutes.
+  v_lines := array(
+    select row(
+      t.subject_id, quota.new_id(v_now), v_now, 'table', p_feature_id, v_now, sum(t.change),
+      0, 0, null, null, null, null, null, null, '{"recount": true}'
+    )::quota.events
+    from (
+      select r.subject_id, r.amount as change
+      from quota.rows_in_tables(p_feature_id) as r
+      union all
+      select e.subject_id, -e.used_change
+      from quota.events as e
+      where e.feature_id = p_feature_id
+        and e.kind = 'table'
+    ) as t
+    group by t.subject_id
+    having sum(t.change) <> 0
+  );
+  insert into quota.events (
+    subject_id, event_id, at, kind, feature_id, counts_at, used_change, metadata
   )
+    select l.subject_id, l.event_id, l.at, l.kind, l.feature_id, l.counts_at, l.used_change, l.metadata
+    from unnest(v_lines) as l;
   -- A counter that is not there yet starts from the ledger, at the first call.
-  update quota.counters as n
-    set used = n.used + w.used_change
-    from written as w
-    where n.subject_id = w.subject_id
-      and n.feature_id = p_feature_id
-      and n.period_end > v_now
-      and n.period_start <= v_now;
-  get diagnostics v_lines = row_count;
-  return v_lines;
+  update quota.counters as c
+    set used = c.used + l.used_change
+    from unnest(v_lines) as l
+    where c.subject_id = l.subject_id
+      and c.feature_id = l.feature_id
+      and c.period_end > l.counts_at
+      and c.period_start <= l.counts_at;
+  -- Statistics of before would have every call scan the ledger (verify_usage() took minutes, not 1 s).
+  if cardinality(v_lines) > 1000 then
+    analyze quota.subjects, quota.meters, quota.counters, quota.events;
+  end if;
 end
 $$;
 
@@ -5150,6 +5221,206 @@ comment on function quota.recount(text) is
   'Sets a gauge to what its tables hold, also over the limit, with a ledger line for each difference.';
 
 revoke all on function quota.recount(text) from public, anon, authenticated, service_role;
+
+-- May this table get this gauge?
+create function quota.check_limited_table(
+  p_table regclass,
+  p_feature_id text,
+  p_subject_column name,
+  p_amount_column name
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_owner oid := (select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'quota');
+  v_table pg_catalog.pg_class;
+  v_column name;
+begin
+  perform quota.check_feature(p_feature_id);
+  -- for share: apply_plans() waits, and then sees the table.
+  perform from quota.features as f
+    where f.feature_id = p_feature_id
+      and f.kind = 'gauge'
+    for share;
+  if not found then
+    raise exception 'feature % is metered, a table needs a gauge', quote_literal(p_feature_id)
+      using errcode = 'QFEAT', hint = 'give it "kind": "gauge" in the plan document';
+  end if;
+  if p_table is null or p_subject_column is null then
+    raise exception 'the table or its subject column is missing'
+      using errcode = '22023', hint = 'for example limit_table(''public.kb_files'', ''kb_file'', ''user_id'')';
+  end if;
+  select c.relkind, c.relowner, c.relforcerowsecurity
+    into v_table.relkind, v_table.relowner, v_table.relforcerowsecurity
+    from pg_catalog.pg_class as c
+    where c.oid = p_table
+      and c.relkind in ('r', 'p')
+      and c.relpersistence <> 't'
+      and not c.relispartition
+      and (c.relkind = 'p' or not exists (
+        select from pg_catalog.pg_inherits as i where c.oid in (i.inhrelid, i.inhparent)
+      ));
+  if not found then
+    raise exception '% cannot be limited', p_table
+      using errcode = '42809',
+        hint = 'a table can, also a partitioned one as a whole; a view, a partition, a temporary table and inheritance cannot';
+  end if;
+  foreach v_column in array array_remove(array[p_subject_column, p_amount_column], null) loop
+    if not exists (
+      select from pg_catalog.pg_attribute as a
+      where a.attrelid = p_table
+        and a.attname = v_column
+        and a.attnum > 0
+    ) then
+      raise exception 'table % has no column %', p_table, quote_ident(v_column)
+        using errcode = '42703', hint = 'name the column that holds the subject, and the amount';
+    end if;
+  end loop;
+  if exists (
+    select from pg_catalog.pg_attribute as a
+    where a.attrelid = p_table
+      and a.attname = p_amount_column
+      and a.atttypid not in (
+        'smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype
+      )
+  ) then
+    raise exception 'the amount column % is not a whole number', quote_ident(p_amount_column)
+      using errcode = '22023', hint = 'an amount is smallint, integer, bigint or numeric';
+  end if;
+  -- A virtual column (Postgres 18) is null in transition tables, where it would count 0.
+  if exists (
+    select from pg_catalog.pg_attribute as a
+    where a.attrelid = p_table
+      and a.attname in (p_subject_column, p_amount_column)
+      and a.attgenerated = 'v'
+  ) then
+    raise exception 'a virtual generated column cannot be counted'
+      using errcode = '22023', hint = 'generate it as stored';
+  end if;
+  -- Truncate and verify_usage() read the table as the owner of schema quota, and past its policies.
+  if not exists (
+    select from pg_catalog.pg_roles as r
+    where r.oid = v_owner
+      and (r.rolsuper or (
+        pg_has_role(v_owner, v_table.relowner, 'usage')
+        and (r.rolbypassrls or not v_table.relforcerowsecurity)
+      ))
+  ) then
+    raise exception 'the owner of schema quota cannot read all of %', p_table
+      using errcode = '42501',
+        hint = format(
+          '%s has to own the table or be a member of its owner, and the table has no forced row security',
+          v_owner::regrole
+        );
+  end if;
+end
+$$;
+
+comment on function quota.check_limited_table(regclass, text, name, name) is
+  'Errors: QFEAT, 22023, 42501, 42703, 42809.';
+
+revoke all on function quota.check_limited_table(regclass, text, name, name)
+  from public, anon, authenticated, service_role;
+
+-- The triggers of a table and of the leaves it has now, for all its gauges.
+create function quota.make_triggers(p_table regclass)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_arguments text;
+  v_table record;
+begin
+  select string_agg(
+      format('%L, %L, %L', t.feature_id, t.subject_column, coalesce(t.amount_column, '')), ', '
+      order by t.feature_id
+    )
+    into v_arguments
+    from quota.limited_tables as t
+    where t.table_id = p_table;
+  for v_table in
+    select c.oid::regclass as id, c.relkind = 'r' as is_leaf
+    from pg_catalog.pg_class as c
+    where c.oid = p_table
+      or c.oid in (select t.relid from pg_catalog.pg_partition_tree(p_table) as t)
+  loop
+    execute format(
+      'create or replace trigger pgquota_insert after insert on %s
+       referencing new table as new_rows
+       for each statement execute function quota.count_rows(%s)',
+      v_table.id, v_arguments
+    );
+    execute format(
+      'create or replace trigger pgquota_update after update on %s
+       referencing old table as old_rows new table as new_rows
+       for each statement execute function quota.count_rows(%s)',
+      v_table.id, v_arguments
+    );
+    execute format(
+      'create or replace trigger pgquota_delete after delete on %s
+       referencing old table as old_rows
+       for each statement execute function quota.count_rows(%s)',
+      v_table.id, v_arguments
+    );
+    -- On leaves alone: truncating a parent fires on the parent and each leaf.
+    if v_table.is_leaf then
+      execute format(
+        'create or replace trigger pgquota_truncate before truncate on %s
+         for each statement execute function quota.count_rows(%s)',
+        v_table.id, v_arguments
+      );
+    end if;
+  end loop;
+end
+$$;
+
+comment on function quota.make_triggers(regclass) is
+  'Makes a limited table and its partitions count their rows.';
+
+revoke all on function quota.make_triggers(regclass)
+  from public, anon, authenticated, service_role;
+
+-- Tables that are limited no more: after unlimit_table(), and partitions that were detached.
+create function quota.drop_stale_triggers()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_trigger record;
+begin
+  for v_trigger in
+    select t.tgname, t.tgrelid
+    from pg_catalog.pg_trigger as t
+    join pg_catalog.pg_class as c on c.oid = t.tgrelid
+    where t.tgfoid = 'quota.count_rows()'::regprocedure
+      and pg_has_role(c.relowner, 'usage')
+      and not exists (
+        select from quota.limited_tables as l
+        where l.table_id = t.tgrelid
+          or l.table_id in (select a.relid from pg_catalog.pg_partition_ancestors(t.tgrelid) as a)
+      )
+    order by t.tgrelid, t.tgname
+  loop
+    execute format('drop trigger %I on %s', v_trigger.tgname, v_trigger.tgrelid::regclass);
+  end loop;
+end
+$$;
+
+comment on function quota.drop_stale_triggers() is
+  'Takes the triggers off tables that are neither limited nor partitions of one that is.';
+
+revoke all on function quota.drop_stale_triggers()
+  from public, anon, authenticated, service_role;
 
 create function quota.limit_table(
   p_table regclass,
@@ -5162,92 +5433,61 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
 as $$
 declare
-  v_owner oid := (select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'quota');
-  v_leaf record;
-  v_event text;
-  v_column name;
-  v_trigger text;
+  v_partitions regclass[] := array(
+    select p.relid from pg_catalog.pg_partition_tree(p_table) as p where p.relid <> p_table
+  );
+  v_features text[];
+  v_feature_id text;
+  v_rows record;
 begin
   perform quota.require_trusted();
-  perform quota.check_feature(p_feature);
-  if not exists (
-    select from quota.features as f where f.feature_id = p_feature and f.kind = 'gauge'
-  ) then
-    raise exception 'feature % is metered, a table needs a gauge', quote_literal(p_feature)
-      using errcode = 'QFEAT', hint = 'give it "kind": "gauge" in the plan document';
-  end if;
-  foreach v_column in array array_remove(array[p_subject_column, p_amount_column], null) loop
-    if not exists (
-      select from pg_catalog.pg_attribute as a
-      where a.attrelid = p_table and a.attname = v_column and a.attnum > 0 and not a.attisdropped
-    ) then
-      raise exception 'table % has no column %', p_table, quote_ident(v_column)
-        using errcode = '42703', hint = 'name the column that holds the subject, and the amount';
-    end if;
-  end loop;
-  if p_subject_column is null or p_amount_column is not null and not exists (
-    select from pg_catalog.pg_attribute as a
-    where a.attrelid = p_table and a.attname = p_amount_column
-      and a.atttypid in ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype)
-  ) then
-    raise exception 'the subject column is missing, or the amount column is not a whole number'
-      using errcode = '22023', hint = 'an amount is smallint, integer, bigint or numeric';
-  end if;
-  -- Truncate and verify_usage() read the table as the owner of schema quota, and past its policies.
-  if not exists (
-    select from pg_catalog.pg_class as c
-    join pg_catalog.pg_roles as r on r.oid = v_owner
-    where c.oid = p_table
-      and (r.rolsuper or pg_has_role(v_owner, c.relowner, 'usage') and not c.relforcerowsecurity)
-      and c.relkind in ('r', 'p')
-  ) then
-    raise exception 'table % is not one that the owner of schema quota owns', p_table
-      using errcode = '42501',
-        hint = format('a table (no view, no forced row security) of %s or of a role that it is a member of', v_owner::regrole);
-  end if;
+  perform quota.check_limited_table(p_table, p_feature, p_subject_column, p_amount_column);
 
   -- Writers wait, so that no row is missed or counted twice.
   execute format('lock table %s in share row exclusive mode', p_table);
-  for v_leaf in
-    select p_table as table_id, (select c.relkind = 'r' from pg_catalog.pg_class as c where c.oid = p_table) as is_leaf
-    union
-    select t.relid, t.isleaf from pg_catalog.pg_partition_tree(p_table) as t
-  loop
-    v_trigger := 'pgquota_' || left(p_feature, 24) || '_' || left(md5(p_feature), 8);
-    for v_event in
-      select unnest(array['insert', 'update', 'delete'] || case when v_leaf.is_leaf then array['truncate'] else '{}' end)
-    loop
-      execute format(
-        'create or replace trigger %I %s %s on %s %s for each statement execute function quota.count_rows(%L, %L%s)',
-        v_trigger || '_' || v_event,
-        case v_event when 'truncate' then 'before' else 'after' end,
-        v_event,
-        v_leaf.table_id::regclass,
-        case v_event
-          when 'insert' then 'referencing new table as new_rows'
-          when 'update' then 'referencing old table as old_rows new table as new_rows'
-          when 'delete' then 'referencing old table as old_rows'
-          else ''
-        end,
-        p_feature,
-        p_subject_column,
-        case when p_amount_column is null then '' else format(', %L', p_amount_column) end
-      );
-    end loop;
-  end loop;
+  execute format(
+    'select bool_or(r.is_wrong) as amount_is_wrong,
+       bool_or(length(r.subject_id) not between 1 and 255) as subject_is_wrong
+     from (%s) as r where r.change <> 0',
+    quota.rows_query(p_table::text, '', p_feature, p_subject_column, p_amount_column)
+  ) into v_rows;
+  if v_rows.amount_is_wrong then
+    raise exception 'column % of % holds amounts that are negative or fractions',
+      quote_ident(p_amount_column), p_table
+      using errcode = 'QAMNT', hint = 'count fractional amounts in micro-units';
+  end if;
+  if v_rows.subject_is_wrong then
+    raise exception 'column % of % holds ids that are empty or over 255 characters',
+      quote_ident(p_subject_column), p_table
+      using errcode = 'QSUBJ', hint = 'null is a row that counts for nobody';
+  end if;
+
   insert into quota.limited_tables (table_id, feature_id, subject_column, amount_column)
     values (p_table, p_feature, p_subject_column, p_amount_column)
     on conflict (table_id, feature_id) do update
       set subject_column = excluded.subject_column,
           amount_column = excluded.amount_column;
-  perform quota.recount(p_feature);
+  -- What was a limited table and has become a partition of this one is counted here from now on.
+  with members as (
+    delete from quota.limited_tables as t
+      where t.table_id = any (v_partitions)
+      returning t.feature_id
+  )
+  select array(select m.feature_id from members as m union select p_feature order by 1)
+    into v_features;
+  perform quota.make_triggers(p_table);
+  perform quota.drop_stale_triggers();
+  foreach v_feature_id in array v_features loop
+    perform quota.recount(v_feature_id);
+  end loop;
 end
 $$;
 
 comment on function quota.limit_table(regclass, text, name, name) is
-  'Puts a gauge on a table: every row that has a subject counts one, or its amount column (null is 0), on the table and on the leaves it has now. Rows that are there are counted, also over the limit. A statement that does not fit raises PT402 with the decision in DETAIL, and nothing of it is written. Call it again after a partition was created, attached or detached, or after a load with session_replication_role = replica: it recounts. For the owner of the table, not over REST. Errors: QFEAT unknown or metered feature; 42703 no such column; 22023 an amount column that is no number; 42501 not a trusted role, or a table that the owner of schema quota cannot read.';
+  'Puts a gauge on a table: every row that has a subject counts one, or its amount column (null is 0), on the table and on the partitions it has now. Rows that are there are counted, also over the limit. A statement that does not fit raises PT402 with the decision in DETAIL, and nothing of it is written. Call it again after a partition was created, attached or detached, after a column was renamed, or after a load with session_replication_role = replica: it recounts. Call unlimit_table() before the table is dropped. For the owner of the table, not over REST. Errors: QFEAT unknown or metered feature; QAMNT, QSUBJ rows that cannot be counted; 42703 no such column; 42809 no table, or a partition; 22023 an argument is missing, or an amount column that is no number; 25001 not at read committed; 42501 not a trusted role, or a table that the owner of schema quota cannot read; 55P03 retry.';
 
 revoke all on function quota.limit_table(regclass, text, name, name)
   from public, anon, authenticated, service_role;
@@ -5258,29 +5498,25 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
 as $$
 declare
   v_features text[];
   v_feature_id text;
-  v_trigger record;
 begin
   perform quota.require_trusted();
-  execute format('lock table %s in share row exclusive mode', p_table);
-  for v_trigger in
-    select t.tgname, t.tgrelid
-    from pg_catalog.pg_trigger as t
-    where t.tgfoid = 'quota.count_rows()'::regprocedure
-      and (
-        t.tgrelid = p_table
-        or t.tgrelid in (select p.relid from pg_catalog.pg_partition_tree(p_table) as p)
-      )
-  loop
-    execute format('drop trigger %I on %s', v_trigger.tgname, v_trigger.tgrelid::regclass);
-  end loop;
-  v_features := array(
-    select t.feature_id from quota.limited_tables as t where t.table_id = p_table order by t.feature_id
-  );
-  delete from quota.limited_tables as t where t.table_id = p_table;
+  if exists (select from pg_catalog.pg_class as c where c.oid = p_table) then
+    -- Dropping triggers needs the strongest lock; taken at once, it is not waited for twice.
+    execute format('lock table %s in access exclusive mode', p_table);
+  end if;
+  with members as (
+    delete from quota.limited_tables as t
+      where t.table_id = p_table
+      returning t.feature_id
+  )
+  select array(select m.feature_id from members as m order by 1)
+    into v_features;
+  perform quota.drop_stale_triggers();
   foreach v_feature_id in array v_features loop
     perform quota.recount(v_feature_id);
   end loop;
@@ -5288,7 +5524,7 @@ end
 $$;
 
 comment on function quota.unlimit_table(regclass) is
-  'Takes the gauges off a table and gives back what its rows counted. For the owner of the table, not over REST. Errors: 42501 not a trusted role.';
+  'Takes the gauges off a table and gives back what its rows counted; also of a table that was dropped, named by its oid in quota.limited_tables. For the owner of the table, not over REST. Errors: 25001 not at read committed; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function quota.unlimit_table(regclass)
   from public, anon, authenticated, service_role;
@@ -5297,6 +5533,38 @@ revoke all on function quota.unlimit_table(regclass)
 
 -- Why this exists: apps that keep the plan in a table of their own (profiles.plan, the subscriptions of
 -- Supabase's Stripe sync) need no second call to set_plan: the table is followed.
+--
+-- Row triggers, since Postgres gives them to every partition, also to one that comes later.
+
+create function quota.follow_row(
+  p_subject_id text,
+  p_plan_id text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if length(p_subject_id) not between 1 and 255 then
+    raise exception 'the subject has % characters, 1 to 255 are allowed', length(p_subject_id)
+      using errcode = 'QSUBJ', hint = 'null is a row that names nobody''s plan';
+  end if;
+  -- Who was never seen, or was forgotten, has the default plan already.
+  if p_plan_id is not null
+    or exists (select from quota.subjects as s where s.subject_id = p_subject_id)
+  then
+    perform quota.put_on_plan(p_subject_id, p_plan_id);
+  end if;
+end
+$$;
+
+comment on function quota.follow_row(text, text) is
+  'Puts the subject that a row names on its plan; a null plan is the default plan. Errors: QSUBJ, QPLAN.';
+
+revoke all on function quota.follow_row(text, text) from public, anon, authenticated, service_role;
+
 create function quota.plan_changed()
 returns trigger
 language plpgsql
@@ -5306,21 +5574,26 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
 as $$
 declare
-  v_subject_id text := to_jsonb(case when tg_op = 'DELETE' then old else new end) ->> tg_argv[0];
-  v_plan_id text;
+  v_old jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
+  v_new jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
+  v_former_id text := v_old ->> tg_argv[0];
+  v_subject_id text := v_new ->> tg_argv[0];
 begin
-  if tg_op = 'UPDATE' then
-    if to_jsonb(old) ->> tg_argv[0] <> v_subject_id then
-      perform quota.put_on_plan(to_jsonb(old) ->> tg_argv[0], null);
-    elsif to_jsonb(old) ->> tg_argv[1] is not distinct from to_jsonb(new) ->> tg_argv[1] then
-      return null;
-    end if;
+  -- Else it would read as null, and everybody would fall to the default plan.
+  if not coalesce(v_new, v_old) ?& tg_argv then
+    raise exception 'a column that follow_plan() follows was renamed: %', array_to_string(tg_argv, ', ')
+      using errcode = '42703', hint = 'call quota.follow_plan() with the new name';
   end if;
-  if tg_op <> 'DELETE' then
-    v_plan_id := to_jsonb(new) ->> tg_argv[1];
-  end if;
+  -- In lock order, though the new subject is put on its plan first.
+  perform from quota.subjects as s
+    where s.subject_id = v_former_id
+      and s.subject_id < v_subject_id
+    for no key update;
   if v_subject_id is not null then
-    perform quota.put_on_plan(v_subject_id, v_plan_id);
+    perform quota.follow_row(v_subject_id, v_new ->> tg_argv[1]);
+  end if;
+  if v_former_id is not null and v_former_id is distinct from v_subject_id then
+    perform quota.follow_row(v_former_id, null);
   end if;
   return null;
 end
@@ -5341,31 +5614,63 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
 as $$
 declare
-  v_subject_id text;
-  v_plan_id text;
+  v_row record;
+  v_last_id text;
+  v_last_plan text;
   v_rows bigint := 0;
 begin
   perform quota.require_trusted();
+  if p_table is null or p_subject_column is null or p_plan_column is null then
+    raise exception 'the table, its subject column or its plan column is missing'
+      using errcode = '22023', hint = 'for example follow_plan(''public.profiles'', ''id'', ''plan'')';
+  end if;
+  -- A snapshot older than the lock would not see all rows.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'a table is followed from read committed'
+      using errcode = '25001', hint = 'begin the transaction without an isolation level';
+  end if;
   execute format('lock table %s in share row exclusive mode', p_table);
   execute format(
-    'create or replace trigger pgquota_follow_plan after insert or update or delete on %s for each row execute function quota.plan_changed(%L, %L)',
+    'create or replace trigger pgquota_follow_plan after insert or delete on %s
+     for each row execute function quota.plan_changed(%L, %L)',
     p_table, p_subject_column, p_plan_column
   );
-  for v_subject_id, v_plan_id in execute format(
-    'select %1$I::text as subject_id, %2$I::text as plan_id from %3$s where %1$I is not null order by %1$I::text collate "C"',
+  -- Most updates of such a table change neither, and cost nothing.
+  execute format(
+    'create or replace trigger pgquota_follow_plan_update after update on %1$s
+     for each row when ((old.%2$I, old.%3$I) is distinct from (new.%2$I, new.%3$I))
+     execute function quota.plan_changed(%2$L, %3$L)',
+    p_table, p_subject_column, p_plan_column
+  );
+  for v_row in execute format(
+    'select %1$I::text collate "C" as subject_id, %2$I::text as plan_id from %3$s
+     where %1$I is not null order by 1, 2',
     p_subject_column, p_plan_column, p_table
   ) loop
-    perform quota.put_on_plan(v_subject_id, v_plan_id);
     v_rows := v_rows + 1;
+    if v_row.subject_id = v_last_id and v_row.plan_id is distinct from v_last_plan then
+      raise exception 'several rows name a plan for the subject %', quote_literal(left(v_row.subject_id, 100))
+        using errcode = '21000', hint = 'follow a table that has one row for each subject';
+    end if;
+    v_last_id := v_row.subject_id;
+    v_last_plan := v_row.plan_id;
+    continue when exists (
+      select from quota.subjects as s
+      where s.subject_id = v_row.subject_id
+        and s.plan_id is not distinct from v_row.plan_id
+        and s.plan_ends_at is null
+    );
+    perform quota.follow_row(v_row.subject_id, v_row.plan_id);
   end loop;
   return v_rows;
 end
 $$;
 
 comment on function quota.follow_plan(regclass, name, name) is
-  'Keeps set_plan in step with an app''s own table: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan). Anchor, zone and end are kept. Returns how many rows were followed. Whoever may write the plan column chooses the plan. To end it: drop trigger pgquota_follow_plan on the table. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; 42501 not a trusted role.';
+  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan. Call it again after a column was renamed. To end it: drop the triggers pgquota_follow_plan and pgquota_follow_plan_update of the table. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing; 25001 not at read committed; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function quota.follow_plan(regclass, name, name)
   from public, anon, authenticated, service_role;
