@@ -14,10 +14,7 @@ begin
   perform quota.require_trusted();
   v_caller := quota.caller_for(p_subject);
   perform quota.lock_subject(v_caller.subject_id);
-  perform quota.lock_meters(
-    v_caller.subject_id,
-    array(select m.feature_id from quota.meters as m where m.subject_id = v_caller.subject_id)
-  );
+  perform quota.lock_meters(v_caller.subject_id, quota.meters_of(v_caller.subject_id));
   delete from quota.events as e where e.subject_id = v_caller.subject_id;
   get diagnostics v_lines = row_count;
   delete from quota.alerts as a where a.subject_id = v_caller.subject_id;

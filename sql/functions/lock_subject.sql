@@ -32,6 +32,37 @@ comment on function quota.lock_subject(text) is
 
 revoke all on function quota.lock_subject(text) from public, anon, authenticated, service_role;
 
+-- For those who change or forget all meters of a subject whose row they hold: at read committed nobody
+-- can have made one meanwhile that a new statement does not see. The snapshot of a whole transaction
+-- may be older than a meter; asking for all features meets it, and Postgres raises 40001.
+create function quota.meters_of(p_subject_id text)
+returns text[]
+language plpgsql
+volatile
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform quota.create_meters(
+      p_subject_id, array(select f.feature_id from quota.features as f)
+    );
+  end if;
+  return array(
+    select m.feature_id
+    from quota.meters as m
+    where m.subject_id = p_subject_id
+    order by m.feature_id
+  );
+end
+$$;
+
+comment on function quota.meters_of(text) is
+  'The features of which a locked subject has meters, in lock order.';
+
+revoke all on function quota.meters_of(text) from public, anon, authenticated, service_role;
+
 -- What all changes of a subject's own terms begin with: exceptions and grants.
 create function quota.lock_terms(
   p_subject_id text,

@@ -53,6 +53,22 @@ begin
       continue;
     end if;
 
+    -- A counter is about to be summed up from the ledger, of which the snapshot of a whole transaction
+    -- may lack lines. Each of them changed a counter that overlaps the period, or made one and with it
+    -- changed the meter (below): so touching those fails with 40001, which Postgres raises, not we.
+    if current_setting('transaction_isolation') <> 'read committed' then
+      update quota.counters as c
+        set used = c.used
+        where c.subject_id = p_subject_id
+          and c.feature_id = p_feature_id
+          and c.period_end > v_limit.period_start
+          and c.period_start < v_limit.resets_at;
+    end if;
+    update quota.meters as m
+      set holds_expire_at = m.holds_expire_at
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id;
+
     -- Only a moved anchor or zone leaves a counter that overlaps the new period. It ends where the
     -- new one starts, so that no use shows twice; the lines from there on count in the new one.
     for v_former in

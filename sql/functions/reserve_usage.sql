@@ -55,11 +55,12 @@ begin
       values (
         v_caller.subject_id, v_decision.reservation_id, p_feature, p_amount, v_now, v_expires_at
       );
+      -- Also where it stays the same: a call whose snapshot lacks this hold must fail with 40001, or
+      -- it would compute when the next hold expires without it.
       update quota.meters as m
-        set holds_expire_at = v_expires_at
+        set holds_expire_at = least(m.holds_expire_at, v_expires_at)
         where m.subject_id = v_caller.subject_id
-          and m.feature_id = p_feature
-          and m.holds_expire_at > v_expires_at;
+          and m.feature_id = p_feature;
     end if;
     if v_decision.allowed is not null then
       return v_decision;

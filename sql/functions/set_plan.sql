@@ -58,12 +58,7 @@ begin
         time_zone = v_subject.time_zone
     where s.subject_id = v_subject.subject_id;
 
-  v_features := array(
-    select m.feature_id
-    from quota.meters as m
-    where m.subject_id = v_subject.subject_id
-    order by m.feature_id
-  );
+  v_features := quota.meters_of(v_subject.subject_id);
   -- lock_meters() also gives the time; no features, no lock.
   v_now := quota.lock_meters(v_subject.subject_id, v_features);
   v_event_id := quota.new_id(v_now);

@@ -1786,6 +1786,22 @@ begin
       continue;
     end if;
 
+    -- A counter is about to be summed up from the ledger, of which the snapshot of a whole transaction
+    -- may lack lines. Each of them changed a counter that overlaps the period, or made one and with it
+    -- changed the meter (below): so touching those fails with 40001, which Postgres raises, not we.
+    if current_setting('transaction_isolation') <> 'read committed' then
+      update quota.counters as c
+        set used = c.used
+        where c.subject_id = p_subject_id
+          and c.feature_id = p_feature_id
+          and c.period_end > v_limit.period_start
+          and c.period_start < v_limit.resets_at;
+    end if;
+    update quota.meters as m
+      set holds_expire_at = m.holds_expire_at
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id;
+
     -- Only a moved anchor or zone leaves a counter that overlaps the new period. It ends where the
     -- new one starts, so that no use shows twice; the lines from there on count in the new one.
     for v_former in
@@ -2459,6 +2475,37 @@ comment on function quota.lock_subject(text) is
   'Makes the subject if it was never seen, and locks its row.';
 
 revoke all on function quota.lock_subject(text) from public, anon, authenticated, service_role;
+
+-- For those who change or forget all meters of a subject whose row they hold: at read committed nobody
+-- can have made one meanwhile that a new statement does not see. The snapshot of a whole transaction
+-- may be older than a meter; asking for all features meets it, and Postgres raises 40001.
+create function quota.meters_of(p_subject_id text)
+returns text[]
+language plpgsql
+volatile
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform quota.create_meters(
+      p_subject_id, array(select f.feature_id from quota.features as f)
+    );
+  end if;
+  return array(
+    select m.feature_id
+    from quota.meters as m
+    where m.subject_id = p_subject_id
+    order by m.feature_id
+  );
+end
+$$;
+
+comment on function quota.meters_of(text) is
+  'The features of which a locked subject has meters, in lock order.';
+
+revoke all on function quota.meters_of(text) from public, anon, authenticated, service_role;
 
 -- What all changes of a subject's own terms begin with: exceptions and grants.
 create function quota.lock_terms(
@@ -3329,11 +3376,12 @@ begin
       values (
         v_caller.subject_id, v_decision.reservation_id, p_feature, p_amount, v_now, v_expires_at
       );
+      -- Also where it stays the same: a call whose snapshot lacks this hold must fail with 40001, or
+      -- it would compute when the next hold expires without it.
       update quota.meters as m
-        set holds_expire_at = v_expires_at
+        set holds_expire_at = least(m.holds_expire_at, v_expires_at)
         where m.subject_id = v_caller.subject_id
-          and m.feature_id = p_feature
-          and m.holds_expire_at > v_expires_at;
+          and m.feature_id = p_feature;
     end if;
     if v_decision.allowed is not null then
       return v_decision;
@@ -3763,12 +3811,7 @@ begin
         time_zone = v_subject.time_zone
     where s.subject_id = v_subject.subject_id;
 
-  v_features := array(
-    select m.feature_id
-    from quota.meters as m
-    where m.subject_id = v_subject.subject_id
-    order by m.feature_id
-  );
+  v_features := quota.meters_of(v_subject.subject_id);
   -- lock_meters() also gives the time; no features, no lock.
   v_now := quota.lock_meters(v_subject.subject_id, v_features);
   v_event_id := quota.new_id(v_now);
@@ -4128,10 +4171,7 @@ begin
   perform quota.require_trusted();
   v_caller := quota.caller_for(p_subject);
   perform quota.lock_subject(v_caller.subject_id);
-  perform quota.lock_meters(
-    v_caller.subject_id,
-    array(select m.feature_id from quota.meters as m where m.subject_id = v_caller.subject_id)
-  );
+  perform quota.lock_meters(v_caller.subject_id, quota.meters_of(v_caller.subject_id));
   delete from quota.events as e where e.subject_id = v_caller.subject_id;
   get diagnostics v_lines = row_count;
   delete from quota.alerts as a where a.subject_id = v_caller.subject_id;

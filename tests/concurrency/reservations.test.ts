@@ -421,4 +421,24 @@ describe.for(['repeatable read', 'serializable'])('at %s', (level) => {
         await stale.query('rollback');
       }),
   );
+
+  test('a call that does not see a new hold does not make the others forget when it expires', () =>
+    run(async (race) => {
+      const subject = 'forgets';
+      const [stale, other] = await Promise.all([race.server(), race.server()]);
+      const first = await decisionOf(other, calls.reserve({ subject, ttl: '5 minutes' }));
+      await decisionOf(other, calls.commit(first.reservation_id));
+      await stale.query(`begin isolation level ${level}`);
+      await check(stale, subject); // takes the snapshot
+      await decisionOf(other, calls.reserve({ subject, amount: 3, ttl: '10 minutes' }));
+      await setClock(race.owner, '2026-01-10T12:06:00Z');
+      // Writes nothing but the books of what has expired.
+      await outcomeOf(decisionOf(stale, calls.commit(first.reservation_id)));
+      await stale.query('commit');
+      await setClock(race.owner, '2026-01-10T12:11:00Z');
+      expect(await decisionOf(other, calls.consume({ subject }))).toMatchObject({
+        used: 2,
+        reserved: 0,
+      });
+    }));
 });

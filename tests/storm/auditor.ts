@@ -221,11 +221,16 @@ function replay(
         if (drawnBy(meter, use.id) < drawnBefore) meet('a refund to a grant');
       }
     }
-    if (entry) {
+    // What counts in a former month conflicts with nothing of this one, so at the higher levels it may
+    // show this one, and the grants, as they were when its snapshot was taken.
+    const isExact =
+      entry?.level === 'read committed' ||
+      periodOf('month', line.counts_at) === periodOf('month', at);
+    if (entry && isExact) {
       const expected = { reason, ...shown(limitsOf(meter, plans, shownAt, at)) };
       const told = pick(entry.told as Decision, Object.keys(expected));
       if (!equal(told, expected))
-        say(`${kind} at ${at} was told ${show(told)}, not ${show(expected)}`);
+        say(`${kind} at ${at} (${entry.level}, counts at ${line.counts_at}) was told ${show(told)}, not ${show(expected)}`);
     }
     moments.push({ at, answeredAt: entry?.to ?? at + 1e6, meter: digest(meter) });
   }

@@ -198,8 +198,8 @@ function choose(known: Known, random: Random, key: string): Plan | undefined {
   const target = (verb === 'refund' ? known.uses : known.holds).at(-back);
   if (!target) return undefined;
   const { id, amount: held } = target;
-  const least = verb === 'refund' ? 1 : 0;
-  const asked = { nothing: least, one: 1, all: held, more: held + 3 }[used] as number;
+  const amounts: Record<string, number> = { nothing: 0, one: 1, all: held, more: held + 3 };
+  const asked = Math.max(amounts[used] as number, verb === 'refund' ? 1 : 0);
   return {
     verb,
     subject: target.subject,
