@@ -37,6 +37,8 @@ begin
         and (quota.decide(a.limits, p_amount)).is_allowed
       order by
         (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l),
+        -- Alike for this feature: the plan that allows less of the others.
+        (select sum(coalesce(l.amount, 9007199254740991)) from quota.plan_limits as l where l.plan_id = p.plan_id),
         p.plan_id
     );
   end if;

@@ -230,7 +230,9 @@ function replay(
       const expected = { reason, ...shown(limitsOf(meter, plans, shownAt, at)) };
       const told = pick(entry.told as Decision, Object.keys(expected));
       if (!equal(told, expected))
-        say(`${kind} at ${at} (${entry.level}, counts at ${line.counts_at}) was told ${show(told)}, not ${show(expected)}`);
+        say(
+          `${kind} at ${at} (${entry.level}, counts at ${line.counts_at}) was told ${show(told)}, not ${show(expected)}`,
+        );
     }
     moments.push({ at, answeredAt: entry?.to ?? at + 1e6, meter: digest(meter) });
   }
