@@ -92,7 +92,8 @@ create function quota.expired_holds(
   p_feature_id text,
   p_at timestamptz,
   p_from timestamptz,
-  p_until timestamptz
+  p_until timestamptz,
+  p_has_draws boolean
 )
 returns quota.balance
 language plpgsql
@@ -107,12 +108,13 @@ begin
   select
     0,
     coalesce(sum(r.amount), 0),
-    coalesce(sum((
+    -- A look-up per hold (10 µs), so only where something was drawn.
+    coalesce(sum(case when p_has_draws then (
       select sum(e.drawn_change)
       from quota.events as e
       where e.subject_id = r.subject_id
         and e.about_id = r.reservation_id
-    )), 0)
+    ) end), 0)
   into v_balance.used, v_balance.reserved, v_balance.drawn
   from quota.reservations as r
   where r.subject_id = p_subject_id
@@ -125,12 +127,12 @@ begin
 end
 $$;
 
-comment on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz) is
-  'What expired but unsettled holds made in [p_from, p_until) hold and have drawn.';
+comment on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz, boolean) is
+  'What expired but unsettled holds made in [p_from, p_until) hold and, where asked, have drawn.';
 
-revoke all on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz)
+revoke all on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz, boolean)
   from public, anon, authenticated, service_role;
-grant execute on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz)
+grant execute on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz, boolean)
   to authenticated, service_role;
 
 create function quota.granted_to(
@@ -276,7 +278,7 @@ begin
     end if;
     if v_limit.reserved > 0 then
       v_balance := quota.expired_holds(
-        p_subject_id, p_feature_id, p_at, v_limit.period_start, v_limit.resets_at
+        p_subject_id, p_feature_id, p_at, v_limit.period_start, v_limit.resets_at, v_limit.drawn > 0
       );
       v_limit.reserved := v_limit.reserved - v_balance.reserved;
       v_limit.drawn := v_limit.drawn - v_balance.drawn;
