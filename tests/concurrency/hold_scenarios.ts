@@ -15,7 +15,7 @@ import {
   outcomeOf,
   startBlocked,
 } from './holds.ts';
-import { check, limitedTo, type Scenario } from './race.ts';
+import { check, limitedTo, type Race, type Scenario } from './race.ts';
 
 export type Ending = 'commit' | 'release' | 'expiry';
 export const ENDINGS: Ending[] = ['commit', 'release', 'expiry'];
@@ -178,3 +178,52 @@ export const oppositeBatches: Scenario = async (race) => {
   ]);
   expect(await check(holder, subject, 'export')).toMatchObject({ used: 3 });
 };
+
+/** What was used in each month, oldest first. */
+export async function monthsOf({ owner }: Race, subject: string): Promise<string[]> {
+  const { rows } = await owner.query(
+    `select to_char(period_start at time zone 'UTC', 'YYYY-MM-DD') || ': ' || used as month
+     from public.usage_history
+     where subject = $1 and period = 'month' and feature = 'ai_generation'
+     order by period_start`,
+    [subject],
+  );
+  return rows.map((row) => row.month);
+}
+
+/** A month ends between reserve and commit. */
+export const monthEndsBeforeCommit: Scenario = async (race) => {
+  const subject = 'over';
+  const server = await race.server();
+  await setClock(race.owner, '2026-01-31T23:59:59Z');
+  const { reservation_id } = await decisionOf(server, calls.reserve({ subject, amount: 10 }));
+  await setClock(race.owner, '2026-02-01T00:00:01Z');
+  expect(await check(server, subject)).toMatchObject({ used: 0, reserved: 0, remaining: 50 });
+  const told = await decisionOf(server, calls.commit(reservation_id, 12));
+  expect(told, 'the period of the commit').toMatchObject({
+    reason: 'ok',
+    used: 12,
+    period_start: '2026-01-01T00:00:00+00:00',
+  });
+  expect(await check(server, subject)).toMatchObject({ used: 0, remaining: 50 });
+  expect(await monthsOf(race, subject)).toEqual(['2026-01-01: 12']);
+};
+
+/** A call whose snapshot lacks a new hold keeps the books of what has expired. */
+export const holdUnseen =
+  (level: string): Scenario =>
+  async (race) => {
+    const subject = 'unseen';
+    const [stale, other] = await Promise.all([race.server(), race.server()]);
+    const first = await decisionOf(other, calls.reserve({ subject, ttl: '5 minutes' }));
+    await decisionOf(other, calls.commit(first.reservation_id));
+    await stale.query(`begin isolation level ${level}`);
+    await check(stale, subject); // takes the snapshot
+    await decisionOf(other, calls.reserve({ subject, amount: 3, ttl: '10 minutes' }));
+    await setClock(race.owner, '2026-01-10T12:06:00Z');
+    await outcomeOf(decisionOf(stale, calls.commit(first.reservation_id)));
+    await stale.query('commit');
+    await setClock(race.owner, '2026-01-10T12:11:00Z');
+    const told = await decisionOf(other, calls.consume({ subject }));
+    expect(told, 'a hold that has expired').toMatchObject({ used: 2, reserved: 0 });
+  };

@@ -1,24 +1,9 @@
 // A session ends in the middle: what it had not committed is gone, what it had is counted, and its
 // lock is free.
-import { setTimeout as sleep } from 'node:timers/promises';
-import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { pidOf } from '../support/blocking.ts';
-import { check, consume, consumeBlocked, ledgerOf, type Race, run } from './race.ts';
-
-/** What a client looks like to the server when its machine is gone. */
-const dropConnection = (client: pg.Client) =>
-  (
-    client as unknown as { connection: { stream: { destroy(): void } } }
-  ).connection.stream.destroy();
-
-async function waitUntilGone({ owner }: Race, pid: number) {
-  for (;;) {
-    const { rowCount } = await owner.query('select from pg_stat_activity where pid = $1', [pid]);
-    if (!rowCount) return;
-    await sleep(10);
-  }
-}
+import { dropConnection, waitUntilGone } from './gone.ts';
+import { check, consume, consumeBlocked, ledgerOf, run } from './race.ts';
 
 test('a terminated backend takes its call with it, and the one that waited counts', () =>
   run(async (race) => {

@@ -10,6 +10,9 @@ import {
   endedAfterRollback,
   endedTwice,
   expiresByItself,
+  holdUnseen,
+  monthEndsBeforeCommit,
+  monthsOf,
 } from './hold_scenarios.ts';
 import {
   type Call,
@@ -20,7 +23,7 @@ import {
   outcomeOf,
   startBlocked,
 } from './holds.ts';
-import { check, limitedTo, queryBlocked, type Race, run } from './race.ts';
+import { check, limitedTo, queryBlocked, run } from './race.ts';
 
 const PAIRS = ENDINGS.flatMap((first) => ENDINGS.map((second) => [first, second] as const));
 
@@ -40,17 +43,6 @@ test('a hold stops counting the moment it expires, with no call and no job', () 
 
 /** Inside a transaction a session hears of the moved clock when it locks something new. */
 const hearOfTheClock = (session: pg.Client) => session.query('select from pg_catalog.pg_am');
-
-const monthsOf = async ({ owner }: Race, subject: string) => {
-  const { rows } = await owner.query(
-    `select to_char(period_start at time zone 'UTC', 'YYYY-MM-DD') || ': ' || used as month
-     from public.usage_history
-     where subject = $1 and period = 'month' and feature = 'ai_generation'
-     order by period_start`,
-    [subject],
-  );
-  return rows.map((row) => row.month);
-};
 
 describe('a hold that expires during a wait', () => {
   test('makes of the commit that waits a late one, which counts while there is room', () =>
@@ -260,21 +252,7 @@ describe('the end of a period between reserve and commit', () => {
   const FEBRUARY = '2026-02-01T00:00:01Z';
 
   test('leaves the use in the period of the hold, and the new one empty', () =>
-    run(async (race) => {
-      const subject = 'over';
-      const server = await race.server();
-      await setClock(race.owner, JANUARY);
-      const { reservation_id } = await decisionOf(server, calls.reserve({ subject, amount: 10 }));
-      await setClock(race.owner, FEBRUARY);
-      expect(await check(server, subject)).toMatchObject({ used: 0, reserved: 0, remaining: 50 });
-      expect(await decisionOf(server, calls.commit(reservation_id, 12))).toMatchObject({
-        reason: 'ok',
-        used: 12,
-        period_start: '2026-01-01T00:00:00+00:00',
-      });
-      expect(await check(server, subject)).toMatchObject({ used: 0, remaining: 50 });
-      expect(await monthsOf(race, subject)).toEqual(['2026-01-01: 12']);
-    }));
+    run(monthEndsBeforeCommit));
 
   test('during the wait of a commit changes nothing about that', () =>
     run(async (race) => {
@@ -423,22 +401,5 @@ describe.for(['repeatable read', 'serializable'])('at %s', (level) => {
   );
 
   test('a call that does not see a new hold does not make the others forget when it expires', () =>
-    run(async (race) => {
-      const subject = 'forgets';
-      const [stale, other] = await Promise.all([race.server(), race.server()]);
-      const first = await decisionOf(other, calls.reserve({ subject, ttl: '5 minutes' }));
-      await decisionOf(other, calls.commit(first.reservation_id));
-      await stale.query(`begin isolation level ${level}`);
-      await check(stale, subject); // takes the snapshot
-      await decisionOf(other, calls.reserve({ subject, amount: 3, ttl: '10 minutes' }));
-      await setClock(race.owner, '2026-01-10T12:06:00Z');
-      // Writes nothing but the books of what has expired.
-      await outcomeOf(decisionOf(stale, calls.commit(first.reservation_id)));
-      await stale.query('commit');
-      await setClock(race.owner, '2026-01-10T12:11:00Z');
-      expect(await decisionOf(other, calls.consume({ subject }))).toMatchObject({
-        used: 2,
-        reserved: 0,
-      });
-    }));
+    run(holdUnseen(level)));
 });

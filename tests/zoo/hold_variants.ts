@@ -1,0 +1,82 @@
+/** Broken variants of reserve, commit, release, batch and grants. */
+import { rewrite, type Sabotage } from './rewrite.ts';
+
+/** A release gives back whatever became of the hold: 500 held were given back as 740 elsewhere. */
+export const unguardedRelease: Sabotage = async (owner) => {
+  await rewrite(owner, 'quota.release_usage', [/if v_hold\.state = 'released'.*?end if;/s, '']);
+  await rewrite(owner, 'quota.release_usage', [/if v_hold\.state = 'committed'.*?end if;/s, '']);
+  await rewrite(owner, 'quota.hold_line', [
+    `case when p_hold.state = 'open' then -p_hold.amount else 0 end`,
+    '-p_hold.amount',
+  ]);
+};
+
+/** A commit counts again when it is repeated. */
+export const unguardedCommit: Sabotage = (owner) =>
+  rewrite(owner, 'quota.commit_usage', [/if v_hold\.state = 'committed'.*?end if;/s, '']);
+
+/** The state of a hold as it was before the wait. */
+export const holdReadBeforeTheLock: Sabotage = (owner) =>
+  rewrite(
+    owner,
+    'quota.lock_reservation',
+    ['at := quota.lock_meter(hold.subject_id, hold.feature_id);', ''],
+    [
+      /(where r\.subject_id = hold\.subject_id\s+and r\.reservation_id = p_reservation_id;)/,
+      `where r.subject_id = hold.subject_id and r.reservation_id = p_reservation_id;
+       at := quota.lock_meter(hold.subject_id, hold.feature_id);`,
+    ],
+  );
+
+/** Holds count until a job has gone through them, and it has not run yet. */
+export const expiryByJob: Sabotage = async (owner) => {
+  await rewrite(owner, 'quota.with_details', ['if v_limit.reserved > 0 then', 'if false then']);
+  await rewrite(owner, 'quota.lock_meter', ['v_holds_expire_at <= v_now or', '']);
+};
+
+/** A commit counts when it happens. */
+export const commitInItsOwnPeriod: Sabotage = (owner) =>
+  rewrite(owner, 'quota.hold_line', [
+    'p_hold.feature_id, p_hold.reserved_at',
+    'p_hold.feature_id, p_at',
+  ]);
+
+/** A hold that expires after another leaves the meter as it is; the storm found this one in ours. */
+export const holdBesideTheMeter: Sabotage = (owner) =>
+  rewrite(owner, 'quota.reserve_usage', [
+    'and m.feature_id = p_feature;',
+    'and m.feature_id = p_feature and m.holds_expire_at > v_expires_at;',
+  ]);
+
+/** A batch locks its features in the order in which it names them. */
+export const unsortedBatch: Sabotage = async (owner) => {
+  await rewrite(owner, 'quota.consume_usage_batch', [
+    'array(select distinct f from unnest(v_features) as f)',
+    'v_features',
+  ]);
+  await rewrite(owner, 'quota.lock_meters', [
+    /perform from quota\.meters as m\s.*?for no key update;\s+get diagnostics v_locked = row_count;/s,
+    `v_locked := 0;
+     for i in 1 .. cardinality(p_feature_ids) loop
+       perform from quota.meters as m
+         where m.subject_id = p_subject_id and m.feature_id = p_feature_ids[i]
+         for no key update;
+       v_locked := v_locked + 1;
+     end loop;`,
+  ]);
+};
+
+/** The grant that lives longest is used first. */
+export const lastToExpireFirst: Sabotage = (owner) =>
+  rewrite(owner, 'quota.draw', ['order by g.expires_at, g.grant_id', 'order by g.expires_at desc']);
+
+/** A grant is good for ever. */
+export const grantsWithoutEnd: Sabotage = (owner) =>
+  rewrite(owner, 'quota.granted_to', ['and g.expires_at > p_at', '']);
+
+/** A commit that passes a limit does not say so. */
+export const silentCommit: Sabotage = (owner) =>
+  rewrite(owner, 'quota.commit_usage', [
+    `case when v_is_over then 'over_limit' else 'ok' end`,
+    `'ok'`,
+  ]);

@@ -1,0 +1,72 @@
+// Broken holds, batches and grants: the race tests and the storm's auditor must find each of them.
+import { describe, expect, test } from 'vitest';
+import {
+  endedTwice,
+  expiresByItself,
+  holdUnseen,
+  monthEndsBeforeCommit,
+  oppositeBatches,
+} from '../concurrency/hold_scenarios.ts';
+import { run, type Scenario } from '../concurrency/race.ts';
+import { seedOfThisRun } from '../periods/random.ts';
+import { audit } from '../storm/auditor.ts';
+import { storm } from '../storm/storm.ts';
+import * as zoo from './hold_variants.ts';
+import type { Sabotage } from './rewrite.ts';
+
+const RACES: [string, Sabotage, Scenario, RegExp][] = [
+  ['an unguarded release', zoo.unguardedRelease, endedTwice('release', 'release'), /second ending/],
+  [
+    'a release after the commit',
+    zoo.unguardedRelease,
+    endedTwice('commit', 'release'),
+    /second ending/,
+  ],
+  ['an unguarded commit', zoo.unguardedCommit, endedTwice('commit', 'commit'), /second ending/],
+  [
+    'a hold that is read before the lock',
+    zoo.holdReadBeforeTheLock,
+    endedTwice('release', 'commit'),
+    /second ending/,
+  ],
+  ['expiry by a job', zoo.expiryByJob, expiresByItself, /check_usage after the end/],
+  [
+    'a commit in its own period',
+    zoo.commitInItsOwnPeriod,
+    monthEndsBeforeCommit,
+    /the period of the commit/,
+  ],
+  [
+    'a hold that does not change the meter',
+    zoo.holdBesideTheMeter,
+    holdUnseen('repeatable read'),
+    /a hold that has expired/,
+  ],
+  ['a batch that does not sort', zoo.unsortedBatch, oppositeBatches, /batches in opposite order/],
+];
+
+describe('a race test catches', () => {
+  test.for(RACES)('%s', async ([, sabotage, scenario, finding]) => {
+    await expect(run(scenario, sabotage)).rejects.toThrow(finding);
+  });
+});
+
+const STORMS: [string, Sabotage, RegExp][] = [
+  ['grants used in the wrong order', zoo.lastToExpireFirst, /drawn of grant/],
+  ['grants without an end', zoo.grantsWithoutEnd, /was told|passes/],
+  ['a commit that passes a limit in silence', zoo.silentCommit, /over_limit/],
+];
+
+describe("the storm's auditor catches", () => {
+  test.for(STORMS)('%s', async ([, sabotage, finding]) => {
+    const judged = storm(
+      { seed: seedOfThisRun(), levels: ['read committed'], seconds: 2 },
+      async (owner, log) => {
+        const { findings } = await audit(owner, log);
+        expect(findings, findings.join('\n')).toEqual([]);
+      },
+      sabotage,
+    );
+    await expect(judged).rejects.toThrow(finding);
+  });
+});
