@@ -1194,6 +1194,51 @@ revoke all on function quota.expired_holds(text, text, timestamptz, timestamptz,
 grant execute on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz, boolean)
   to authenticated, service_role;
 
+create function quota.open_grants(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns setof quota.grants
+language plpgsql
+stable
+strict
+rows 3
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select
+      g.subject_id, g.grant_id, g.feature_id, g.amount,
+      g.drawn - coalesce((
+        -- An expired hold has given its draws back, settled or not.
+        select sum(e.drawn_change)
+        from quota.reservations as r
+        join quota.events as e on e.subject_id = r.subject_id and e.about_id = r.reservation_id
+        where r.subject_id = g.subject_id
+          and r.feature_id = g.feature_id
+          and r.state = 'open'
+          and r.expires_at <= p_at
+          and e.grant_id = g.grant_id
+      ), 0)::bigint,
+      g.granted_at, g.expires_at, g.voided_at, g.metadata
+    from quota.grants as g
+    where g.subject_id = p_subject_id
+      and g.feature_id = p_feature_id
+      and g.granted_at <= p_at
+      and g.expires_at > p_at
+      and g.voided_at is null;
+end
+$$;
+
+comment on function quota.open_grants(text, text, timestamptz) is
+  'The open grants of a subject and feature, with what is drawn from them at that instant.';
+
+revoke all on function quota.open_grants(text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.open_grants(text, text, timestamptz) to authenticated, service_role;
+
 create function quota.granted_to(
   p_subject_id text,
   p_feature_id text,
@@ -1206,30 +1251,11 @@ strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_granted bigint;
 begin
-  select sum(
-    g.amount - g.drawn + coalesce((
-      -- An expired hold has given its draws back, settled or not.
-      select sum(e.drawn_change)
-      from quota.reservations as r
-      join quota.events as e on e.subject_id = r.subject_id and e.about_id = r.reservation_id
-      where r.subject_id = g.subject_id
-        and r.feature_id = g.feature_id
-        and r.state = 'open'
-        and r.expires_at <= p_at
-        and e.grant_id = g.grant_id
-    ), 0)
-  )
-  into v_granted
-  from quota.grants as g
-  where g.subject_id = p_subject_id
-    and g.feature_id = p_feature_id
-    and g.granted_at <= p_at
-    and g.expires_at > p_at
-    and g.voided_at is null;
-  return coalesce(v_granted, 0);
+  return coalesce(
+    (select sum(g.amount - g.drawn) from quota.open_grants(p_subject_id, p_feature_id, p_at) as g),
+    0
+  );
 end
 $$;
 
@@ -4420,12 +4446,7 @@ begin
   end loop;
   for v_grant in
     select g.amount, g.drawn, g.expires_at
-    from quota.grants as g
-    where g.subject_id = v_caller.subject_id
-      and g.feature_id = p_feature
-      and g.granted_at <= v_now
-      and g.expires_at > v_now
-      and g.voided_at is null
+    from quota.open_grants(v_caller.subject_id, p_feature, v_now) as g
     order by g.expires_at, g.grant_id
   loop
     return next row(
