@@ -59,6 +59,10 @@ begin
       from quota.events as e
       where e.subject_id = v_use.subject_id
         and (e.event_id = p_event_id or (e.about_id = p_event_id and e.kind = 'refund'));
+    if v_left is null then
+      raise exception 'no such use to refund any more: its subject was forgotten'
+        using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
+    end if;
     if coalesce(p_amount, 1) > v_left then
       raise exception 'the event has % left to refund, % asked', v_left, coalesce(p_amount, 1)
         using errcode = 'QAMNT', hint = 'refunds give back at most what the event counted';

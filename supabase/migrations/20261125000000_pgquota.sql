@@ -2333,12 +2333,16 @@ begin
     order by f.feature_id
     for key share;
   perform quota.check_feature(f.feature_id) from unnest(p_feature_ids) as f (feature_id);
-  insert into quota.subjects (subject_id)
-    values (p_subject_id)
-    on conflict do nothing;
-  -- for share: set_plan() waits until this transaction has ended, and then sees the meter; many
-  -- first uses of one subject do not wait for each other.
-  perform from quota.subjects as s where s.subject_id = p_subject_id for share;
+  loop
+    insert into quota.subjects (subject_id)
+      values (p_subject_id)
+      on conflict do nothing;
+    -- for share: set_plan() waits until this transaction has ended, and then sees the meter; many
+    -- first uses of one subject do not wait for each other.
+    perform from quota.subjects as s where s.subject_id = p_subject_id for share;
+    -- Not found: forget_subject() was faster. A meter must not be made without the lock.
+    exit when found;
+  end loop;
   insert into quota.meters (subject_id, feature_id)
     select p_subject_id, f.feature_id
     from unnest(p_feature_ids) as f (feature_id)
@@ -2444,21 +2448,21 @@ declare
   v_now timestamptz;
 begin
   loop
-    select count(*)
-      into v_locked
-      from quota.meters as m
+    -- All of one snapshot or none: holding some of them while making the others would wait for the
+    -- subject's row in the wrong order. (Of those it finds, forget_subject() takes all or none.)
+    perform from quota.meters as m
       where m.subject_id = p_subject_id
-        and m.feature_id = any (p_feature_ids);
-    if v_locked = cardinality(p_feature_ids) then
-      perform from quota.meters as m
-        where m.subject_id = p_subject_id
-          and m.feature_id = any (p_feature_ids)
-        order by m.feature_id
-        for no key update;
-      get diagnostics v_locked = row_count;
-      -- Fewer than before: forget_subject() was faster.
-      exit when v_locked = cardinality(p_feature_ids);
-    end if;
+        and m.feature_id = any (p_feature_ids)
+        and cardinality(p_feature_ids) = (
+          select count(*)
+          from quota.meters as n
+          where n.subject_id = p_subject_id
+            and n.feature_id = any (p_feature_ids)
+        )
+      order by m.feature_id
+      for no key update;
+    get diagnostics v_locked = row_count;
+    exit when v_locked = cardinality(p_feature_ids);
     perform quota.create_meters(p_subject_id, p_feature_ids);
   end loop;
   v_now := quota.clock();
@@ -3795,6 +3799,10 @@ begin
       from quota.events as e
       where e.subject_id = v_use.subject_id
         and (e.event_id = p_event_id or (e.about_id = p_event_id and e.kind = 'refund'));
+    if v_left is null then
+      raise exception 'no such use to refund any more: its subject was forgotten'
+        using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
+    end if;
     if coalesce(p_amount, 1) > v_left then
       raise exception 'the event has % left to refund, % asked', v_left, coalesce(p_amount, 1)
         using errcode = 'QAMNT', hint = 'refunds give back at most what the event counted';

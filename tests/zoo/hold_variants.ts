@@ -80,3 +80,7 @@ export const silentCommit: Sabotage = (owner) =>
     `case when v_is_over then 'over_limit' else 'ok' end`,
     `'ok'`,
   ]);
+
+/** A meter is made without the subject's lock when the subject was deleted meanwhile; ours, once. */
+export const meterWithoutSubject: Sabotage = (owner) =>
+  rewrite(owner, 'quota.create_meters', ['exit when found;', 'exit;']);

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import {
   endedTwice,
   expiresByItself,
+  firstUseOfForgotten,
   holdUnseen,
   monthEndsBeforeCommit,
   oppositeBatches,
@@ -41,6 +42,12 @@ const RACES: [string, Sabotage, Scenario, RegExp][] = [
     zoo.holdBesideTheMeter,
     holdUnseen('repeatable read'),
     /a hold that has expired/,
+  ],
+  [
+    'a meter without its subject',
+    zoo.meterWithoutSubject,
+    firstUseOfForgotten,
+    /the subject of a meter/,
   ],
   ['a batch that does not sort', zoo.unsortedBatch, oppositeBatches, /batches in opposite order/],
 ];
