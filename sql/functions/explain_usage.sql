@@ -66,12 +66,7 @@ begin
   end loop;
   for v_grant in
     select g.amount, g.drawn, g.expires_at
-    from quota.grants as g
-    where g.subject_id = v_caller.subject_id
-      and g.feature_id = p_feature
-      and g.granted_at <= v_now
-      and g.expires_at > v_now
-      and g.voided_at is null
+    from quota.open_grants(v_caller.subject_id, p_feature, v_now) as g
     order by g.expires_at, g.grant_id
   loop
     return next row(

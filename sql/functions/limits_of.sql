@@ -92,7 +92,8 @@ create function quota.expired_holds(
   p_feature_id text,
   p_at timestamptz,
   p_from timestamptz,
-  p_until timestamptz
+  p_until timestamptz,
+  p_has_draws boolean
 )
 returns quota.balance
 language plpgsql
@@ -107,12 +108,13 @@ begin
   select
     0,
     coalesce(sum(r.amount), 0),
-    coalesce(sum((
+    -- A look-up per hold (10 µs), so only where something was drawn.
+    coalesce(sum(case when p_has_draws then (
       select sum(e.drawn_change)
       from quota.events as e
       where e.subject_id = r.subject_id
         and e.about_id = r.reservation_id
-    )), 0)
+    ) end), 0)
   into v_balance.used, v_balance.reserved, v_balance.drawn
   from quota.reservations as r
   where r.subject_id = p_subject_id
@@ -125,13 +127,58 @@ begin
 end
 $$;
 
-comment on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz) is
-  'What expired but unsettled holds made in [p_from, p_until) hold and have drawn.';
+comment on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz, boolean) is
+  'What expired but unsettled holds made in [p_from, p_until) hold and, where asked, have drawn.';
 
-revoke all on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz)
+revoke all on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz, boolean)
   from public, anon, authenticated, service_role;
-grant execute on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz)
+grant execute on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz, boolean)
   to authenticated, service_role;
+
+create function quota.open_grants(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns setof quota.grants
+language plpgsql
+stable
+strict
+rows 3
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select
+      g.subject_id, g.grant_id, g.feature_id, g.amount,
+      g.drawn - coalesce((
+        -- An expired hold has given its draws back, settled or not.
+        select sum(e.drawn_change)
+        from quota.reservations as r
+        join quota.events as e on e.subject_id = r.subject_id and e.about_id = r.reservation_id
+        where r.subject_id = g.subject_id
+          and r.feature_id = g.feature_id
+          and r.state = 'open'
+          and r.expires_at <= p_at
+          and e.grant_id = g.grant_id
+      ), 0)::bigint,
+      g.granted_at, g.expires_at, g.voided_at, g.metadata
+    from quota.grants as g
+    where g.subject_id = p_subject_id
+      and g.feature_id = p_feature_id
+      and g.granted_at <= p_at
+      and g.expires_at > p_at
+      and g.voided_at is null;
+end
+$$;
+
+comment on function quota.open_grants(text, text, timestamptz) is
+  'The open grants of a subject and feature, with what is drawn from them at that instant.';
+
+revoke all on function quota.open_grants(text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.open_grants(text, text, timestamptz) to authenticated, service_role;
 
 create function quota.granted_to(
   p_subject_id text,
@@ -145,30 +192,11 @@ strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_granted bigint;
 begin
-  select sum(
-    g.amount - g.drawn + coalesce((
-      -- An expired hold has given its draws back, settled or not.
-      select sum(e.drawn_change)
-      from quota.reservations as r
-      join quota.events as e on e.subject_id = r.subject_id and e.about_id = r.reservation_id
-      where r.subject_id = g.subject_id
-        and r.feature_id = g.feature_id
-        and r.state = 'open'
-        and r.expires_at <= p_at
-        and e.grant_id = g.grant_id
-    ), 0)
-  )
-  into v_granted
-  from quota.grants as g
-  where g.subject_id = p_subject_id
-    and g.feature_id = p_feature_id
-    and g.granted_at <= p_at
-    and g.expires_at > p_at
-    and g.voided_at is null;
-  return coalesce(v_granted, 0);
+  return coalesce(
+    (select sum(g.amount - g.drawn) from quota.open_grants(p_subject_id, p_feature_id, p_at) as g),
+    0
+  );
 end
 $$;
 
@@ -276,7 +304,7 @@ begin
     end if;
     if v_limit.reserved > 0 then
       v_balance := quota.expired_holds(
-        p_subject_id, p_feature_id, p_at, v_limit.period_start, v_limit.resets_at
+        p_subject_id, p_feature_id, p_at, v_limit.period_start, v_limit.resets_at, v_limit.drawn > 0
       );
       v_limit.reserved := v_limit.reserved - v_balance.reserved;
       v_limit.drawn := v_limit.drawn - v_balance.drawn;

@@ -56,9 +56,35 @@ revoke all on function quota.decision(
   text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid
 ) from public, anon, authenticated, service_role;
 
+create function quota.still_refusing(
+  p_refusing text[],
+  p_later text[]
+)
+returns text[]
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_refusing && p_later then
+    return array(select period from unnest(p_refusing) as period where period = any (p_later));
+  end if;
+  return p_refusing;
+end
+$$;
+
+comment on function quota.still_refusing(text[], text[]) is
+  'The periods that refuse longest: of those that refused until now the ones that still do, if any.';
+
+revoke all on function quota.still_refusing(text[], text[])
+  from public, anon, authenticated, service_role;
+
 -- The answer to an amount that does not fit: which limit to show, and how long to wait. Walks through
--- the instants at which time changes something (a reset, an expiring hold, the plan's end) and asks
--- limits_of() and decide() again as of then; so grants that expire before the reset are seen too.
+-- the instants at which time changes something (a reset, the end of the plan or of a grant) and asks
+-- limits_of() and decide() again as of then. Between two of them only holds expire, and each makes room:
+-- so the last is looked at first, and the first that suffices is found by halving. (Walking through
+-- 1,000 open holds took 30 s, under the lock.)
 create function quota.refusal(
   p_subject_id text,
   p_feature_id text,
@@ -76,15 +102,21 @@ as $$
 declare
   v_decision public.usage_decision;
   v_allowance quota.allowance := p_allowance;
-  v_verdict quota.verdict := p_verdict;
+  v_verdict quota.verdict;
   v_refusing text[] := p_verdict.refusing;
   v_limit quota.limit_state;
+  v_from timestamptz := p_at;
+  v_until timestamptz;
+  v_ends timestamptz[];
+  v_refused integer;
+  v_allowed integer;
+  v_probe integer;
   v_next timestamptz;
 begin
   loop
     -- A limit without use has nothing to gain from a reset; so this ends.
-    select min(candidate)
-      into v_next
+    select coalesce(min(candidate), 'infinity')
+      into v_until
       from (
         select l.resets_at as candidate
         from unnest(v_allowance.limits) as l
@@ -92,24 +124,49 @@ begin
         union all
         select v_allowance.changes_at
         union all
-        select min(r.expires_at)
-        from quota.reservations as r
-        where r.subject_id = p_subject_id
-          and r.feature_id = p_feature_id
-          and r.state = 'open'
-          and r.expires_at > coalesce(v_next, p_at)
+        select g.expires_at
+        from quota.grants as g
+        where g.subject_id = p_subject_id
+          and g.feature_id = p_feature_id
+          and g.expires_at > v_from
+          and g.voided_at is null
       ) as candidates;
-    exit when v_next is null or v_next = 'infinity';
-
-    v_allowance := quota.limits_of(p_subject_id, p_feature_id, v_next);
-    v_verdict := quota.decide(v_allowance.limits, p_amount);
-    exit when v_verdict.is_allowed;
-    -- Those that refuse longest remain.
-    if v_refusing && v_verdict.refusing then
-      v_refusing := array(
-        select period from unnest(v_refusing) as period where period = any (v_verdict.refusing)
+    v_ends := array(
+      select r.expires_at
+      from quota.reservations as r
+      where r.subject_id = p_subject_id
+        and r.feature_id = p_feature_id
+        and r.state = 'open'
+        and r.expires_at > v_from
+        and r.expires_at < v_until
+      order by r.expires_at
+    );
+    v_refused := 0;
+    v_allowed := cardinality(v_ends) + 1;
+    v_probe := cardinality(v_ends);
+    while v_probe > v_refused loop
+      v_verdict := quota.decide(
+        (quota.limits_of(p_subject_id, p_feature_id, v_ends[v_probe])).limits, p_amount
       );
+      if v_verdict.is_allowed then
+        v_allowed := v_probe;
+        v_next := v_ends[v_probe];
+      else
+        v_refused := v_probe;
+        v_refusing := quota.still_refusing(v_refusing, v_verdict.refusing);
+      end if;
+      v_probe := (v_refused + v_allowed) / 2;
+    end loop;
+    exit when v_next is not null or v_until = 'infinity';
+
+    v_allowance := quota.limits_of(p_subject_id, p_feature_id, v_until);
+    v_verdict := quota.decide(v_allowance.limits, p_amount);
+    if v_verdict.is_allowed then
+      v_next := v_until;
+      exit;
     end if;
+    v_refusing := quota.still_refusing(v_refusing, v_verdict.refusing);
+    v_from := v_until;
   end loop;
 
   if p_allowance.limits is null then
@@ -128,7 +185,7 @@ begin
       p_subject_id, p_feature_id, p_amount, p_allowance, v_limit, 'limit_reached'
     );
   end if;
-  if v_verdict.is_allowed then
+  if v_next is not null then
     v_decision.retry_after := least(
       greatest(ceil(extract(epoch from v_next - p_at)), 1),
       2147483647

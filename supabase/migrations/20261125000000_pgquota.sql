@@ -1151,7 +1151,8 @@ create function quota.expired_holds(
   p_feature_id text,
   p_at timestamptz,
   p_from timestamptz,
-  p_until timestamptz
+  p_until timestamptz,
+  p_has_draws boolean
 )
 returns quota.balance
 language plpgsql
@@ -1166,12 +1167,13 @@ begin
   select
     0,
     coalesce(sum(r.amount), 0),
-    coalesce(sum((
+    -- A look-up per hold (10 µs), so only where something was drawn.
+    coalesce(sum(case when p_has_draws then (
       select sum(e.drawn_change)
       from quota.events as e
       where e.subject_id = r.subject_id
         and e.about_id = r.reservation_id
-    )), 0)
+    ) end), 0)
   into v_balance.used, v_balance.reserved, v_balance.drawn
   from quota.reservations as r
   where r.subject_id = p_subject_id
@@ -1184,13 +1186,58 @@ begin
 end
 $$;
 
-comment on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz) is
-  'What expired but unsettled holds made in [p_from, p_until) hold and have drawn.';
+comment on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz, boolean) is
+  'What expired but unsettled holds made in [p_from, p_until) hold and, where asked, have drawn.';
 
-revoke all on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz)
+revoke all on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz, boolean)
   from public, anon, authenticated, service_role;
-grant execute on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz)
+grant execute on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz, boolean)
   to authenticated, service_role;
+
+create function quota.open_grants(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns setof quota.grants
+language plpgsql
+stable
+strict
+rows 3
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select
+      g.subject_id, g.grant_id, g.feature_id, g.amount,
+      g.drawn - coalesce((
+        -- An expired hold has given its draws back, settled or not.
+        select sum(e.drawn_change)
+        from quota.reservations as r
+        join quota.events as e on e.subject_id = r.subject_id and e.about_id = r.reservation_id
+        where r.subject_id = g.subject_id
+          and r.feature_id = g.feature_id
+          and r.state = 'open'
+          and r.expires_at <= p_at
+          and e.grant_id = g.grant_id
+      ), 0)::bigint,
+      g.granted_at, g.expires_at, g.voided_at, g.metadata
+    from quota.grants as g
+    where g.subject_id = p_subject_id
+      and g.feature_id = p_feature_id
+      and g.granted_at <= p_at
+      and g.expires_at > p_at
+      and g.voided_at is null;
+end
+$$;
+
+comment on function quota.open_grants(text, text, timestamptz) is
+  'The open grants of a subject and feature, with what is drawn from them at that instant.';
+
+revoke all on function quota.open_grants(text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.open_grants(text, text, timestamptz) to authenticated, service_role;
 
 create function quota.granted_to(
   p_subject_id text,
@@ -1204,30 +1251,11 @@ strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_granted bigint;
 begin
-  select sum(
-    g.amount - g.drawn + coalesce((
-      -- An expired hold has given its draws back, settled or not.
-      select sum(e.drawn_change)
-      from quota.reservations as r
-      join quota.events as e on e.subject_id = r.subject_id and e.about_id = r.reservation_id
-      where r.subject_id = g.subject_id
-        and r.feature_id = g.feature_id
-        and r.state = 'open'
-        and r.expires_at <= p_at
-        and e.grant_id = g.grant_id
-    ), 0)
-  )
-  into v_granted
-  from quota.grants as g
-  where g.subject_id = p_subject_id
-    and g.feature_id = p_feature_id
-    and g.granted_at <= p_at
-    and g.expires_at > p_at
-    and g.voided_at is null;
-  return coalesce(v_granted, 0);
+  return coalesce(
+    (select sum(g.amount - g.drawn) from quota.open_grants(p_subject_id, p_feature_id, p_at) as g),
+    0
+  );
 end
 $$;
 
@@ -1335,7 +1363,7 @@ begin
     end if;
     if v_limit.reserved > 0 then
       v_balance := quota.expired_holds(
-        p_subject_id, p_feature_id, p_at, v_limit.period_start, v_limit.resets_at
+        p_subject_id, p_feature_id, p_at, v_limit.period_start, v_limit.resets_at, v_limit.drawn > 0
       );
       v_limit.reserved := v_limit.reserved - v_balance.reserved;
       v_limit.drawn := v_limit.drawn - v_balance.drawn;
@@ -2816,9 +2844,35 @@ revoke all on function quota.decision(
   text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid
 ) from public, anon, authenticated, service_role;
 
+create function quota.still_refusing(
+  p_refusing text[],
+  p_later text[]
+)
+returns text[]
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_refusing && p_later then
+    return array(select period from unnest(p_refusing) as period where period = any (p_later));
+  end if;
+  return p_refusing;
+end
+$$;
+
+comment on function quota.still_refusing(text[], text[]) is
+  'The periods that refuse longest: of those that refused until now the ones that still do, if any.';
+
+revoke all on function quota.still_refusing(text[], text[])
+  from public, anon, authenticated, service_role;
+
 -- The answer to an amount that does not fit: which limit to show, and how long to wait. Walks through
--- the instants at which time changes something (a reset, an expiring hold, the plan's end) and asks
--- limits_of() and decide() again as of then; so grants that expire before the reset are seen too.
+-- the instants at which time changes something (a reset, the end of the plan or of a grant) and asks
+-- limits_of() and decide() again as of then. Between two of them only holds expire, and each makes room:
+-- so the last is looked at first, and the first that suffices is found by halving. (Walking through
+-- 1,000 open holds took 30 s, under the lock.)
 create function quota.refusal(
   p_subject_id text,
   p_feature_id text,
@@ -2836,15 +2890,21 @@ as $$
 declare
   v_decision public.usage_decision;
   v_allowance quota.allowance := p_allowance;
-  v_verdict quota.verdict := p_verdict;
+  v_verdict quota.verdict;
   v_refusing text[] := p_verdict.refusing;
   v_limit quota.limit_state;
+  v_from timestamptz := p_at;
+  v_until timestamptz;
+  v_ends timestamptz[];
+  v_refused integer;
+  v_allowed integer;
+  v_probe integer;
   v_next timestamptz;
 begin
   loop
     -- A limit without use has nothing to gain from a reset; so this ends.
-    select min(candidate)
-      into v_next
+    select coalesce(min(candidate), 'infinity')
+      into v_until
       from (
         select l.resets_at as candidate
         from unnest(v_allowance.limits) as l
@@ -2852,24 +2912,49 @@ begin
         union all
         select v_allowance.changes_at
         union all
-        select min(r.expires_at)
-        from quota.reservations as r
-        where r.subject_id = p_subject_id
-          and r.feature_id = p_feature_id
-          and r.state = 'open'
-          and r.expires_at > coalesce(v_next, p_at)
+        select g.expires_at
+        from quota.grants as g
+        where g.subject_id = p_subject_id
+          and g.feature_id = p_feature_id
+          and g.expires_at > v_from
+          and g.voided_at is null
       ) as candidates;
-    exit when v_next is null or v_next = 'infinity';
-
-    v_allowance := quota.limits_of(p_subject_id, p_feature_id, v_next);
-    v_verdict := quota.decide(v_allowance.limits, p_amount);
-    exit when v_verdict.is_allowed;
-    -- Those that refuse longest remain.
-    if v_refusing && v_verdict.refusing then
-      v_refusing := array(
-        select period from unnest(v_refusing) as period where period = any (v_verdict.refusing)
+    v_ends := array(
+      select r.expires_at
+      from quota.reservations as r
+      where r.subject_id = p_subject_id
+        and r.feature_id = p_feature_id
+        and r.state = 'open'
+        and r.expires_at > v_from
+        and r.expires_at < v_until
+      order by r.expires_at
+    );
+    v_refused := 0;
+    v_allowed := cardinality(v_ends) + 1;
+    v_probe := cardinality(v_ends);
+    while v_probe > v_refused loop
+      v_verdict := quota.decide(
+        (quota.limits_of(p_subject_id, p_feature_id, v_ends[v_probe])).limits, p_amount
       );
+      if v_verdict.is_allowed then
+        v_allowed := v_probe;
+        v_next := v_ends[v_probe];
+      else
+        v_refused := v_probe;
+        v_refusing := quota.still_refusing(v_refusing, v_verdict.refusing);
+      end if;
+      v_probe := (v_refused + v_allowed) / 2;
+    end loop;
+    exit when v_next is not null or v_until = 'infinity';
+
+    v_allowance := quota.limits_of(p_subject_id, p_feature_id, v_until);
+    v_verdict := quota.decide(v_allowance.limits, p_amount);
+    if v_verdict.is_allowed then
+      v_next := v_until;
+      exit;
     end if;
+    v_refusing := quota.still_refusing(v_refusing, v_verdict.refusing);
+    v_from := v_until;
   end loop;
 
   if p_allowance.limits is null then
@@ -2888,7 +2973,7 @@ begin
       p_subject_id, p_feature_id, p_amount, p_allowance, v_limit, 'limit_reached'
     );
   end if;
-  if v_verdict.is_allowed then
+  if v_next is not null then
     v_decision.retry_after := least(
       greatest(ceil(extract(epoch from v_next - p_at)), 1),
       2147483647
@@ -4361,12 +4446,7 @@ begin
   end loop;
   for v_grant in
     select g.amount, g.drawn, g.expires_at
-    from quota.grants as g
-    where g.subject_id = v_caller.subject_id
-      and g.feature_id = p_feature
-      and g.granted_at <= v_now
-      and g.expires_at > v_now
-      and g.voided_at is null
+    from quota.open_grants(v_caller.subject_id, p_feature, v_now) as g
     order by g.expires_at, g.grant_id
   loop
     return next row(

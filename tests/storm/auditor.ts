@@ -19,6 +19,7 @@ import {
   refund,
   refusing,
   release,
+  roomAt,
   shown,
   take,
 } from './model.ts';
@@ -347,10 +348,26 @@ function wasTrueOnce(plans: Plans, entry: Entry, told: Decision, moments: Moment
       const limits = limitsOf(then, plans, at, at);
       const refused = refusing(limits, asked).map(fieldsOf);
       const shows = told.reason !== 'not_taken' ? refused : refused.length ? [] : [shown(limits)];
-      if (shows.some((limit) => equal(limit, pick(told, FIELDS)))) return true;
+      const isShown = shows.some((limit) => equal(limit, pick(told, FIELDS)));
+      if (isShown && isWaitRight(plans, then, entry, told, at, last)) return true;
     }
   }
   return false;
+}
+
+/** Of a refusal at some instant from `at` to `last`. */
+function isWaitRight(
+  plans: Plans,
+  meter: Meter,
+  { asked }: Entry,
+  { reason, retry_after: wait }: Decision,
+  at: number,
+  last: number,
+): boolean {
+  const free = reason === 'not_taken' ? null : roomAt(meter, plans, at, asked);
+  if (wait === null || free === null) return wait === free;
+  const seconds = (from: number) => Math.max(1, Math.ceil((free - from) / 1e6));
+  return wait >= seconds(last) && wait <= seconds(at);
 }
 
 /** The client's clock has milliseconds. */

@@ -118,6 +118,21 @@ const shortfall = (limits: Limit[], amount: number) =>
 export const refusing = (limits: Limit[], amount: number) =>
   limits.filter((limit) => roomOf(limit) < amount);
 
+/** The first instant after now at which time alone has made room for the amount. */
+export function roomAt(meter: Meter, plans: Plans, now: number, amount: number) {
+  const then = structuredClone(meter);
+  const minute = Math.ceil((now + 1) / 60e6) * 60e6;
+  const month = new Date(now / 1000);
+  const nextMonth = Date.UTC(month.getUTCFullYear(), month.getUTCMonth() + 1) * 1000;
+  const ends = [...Object.values(meter.holds), ...Object.values(meter.grants)];
+  const instants = [minute, nextMonth, ...ends.map(({ expiresAt }) => expiresAt)];
+  for (const at of instants.filter((instant) => instant > now).sort((a, b) => a - b)) {
+    advance(then, at);
+    if (refusing(limitsOf(then, plans, at, at), amount).length === 0) return at;
+  }
+  return null;
+}
+
 /** Uses, or holds until `expiresAt`. The caller has seen that there is room. */
 export function take(
   meter: Meter,

@@ -72,7 +72,7 @@ export const lastToExpireFirst: Sabotage = (owner) =>
 
 /** A grant is good for ever. */
 export const grantsWithoutEnd: Sabotage = (owner) =>
-  rewrite(owner, 'quota.granted_to', ['and g.expires_at > p_at', '']);
+  rewrite(owner, 'quota.open_grants', ['and g.expires_at > p_at', '']);
 
 /** A commit that passes a limit does not say so. */
 export const silentCommit: Sabotage = (owner) =>

@@ -85,6 +85,7 @@ select set_eq(
     ('instant_of', 'EXECUTE', 'authenticated, service_role'),
     ('is_trusted', 'EXECUTE', 'authenticated, service_role'),
     ('ledger_balance', 'EXECUTE', 'authenticated, service_role'),
+    ('open_grants', 'EXECUTE', 'authenticated, service_role'),
     ('limits_of', 'EXECUTE', 'authenticated, service_role'),
     ('period_of', 'EXECUTE', 'authenticated, service_role'),
     ('period_rank', 'EXECUTE', 'authenticated, service_role'),

@@ -2,7 +2,7 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'UTC';
-select plan(53);
+select plan(55);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -190,6 +190,24 @@ select is(
   (reserve_usage('export', 1, 'ada')).reason, 'feature_not_in_plan', 'a feature that the plan lacks is refused'
 );
 select is((reserve_usage('scan', 1, 'ada')).allowed, true, 'a server_only feature is held by the server');
+
+-- Many at once.
+do $$ begin
+  perform set_limit('crowd', 'ai_generation', 'month', 300);
+  perform reserve_usage('ai_generation', 1, 'crowd', make_interval(secs => 100 + i))
+  from generate_series(1, 300) as i;
+end $$;
+reset role;
+set local track_functions = 'pl';
+select is(
+  (select row(allowed, retry_after)::text from check_usage('ai_generation', 200, 'crowd')), '(f,300)',
+  'the wait is the time until as many of 300 holds have expired as it takes'
+);
+select cmp_ok(
+  (select calls from pg_stat_xact_user_functions where funcname = 'limits_of'), '<=', 12::bigint,
+  'which is found by halving, not by a walk through all of them'
+);
+set local role service_role;
 
 -- Keys.
 create temporary table holds (name text, id uuid);
