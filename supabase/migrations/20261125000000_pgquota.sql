@@ -5126,7 +5126,10 @@ declare
   v_queries text[] := '{}';
   v_features text[] := '{}';
   v_amount_column text;
-  v_row record;
+  v_subject_id text;
+  v_feature_id text;
+  v_change numeric;
+  v_is_wrong boolean;
   v_caller quota.caller;
   v_now timestamptz;
   v_decision public.usage_decision;
@@ -5153,59 +5156,59 @@ begin
     end if;
   end loop;
 
-  for v_row in execute format(
-    'select r.subject_id, r.feature_id, sum(r.change) as change, bool_or(r.is_wrong) as is_wrong
+  for v_subject_id, v_feature_id, v_change, v_is_wrong in execute format(
+    'select r.subject_id, r.feature_id, sum(r.change), bool_or(r.is_wrong)
      from (%s) as r
      group by r.subject_id, r.feature_id
      having sum(r.change) <> 0 or bool_or(r.is_wrong)
      order by r.subject_id, r.feature_id collate "C"',
     array_to_string(v_queries, ' union all ')
   ) loop
-    if v_row.is_wrong and tg_op in ('INSERT', 'UPDATE')
-      or abs(v_row.change) > 9007199254740991
+    if v_is_wrong and tg_op in ('INSERT', 'UPDATE')
+      or abs(v_change) > 9007199254740991
     then
       raise exception 'the amount column of % holds what is not a whole number from 0 to 9007199254740991',
         tg_relid::regclass
         using errcode = 'QAMNT', hint = 'count fractional amounts in micro-units';
     end if;
-    if length(v_row.subject_id) not between 1 and 255 then
+    if length(v_subject_id) not between 1 and 255 then
       raise exception 'the subject column of % holds an id of % characters, 1 to 255 are allowed',
-        tg_relid::regclass, length(v_row.subject_id)
+        tg_relid::regclass, length(v_subject_id)
         using errcode = 'QSUBJ', hint = 'null is a row that counts for nobody';
     end if;
     -- A subject that was forgotten stays forgotten when its rows go, too.
-    continue when v_row.change < 0 and not exists (
+    continue when v_change < 0 and not exists (
       select from quota.meters as m
-      where m.subject_id = v_row.subject_id
-        and m.feature_id = v_row.feature_id
+      where m.subject_id = v_subject_id
+        and m.feature_id = v_feature_id
     );
 
     v_metadata := coalesce(v_metadata, jsonb_build_object('table', tg_relid::regclass::text));
-    if v_row.subject_id is distinct from v_caller.subject_id then
-      v_caller := row(v_row.subject_id, true, nullif(quota.user_id(), v_row.subject_id))::quota.caller;
+    if v_subject_id is distinct from v_caller.subject_id then
+      v_caller := row(v_subject_id, true, nullif(quota.user_id(), v_subject_id))::quota.caller;
       v_now := null;
       -- All at once: a meter that is made while another is held could meet set_plan() crosswise.
       if cardinality(v_features) > 1 then
-        v_now := quota.lock_meters(v_row.subject_id, v_features);
+        v_now := quota.lock_meters(v_subject_id, v_features);
       end if;
     end if;
-    if v_row.change > 0 then
+    if v_change > 0 then
       v_decision := quota.take_fresh(
-        v_caller, v_row.feature_id, v_row.change::bigint, 'table', v_metadata
+        v_caller, v_feature_id, v_change::bigint, 'table', v_metadata
       );
       continue when v_decision.allowed;
     end if;
-    v_now := coalesce(v_now, quota.lock_meter(v_row.subject_id, v_row.feature_id));
-    if v_row.change > 0 then
+    v_now := coalesce(v_now, quota.lock_meter(v_subject_id, v_feature_id));
+    if v_change > 0 then
       perform quota.enforce(
         quota.take(
-          v_caller, v_row.feature_id, v_row.change::bigint, v_now, 'table', null, null, null,
+          v_caller, v_feature_id, v_change::bigint, v_now, 'table', null, null, null,
           v_metadata
         )
       );
     else
       perform quota.put_back(
-        v_caller, v_row.feature_id, -v_row.change::bigint, v_now, 'table', null, null, v_metadata
+        v_caller, v_feature_id, -v_change::bigint, v_now, 'table', null, null, v_metadata
       );
     end if;
   end loop;
@@ -5563,7 +5566,8 @@ declare
   );
   v_features text[];
   v_feature_id text;
-  v_rows record;
+  v_amount_is_wrong boolean;
+  v_subject_is_wrong boolean;
 begin
   perform quota.require_trusted();
   perform quota.check_limited_table(p_table, p_feature, p_subject_column, p_amount_column);
@@ -5571,17 +5575,16 @@ begin
   -- Writers wait, so that no row is missed or counted twice.
   execute format('lock table %s in share row exclusive mode', p_table);
   execute format(
-    'select bool_or(r.is_wrong) as amount_is_wrong,
-       bool_or(length(r.subject_id) not between 1 and 255) as subject_is_wrong
+    'select bool_or(r.is_wrong), bool_or(length(r.subject_id) not between 1 and 255)
      from (%s) as r where r.change <> 0',
     quota.rows_query(p_table::text, '', p_feature, p_subject_column, p_amount_column)
-  ) into v_rows;
-  if v_rows.amount_is_wrong then
+  ) into v_amount_is_wrong, v_subject_is_wrong;
+  if v_amount_is_wrong then
     raise exception 'column % of % holds amounts that are negative or fractions',
       quote_ident(p_amount_column), p_table
       using errcode = 'QAMNT', hint = 'count fractional amounts in micro-units';
   end if;
-  if v_rows.subject_is_wrong then
+  if v_subject_is_wrong then
     raise exception 'column % of % holds ids that are empty or over 255 characters',
       quote_ident(p_subject_column), p_table
       using errcode = 'QSUBJ', hint = 'null is a row that counts for nobody';
@@ -5739,7 +5742,8 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
 as $$
 declare
-  v_row record;
+  v_subject_id text;
+  v_plan_id text;
   v_last_id text;
   v_last_plan text;
   v_rows bigint := 0;
@@ -5767,25 +5771,25 @@ begin
      execute function quota.plan_changed(%2$L, %3$L)',
     p_table, p_subject_column, p_plan_column
   );
-  for v_row in execute format(
-    'select %1$I::text collate "C" as subject_id, %2$I::text as plan_id from %3$s
+  for v_subject_id, v_plan_id in execute format(
+    'select %1$I::text collate "C", %2$I::text from %3$s
      where %1$I is not null order by 1, 2',
     p_subject_column, p_plan_column, p_table
   ) loop
     v_rows := v_rows + 1;
-    if v_row.subject_id = v_last_id and v_row.plan_id is distinct from v_last_plan then
-      raise exception 'several rows name a plan for the subject %', quote_literal(left(v_row.subject_id, 100))
+    if v_subject_id = v_last_id and v_plan_id is distinct from v_last_plan then
+      raise exception 'several rows name a plan for the subject %', quote_literal(left(v_subject_id, 100))
         using errcode = '21000', hint = 'follow a table that has one row for each subject';
     end if;
-    v_last_id := v_row.subject_id;
-    v_last_plan := v_row.plan_id;
+    v_last_id := v_subject_id;
+    v_last_plan := v_plan_id;
     continue when exists (
       select from quota.subjects as s
-      where s.subject_id = v_row.subject_id
-        and s.plan_id is not distinct from v_row.plan_id
+      where s.subject_id = v_subject_id
+        and s.plan_id is not distinct from v_plan_id
         and s.plan_ends_at is null
     );
-    perform quota.follow_row(v_row.subject_id, v_row.plan_id);
+    perform quota.follow_row(v_subject_id, v_plan_id);
   end loop;
   return v_rows;
 end
