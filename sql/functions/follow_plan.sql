@@ -95,6 +95,7 @@ begin
     raise exception 'the table, its subject column or its plan column is missing'
       using errcode = '22023', hint = 'for example follow_plan(''public.profiles'', ''id'', ''plan'')';
   end if;
+  perform quota.check_columns(p_table, array[p_subject_column, p_plan_column]);
   -- A snapshot older than the lock would not see all rows.
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'a table is followed from read committed'
@@ -138,7 +139,7 @@ end
 $$;
 
 comment on function quota.follow_plan(regclass, name, name) is
-  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan. Call it again after a column was renamed. To end it: drop the triggers pgquota_follow_plan and pgquota_follow_plan_update of the table. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing; 25001 not at read committed; 42501 not a trusted role; 55P03 retry.';
+  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan. Call it again after a column was renamed. To end it: drop the triggers pgquota_follow_plan and pgquota_follow_plan_update of the table. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing, or a virtual generated column; 42703 no such column; 25001 not at read committed; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function quota.follow_plan(regclass, name, name)
   from public, anon, authenticated, service_role;

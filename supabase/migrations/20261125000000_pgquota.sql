@@ -5347,6 +5347,47 @@ comment on function quota.recount(text) is
 
 revoke all on function quota.recount(text) from public, anon, authenticated, service_role;
 
+-- What a trigger of a table reads has to be there.
+create function quota.check_columns(
+  p_table regclass,
+  p_columns name[]
+)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_column name;
+  v_generated "char";
+begin
+  foreach v_column in array p_columns loop
+    select a.attgenerated
+      into v_generated
+      from pg_catalog.pg_attribute as a
+      where a.attrelid = p_table
+        and a.attname = v_column
+        and a.attnum > 0;
+    if not found then
+      raise exception 'table % has no column %', p_table, quote_ident(v_column)
+        using errcode = '42703', hint = 'name a column of the table';
+    end if;
+    -- Of Postgres 18, and null in triggers: every row would count 0, and name no plan.
+    if v_generated = 'v' then
+      raise exception 'column % of % is generated when it is read', quote_ident(v_column), p_table
+        using errcode = '22023', hint = 'generate it as stored';
+    end if;
+  end loop;
+end
+$$;
+
+comment on function quota.check_columns(regclass, name[]) is
+  'Errors: 42703 no such column; 22023 a virtual one.';
+
+revoke all on function quota.check_columns(regclass, name[])
+  from public, anon, authenticated, service_role;
+
 -- May this table get this gauge?
 create function quota.check_limited_table(
   p_table regclass,
@@ -5363,7 +5404,6 @@ as $$
 declare
   v_owner oid := (select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'quota');
   v_table pg_catalog.pg_class;
-  v_column name;
 begin
   perform quota.check_feature(p_feature_id);
   -- for share: apply_plans() waits, and then sees the table.
@@ -5394,17 +5434,7 @@ begin
       using errcode = '42809',
         hint = 'a table can, also a partitioned one as a whole; a view, a partition, a temporary table and inheritance cannot';
   end if;
-  foreach v_column in array array_remove(array[p_subject_column, p_amount_column], null) loop
-    if not exists (
-      select from pg_catalog.pg_attribute as a
-      where a.attrelid = p_table
-        and a.attname = v_column
-        and a.attnum > 0
-    ) then
-      raise exception 'table % has no column %', p_table, quote_ident(v_column)
-        using errcode = '42703', hint = 'name the column that holds the subject, and the amount';
-    end if;
-  end loop;
+  perform quota.check_columns(p_table, array_remove(array[p_subject_column, p_amount_column], null));
   if exists (
     select from pg_catalog.pg_attribute as a
     where a.attrelid = p_table
@@ -5415,16 +5445,6 @@ begin
   ) then
     raise exception 'the amount column % is not a whole number', quote_ident(p_amount_column)
       using errcode = '22023', hint = 'an amount is smallint, integer, bigint or numeric';
-  end if;
-  -- A virtual column (Postgres 18) is null in transition tables, where it would count 0.
-  if exists (
-    select from pg_catalog.pg_attribute as a
-    where a.attrelid = p_table
-      and a.attname in (p_subject_column, p_amount_column)
-      and a.attgenerated = 'v'
-  ) then
-    raise exception 'a virtual generated column cannot be counted'
-      using errcode = '22023', hint = 'generate it as stored';
   end if;
   -- Truncate and verify_usage() read the table as the owner of schema quota, and past its policies.
   if not exists (
@@ -5612,7 +5632,7 @@ end
 $$;
 
 comment on function quota.limit_table(regclass, text, name, name) is
-  'Puts a gauge on a table: every row that has a subject counts one, or its amount column (null is 0), on the table and on the partitions it has now. Rows that are there are counted, also over the limit. A statement that does not fit raises PT402 with the decision in DETAIL, and nothing of it is written. Call it again after a partition was created, attached or detached, after a column was renamed, or after a load with session_replication_role = replica: it recounts. Call unlimit_table() before the table is dropped. For the owner of the table, not over REST. Errors: QFEAT unknown or metered feature; QAMNT, QSUBJ rows that cannot be counted; 42703 no such column; 42809 no table, or a partition; 22023 an argument is missing, or an amount column that is no number; 25001 not at read committed; 42501 not a trusted role, or a table that the owner of schema quota cannot read; 55P03 retry.';
+  'Puts a gauge on a table: every row that has a subject counts one, or its amount column (null is 0), on the table and on the partitions it has now. Rows that are there are counted, also over the limit. A statement that does not fit raises PT402 with the decision in DETAIL, and nothing of it is written. Call it again after a partition was created, attached or detached, after a column was renamed, or after a load with session_replication_role = replica: it recounts. Call unlimit_table() before the table is dropped. For the owner of the table, not over REST. Errors: QFEAT unknown or metered feature; QAMNT, QSUBJ rows that cannot be counted; 42703 no such column; 42809 no table, or a partition; 22023 an argument is missing, an amount column that is no number, or a virtual generated column; 25001 not at read committed; 42501 not a trusted role, or a table that the owner of schema quota cannot read; 55P03 retry.';
 
 revoke all on function quota.limit_table(regclass, text, name, name)
   from public, anon, authenticated, service_role;
@@ -5753,6 +5773,7 @@ begin
     raise exception 'the table, its subject column or its plan column is missing'
       using errcode = '22023', hint = 'for example follow_plan(''public.profiles'', ''id'', ''plan'')';
   end if;
+  perform quota.check_columns(p_table, array[p_subject_column, p_plan_column]);
   -- A snapshot older than the lock would not see all rows.
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'a table is followed from read committed'
@@ -5796,7 +5817,7 @@ end
 $$;
 
 comment on function quota.follow_plan(regclass, name, name) is
-  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan. Call it again after a column was renamed. To end it: drop the triggers pgquota_follow_plan and pgquota_follow_plan_update of the table. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing; 25001 not at read committed; 42501 not a trusted role; 55P03 retry.';
+  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan. Call it again after a column was renamed. To end it: drop the triggers pgquota_follow_plan and pgquota_follow_plan_update of the table. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing, or a virtual generated column; 42703 no such column; 25001 not at read committed; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function quota.follow_plan(regclass, name, name)
   from public, anon, authenticated, service_role;
