@@ -685,7 +685,8 @@ export interface UsageMethods<Feature extends string = string> {
   ): Promise<UsageExplanation<Feature>[]>;
   /**
    * Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and
-   * returns how many ledger lines that were. Not to be undone.
+   * returns how many ledger lines that were. The ledgers of organisations for which it acted keep
+   * their lines without its name. Not to be undone.
    *
    * Server only: needs the service key.
    *

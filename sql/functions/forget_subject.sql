@@ -1,4 +1,5 @@
--- Why this exists: the right to erasure. The one way in which ledger lines disappear by themselves.
+-- Why this exists: the right to erasure. The one way in which ledger lines disappear by themselves, and
+-- in which a line changes: one of an organisation forgets who acted.
 create function quota.forget_subject(p_subject text)
 returns bigint
 language plpgsql
@@ -24,6 +25,15 @@ begin
   delete from quota.counters as c where c.subject_id = v_caller.subject_id;
   delete from quota.members as m
     where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
+  -- The ledger of an organisation keeps its lines and loses the name. Nobody else changes a line, so
+  -- this needs no meter of the organisation.
+  update quota.events as e
+    set actor = null
+    where e.actor = v_caller.subject_id;
+  update quota.events as e
+    set metadata = e.metadata - 'user_id'
+    where e.kind = 'member'
+      and e.metadata ->> 'user_id' = v_caller.subject_id;
   delete from quota.meters as m where m.subject_id = v_caller.subject_id;
   delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
   return v_lines;

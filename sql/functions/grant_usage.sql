@@ -100,6 +100,11 @@ begin
   if not found or v_grant.subject_id <> p_subject then
     return false;
   end if;
+  -- Or forget_subject() was faster: then the subject is not to be made again.
+  perform from quota.subjects as s where s.subject_id = v_grant.subject_id for no key update;
+  if not found then
+    return false;
+  end if;
   v_now := quota.lock_terms(v_grant.subject_id, v_grant.feature_id);
   update quota.grants as g
     set voided_at = v_now

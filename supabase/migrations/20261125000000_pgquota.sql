@@ -757,6 +757,11 @@ create unique index events_have_one_line_per_key on quota.events (subject_id, id
 -- Serves "how much of this event was refunded, what did this hold draw?"
 create index events_by_what_they_are_about on quota.events (subject_id, about_id)
   where about_id is not null;
+-- Serve forget_subject(): where a user acted for others, and where it was made a member.
+create index events_by_actor on quota.events (actor)
+  where actor is not null;
+create index events_of_members on quota.events ((metadata ->> 'user_id'))
+  where kind = 'member';
 
 alter table quota.events enable row level security;
 
@@ -4159,6 +4164,11 @@ begin
   if not found or v_grant.subject_id <> p_subject then
     return false;
   end if;
+  -- Or forget_subject() was faster: then the subject is not to be made again.
+  perform from quota.subjects as s where s.subject_id = v_grant.subject_id for no key update;
+  if not found then
+    return false;
+  end if;
   v_now := quota.lock_terms(v_grant.subject_id, v_grant.feature_id);
   update quota.grants as g
     set voided_at = v_now
@@ -4240,7 +4250,8 @@ grant execute on function quota.change_member(text, text, boolean) to service_ro
 
 -- sql/functions/forget_subject.sql
 
--- Why this exists: the right to erasure. The one way in which ledger lines disappear by themselves.
+-- Why this exists: the right to erasure. The one way in which ledger lines disappear by themselves, and
+-- in which a line changes: one of an organisation forgets who acted.
 create function quota.forget_subject(p_subject text)
 returns bigint
 language plpgsql
@@ -4266,6 +4277,15 @@ begin
   delete from quota.counters as c where c.subject_id = v_caller.subject_id;
   delete from quota.members as m
     where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
+  -- The ledger of an organisation keeps its lines and loses the name. Nobody else changes a line, so
+  -- this needs no meter of the organisation.
+  update quota.events as e
+    set actor = null
+    where e.actor = v_caller.subject_id;
+  update quota.events as e
+    set metadata = e.metadata - 'user_id'
+    where e.kind = 'member'
+      and e.metadata ->> 'user_id' = v_caller.subject_id;
   delete from quota.meters as m where m.subject_id = v_caller.subject_id;
   delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
   return v_lines;
@@ -6630,7 +6650,7 @@ end
 $$;
 
 comment on function public.forget_subject(text) is
-  'Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and returns how many ledger lines that were. Not to be undone. Errors: QSUBJ; 42501 not a trusted role; 55P03 retry.';
+  'Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and returns how many ledger lines that were. The ledgers of organisations for which it acted keep their lines without its name. Not to be undone. Errors: QSUBJ; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function public.forget_subject(text)
   from public, anon, authenticated, service_role;
