@@ -84,7 +84,8 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
 as $$
 declare
-  v_row record;
+  v_subject_id text;
+  v_plan_id text;
   v_last_id text;
   v_last_plan text;
   v_rows bigint := 0;
@@ -94,6 +95,7 @@ begin
     raise exception 'the table, its subject column or its plan column is missing'
       using errcode = '22023', hint = 'for example follow_plan(''public.profiles'', ''id'', ''plan'')';
   end if;
+  perform quota.check_columns(p_table, array[p_subject_column, p_plan_column]);
   -- A snapshot older than the lock would not see all rows.
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'a table is followed from read committed'
@@ -112,32 +114,32 @@ begin
      execute function quota.plan_changed(%2$L, %3$L)',
     p_table, p_subject_column, p_plan_column
   );
-  for v_row in execute format(
-    'select %1$I::text collate "C" as subject_id, %2$I::text as plan_id from %3$s
+  for v_subject_id, v_plan_id in execute format(
+    'select %1$I::text collate "C", %2$I::text from %3$s
      where %1$I is not null order by 1, 2',
     p_subject_column, p_plan_column, p_table
   ) loop
     v_rows := v_rows + 1;
-    if v_row.subject_id = v_last_id and v_row.plan_id is distinct from v_last_plan then
-      raise exception 'several rows name a plan for the subject %', quote_literal(left(v_row.subject_id, 100))
+    if v_subject_id = v_last_id and v_plan_id is distinct from v_last_plan then
+      raise exception 'several rows name a plan for the subject %', quote_literal(left(v_subject_id, 100))
         using errcode = '21000', hint = 'follow a table that has one row for each subject';
     end if;
-    v_last_id := v_row.subject_id;
-    v_last_plan := v_row.plan_id;
+    v_last_id := v_subject_id;
+    v_last_plan := v_plan_id;
     continue when exists (
       select from quota.subjects as s
-      where s.subject_id = v_row.subject_id
-        and s.plan_id is not distinct from v_row.plan_id
+      where s.subject_id = v_subject_id
+        and s.plan_id is not distinct from v_plan_id
         and s.plan_ends_at is null
     );
-    perform quota.follow_row(v_row.subject_id, v_row.plan_id);
+    perform quota.follow_row(v_subject_id, v_plan_id);
   end loop;
   return v_rows;
 end
 $$;
 
 comment on function quota.follow_plan(regclass, name, name) is
-  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan. Call it again after a column was renamed. To end it: drop the triggers pgquota_follow_plan and pgquota_follow_plan_update of the table. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing; 25001 not at read committed; 42501 not a trusted role; 55P03 retry.';
+  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan. Call it again after a column was renamed. To end it: drop the triggers pgquota_follow_plan and pgquota_follow_plan_update of the table. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing, or a virtual generated column; 42703 no such column; 25001 not at read committed; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function quota.follow_plan(regclass, name, name)
   from public, anon, authenticated, service_role;

@@ -17,7 +17,7 @@ begin
   end if;
   return p_text::timestamptz;
 exception
-  when datetime_field_overflow or invalid_datetime_format then
+  when datetime_field_overflow or invalid_datetime_format or invalid_time_zone_displacement_value then
     return null;
 end
 $$;
@@ -42,6 +42,7 @@ declare
   v_item record;
   v_result public.import_result;
   v_event quota.events;
+  v_former quota.events;
   v_limits quota.limit_state[];
   v_found jsonb;
   v_now timestamptz;
@@ -56,7 +57,8 @@ begin
   for v_item in
     select i.value, i.ordinality
     from jsonb_array_elements(p_rows) with ordinality as i
-    order by i.value ->> 'subject' collate "C", i.value ->> 'feature' collate "C", i.ordinality
+    order by i.value ->> 'subject' collate "C", i.value ->> 'feature' collate "C",
+      quota.instant_from(i.value ->> 'period_start'), i.ordinality
   loop
     v_result := row(
       v_item.ordinality, v_item.value ->> 'subject', v_item.value ->> 'feature', null, 'reject', null
@@ -69,8 +71,9 @@ begin
         then 'not an object'
       when v_item.value - array['subject', 'feature', 'amount', 'period_start', 'metadata'] <> '{}'
         then 'other keys than subject, feature, amount, period_start and metadata'
-      when coalesce(length(v_result.subject), 0) not between 1 and 255
-        then 'subject is missing, empty or over 255 characters'
+      when jsonb_typeof(v_item.value -> 'subject') not in ('string', 'number')
+          or coalesce(length(v_result.subject), 0) not between 1 and 255
+        then 'subject is missing, empty, over 255 characters or no text'
       when not exists (select from quota.features as f where f.feature_id = v_result.feature)
         then 'unknown feature; features come from the plan document'
       when jsonb_typeof(v_item.value -> 'amount') is distinct from 'number'
@@ -89,8 +92,9 @@ begin
       v_result.amount := (v_item.value ->> 'amount')::bigint;
       v_event.subject_id := v_result.subject;
       v_event.feature_id := v_result.feature;
-      v_event.idempotency_key := concat_ws(
-        '/', 'import', v_result.feature, extract(epoch from v_event.counts_at)
+      -- Longer than a caller's key may be, so that nobody can take it before.
+      v_event.idempotency_key := rpad(
+        concat_ws('/', 'import', v_result.feature, extract(epoch from v_event.counts_at)), 256, '/'
       );
       v_event.arguments := jsonb_build_object('call', 'import_usage', 'amount', v_result.amount);
       if p_dry_run is not true and v_result.amount > 0 then
@@ -101,6 +105,10 @@ begin
         from quota.events as e
         where e.subject_id = v_event.subject_id
           and e.idempotency_key = v_event.idempotency_key;
+      if (v_former.subject_id, v_former.idempotency_key) = (v_event.subject_id, v_event.idempotency_key) then
+        -- A row above, which a dry run has not written.
+        v_found := v_former.arguments;
+      end if;
       if v_found <> v_event.arguments then
         v_result.problem := 'brought in before with another amount: ' || (v_found ->> 'amount');
       elsif v_found is not null or v_result.amount = 0 then
@@ -116,6 +124,7 @@ begin
           v_result.problem := 'a counter would pass 9007199254740991 (2^53 - 1)';
         else
           v_result.action := 'import';
+          v_former := v_event;
         end if;
       end if;
     end if;
@@ -129,6 +138,11 @@ begin
       v_event.answer := to_jsonb(v_result);
       perform quota.open_counters(v_event.subject_id, v_event.feature_id, v_event.at, v_limits);
       perform quota.record(v_event);
+      -- A counter that a former plan would count in is no limit of the present one.
+      update quota.meters as m
+        set fresh_until = '-infinity'
+        where m.subject_id = v_event.subject_id
+          and m.feature_id = v_event.feature_id;
     end if;
     return next v_result;
   end loop;

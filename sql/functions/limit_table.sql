@@ -50,7 +50,10 @@ declare
   v_queries text[] := '{}';
   v_features text[] := '{}';
   v_amount_column text;
-  v_row record;
+  v_subject_id text;
+  v_feature_id text;
+  v_change numeric;
+  v_is_wrong boolean;
   v_caller quota.caller;
   v_now timestamptz;
   v_decision public.usage_decision;
@@ -77,59 +80,59 @@ begin
     end if;
   end loop;
 
-  for v_row in execute format(
-    'select r.subject_id, r.feature_id, sum(r.change) as change, bool_or(r.is_wrong) as is_wrong
+  for v_subject_id, v_feature_id, v_change, v_is_wrong in execute format(
+    'select r.subject_id, r.feature_id, sum(r.change), bool_or(r.is_wrong)
      from (%s) as r
      group by r.subject_id, r.feature_id
      having sum(r.change) <> 0 or bool_or(r.is_wrong)
      order by r.subject_id, r.feature_id collate "C"',
     array_to_string(v_queries, ' union all ')
   ) loop
-    if v_row.is_wrong and tg_op in ('INSERT', 'UPDATE')
-      or abs(v_row.change) > 9007199254740991
+    if v_is_wrong and tg_op in ('INSERT', 'UPDATE')
+      or abs(v_change) > 9007199254740991
     then
       raise exception 'the amount column of % holds what is not a whole number from 0 to 9007199254740991',
         tg_relid::regclass
         using errcode = 'QAMNT', hint = 'count fractional amounts in micro-units';
     end if;
-    if length(v_row.subject_id) not between 1 and 255 then
+    if length(v_subject_id) not between 1 and 255 then
       raise exception 'the subject column of % holds an id of % characters, 1 to 255 are allowed',
-        tg_relid::regclass, length(v_row.subject_id)
+        tg_relid::regclass, length(v_subject_id)
         using errcode = 'QSUBJ', hint = 'null is a row that counts for nobody';
     end if;
     -- A subject that was forgotten stays forgotten when its rows go, too.
-    continue when v_row.change < 0 and not exists (
+    continue when v_change < 0 and not exists (
       select from quota.meters as m
-      where m.subject_id = v_row.subject_id
-        and m.feature_id = v_row.feature_id
+      where m.subject_id = v_subject_id
+        and m.feature_id = v_feature_id
     );
 
     v_metadata := coalesce(v_metadata, jsonb_build_object('table', tg_relid::regclass::text));
-    if v_row.subject_id is distinct from v_caller.subject_id then
-      v_caller := row(v_row.subject_id, true, nullif(quota.user_id(), v_row.subject_id))::quota.caller;
+    if v_subject_id is distinct from v_caller.subject_id then
+      v_caller := row(v_subject_id, true, nullif(quota.user_id(), v_subject_id))::quota.caller;
       v_now := null;
       -- All at once: a meter that is made while another is held could meet set_plan() crosswise.
       if cardinality(v_features) > 1 then
-        v_now := quota.lock_meters(v_row.subject_id, v_features);
+        v_now := quota.lock_meters(v_subject_id, v_features);
       end if;
     end if;
-    if v_row.change > 0 then
+    if v_change > 0 then
       v_decision := quota.take_fresh(
-        v_caller, v_row.feature_id, v_row.change::bigint, 'table', v_metadata
+        v_caller, v_feature_id, v_change::bigint, 'table', v_metadata
       );
       continue when v_decision.allowed;
     end if;
-    v_now := coalesce(v_now, quota.lock_meter(v_row.subject_id, v_row.feature_id));
-    if v_row.change > 0 then
+    v_now := coalesce(v_now, quota.lock_meter(v_subject_id, v_feature_id));
+    if v_change > 0 then
       perform quota.enforce(
         quota.take(
-          v_caller, v_row.feature_id, v_row.change::bigint, v_now, 'table', null, null, null,
+          v_caller, v_feature_id, v_change::bigint, v_now, 'table', null, null, null,
           v_metadata
         )
       );
     else
       perform quota.put_back(
-        v_caller, v_row.feature_id, -v_row.change::bigint, v_now, 'table', null, null, v_metadata
+        v_caller, v_feature_id, -v_change::bigint, v_now, 'table', null, null, v_metadata
       );
     end if;
   end loop;
@@ -268,6 +271,47 @@ comment on function quota.recount(text) is
 
 revoke all on function quota.recount(text) from public, anon, authenticated, service_role;
 
+-- What a trigger of a table reads has to be there.
+create function quota.check_columns(
+  p_table regclass,
+  p_columns name[]
+)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_column name;
+  v_generated "char";
+begin
+  foreach v_column in array p_columns loop
+    select a.attgenerated
+      into v_generated
+      from pg_catalog.pg_attribute as a
+      where a.attrelid = p_table
+        and a.attname = v_column
+        and a.attnum > 0;
+    if not found then
+      raise exception 'table % has no column %', p_table, quote_ident(v_column)
+        using errcode = '42703', hint = 'name a column of the table';
+    end if;
+    -- Of Postgres 18, and null in triggers: every row would count 0, and name no plan.
+    if v_generated = 'v' then
+      raise exception 'column % of % is generated when it is read', quote_ident(v_column), p_table
+        using errcode = '22023', hint = 'generate it as stored';
+    end if;
+  end loop;
+end
+$$;
+
+comment on function quota.check_columns(regclass, name[]) is
+  'Errors: 42703 no such column; 22023 a virtual one.';
+
+revoke all on function quota.check_columns(regclass, name[])
+  from public, anon, authenticated, service_role;
+
 -- May this table get this gauge?
 create function quota.check_limited_table(
   p_table regclass,
@@ -284,7 +328,6 @@ as $$
 declare
   v_owner oid := (select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'quota');
   v_table pg_catalog.pg_class;
-  v_column name;
 begin
   perform quota.check_feature(p_feature_id);
   -- for share: apply_plans() waits, and then sees the table.
@@ -315,17 +358,7 @@ begin
       using errcode = '42809',
         hint = 'a table can, also a partitioned one as a whole; a view, a partition, a temporary table and inheritance cannot';
   end if;
-  foreach v_column in array array_remove(array[p_subject_column, p_amount_column], null) loop
-    if not exists (
-      select from pg_catalog.pg_attribute as a
-      where a.attrelid = p_table
-        and a.attname = v_column
-        and a.attnum > 0
-    ) then
-      raise exception 'table % has no column %', p_table, quote_ident(v_column)
-        using errcode = '42703', hint = 'name the column that holds the subject, and the amount';
-    end if;
-  end loop;
+  perform quota.check_columns(p_table, array_remove(array[p_subject_column, p_amount_column], null));
   if exists (
     select from pg_catalog.pg_attribute as a
     where a.attrelid = p_table
@@ -336,16 +369,6 @@ begin
   ) then
     raise exception 'the amount column % is not a whole number', quote_ident(p_amount_column)
       using errcode = '22023', hint = 'an amount is smallint, integer, bigint or numeric';
-  end if;
-  -- A virtual column (Postgres 18) is null in transition tables, where it would count 0.
-  if exists (
-    select from pg_catalog.pg_attribute as a
-    where a.attrelid = p_table
-      and a.attname in (p_subject_column, p_amount_column)
-      and a.attgenerated = 'v'
-  ) then
-    raise exception 'a virtual generated column cannot be counted'
-      using errcode = '22023', hint = 'generate it as stored';
   end if;
   -- Truncate and verify_usage() read the table as the owner of schema quota, and past its policies.
   if not exists (
@@ -487,7 +510,8 @@ declare
   );
   v_features text[];
   v_feature_id text;
-  v_rows record;
+  v_amount_is_wrong boolean;
+  v_subject_is_wrong boolean;
 begin
   perform quota.require_trusted();
   perform quota.check_limited_table(p_table, p_feature, p_subject_column, p_amount_column);
@@ -495,17 +519,16 @@ begin
   -- Writers wait, so that no row is missed or counted twice.
   execute format('lock table %s in share row exclusive mode', p_table);
   execute format(
-    'select bool_or(r.is_wrong) as amount_is_wrong,
-       bool_or(length(r.subject_id) not between 1 and 255) as subject_is_wrong
+    'select bool_or(r.is_wrong), bool_or(length(r.subject_id) not between 1 and 255)
      from (%s) as r where r.change <> 0',
     quota.rows_query(p_table::text, '', p_feature, p_subject_column, p_amount_column)
-  ) into v_rows;
-  if v_rows.amount_is_wrong then
+  ) into v_amount_is_wrong, v_subject_is_wrong;
+  if v_amount_is_wrong then
     raise exception 'column % of % holds amounts that are negative or fractions',
       quote_ident(p_amount_column), p_table
       using errcode = 'QAMNT', hint = 'count fractional amounts in micro-units';
   end if;
-  if v_rows.subject_is_wrong then
+  if v_subject_is_wrong then
     raise exception 'column % of % holds ids that are empty or over 255 characters',
       quote_ident(p_subject_column), p_table
       using errcode = 'QSUBJ', hint = 'null is a row that counts for nobody';
@@ -533,7 +556,7 @@ end
 $$;
 
 comment on function quota.limit_table(regclass, text, name, name) is
-  'Puts a gauge on a table: every row that has a subject counts one, or its amount column (null is 0), on the table and on the partitions it has now. Rows that are there are counted, also over the limit. A statement that does not fit raises PT402 with the decision in DETAIL, and nothing of it is written. Call it again after a partition was created, attached or detached, after a column was renamed, or after a load with session_replication_role = replica: it recounts. Call unlimit_table() before the table is dropped. For the owner of the table, not over REST. Errors: QFEAT unknown or metered feature; QAMNT, QSUBJ rows that cannot be counted; 42703 no such column; 42809 no table, or a partition; 22023 an argument is missing, or an amount column that is no number; 25001 not at read committed; 42501 not a trusted role, or a table that the owner of schema quota cannot read; 55P03 retry.';
+  'Puts a gauge on a table: every row that has a subject counts one, or its amount column (null is 0), on the table and on the partitions it has now. Rows that are there are counted, also over the limit. A statement that does not fit raises PT402 with the decision in DETAIL, and nothing of it is written. Call it again after a partition was created, attached or detached, after a column was renamed, or after a load with session_replication_role = replica: it recounts. Call unlimit_table() before the table is dropped. For the owner of the table, not over REST. Errors: QFEAT unknown or metered feature; QAMNT, QSUBJ rows that cannot be counted; 42703 no such column; 42809 no table, or a partition; 22023 an argument is missing, an amount column that is no number, or a virtual generated column; 25001 not at read committed; 42501 not a trusted role, or a table that the owner of schema quota cannot read; 55P03 retry.';
 
 revoke all on function quota.limit_table(regclass, text, name, name)
   from public, anon, authenticated, service_role;

@@ -1,6 +1,7 @@
 // What exactness costs: calls per second beside a bare conditional update, and what the usual way in
-// application code allows over the limit. One alternating run on one durable server, since a shared
-// machine moves by a factor of three between runs: read the ratios, not the figures.
+// application code allows over the limit; reserve and commit beside two consumes; and a table that limits
+// itself beside one that does not. Alternating rounds on one durable server: read the ratios, not the
+// figures, since a shared machine moves by a factor of three between runs.
 //
 //   npm run bench                    the default below
 //   npm run bench -- 5 3             5 rounds of 3 seconds each
@@ -13,7 +14,15 @@ import { migrate } from '../../scripts/local/migrate.ts';
 import { startPostgres } from '../../scripts/local/postgres.ts';
 import { ensureRoles } from '../../scripts/local/roles.ts';
 import { formatTable } from '../../scripts/table.ts';
-import { type Contender, contenders, overshoot, prepare } from './contenders.ts';
+import { type Contender, contenders, overshoot, pairs, prepare } from './contenders.ts';
+import { alternate, shown } from './rounds.ts';
+import {
+  millisecondsOf,
+  prepareTables,
+  type Statement,
+  secondsToLimit,
+  statements,
+} from './tables.ts';
 
 const [ROUNDS, SECONDS] = [Number(process.argv[2] ?? 5), Number(process.argv[3] ?? 2)];
 const CLIENTS = 8;
@@ -35,7 +44,9 @@ async function callsPerSecond(pool: pg.Pool, contender: Contender): Promise<numb
   return calls / SECONDS;
 }
 
-const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1] as number;
+type Row = Record<string, string | number>;
+const print = (rows: Row[]) =>
+  console.log(`\n${formatTable(rows, Object.keys(rows[0] ?? {})).join('\n')}`);
 
 const folder = mkdtempSync(join(tmpdir(), 'pgquota-bench-'));
 const postgres = await startPostgres({ dataDirectory: join(folder, 'data'), durable: true });
@@ -50,32 +61,50 @@ try {
     max: CLIENTS,
     options: '-c role=service_role',
   });
-  const speeds = new Map(contenders.map((contender) => [contender, [] as number[]]));
-  for (let round = 0; round <= ROUNDS; round++) {
-    for (const contender of contenders) {
-      const speed = await callsPerSecond(pool, contender);
-      if (round === 0) continue; // warm-up
-      speeds.get(contender)?.push(speed);
-      console.log(`round ${round} of ${ROUNDS}  ${contender.name}  ${Math.round(speed)}/s`);
-    }
-  }
+  const speed = (contender: Contender) => callsPerSecond(pool, contender);
+  const calls = await alternate(contenders, ROUNDS, '/s', speed);
+  const twoPhase = await alternate(pairs, ROUNDS, '/s', speed);
   await pool.end();
 
-  const [floor] = contenders as [Contender];
-  const rows = [];
-  for (const contender of contenders) {
-    const ratios = (speeds.get(contender) ?? []).map(
-      (speed, round) => speed / (speeds.get(floor)?.[round] as number),
-    );
-    rows.push({
+  const singles = [];
+  for (const { contender, figure, ratio } of calls) {
+    singles.push({
       call: contender.name,
-      'calls/s': Math.round(median(speeds.get(contender) ?? [])),
-      'of the bare update': median(ratios).toFixed(2),
+      'calls/s': Math.round(figure),
+      'of the bare update': ratio.toFixed(2),
       'allowed of 100, 32 callers': await overshoot(postgres.url(), contender),
     });
   }
-  console.log(`\n${CLIENTS} clients, durable, medians of ${ROUNDS} rounds of ${SECONDS} s\n`);
-  console.log(formatTable(rows, Object.keys(rows[0] ?? {})).join('\n'));
+
+  const costs: Row[] = [];
+  let limiting = 0;
+  await withClient(postgres.url(), async (client) => {
+    await prepareTables(client);
+    for (const pair of statements) {
+      const cost = (statement: Statement) => millisecondsOf(client, statement, SECONDS);
+      for (const { contender, figure, ratio } of await alternate(pair, ROUNDS, ' ms', cost)) {
+        costs.push({
+          statement: contender.name,
+          ms: shown(figure),
+          'times the plain table': ratio.toFixed(2),
+        });
+      }
+    }
+    limiting = await secondsToLimit(client);
+  });
+
+  console.log(`\n${CLIENTS} clients, durable, medians of ${ROUNDS} rounds of ${SECONDS} s`);
+  print(singles);
+  print(
+    twoPhase.map(({ contender, figure, ratio }) => ({
+      'work of two calls': contender.name,
+      'per second': Math.round(figure),
+      'of two consumes': ratio.toFixed(2),
+    })),
+  );
+  console.log('\none client');
+  print(costs);
+  console.log(`\nlimit_table() on 100,000 rows of 20,000 subjects: ${shown(limiting)} s`);
 } finally {
   await postgres.remove();
   rmSync(folder, { recursive: true, force: true });

@@ -60,6 +60,37 @@ export const contenders: Contender[] = [
   },
 ];
 
+const hold = async (client: pg.ClientBase, subject: string): Promise<string> => {
+  const { rows } = await client.query({
+    name: 'reserve',
+    text: `select reservation_id from public.reserve_usage('ai_generation', 1, $1)`,
+    values: [subject],
+  });
+  return rows[0].reservation_id;
+};
+
+/** Work that is checked before and known after, beside two calls that count at once. */
+export const pairs: Contender[] = [
+  {
+    name: 'two consumes',
+    async call(client, subject) {
+      const [, consume] = contenders as [Contender, Contender];
+      return (await consume.call(client, subject)) && consume.call(client, subject);
+    },
+  },
+  {
+    name: 'reserve + commit',
+    async call(client, subject) {
+      const { rows } = await client.query({
+        name: 'commit',
+        text: `select allowed from public.commit_usage($1, 1, $2)`,
+        values: [await hold(client, subject), subject],
+      });
+      return rows[0].allowed;
+    },
+  },
+];
+
 export async function prepare(client: pg.ClientBase, subjects: number): Promise<void> {
   await client.query(`
     create schema bench;

@@ -6,7 +6,7 @@ export const rowLevelCount: Sabotage = (owner) =>
   rewrite(
     owner,
     'quota.count_rows',
-    [/sum\(r\.change\) as change, bool_or\(r\.is_wrong\) as is_wrong/, 'r.change, r.is_wrong'],
+    ['sum(r.change), bool_or(r.is_wrong)', 'r.change, r.is_wrong'],
     [/group by r\.subject_id, r\.feature_id\s+having [^\n]*/, ''],
   );
 

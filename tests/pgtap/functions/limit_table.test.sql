@@ -2,7 +2,7 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'UTC';
-select plan(125);
+select plan(127);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -151,6 +151,14 @@ select is(
   (select row(kind, metadata, actor)::text from quota.events
    where subject_id = 'cyd' and used_change = 3),
   '(table,"{""table"": ""public.files""}",)', 'which names the table'
+);
+select is(
+  (select array_agg(threshold::text) from usage_alerts where subject = 'cyd'), array['80'],
+  'rows that cross a threshold write the alert'
+);
+select is(
+  (select row(source, used, remaining)::text from explain_usage('kb_file', 1, 'cyd')), '(plan,4,1)',
+  'explain_usage() shows what the rows count'
 );
 select throws_ok(
   $$insert into files (user_id) select 'cyd' from generate_series(1, 2)$$, 'PT402', null,
