@@ -276,6 +276,38 @@ test('a subject with a grant and one without see the catalogue change at once', 
     expect(await told('without')).toMatchObject({ allowed: false, limit: 20, used: 20 });
   }));
 
+test('a caller that waits over local midnight on the billing day in Tokyo has the default plan and a new month', () =>
+  run(async (race) => {
+    const subject = 'tokyo';
+    const [holder, waiter] = await Promise.all([race.server(), race.server()]);
+    const midnight = '2026-02-27T15:00:00Z'; // the 28th, of a billing day on the 31st
+    await setClock(race.owner, '2026-02-27T14:59:59Z');
+    await holder.query('select public.set_plan($1, $2, $3, $4, $5)', [
+      subject,
+      'pro',
+      '2026-01-30T15:00:00Z',
+      'Asia/Tokyo',
+      midnight,
+    ]);
+    await decisionOf(holder, calls.consume({ subject, amount: 60 }));
+    await holder.query('begin');
+    const last = await decisionOf(holder, calls.consume({ subject }));
+    const { answer } = await startBlocked(race, waiter, calls.consume({ subject, amount: 50 }));
+    await setClock(race.owner, midnight);
+    await holder.query('commit');
+    expect(last).toMatchObject({ plan: 'pro', used: 61, limit: null });
+    const told = await answer;
+    expect(told).toMatchObject({ allowed: true, plan: 'free', used: 50, limit: 50 });
+    expect(new Date(told.period_start)).toEqual(new Date(midnight));
+    const { rows } = await race.owner.query(
+      `select used::integer, period_end from public.usage_history order by period_start`,
+    );
+    expect(rows).toEqual([
+      { used: 61, period_end: new Date(midnight) },
+      { used: 50, period_end: new Date('2026-03-30T15:00:00Z') },
+    ]);
+  }));
+
 describe.for(['repeatable read', 'serializable'])('at %s', (level) => {
   const draw = calls.consume({ subject: 'stale', amount: 3 });
   const STALE: [string, (id: string) => [string, unknown[]], (event: string) => Call][] = [
