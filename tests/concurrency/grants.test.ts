@@ -3,45 +3,23 @@ import { describe, expect, test } from 'vitest';
 import { setClock } from '../support/clock.ts';
 import { applyPlans } from '../support/plans.ts';
 import { type Call, calls, type Decision, decisionOf, outcomeOf, startBlocked } from './holds.ts';
-import { check, limitedTo, queryBlocked, type Race, run } from './race.ts';
+import { check, limitedTo, queryBlocked, run } from './race.ts';
+import {
+  drawnOf,
+  END,
+  GRANT,
+  give,
+  grantDuringWait,
+  grantExpiresDuringWait,
+  lastUnitOfGrant,
+} from './term_scenarios.ts';
 
-const GRANT = `select public.grant_usage('ai_generation', $2, $1, $3) as id`;
 const VOID = 'select public.void_grant($1) as is_void';
 const SET_LIMIT = `select public.set_limit($1, 'ai_generation', $2, $3)`;
 const CLEAR_LIMIT = `select public.clear_limit($1, 'ai_generation', $2)`;
 
-const give = async ({ owner }: Race, subject: string, amount: number, expiresAt?: string) =>
-  (await owner.query<{ id: string }>(GRANT, [subject, amount, expiresAt])).rows[0]?.id as string;
-
-const drawnOf = async ({ owner }: Race, ...ids: string[]) => {
-  const { rows } = await owner.query(
-    `select g.drawn::integer as drawn
-     from unnest($1::uuid[]) with ordinality as i (id, place)
-     join quota.grants as g on g.grant_id = i.id
-     order by i.place`,
-    [ids],
-  );
-  return rows.map((row) => row.drawn);
-};
-
 test('two callers for the last unit of a grant: the one that waits is refused', () =>
-  run(async (race) => {
-    const subject = 'last';
-    const [holder, waiter] = await Promise.all([race.server(), race.server()]);
-    const id = await give(race, subject, 3);
-    await decisionOf(holder, calls.consume({ subject, amount: 52 }));
-    await holder.query('begin');
-    expect(await decisionOf(holder, calls.consume({ subject }))).toMatchObject({
-      allowed: true,
-      used: 53,
-      limit: 53,
-      granted: 0,
-    });
-    const { answer } = await startBlocked(race, waiter, calls.consume({ subject }));
-    await holder.query('commit');
-    expect(await answer).toMatchObject({ allowed: false, used: 53, limit: 53, granted: 0 });
-    expect(await drawnOf(race, id)).toEqual([3]);
-  }));
+  run(lastUnitOfGrant));
 
 test('of forty callers for a grant of ten, beside a plan that is used up, ten draw one each', () =>
   run(async (race) => {
@@ -64,21 +42,10 @@ test('of forty callers for a grant of ten, beside a plan that is used up, ten dr
   }));
 
 describe('a caller that waits', () => {
-  const END = '2026-01-10T12:00:30Z';
+  test('while the grant it needs expires is refused', () => run(grantExpiresDuringWait));
 
-  test('while the grant it needs expires is refused', () =>
-    run(async (race) => {
-      const subject = 'waits';
-      const [holder, waiter] = await Promise.all([race.server(), race.server()]);
-      await give(race, subject, 10, END);
-      await decisionOf(holder, calls.consume({ subject, amount: 49 }));
-      await holder.query('begin');
-      await decisionOf(holder, calls.consume({ subject }));
-      const { answer } = await startBlocked(race, waiter, calls.consume({ subject }));
-      await setClock(race.owner, END);
-      await holder.query('commit');
-      expect(await answer).toMatchObject({ allowed: false, used: 50, limit: 50, granted: 0 });
-    }));
+  test('for a grant is told of it, though its meter remembers the plan', () =>
+    run(grantDuringWait));
 
   test('while the first of two grants expires draws from the second', () =>
     run(async (race) => {

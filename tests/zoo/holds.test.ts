@@ -9,6 +9,7 @@ import {
   oppositeBatches,
 } from '../concurrency/hold_scenarios.ts';
 import { run, type Scenario } from '../concurrency/race.ts';
+import { grantDuringWait, grantExpiresDuringWait } from '../concurrency/term_scenarios.ts';
 import { seedOfThisRun } from '../periods/random.ts';
 import { audit } from '../storm/auditor.ts';
 import { storm } from '../storm/storm.ts';
@@ -48,6 +49,18 @@ const RACES: [string, Sabotage, Scenario, RegExp][] = [
     zoo.meterWithoutSubject,
     firstUseOfForgotten,
     /the subject of a meter/,
+  ],
+  [
+    'a remembered limit that outlives a grant',
+    zoo.memoryThatOutlivesTheTerms,
+    grantDuringWait,
+    /a caller that waits for a grant/,
+  ],
+  [
+    'a grant without an end',
+    zoo.grantsWithoutEnd,
+    grantExpiresDuringWait,
+    /waits while its grant expires/,
   ],
   ['a batch that does not sort', zoo.unsortedBatch, oppositeBatches, /batches in opposite order/],
 ];
