@@ -36,7 +36,13 @@ interface Line {
   about_id: string | null;
   grant_id: string | null;
   drawn_change: number;
-  metadata: { amount: number; to: { plan_id: string } };
+  metadata: {
+    amount: number;
+    to: { plan_id: string };
+    period: Period;
+    limit?: number | null;
+    cleared?: boolean;
+  };
 }
 
 export interface Audit {
@@ -130,7 +136,8 @@ function everyAnswerHasItsLine(log: Log, lines: Line[], say: (finding: string) =
       .sort();
   if (!equal(idsOf('grant'), log.grants.toSorted())) say('grants differ from the ledger');
   if (!equal(idsOf('void'), log.voids.toSorted())) say('voided grants differ from the ledger');
-  if (lines.filter(({ kind }) => kind === 'plan').length !== log.plansSet) say('plans differ');
+  if (idsOf('plan').length !== log.plansSet) say('changes of plan differ from the ledger');
+  if (idsOf('limit').length !== log.limitsSet) say('exceptions differ from the ledger');
 }
 
 function replay(
@@ -150,7 +157,7 @@ function replay(
   // Items of one batch have one instant: they were taken in the order of their answers.
   const rankOf = (line: Line) => byLine.get(idOf(line))?.at ?? -1;
   const acts = lines
-    .filter(({ kind }) => [...ACTS, 'grant', 'void', 'plan'].includes(kind))
+    .filter(({ kind }) => [...ACTS, 'grant', 'void', 'plan', 'limit'].includes(kind))
     .sort((a, b) => a.at - b.at || rankOf(a) - rankOf(b));
 
   for (const line of acts) {
@@ -169,6 +176,11 @@ function replay(
       const expiresAt = expiryOf.get(line.grant_id as string) as number;
       const { amount } = line.metadata;
       meter.grants[line.grant_id as string] = { amount, drawn: 0, expiresAt, isVoid: false };
+    } else if (kind === 'limit') {
+      const { period, limit = null, cleared } = line.metadata;
+      if (cleared) delete meter.exceptions[period];
+      else meter.exceptions[period] = limit;
+      meet(cleared ? 'an exception that is cleared' : 'an exception');
     } else if (kind === 'void') {
       const grant = meter.grants[line.grant_id as string];
       if (grant) grant.isVoid = true;

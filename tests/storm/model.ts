@@ -25,6 +25,8 @@ type Sums = Record<string, number>;
 
 export interface Meter {
   plan: string;
+  /** In place of the plan's limits, or beside them. */
+  exceptions: Partial<Record<Period, number | null>>;
   used: Sums;
   drawn: Sums;
   holds: Record<string, Hold>;
@@ -44,6 +46,7 @@ export interface Limit {
 
 export const newMeter = (plan: string): Meter => ({
   plan,
+  exceptions: {},
   used: {},
   drawn: {},
   holds: {},
@@ -85,7 +88,8 @@ const byExpiry = ([a, x]: [string, Grant], [b, y]: [string, Grant]) =>
 /** The limits of the periods that hold `at`, with the grants that are open now. */
 export function limitsOf(meter: Meter, plans: Plans, at: number, now: number): Limit[] {
   const granted = openGrants(meter, now).reduce((sum, [, g]) => sum + g.amount - g.drawn, 0);
-  return Object.entries(plans[meter.plan] ?? {}).map(([name, amount]) => {
+  const amounts = { ...plans[meter.plan], ...meter.exceptions };
+  return Object.entries(amounts).map(([name, amount]) => {
     const period = name as Period;
     const key = periodOf(period, at);
     const reserved = Object.values(meter.holds)

@@ -40,6 +40,8 @@ const INTERESTING = [
   'a grant that expires',
   'a void',
   'a downgrade below what is used',
+  'an exception',
+  'an exception that is cleared',
   'a repeated key',
   'an answer that was rolled back',
   '40001 at repeatable read',

@@ -15,7 +15,9 @@ export type Level = (typeof LEVELS)[number];
 
 export const FEATURES = ['token', 'request'] as const;
 export type Feature = (typeof FEATURES)[number];
+/** Carl is given neither grants nor exceptions: his meters may remember his plan. */
 export const SUBJECTS = ['anna', 'bert', 'carl'];
+const WITH_EXTRAS = ['anna', 'bert'];
 
 export const PLANS = {
   features: { token: {}, request: {} },
@@ -51,6 +53,7 @@ export interface Log {
   /** Answers in transactions that were rolled back. */
   undone: Decision[];
   plansSet: number;
+  limitsSet: number;
   grants: string[];
   voids: string[];
   retries: Record<string, number>;
@@ -115,6 +118,7 @@ async function rage(race: Race, { seed, levels, seconds }: Options, offset: numb
     repeats: [],
     undone: [],
     plansSet: 0,
+    limitsSet: 0,
     grants: [],
     voids: [],
     retries: {},
@@ -161,7 +165,8 @@ async function step(known: Known, session: pg.Client, level: Level, random: Rand
   if (dice <= 3) return changePlan(known, session, random);
   if (dice <= 9) return grant(known, session, random);
   if (dice <= 10) return voidGrant(known, session, random);
-  if (dice <= 17) return pair(known, session, level, random);
+  if (dice <= 12) return changeLimit(known, session, random);
+  if (dice <= 19) return pair(known, session, level, random);
   const plan = choose(known, random, key);
   if (!plan) return;
   const first = await attempt(known, session, level, plan);
@@ -312,10 +317,31 @@ async function changePlan(known: Known, session: pg.Client, random: Random) {
   known.log.plansSet++;
 }
 
+async function changeLimit(known: Known, session: pg.Client, random: Random) {
+  const values = [
+    random.pick(WITH_EXTRAS),
+    random.pick(FEATURES),
+    random.pick(['minute', 'month']),
+  ];
+  const limit = random.pick([null, 5, 25, 50]);
+  const isCleared = random.between(0, 1) === 1;
+  await retried(known, () =>
+    isCleared
+      ? session.query('select public.clear_limit($1, $2, $3)', values)
+      : session.query('select public.set_limit($1, $2, $3, $4)', [...values, limit]),
+  );
+  known.log.limitsSet++;
+}
+
 async function grant(known: Known, session: pg.Client, random: Random) {
   const expiresAt =
     random.between(0, 3) === 0 ? null : new Date(known.now() / 1000 + random.between(50, 900));
-  const values = [random.pick(FEATURES), random.between(1, 12), random.pick(SUBJECTS), expiresAt];
+  const values = [
+    random.pick(FEATURES),
+    random.between(1, 12),
+    random.pick(WITH_EXTRAS),
+    expiresAt,
+  ];
   try {
     const { rows } = await retried(known, () =>
       session.query('select public.grant_usage($1, $2, $3, $4) as id', values),
