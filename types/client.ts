@@ -203,7 +203,10 @@ export type UsageDecision<Feature extends string = string> = {
    * allowed or never.
    */
   retry_after: number | null;
-  /** The ledger line that counted it, for refund_usage; null when nothing was counted. */
+  /**
+   * The ledger line of the call: what counted it, for refund_usage, or a refund's, return's or
+   * release's own; null for a refusal, a check and a reservation.
+   */
   event_id: string | null;
   /** The hold, for commit_usage and release_usage; null when the call made or ended none. */
   reservation_id: string | null;

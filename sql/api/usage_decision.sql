@@ -52,7 +52,7 @@ comment on column public.usage_decision.resets_at is
 comment on column public.usage_decision.retry_after is
   'Whole seconds, rounded up and at least 1, until time alone would allow the amount; null when allowed or never.';
 comment on column public.usage_decision.event_id is
-  'The ledger line that counted it, for refund_usage; null when nothing was counted.';
+  'The ledger line of the call: what counted it, for refund_usage, or a refund''s, return''s or release''s own; null for a refusal, a check and a reservation.';
 comment on column public.usage_decision.reservation_id is
   'The hold, for commit_usage and release_usage; null when the call made or ended none.';
 comment on column public.usage_decision.replayed is

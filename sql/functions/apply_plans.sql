@@ -160,10 +160,7 @@ begin
         perform quota.reject_plans(v_place, v_limits, 'at least one period; leave the feature out to refuse it');
       end if;
       for v_period, v_amount in select key, value from jsonb_each(v_limits) loop
-        if jsonb_typeof(v_amount) not in ('number', 'null')
-          or (v_amount #>> '{}')::numeric not between 0 and 9007199254740991
-          or (v_amount #>> '{}')::numeric % 1 <> 0
-        then
+        if v_amount <> 'null' and not quota.is_whole(v_amount, 0) then
           perform quota.reject_plans(
             v_place || '.' || v_period, v_amount,
             'a whole number from 0 to 9007199254740991, or null for unlimited'

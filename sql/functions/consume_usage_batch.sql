@@ -31,11 +31,7 @@ begin
         using errcode = '22023', hint = 'for example {"feature": "ai_generation", "amount": 1}';
     end if;
     perform quota.check_feature(v_item ->> 'feature');
-    if v_item ? 'amount' and (
-      jsonb_typeof(v_item -> 'amount') <> 'number'
-      or (v_item ->> 'amount')::numeric not between 1 and 9007199254740991
-      or (v_item ->> 'amount')::numeric % 1 <> 0
-    ) then
+    if v_item ? 'amount' and not quota.is_whole(v_item -> 'amount', 1) then
       raise exception 'amount % is not a whole number from 1 to 9007199254740991 (2^53 - 1)',
         coalesce(left(v_item ->> 'amount', 100), 'null')
         using errcode = 'QAMNT', hint = 'count fractional costs in micro-units';
@@ -103,8 +99,7 @@ begin
   for i in 1 .. cardinality(v_features) loop
     v_allowance := quota.limits_of(v_caller.subject_id, v_features[i], v_now);
     if v_allowance.server_only and not v_caller.is_trusted then
-      raise exception 'this feature is used from the server only'
-        using errcode = '42501', hint = 'call it from your server as service_role';
+      perform quota.reject_user();
     end if;
     select sum(a.amount)
       into v_sum

@@ -121,3 +121,47 @@ comment on function quota.check_arguments(bigint, text, jsonb) is
 
 revoke all on function quota.check_arguments(bigint, text, jsonb)
   from public, anon, authenticated, service_role;
+
+-- A number of a JSON document: amounts of a batch and of an import, limits of a plan document.
+create function quota.is_whole(
+  p_value jsonb,
+  p_least bigint
+)
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(p_value) is distinct from 'number' then
+    return false;
+  end if;
+  return (p_value #>> '{}')::numeric between p_least and 9007199254740991
+    and (p_value #>> '{}')::numeric % 1 = 0;
+end
+$$;
+
+comment on function quota.is_whole(jsonb, bigint) is
+  'Whether it is a whole number from p_least to 9007199254740991 (2^53 - 1).';
+
+revoke all on function quota.is_whole(jsonb, bigint)
+  from public, anon, authenticated, service_role;
+
+create function quota.reject_user()
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'this feature is used from the server only'
+    using errcode = '42501', hint = 'call it from your server as service_role';
+end
+$$;
+
+comment on function quota.reject_user() is
+  'Refuses a user a server_only feature. Errors: 42501.';
+
+revoke all on function quota.reject_user() from public, anon, authenticated, service_role;

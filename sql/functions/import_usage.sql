@@ -76,9 +76,7 @@ begin
         then 'subject is missing, empty, over 255 characters or no text'
       when not exists (select from quota.features as f where f.feature_id = v_result.feature)
         then 'unknown feature; features come from the plan document'
-      when jsonb_typeof(v_item.value -> 'amount') is distinct from 'number'
-          or (v_item.value ->> 'amount')::numeric not between 0 and 9007199254740991
-          or (v_item.value ->> 'amount')::numeric % 1 <> 0
+      when not quota.is_whole(v_item.value -> 'amount', 0)
         then 'amount is not a whole number from 0 to 9007199254740991'
       when v_event.counts_at is null
         then 'period_start is not an instant such as 2026-11-01T00:00:00Z'

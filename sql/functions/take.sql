@@ -228,8 +228,7 @@ declare
   v_decision public.usage_decision;
 begin
   if v_allowance.server_only and not p_caller.is_trusted then
-    raise exception 'this feature is used from the server only'
-      using errcode = '42501', hint = 'call it from your server as service_role';
+    perform quota.reject_user();
   end if;
   v_verdict := quota.decide(v_allowance.limits, p_amount);
   if not v_verdict.is_allowed then

@@ -1,7 +1,7 @@
 -- Why this exists: speed. What a call costs is the number of functions, statements and expressions it
 -- goes through, since Postgres sets each up anew in every transaction (9 µs for a look-up, 3 for a
 -- function, 1 for an assignment). The long way through limits_of(), decide() and record() reached 0.3
--- of a bare update's speed; this one, for the most common call, 0.6.
+-- of a bare update's speed; this one, for the most common call, 0.5.
 --
 -- It knows nothing of plans: it trusts what the long way found last and left with the meter (see
 -- sql/tables/meters.sql for why that is exact), and leaves everything that is not plain to it.

@@ -3,7 +3,7 @@
 -- follows is plain reading and writing. Locking it writes no new row version.
 --
 -- It also remembers what limits_of() said last, so that most calls need not ask again (0.3 of a bare
--- update's speed without, 0.6 with). The memory is exact because (a) it is used under the lock and
+-- update's speed without, 0.5 with). The memory is exact because (a) it is used under the lock and
 -- only for the edition of the catalogue that it was read from, looked at again in a statement after
 -- the lock; (b) set_plan(), set_limit() and grants lock the meter too and make it forget; (c) it ends
 -- at the next instant at which time changes something.
