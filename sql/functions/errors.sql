@@ -151,7 +151,7 @@ revoke all on function quota.is_whole(jsonb, bigint)
 create function quota.reject_user()
 returns void
 language plpgsql
-immutable
+volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
