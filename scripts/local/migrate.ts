@@ -38,14 +38,20 @@ export async function seed(client: pg.ClientBase): Promise<void> {
   await client.query(readFileSync(fromRoot('supabase/seed.sql'), 'utf8'));
 }
 
-/** `create schema if not exists` wants the right to create even where there is nothing to create. */
+/**
+ * `create schema if not exists` wants the right to create even where there is nothing to create, and
+ * of two at once the second fails on the catalogue's unique index: they take turns.
+ */
 async function createHistorySchema(url: string): Promise<void> {
-  await withClient(url, async (client) => {
-    const { rowCount } = await client.query('select from pg_namespace where nspname = $1', [
-      HISTORY_SCHEMA,
-    ]);
-    if (!rowCount) await client.query(`create schema if not exists ${HISTORY_SCHEMA}`);
-  });
+  await withClient(url, (client) =>
+    client.query(`
+      select pg_advisory_xact_lock(hashtext('pgquota: migrations'));
+      do $$ begin
+        if not exists (select from pg_namespace where nspname = '${HISTORY_SCHEMA}') then
+          create schema ${HISTORY_SCHEMA};
+        end if;
+      end $$`),
+  );
 }
 
 /** dbmate asks for TLS unless told otherwise; a server on this machine rarely speaks it. */
