@@ -26,7 +26,13 @@ declare
   v_now timestamptz;
   v_decision public.usage_decision;
 begin
-  if quota.check_arguments(p_amount, p_idempotency_key, p_metadata) and p_idempotency_key is null then
+  -- What is plainly good is seen here: a function for it costs 3 µs.
+  if (p_amount between 1 and 9007199254740991 and p_metadata = '{}' and p_idempotency_key is null)
+    is not true
+  then
+    perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
+  end if;
+  if p_idempotency_key is null then
     v_decision := quota.take_fresh(
       v_caller, p_feature, p_amount, 'consume', coalesce(p_metadata, '{}')
     );

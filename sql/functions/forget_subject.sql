@@ -28,12 +28,10 @@ begin
   -- The ledger of an organisation keeps its lines and loses the name. Nobody else changes a line, so
   -- this needs no meter of the organisation.
   update quota.events as e
-    set actor = null
-    where e.actor = v_caller.subject_id;
-  update quota.events as e
-    set metadata = e.metadata - 'user_id'
-    where e.kind = 'member'
-      and e.metadata ->> 'user_id' = v_caller.subject_id;
+    set actor = null,
+        metadata = case when e.kind = 'member' then e.metadata - 'user_id' else e.metadata end
+    where (e.actor is not null or e.kind = 'member')
+      and coalesce(e.actor, e.metadata ->> 'user_id') = v_caller.subject_id;
   delete from quota.meters as m where m.subject_id = v_caller.subject_id;
   delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
   return v_lines;

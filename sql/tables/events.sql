@@ -54,11 +54,9 @@ create unique index events_have_one_line_per_key on quota.events (subject_id, id
 -- Serves "how much of this event was refunded, what did this hold draw?"
 create index events_by_what_they_are_about on quota.events (subject_id, about_id)
   where about_id is not null;
--- Serve forget_subject(): where a user acted for others, and where it was made a member.
-create index events_by_actor on quota.events (actor)
-  where actor is not null;
-create index events_of_members on quota.events ((metadata ->> 'user_id'))
-  where kind = 'member';
+-- Serves forget_subject(): where a user acted for others, or became a member.
+create index events_by_user on quota.events ((coalesce(actor, metadata ->> 'user_id')))
+  where actor is not null or kind = 'member';
 
 alter table quota.events enable row level security;
 
