@@ -63,6 +63,14 @@ begin
       raise exception 'no such use to refund any more: its subject was forgotten'
         using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
     end if;
+    -- A gauge may have been lowered since, by return_usage().
+    select least(v_left, min(c.used))
+      into v_left
+      from quota.counters as c
+      where c.subject_id = v_use.subject_id
+        and c.feature_id = v_use.feature_id
+        and c.period_end > v_use.counts_at
+        and c.period_start <= v_use.counts_at;
     if coalesce(p_amount, 1) > v_left then
       raise exception 'the event has % left to refund, % asked', v_left, coalesce(p_amount, 1)
         using errcode = 'QAMNT', hint = 'refunds give back at most what the event counted';
