@@ -2,7 +2,7 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'UTC';
-select plan(37);
+select plan(38);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -168,6 +168,11 @@ select is(
 reset role;
 delete from files;
 select is(pg_temp.used('kb_file', 'eve'), 0::bigint, 'so that they can give it back themselves');
+do $$ begin perform consume_usage('kb_file', 2, 'ida'); perform return_usage('kb_file', 1, 'ida'); end $$;
+select throws_ok(
+  $$select refund_usage((select event_id from usage_events where subject = 'ida' and kind = 'consume'), 2)$$,
+  'QAMNT', null, 'a refund gives back no more than a lowered gauge still shows'
+);
 select is_empty($$select * from verify_usage()$$, 'every number is proved by the ledger');
 
 select * from finish();
