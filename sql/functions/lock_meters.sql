@@ -61,8 +61,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- At read committed the statements to come see what the last holder committed. A snapshot of a
-  -- whole transaction would not: there the lock is an update, so that one whose snapshot is older
-  -- than the last call fails with 40001 (could not serialize), which Postgres raises, not we.
+  -- whole transaction would not: there the lock is an update, so that it fails with 40001 (could not
+  -- serialize), which Postgres raises, not we, when a holder since has changed the meter: with a hold,
+  -- a new counter or new terms. A plain use changes only counters, and meets us at those.
   if current_setting('transaction_isolation') <> 'read committed' then
     update quota.meters as m
       set holds_expire_at = m.holds_expire_at

@@ -2,7 +2,7 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'UTC';
-select plan(41);
+select plan(45);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -10,11 +10,11 @@ as $$ begin return current_setting('test.clock', true); end $$;
 set local test.clock = '2026-09-30 23:00:00+00';
 
 do $$ begin perform apply_plans('{
-  "features": {"ai_generation": {}, "export": {}, "scan": {"server_only": true}, "token": {}},
+  "features": {"ai_generation": {}, "export": {}, "scan": {"server_only": true}, "token": {}, "file": {"kind": "gauge"}},
   "plans": {
     "free": {"default": true, "upgrade_url": "/up", "limits": {
       "ai_generation": {"day": 5, "month": 10}, "export": {"month": 1}, "scan": {"month": 1},
-      "token": {"month": null}}},
+      "token": {"month": null}, "file": {"lifetime": 9}}},
     "other": {"limits": {"export": {"month": 1}}}
   }
 }'); end $$;
@@ -215,6 +215,25 @@ insert into uses select 'scan', event_id from consume_usage('scan', 1, 'ada');
 select is(
   (select row(allowed, used)::text from refund_usage(pg_temp.id('scan'))), '(t,0)',
   'use of a server_only feature can be given back'
+);
+
+-- A gauge that was lowered in between.
+insert into uses select 'file', event_id from consume_usage('file', 4, 'ada');
+do $$ begin perform return_usage('file', 3, 'ada'); end $$;
+select throws_ok(
+  $$select refund_usage(pg_temp.id('file'), 2)$$, 'QAMNT', null,
+  'a use of a gauge of which three were returned has one left to refund'
+);
+select is(
+  (select row(amount, used)::text from refund_usage(pg_temp.id('file'))), '(1,0)', 'which is the rest'
+);
+select throws_ok(
+  $$select refund_usage(pg_temp.id('file'))$$, 'QAMNT', null, 'and then nothing: it is never below zero'
+);
+do $$ begin perform consume_usage('file', 2, 'ada'); end $$;
+select is(
+  (select row(amount, used)::text from refund_usage(pg_temp.id('file'), 2)), '(2,0)',
+  'a refund is bounded by what the event counted and by what the gauge shows'
 );
 
 reset role;
