@@ -26,10 +26,12 @@ declare
   v_now timestamptz;
   v_decision public.usage_decision;
 begin
-  -- What is plainly good is seen here: a function for it costs 3 µs.
-  if (p_amount between 1 and 9007199254740991 and p_metadata = '{}' and p_idempotency_key is null)
-    is not true
-  then
+  -- Most arguments are plainly good; to see it here spares them four calls of 3 µs.
+  if (
+    p_amount between 1 and 9007199254740991
+    and coalesce(length(p_idempotency_key), 1) between 1 and 255
+    and p_metadata = '{}'
+  ) is not true then
     perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
   end if;
   if p_idempotency_key is null then

@@ -89,35 +89,26 @@ comment on function quota.check_metadata(jsonb) is
 revoke all on function quota.check_metadata(jsonb)
   from public, anon, authenticated, service_role;
 
--- The arguments of a call, in one look when they are good. True, so that it can stand in a condition:
--- `perform` would be a query of its own.
 create function quota.check_arguments(
   p_amount bigint,
   p_idempotency_key text,
   p_metadata jsonb
 )
-returns boolean
+returns void
 language plpgsql
 immutable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if p_amount between 1 and 9007199254740991
-    and (p_idempotency_key is null or length(p_idempotency_key) between 1 and 255)
-    and (p_metadata is null or p_metadata = '{}')
-  then
-    return true;
-  end if;
   perform quota.check_amount(p_amount);
   perform quota.check_key(p_idempotency_key);
   perform quota.check_metadata(p_metadata);
-  return true;
 end
 $$;
 
 comment on function quota.check_arguments(bigint, text, jsonb) is
-  'True, or an error. Errors: QAMNT, QIDEM, QMETA.';
+  'The arguments of a call that counts. Errors: QAMNT, QIDEM, QMETA.';
 
 revoke all on function quota.check_arguments(bigint, text, jsonb)
   from public, anon, authenticated, service_role;

@@ -119,9 +119,7 @@ begin
     return null;
   end if;
 
-  -- What quota.new_id() does, without the call.
-  v_event_id := lpad(to_hex((date_part('epoch', v_now) * 1000)::bigint), 12, '0')
-    || '7' || right(gen_random_uuid()::text, 21);
+  v_event_id := quota.new_id(v_now);
   insert into quota.events (
     subject_id, event_id, at, kind, feature_id, counts_at, used_change, actor, metadata
   )

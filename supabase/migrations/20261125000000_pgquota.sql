@@ -1666,35 +1666,26 @@ comment on function quota.check_metadata(jsonb) is
 revoke all on function quota.check_metadata(jsonb)
   from public, anon, authenticated, service_role;
 
--- The arguments of a call, in one look when they are good. True, so that it can stand in a condition:
--- `perform` would be a query of its own.
 create function quota.check_arguments(
   p_amount bigint,
   p_idempotency_key text,
   p_metadata jsonb
 )
-returns boolean
+returns void
 language plpgsql
 immutable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if p_amount between 1 and 9007199254740991
-    and (p_idempotency_key is null or length(p_idempotency_key) between 1 and 255)
-    and (p_metadata is null or p_metadata = '{}')
-  then
-    return true;
-  end if;
   perform quota.check_amount(p_amount);
   perform quota.check_key(p_idempotency_key);
   perform quota.check_metadata(p_metadata);
-  return true;
 end
 $$;
 
 comment on function quota.check_arguments(bigint, text, jsonb) is
-  'True, or an error. Errors: QAMNT, QIDEM, QMETA.';
+  'The arguments of a call that counts. Errors: QAMNT, QIDEM, QMETA.';
 
 revoke all on function quota.check_arguments(bigint, text, jsonb)
   from public, anon, authenticated, service_role;
@@ -2807,9 +2798,7 @@ begin
     return null;
   end if;
 
-  -- What quota.new_id() does, without the call.
-  v_event_id := lpad(to_hex((date_part('epoch', v_now) * 1000)::bigint), 12, '0')
-    || '7' || right(gen_random_uuid()::text, 21);
+  v_event_id := quota.new_id(v_now);
   insert into quota.events (
     subject_id, event_id, at, kind, feature_id, counts_at, used_change, actor, metadata
   )
@@ -3202,10 +3191,12 @@ declare
   v_now timestamptz;
   v_decision public.usage_decision;
 begin
-  -- What is plainly good is seen here: a function for it costs 3 µs.
-  if (p_amount between 1 and 9007199254740991 and p_metadata = '{}' and p_idempotency_key is null)
-    is not true
-  then
+  -- Most arguments are plainly good; to see it here spares them four calls of 3 µs.
+  if (
+    p_amount between 1 and 9007199254740991
+    and coalesce(length(p_idempotency_key), 1) between 1 and 255
+    and p_metadata = '{}'
+  ) is not true then
     perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
   end if;
   if p_idempotency_key is null then

@@ -117,7 +117,18 @@ describe('a caller that waits', () => {
     }),
   );
 
-  test('while its exception is cleared is decided by the plan', () =>
+  test.for([
+    {
+      name: 'while its exception is cleared is decided by the plan',
+      end: 'commit',
+      told: { allowed: false, used: 60, limit: 50, remaining: 0 },
+    },
+    {
+      name: 'while clearing is rolled back keeps its exception',
+      end: 'rollback',
+      told: { allowed: true, used: 61, limit: 100 },
+    },
+  ])('$name', ({ end, told }) =>
     run(async (race) => {
       const subject = 'cleared';
       const [admin, waiter] = await Promise.all([race.server(), race.server()]);
@@ -126,22 +137,10 @@ describe('a caller that waits', () => {
       await admin.query('begin');
       await admin.query(CLEAR_LIMIT, [subject, 'month']);
       const { answer } = await startBlocked(race, waiter, calls.consume({ subject }));
-      await admin.query('commit');
-      expect(await answer).toMatchObject({ allowed: false, used: 60, limit: 50, remaining: 0 });
-    }));
-
-  test('while clearing is rolled back keeps its exception', () =>
-    run(async (race) => {
-      const subject = 'cleared';
-      const [admin, waiter] = await Promise.all([race.server(), race.server()]);
-      await admin.query(SET_LIMIT, [subject, 'month', 100]);
-      await decisionOf(waiter, calls.consume({ subject, amount: 60 }));
-      await admin.query('begin');
-      await admin.query(CLEAR_LIMIT, [subject, 'month']);
-      const { answer } = await startBlocked(race, waiter, calls.consume({ subject }));
-      await admin.query('rollback');
-      expect(await answer).toMatchObject({ allowed: true, used: 61, limit: 100 });
-    }));
+      await admin.query(end);
+      expect(await answer).toMatchObject(told);
+    }),
+  );
 });
 
 describe('a change of terms waits for the call in flight', () => {

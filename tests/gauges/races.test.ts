@@ -101,29 +101,26 @@ test('an invitation becomes a seat while ten others wait for its place', () =>
     expect(await countsOf(host, 'acme')).toEqual({ gauge: LIMIT, rows: LIMIT });
   }));
 
-test('a writer that waits for a truncate inserts into an empty table', () =>
+test.for([
+  { name: 'inserts into an empty table', end: 'commit', outcome: 'ok', rows: 1 },
+  {
+    name: 'which is rolled back finds the table full',
+    end: 'rollback',
+    outcome: 'PT402',
+    rows: LIMIT,
+  },
+])('a writer that waits for a truncate $name', ({ end, outcome, rows }) =>
   runOnFiles(async (race) => {
     const [server, writer] = await Promise.all([race.server(), race.server()]);
     await insertRows(server, ...Array(LIMIT).fill('ada'));
     await server.query('begin');
     await server.query('truncate public.files');
     const writing = await queryBlocked(race, writer, INSERT, [['ada']]);
-    await server.query('commit');
-    await writing.result;
-    expect(await countsOf(server, 'ada')).toEqual({ gauge: 1, rows: 1 });
-  }));
-
-test('a writer that waits for a truncate which is rolled back finds the table full', () =>
-  runOnFiles(async (race) => {
-    const [server, writer] = await Promise.all([race.server(), race.server()]);
-    await insertRows(server, ...Array(LIMIT).fill('ada'));
-    await server.query('begin');
-    await server.query('truncate public.files');
-    const writing = await queryBlocked(race, writer, INSERT, [['ada']]);
-    await server.query('rollback');
-    expect(await outcomeOf(writing.result)).toBe('PT402');
-    expect(await countsOf(server, 'ada')).toEqual({ gauge: LIMIT, rows: LIMIT });
-  }));
+    await server.query(end);
+    expect(await outcomeOf(writing.result)).toBe(outcome);
+    expect(await countsOf(server, 'ada')).toEqual({ gauge: rows, rows });
+  }),
+);
 
 test('a writer that waits for the row of its subject gives up with 55P03, and has written nothing', () =>
   runOnFiles(async ({ server }) => {
