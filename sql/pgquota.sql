@@ -37,6 +37,7 @@
 \ir tables/counters.sql
 \ir tables/reservations.sql
 \ir tables/events.sql
+\ir tables/keys.sql
 \ir tables/alerts.sql
 \ir tables/limited_tables.sql
 

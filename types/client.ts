@@ -612,7 +612,8 @@ export interface UsageMethods<Feature extends string = string> {
    * (default 1); subject defaults to the signed-in user and must be named by trusted callers. The
    * same idempotency_key with the same arguments gives the first allowed answer again (replayed =
    * true) and counts nothing, for at least 30 days (the rule of Stripe's Idempotency-Key, except
-   * that a refusal binds nothing). metadata is kept in the ledger.
+   * that a refusal binds nothing, and that the key of a use that was refunded in full is free
+   * again). Keys of users and of trusted callers are two spaces. metadata is kept in the ledger.
    *
    * May be called by a signed-in user and by the server.
    *
@@ -689,7 +690,8 @@ export interface UsageMethods<Feature extends string = string> {
   /**
    * Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and
    * returns how many ledger lines that were. The ledgers of organisations for which it acted keep
-   * their lines without its name. Not to be undone.
+   * their lines without its name. What rows of limited tables count stays counted while they stand:
+   * delete them first, or call it again after. Not to be undone.
    *
    * Server only: needs the service key.
    *
@@ -766,7 +768,9 @@ export interface UsageMethods<Feature extends string = string> {
    * until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job
    * running. Returns a usage_decision with reservation_id; a refusal is an answer, as in
    * consume_usage. amount is in units of the feature (default 1); subject must be named. The same
-   * idempotency_key with the same arguments gives the first answer again.
+   * idempotency_key with the same arguments gives the first answer again, while the hold is open or
+   * was committed: once it was released, has expired uncommitted, or its use was refunded in full,
+   * the key is free and the call decides afresh.
    *
    * Server only: needs the service key.
    *

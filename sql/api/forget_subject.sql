@@ -15,7 +15,7 @@ end
 $$;
 
 comment on function public.forget_subject(text) is
-  'Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and returns how many ledger lines that were. The ledgers of organisations for which it acted keep their lines without its name. Not to be undone. Errors: QSUBJ; 42501 not a trusted role; 55P03 retry.';
+  'Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and returns how many ledger lines that were. The ledgers of organisations for which it acted keep their lines without its name. What rows of limited tables count stays counted while they stand: delete them first, or call it again after. Not to be undone. Errors: QSUBJ; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function public.forget_subject(text)
   from public, anon, authenticated, service_role;

@@ -43,10 +43,11 @@ begin
     end if;
   end if;
 
+  perform quota.check_server_only(v_caller, array[p_feature]);
   v_now := quota.lock_meter(v_caller.subject_id, p_feature);
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   if v_answer is null then
     v_decision := quota.take(
@@ -56,7 +57,7 @@ begin
     if v_decision.allowed is not null then
       return v_decision;
     end if;
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   return quota.replayed(v_answer);
 end

@@ -47,6 +47,86 @@ comment on function quota.batch_items(jsonb) is
 
 revoke all on function quota.batch_items(jsonb) from public, anon, authenticated, service_role;
 
+-- An answer for each item: 'not_taken' where it has room beside the items before it, else the refusal.
+-- One refusal per feature and amount, since a hundred of them took a second.
+create function quota.judge_batch(
+  p_subject_id text,
+  p_features text[],
+  p_amounts bigint[],
+  p_at timestamptz
+)
+returns public.usage_decision[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_feature_id text;
+  v_allowance quota.allowance;
+  v_verdict quota.verdict;
+  v_sum bigint;
+  v_refused bigint[];
+  v_refusals public.usage_decision[];
+  v_decision public.usage_decision;
+  v_decisions public.usage_decision[];
+begin
+  for v_feature_id in select distinct f from unnest(p_features) as f loop
+    v_allowance := quota.limits_of(p_subject_id, v_feature_id, p_at);
+    v_sum := 0;
+    v_refused := '{}';
+    v_refusals := '{}';
+    for i in 1 .. cardinality(p_features) loop
+      continue when p_features[i] <> v_feature_id;
+      v_sum := v_sum + p_amounts[i];
+      v_verdict := quota.decide(v_allowance.limits, v_sum);
+      if v_verdict.is_allowed then
+        v_decision := quota.decision(
+          p_subject_id, v_feature_id, p_amounts[i], v_allowance, v_verdict.shown, 'not_taken'
+        );
+      elsif p_amounts[i] = any (v_refused) then
+        v_decision := v_refusals[array_position(v_refused, p_amounts[i])];
+      else
+        v_decision := quota.refusal(
+          p_subject_id, v_feature_id, v_sum, p_at, v_allowance, v_verdict
+        );
+        v_decision.amount := p_amounts[i];
+        v_refused := v_refused || p_amounts[i];
+        v_refusals := v_refusals || v_decision;
+      end if;
+      v_decisions[i] := v_decision;
+    end loop;
+  end loop;
+  return v_decisions;
+end
+$$;
+
+comment on function quota.judge_batch(text, text[], bigint[], timestamptz) is
+  'What a batch would be told if it were refused: all not_taken where all have room. Errors: QAMNT, a counter would pass 2^53 - 1.';
+
+revoke all on function quota.judge_batch(text, text[], bigint[], timestamptz)
+  from public, anon, authenticated, service_role;
+
+create function quota.all_have_room(p_decisions public.usage_decision[])
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return not exists (
+    select from unnest(p_decisions) as d where d.reason is distinct from 'not_taken'
+  );
+end
+$$;
+
+comment on function quota.all_have_room(public.usage_decision[]) is
+  'Whether judge_batch() refuses no item.';
+
+revoke all on function quota.all_have_room(public.usage_decision[])
+  from public, anon, authenticated, service_role;
+
 create function quota.consume_usage_batch(
   p_items jsonb,
   p_subject text,
@@ -69,25 +149,42 @@ declare
   v_arguments jsonb;
   v_answer jsonb;
   v_now timestamptz;
-  v_allowance quota.allowance;
-  v_verdict quota.verdict;
-  v_sum bigint;
-  v_is_allowed boolean := true;
+  v_batch_id uuid;
   v_decision public.usage_decision;
-  v_decisions public.usage_decision[] := '{}';
+  v_decisions public.usage_decision[];
 begin
   perform quota.check_key(p_idempotency_key);
   perform quota.check_metadata(p_metadata);
   select i.feature_ids, i.amounts into v_features, v_amounts from quota.batch_items(p_items) as i;
+  perform quota.check_server_only(v_caller, v_features);
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object(
+      'call', 'consume_usage_batch', 'features', v_features, 'amounts', v_amounts
+    );
+  end if;
+
+  -- What is refused without a lock makes nobody wait: a member could else stop an organisation with
+  -- batches that are refused. What was committed when it was looked at had no room: a right answer.
+  if not v_caller.is_trusted then
+    v_now := quota.clock();
+    if p_idempotency_key is null
+      or quota.replay(v_caller, p_idempotency_key, v_arguments, v_now) is null
+    then
+      v_decisions := quota.judge_batch(v_caller.subject_id, v_features, v_amounts, v_now);
+      if not quota.all_have_room(v_decisions) then
+        foreach v_decision in array v_decisions loop
+          return next v_decision;
+        end loop;
+        return;
+      end if;
+    end if;
+  end if;
 
   v_now := quota.lock_meters(
     v_caller.subject_id, array(select distinct f from unnest(v_features) as f)
   );
   if p_idempotency_key is not null then
-    v_arguments := jsonb_build_object(
-      'call', 'consume_usage_batch', 'features', v_features, 'amounts', v_amounts
-    );
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
     if v_answer is not null then
       for v_answer in select value from jsonb_array_elements(v_answer) loop
         return next quota.replayed(v_answer);
@@ -96,46 +193,28 @@ begin
     end if;
   end if;
 
-  for i in 1 .. cardinality(v_features) loop
-    v_allowance := quota.limits_of(v_caller.subject_id, v_features[i], v_now);
-    if v_allowance.server_only and not v_caller.is_trusted then
-      perform quota.reject_user();
-    end if;
-    select sum(a.amount)
-      into v_sum
-      from unnest(v_features[:i], v_amounts[:i]) as a (feature_id, amount)
-      where a.feature_id = v_features[i];
-    v_verdict := quota.decide(v_allowance.limits, v_sum);
-    if v_verdict.is_allowed then
-      v_decision := quota.decision(
-        v_caller.subject_id, v_features[i], v_amounts[i], v_allowance, v_verdict.shown, 'not_taken'
+  v_decisions := quota.judge_batch(v_caller.subject_id, v_features, v_amounts, v_now);
+  if quota.all_have_room(v_decisions) then
+    -- What belongs to the batch as a whole stands once, in a line that its items are about.
+    if p_idempotency_key is not null or v_metadata <> '{}' then
+      v_batch_id := quota.new_id(v_now);
+      perform quota.record(
+        row(
+          v_caller.subject_id, v_batch_id, v_now, 'batch', null, v_now, 0, 0, 0, null, null,
+          v_caller.actor, p_idempotency_key, v_metadata
+        )::quota.events
       );
-    else
-      v_is_allowed := false;
-      v_decision := quota.refusal(
-        v_caller.subject_id, v_features[i], v_sum, v_now, v_allowance, v_verdict
-      );
-      v_decision.amount := v_amounts[i];
     end if;
-    v_decisions := v_decisions || v_decision;
-  end loop;
-
-  if v_is_allowed then
-    v_decisions := '{}';
     for i in 1 .. cardinality(v_features) loop
-      v_decision := quota.take(
-        v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, v_metadata
+      v_decisions[i] := quota.take(
+        v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, '{}', v_batch_id
       );
-      v_decisions := v_decisions || v_decision;
     end loop;
-    if p_idempotency_key is not null and not quota.record(
-      row(
-        v_caller.subject_id, quota.new_id(v_now), v_now, 'batch', null, v_now, 0, 0, 0, null, null,
-        v_caller.actor, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_metadata
-      )::quota.events
+    if p_idempotency_key is not null and not quota.bind_key(
+      v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_now
     ) then
       -- Taken under other meters, so with other features: this raises, and undoes the items.
-      perform quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+      perform quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
     end if;
   end if;
   foreach v_decision in array v_decisions loop

@@ -120,7 +120,7 @@ begin
   perform quota.record(
     row(
       p_subject_id, quota.new_id(p_at), p_at, 'draw', p_feature_id, p_counts_at,
-      0, 0, p_amount, p_about_id, p_grant_id, null, null, null, null, '{}'
+      0, 0, p_amount, p_about_id, p_grant_id, null, null, '{}'
     )::quota.events
   );
 end

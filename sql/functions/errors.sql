@@ -139,6 +139,32 @@ comment on function quota.is_whole(jsonb, bigint) is
 revoke all on function quota.is_whole(jsonb, bigint)
   from public, anon, authenticated, service_role;
 
+-- Before any lock: whom it refuses must not make others wait. take() looks again under the lock.
+create function quota.check_server_only(
+  p_caller quota.caller,
+  p_feature_ids text[]
+)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_caller.is_trusted is not true and exists (
+    select from quota.features as f where f.feature_id = any (p_feature_ids) and f.server_only
+  ) then
+    perform quota.reject_user();
+  end if;
+end
+$$;
+
+comment on function quota.check_server_only(quota.caller, text[]) is
+  'Errors: 42501, a user asks for a server_only feature.';
+
+revoke all on function quota.check_server_only(quota.caller, text[])
+  from public, anon, authenticated, service_role;
+
 create function quota.reject_user()
 returns void
 language plpgsql

@@ -1,5 +1,8 @@
 -- Why this exists: the right to erasure. The one way in which ledger lines disappear by themselves, and
 -- in which a line changes: one of an organisation forgets who acted.
+--
+-- What rows of limited tables count stays while the rows stand, as one fresh line per gauge: with it
+-- gone, as many rows again would fit.
 create function quota.forget_subject(p_subject text)
 returns bigint
 language plpgsql
@@ -10,12 +13,32 @@ set lock_timeout = '2s'
 as $$
 declare
   v_caller quota.caller;
+  v_organisations text[];
   v_lines bigint;
+  v_now timestamptz;
+  v_feature_id text;
+  v_rows_used bigint;
 begin
   perform quota.require_trusted();
   v_caller := quota.caller_for(p_subject);
+  -- Whose rows name it. All locked in byte order before anything goes: an organisation and its member
+  -- that are forgotten at once meet here, and not crosswise in each other's rows.
+  v_organisations := array(
+    select m.subject_id
+    from quota.members as m
+    where m.user_id = v_caller.subject_id
+    union
+    select e.subject_id
+    from quota.events as e
+    where (e.actor is not null or e.kind = 'member')
+      and coalesce(e.actor, e.metadata ->> 'user_id') = v_caller.subject_id
+  );
+  perform from quota.subjects as s
+    where s.subject_id = any (v_organisations || v_caller.subject_id)
+    order by s.subject_id
+    for no key update;
   perform quota.lock_subject(v_caller.subject_id);
-  perform quota.lock_meters(v_caller.subject_id, quota.meters_of(v_caller.subject_id));
+  v_now := quota.lock_meters(v_caller.subject_id, quota.meters_of(v_caller.subject_id));
   delete from quota.events as e where e.subject_id = v_caller.subject_id;
   get diagnostics v_lines = row_count;
   delete from quota.alerts as a where a.subject_id = v_caller.subject_id;
@@ -23,6 +46,12 @@ begin
   delete from quota.grants as g where g.subject_id = v_caller.subject_id;
   delete from quota.exceptions as x where x.subject_id = v_caller.subject_id;
   delete from quota.counters as c where c.subject_id = v_caller.subject_id;
+  delete from quota.keys as k where k.subject_id = v_caller.subject_id;
+  -- A membership may be known to an organisation that has no row of its own yet.
+  perform from quota.members as m
+    where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id
+    order by m.subject_id, m.user_id
+    for update;
   delete from quota.members as m
     where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
   -- The ledger of an organisation keeps its lines and loses the name. Nobody else changes a line, so
@@ -32,8 +61,30 @@ begin
         metadata = case when e.kind = 'member' then e.metadata - 'user_id' else e.metadata end
     where (e.actor is not null or e.kind = 'member')
       and coalesce(e.actor, e.metadata ->> 'user_id') = v_caller.subject_id;
-  delete from quota.meters as m where m.subject_id = v_caller.subject_id;
   delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
+  delete from quota.meters as m where m.subject_id = v_caller.subject_id and m.rows_used = 0;
+  for v_feature_id, v_rows_used in
+    select m.feature_id, m.rows_used
+    from quota.meters as m
+    where m.subject_id = v_caller.subject_id
+    order by m.feature_id
+  loop
+    insert into quota.subjects (subject_id)
+      values (v_caller.subject_id)
+      on conflict do nothing;
+    update quota.meters as m
+      set holds_expire_at = 'infinity',
+          fresh_until = '-infinity',
+          rows_used = 0
+      where m.subject_id = v_caller.subject_id
+        and m.feature_id = v_feature_id;
+    perform quota.record(
+      row(
+        v_caller.subject_id, quota.new_id(v_now), v_now, 'table', v_feature_id, v_now, v_rows_used,
+        0, 0, null, null, null, null, '{"recount": true}'
+      )::quota.events
+    );
+  end loop;
   return v_lines;
 end
 $$;

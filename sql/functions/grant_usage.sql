@@ -31,7 +31,7 @@ begin
       'call', 'grant_usage', 'feature', p_feature, 'amount', p_amount,
       'expires_at', extract(epoch from p_expires_at)
     );
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
     if v_answer is not null then
       return (v_answer ->> 'grant_id')::uuid;
     end if;
@@ -46,6 +46,12 @@ begin
   end if;
 
   v_grant_id := quota.new_id(v_now);
+  if p_idempotency_key is not null and not quota.bind_key(
+    v_caller, p_idempotency_key, v_arguments, jsonb_build_object('grant_id', v_grant_id), v_now
+  ) then
+    -- Taken under another meter, so with other arguments: this raises.
+    perform quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
+  end if;
   insert into quota.grants (
     subject_id, grant_id, feature_id, amount, granted_at, expires_at, metadata
   )
@@ -53,18 +59,14 @@ begin
     v_caller.subject_id, v_grant_id, p_feature, p_amount, v_now,
     coalesce(p_expires_at, 'infinity'), coalesce(p_metadata, '{}')
   );
-  if not quota.record(
+  perform quota.record(
     row(
       v_caller.subject_id, quota.new_id(v_now), v_now, 'grant', p_feature, v_now, 0, 0, 0,
-      v_grant_id, v_grant_id, null, p_idempotency_key, v_arguments,
-      case when p_idempotency_key is not null then jsonb_build_object('grant_id', v_grant_id) end,
+      v_grant_id, v_grant_id, null, p_idempotency_key,
       coalesce(p_metadata, '{}')
         || jsonb_build_object('amount', p_amount, 'expires_at', p_expires_at)
     )::quota.events
-  ) then
-    -- Taken under another meter, so with other arguments: this raises.
-    perform quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
-  end if;
+  );
   return v_grant_id;
 end
 $$;
@@ -114,12 +116,13 @@ begin
   if not found then
     return false;
   end if;
-  return quota.record(
+  perform quota.record(
     row(
       v_grant.subject_id, quota.new_id(v_now), v_now, 'void', v_grant.feature_id, v_now, 0, 0, 0,
-      p_grant_id, p_grant_id, null, null, null, null, '{}'
+      p_grant_id, p_grant_id, null, null, '{}'
     )::quota.events
   );
+  return true;
 end
 $$;
 

@@ -42,7 +42,10 @@ declare
   v_item record;
   v_result public.import_result;
   v_event quota.events;
+  v_caller quota.caller;
+  v_arguments jsonb;
   v_former quota.events;
+  v_former_arguments jsonb;
   v_limits quota.limit_state[];
   v_found jsonb;
   v_now timestamptz;
@@ -94,20 +97,22 @@ begin
       v_event.idempotency_key := rpad(
         concat_ws('/', 'import', v_result.feature, extract(epoch from v_event.counts_at)), 256, '/'
       );
-      v_event.arguments := jsonb_build_object('call', 'import_usage', 'amount', v_result.amount);
+      v_caller := row(v_event.subject_id, true, null)::quota.caller;
+      v_arguments := jsonb_build_object('call', 'import_usage', 'amount', v_result.amount);
       if p_dry_run is not true and v_result.amount > 0 then
         v_event.at := quota.lock_meter(v_event.subject_id, v_event.feature_id);
       end if;
-      select e.arguments
+      select k.arguments
         into v_found
-        from quota.events as e
-        where e.subject_id = v_event.subject_id
-          and e.idempotency_key = v_event.idempotency_key;
+        from quota.keys as k
+        where k.subject_id = v_event.subject_id
+          and k.is_server
+          and k.idempotency_key = v_event.idempotency_key;
       if (v_former.subject_id, v_former.idempotency_key) = (v_event.subject_id, v_event.idempotency_key) then
         -- A row above, which a dry run has not written.
-        v_found := v_former.arguments;
+        v_found := v_former_arguments;
       end if;
-      if v_found <> v_event.arguments then
+      if v_found <> v_arguments then
         v_result.problem := 'brought in before with another amount: ' || (v_found ->> 'amount');
       elsif v_found is not null or v_result.amount = 0 then
         v_result.action := 'skip';
@@ -123,6 +128,7 @@ begin
         else
           v_result.action := 'import';
           v_former := v_event;
+          v_former_arguments := v_arguments;
         end if;
       end if;
     end if;
@@ -133,7 +139,9 @@ begin
       v_event.used_change := v_result.amount;
       v_event.reserved_change := 0;
       v_event.drawn_change := 0;
-      v_event.answer := to_jsonb(v_result);
+      perform quota.bind_key(
+        v_caller, v_event.idempotency_key, v_arguments, to_jsonb(v_result), v_event.at
+      );
       perform quota.open_counters(v_event.subject_id, v_event.feature_id, v_event.at, v_limits);
       perform quota.record(v_event);
       -- A counter that a former plan would count in is no limit of the present one.

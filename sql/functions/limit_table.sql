@@ -225,6 +225,10 @@ begin
     where m.feature_id = p_feature_id
     order by m.subject_id
     for no key update;
+  -- An update of each, so that a call whose snapshot is older fails with 40001 (see record()).
+  update quota.meters as m
+    set rows_used = m.rows_used
+    where m.feature_id = p_feature_id;
   v_now := quota.clock();
 
   -- One statement, one snapshot: rows and lines of other tables of the gauge change together. A sum and
@@ -232,7 +236,7 @@ begin
   v_lines := array(
     select row(
       t.subject_id, quota.new_id(v_now), v_now, 'table', p_feature_id, v_now, sum(t.change),
-      0, 0, null, null, null, null, null, null, '{"recount": true}'
+      0, 0, null, null, null, null, '{"recount": true}'
     )::quota.events
     from (
       select r.subject_id, r.amount as change
@@ -251,6 +255,11 @@ begin
   )
     select l.subject_id, l.event_id, l.at, l.kind, l.feature_id, l.counts_at, l.used_change, l.metadata
     from unnest(v_lines) as l;
+  update quota.meters as m
+    set rows_used = m.rows_used + l.used_change
+    from unnest(v_lines) as l
+    where m.subject_id = l.subject_id
+      and m.feature_id = l.feature_id;
   -- A counter that is not there yet starts from the ledger, at the first call.
   update quota.counters as c
     set used = c.used + l.used_change

@@ -1,4 +1,64 @@
 -- Why this exists: a gauge goes down: something was deleted. Holding the meter.
+
+create function quota.level_of(
+  p_subject_id text,
+  p_feature_id text
+)
+returns bigint
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Of the counter, whatever the plan says now; a gauge that a plan never had has the ledger alone.
+  return coalesce(
+    (
+      select c.used
+      from quota.counters as c
+      where c.subject_id = p_subject_id
+        and c.feature_id = p_feature_id
+        and c.period_end = 'infinity'
+        and c.period = 'lifetime'
+    ),
+    (quota.ledger_balance(p_subject_id, p_feature_id, '-infinity', 'infinity')).used
+  );
+end
+$$;
+
+comment on function quota.level_of(text, text) is 'What a gauge shows.';
+
+revoke all on function quota.level_of(text, text) from public, anon, authenticated, service_role;
+
+create function quota.rows_used(
+  p_subject_id text,
+  p_feature_id text
+)
+returns bigint
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(
+    (
+      select m.rows_used
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id
+    ),
+    0
+  );
+end
+$$;
+
+comment on function quota.rows_used(text, text) is
+  'How much of a gauge rows of limited tables are. It goes with the rows, and not by hand.';
+
+revoke all on function quota.rows_used(text, text) from public, anon, authenticated, service_role;
 create function quota.put_back(
   p_caller quota.caller,
   p_feature_id text,
@@ -17,53 +77,33 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
-  v_used bigint;
+  v_used bigint := quota.level_of(p_caller.subject_id, p_feature_id);
   v_event quota.events;
   v_decision public.usage_decision;
 begin
-  -- Of the counter, whatever the plan says now; a gauge that a plan never had has the ledger alone.
-  select c.used
-    into v_used
-    from quota.counters as c
-    where c.subject_id = p_caller.subject_id
-      and c.feature_id = p_feature_id
-      and c.period_end = 'infinity'
-      and c.period = 'lifetime';
-  if not found then
-    v_used := (quota.ledger_balance(p_caller.subject_id, p_feature_id, '-infinity', 'infinity')).used;
-  end if;
   if p_kind = 'table' and v_used = 0 then
     return null;
   end if;
-  -- What the rows of a limited table count goes with them, and not by hand.
-  if p_kind <> 'table' and exists (
-    select from quota.limited_tables as t where t.feature_id = p_feature_id
-  ) then
-    v_used := v_used - (
-      select coalesce(sum(e.used_change), 0)
-      from quota.events as e
-      where e.subject_id = p_caller.subject_id
-        and e.feature_id = p_feature_id
-        and e.kind = 'table'
-    );
+  if p_kind <> 'table' then
+    v_used := v_used - quota.rows_used(p_caller.subject_id, p_feature_id);
   end if;
   v_event := row(
     p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
     -- Never below zero: what is not there cannot be given back.
-    -least(p_amount, greatest(v_used, 0)), 0, 0, null, null, p_caller.actor, p_idempotency_key, p_arguments,
-    null, p_metadata
+    -least(p_amount, greatest(v_used, 0)), 0, 0, null, null, p_caller.actor, p_idempotency_key,
+    p_metadata
   )::quota.events;
   v_allowance.limits := quota.after_event(v_allowance.limits, v_event);
   v_decision := quota.decision(
     p_caller.subject_id, p_feature_id, -v_event.used_change, v_allowance,
     (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id
   );
-  if p_idempotency_key is not null then
-    v_event.answer := to_jsonb(v_decision);
-  end if;
-  if not quota.record(v_event) then
+  if p_idempotency_key is not null and not quota.bind_key(
+    p_caller, p_idempotency_key, p_arguments, to_jsonb(v_decision), p_at
+  ) then
     return null;
   end if;
+  perform quota.record(v_event);
   return v_decision;
 end
 $$;
@@ -112,7 +152,7 @@ begin
   v_now := quota.lock_meter(v_caller.subject_id, p_feature);
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object('call', 'return_usage', 'feature', p_feature, 'amount', p_amount);
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   if v_answer is null then
     v_decision := quota.put_back(
@@ -122,7 +162,7 @@ begin
     if v_decision.allowed is not null then
       return v_decision;
     end if;
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   return quota.replayed(v_answer);
 end

@@ -173,54 +173,55 @@ revoke all on function quota.write_carry(
   text, text, timestamptz, quota.counters, quota.limit_state, bigint
 ) from public, anon, authenticated, service_role;
 
--- The only writer of ledger lines that count, and of counters. The line goes first: when its key
--- is taken by a call that ran under another feature's meter, nothing was counted.
---
--- It adds to every counter whose period holds the instant: those of the plan, and those that a former
--- plan left open, so that every counter equals its ledger at any time.
+-- The writer of ledger lines and counters. It adds to every counter whose period holds the instant:
+-- those of the plan, and those that a former plan left open, so that every counter equals its ledger
+-- at any time.
 create function quota.record(p_event quota.events)
-returns boolean
+returns void
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_lines integer;
 begin
-  with line as (
-    insert into quota.events (
-      subject_id, event_id, at, kind, feature_id, counts_at,
-      used_change, reserved_change, drawn_change, about_id, grant_id, actor,
-      idempotency_key, arguments, answer, metadata
-    )
-    values (
-      p_event.subject_id, p_event.event_id, p_event.at, p_event.kind, p_event.feature_id,
-      p_event.counts_at, p_event.used_change, p_event.reserved_change, p_event.drawn_change,
-      p_event.about_id, p_event.grant_id, p_event.actor,
-      p_event.idempotency_key, p_event.arguments, p_event.answer, p_event.metadata
-    )
-    on conflict (subject_id, idempotency_key) where idempotency_key is not null do nothing
-    returning event_id
-  ),
-  counted as (
-    update quota.counters as c
-      set used = c.used + p_event.used_change,
-          reserved = c.reserved + p_event.reserved_change,
-          drawn = c.drawn + p_event.drawn_change
-      where c.subject_id = p_event.subject_id
-        and c.feature_id = p_event.feature_id
-        and c.period_end > p_event.counts_at
-        and c.period_start <= p_event.counts_at
-        and exists (select from line)
+  insert into quota.events (
+    subject_id, event_id, at, kind, feature_id, counts_at,
+    used_change, reserved_change, drawn_change, about_id, grant_id, actor, idempotency_key, metadata
   )
-  select count(*) into v_lines from line;
-  return v_lines = 1;
+  values (
+    p_event.subject_id, p_event.event_id,
+    -- No line lies before the instant it counts in, also when the clock was set back since: what sums
+    -- up a period begins to read at its start.
+    greatest(p_event.at, p_event.counts_at),
+    p_event.kind, p_event.feature_id, p_event.counts_at,
+    p_event.used_change, p_event.reserved_change, p_event.drawn_change,
+    p_event.about_id, p_event.grant_id, p_event.actor, p_event.idempotency_key, p_event.metadata
+  );
+  if p_event.used_change = 0 and p_event.reserved_change = 0 and p_event.drawn_change = 0 then
+    return;
+  end if;
+  update quota.counters as c
+    set used = c.used + p_event.used_change,
+        reserved = c.reserved + p_event.reserved_change,
+        drawn = c.drawn + p_event.drawn_change
+    where c.subject_id = p_event.subject_id
+      and c.feature_id = p_event.feature_id
+      and c.period_end > p_event.counts_at
+      and c.period_start <= p_event.counts_at;
+  -- A line that meets no counter changes the meter: a call whose snapshot lacks the line, and which
+  -- would sum up the ledger without it, must fail with 40001. So do rows of a limited table.
+  if not found or p_event.kind = 'table' then
+    update quota.meters as m
+      set rows_used = m.rows_used
+            + case when p_event.kind = 'table' then p_event.used_change else 0 end
+      where m.subject_id = p_event.subject_id
+        and m.feature_id = p_event.feature_id;
+  end if;
 end
 $$;
 
 comment on function quota.record(quota.events) is
-  'Writes a line and adds it to the counters it counts in. False: its idempotency key is taken, and nothing was written.';
+  'Writes a line and adds it to the counters it counts in.';
 
 revoke all on function quota.record(quota.events) from public, anon, authenticated, service_role;
 

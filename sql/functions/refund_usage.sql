@@ -18,6 +18,8 @@ as $$
 declare
   v_use quota.events;
   v_refund quota.events;
+  v_caller quota.caller;
+  v_arguments jsonb;
   v_left bigint;
   v_answer jsonb;
   v_allowance quota.allowance;
@@ -47,10 +49,11 @@ begin
 
   if p_idempotency_key is not null then
     v_refund.idempotency_key := p_idempotency_key;
-    v_refund.arguments := jsonb_build_object(
+    v_caller := row(v_use.subject_id, true, null)::quota.caller;
+    v_arguments := jsonb_build_object(
       'call', 'refund_usage', 'event_id', p_event_id, 'amount', p_amount
     );
-    v_answer := quota.replay(v_use.subject_id, p_idempotency_key, v_refund.arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_refund.at);
   end if;
 
   if v_answer is null then
@@ -63,14 +66,19 @@ begin
       raise exception 'no such use to refund any more: its subject was forgotten'
         using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
     end if;
-    -- A gauge may have been lowered since, by return_usage().
-    select least(v_left, min(c.used))
-      into v_left
-      from quota.counters as c
-      where c.subject_id = v_use.subject_id
-        and c.feature_id = v_use.feature_id
-        and c.period_end > v_use.counts_at
-        and c.period_start <= v_use.counts_at;
+    -- A gauge may have been lowered since, by return_usage(); and what rows are, only they give back.
+    if exists (
+      select from quota.features as f where f.feature_id = v_use.feature_id and f.kind = 'gauge'
+    ) then
+      v_left := least(
+        v_left,
+        greatest(
+          quota.level_of(v_use.subject_id, v_use.feature_id)
+            - quota.rows_used(v_use.subject_id, v_use.feature_id),
+          0
+        )
+      );
+    end if;
     if coalesce(p_amount, 1) > v_left then
       raise exception 'the event has % left to refund, % asked', v_left, coalesce(p_amount, 1)
         using errcode = 'QAMNT', hint = 'refunds give back at most what the event counted';
@@ -97,11 +105,14 @@ begin
       v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_allowance,
       (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_refund.event_id
     );
-    v_refund.answer := to_jsonb(v_decision);
-    if quota.record(v_refund) then
+    if p_idempotency_key is null or quota.bind_key(
+      v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decision), v_refund.at
+    ) then
+      perform quota.record(v_refund);
       return v_decision;
     end if;
-    v_answer := quota.replay(v_use.subject_id, p_idempotency_key, v_refund.arguments);
+    -- Taken under another meter, so with other arguments: this raises, and undoes what was given back.
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_refund.at);
   end if;
 
   return quota.replayed(v_answer);

@@ -40,7 +40,7 @@ begin
     v_arguments := jsonb_build_object(
       'call', 'reserve_usage', 'feature', p_feature, 'amount', p_amount, 'ttl', v_seconds
     );
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   if v_answer is null then
     v_decision := quota.take(
@@ -65,7 +65,7 @@ begin
     if v_decision.allowed is not null then
       return v_decision;
     end if;
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   return quota.replayed(v_answer);
 end

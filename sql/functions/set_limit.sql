@@ -48,7 +48,7 @@ begin
   perform quota.record(
     row(
       v_caller.subject_id, quota.new_id(v_now), v_now, 'limit', p_feature, v_now, 0, 0, 0,
-      null, null, null, null, null, null,
+      null, null, null, null,
       case
         when p_is_cleared then jsonb_build_object('period', p_period, 'cleared', true)
         else jsonb_build_object('period', p_period, 'limit', p_limit)

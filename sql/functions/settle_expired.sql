@@ -74,7 +74,7 @@ begin
   return row(
     p_hold.subject_id, quota.new_id(p_at), p_at, p_kind, p_hold.feature_id, p_hold.reserved_at,
     0, case when p_hold.state = 'open' then -p_hold.amount else 0 end, 0,
-    p_hold.reservation_id, null, null, null, null, null, '{}'
+    p_hold.reservation_id, null, null, null, '{}'
   )::quota.events;
 end
 $$;

@@ -212,7 +212,8 @@ create function quota.take(
   p_reservation_id uuid,
   p_idempotency_key text,
   p_arguments jsonb,
-  p_metadata jsonb
+  p_metadata jsonb,
+  p_about_id uuid default null
 )
 returns public.usage_decision
 language plpgsql
@@ -249,7 +250,7 @@ begin
     p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
     case when p_reservation_id is null then p_amount else 0 end,
     case when p_reservation_id is null then 0 else p_amount end,
-    0, p_reservation_id, null, p_caller.actor, p_idempotency_key, p_arguments, null, p_metadata
+    0, coalesce(p_reservation_id, p_about_id), null, p_caller.actor, p_idempotency_key, p_metadata
   )::quota.events;
   v_after := quota.after_event(v_allowance.limits, v_event, v_verdict.drawn);
   v_decision := quota.decision(
@@ -257,12 +258,12 @@ begin
     (quota.decide(v_after, 0)).shown, 'ok',
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
-  if p_idempotency_key is not null then
-    v_event.answer := to_jsonb(v_decision);
-  end if;
-  if not quota.record(v_event) then
+  if p_idempotency_key is not null and not quota.bind_key(
+    p_caller, p_idempotency_key, p_arguments, to_jsonb(v_decision), p_at
+  ) then
     return null;
   end if;
+  perform quota.record(v_event);
   if v_verdict.drawn > 0 then
     perform quota.draw(
       p_caller.subject_id, p_feature_id, v_verdict.drawn, p_at, p_at,
@@ -277,9 +278,9 @@ end
 $$;
 
 comment on function quota.take(
-  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb, uuid
 ) is 'Decides and, if there is room, counts, or holds when it is given a reservation id. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
 
 revoke all on function quota.take(
-  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb, uuid
 ) from public, anon, authenticated, service_role;

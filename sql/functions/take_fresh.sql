@@ -133,6 +133,12 @@ begin
       and c.feature_id = p_feature_id
       and c.period_end > v_now
       and c.period_start <= v_now;
+  if p_kind = 'table' then
+    update quota.meters as m
+      set rows_used = m.rows_used + p_amount
+      where m.subject_id = p_caller.subject_id
+        and m.feature_id = p_feature_id;
+  end if;
 
   return row(
     true, 'ok', p_feature_id, p_caller.subject_id, v_plan_id, p_amount, v_used, v_reserved,

@@ -1,5 +1,7 @@
 -- Why this exists: takes away what nothing needs any more. Safe at any time, and safe never to run: no
 -- answer depends on it. The ledger itself it leaves whole.
+--
+-- An ending, and a key, can be repeated for 31 days: a key is promised for 30.
 create function quota.tidy()
 returns bigint
 language plpgsql
@@ -9,6 +11,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := quota.clock();
+  v_subject_id text;
+  v_feature_id text;
   v_rows bigint;
   v_removed bigint;
 begin
@@ -23,12 +27,32 @@ begin
       for update skip locked
     );
   get diagnostics v_removed = row_count;
-  -- An ending can be repeated for as long as an idempotency key is good.
+  delete from quota.keys as k
+    where (k.subject_id, k.is_server, k.idempotency_key) in (
+      select d.subject_id, d.is_server, d.idempotency_key
+      from quota.keys as d
+      where d.bound_at < v_now - interval '31 days'
+        -- An import is brought in once, however much later it is repeated.
+        and d.arguments ->> 'call' <> 'import_usage'
+      for update skip locked
+    );
+  get diagnostics v_rows = row_count;
+  v_removed := v_removed + v_rows;
+  -- Holds that expired, and that no call has met since, get their expire lines.
+  for v_subject_id, v_feature_id in
+    select m.subject_id, m.feature_id
+    from quota.meters as m
+    where m.holds_expire_at < v_now - interval '31 days'
+    order by m.subject_id, m.feature_id
+    for no key update skip locked
+  loop
+    perform quota.settle_expired(v_subject_id, v_feature_id, v_now);
+  end loop;
   delete from quota.reservations as r
     where (r.subject_id, r.reservation_id) in (
       select d.subject_id, d.reservation_id
       from quota.reservations as d
-      where d.state in ('committed', 'released')
+      where d.state in ('committed', 'released', 'expired')
         and d.expires_at < v_now - interval '31 days'
       for update skip locked
     );
@@ -38,6 +62,6 @@ end
 $$;
 
 comment on function quota.tidy() is
-  'Removes closed minute and hour counters after 2 days and ended reservations after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
+  'Removes closed minute and hour counters after 2 days, and idempotency keys and ended or expired reservations after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
 
 revoke all on function quota.tidy() from public, anon, authenticated, service_role;

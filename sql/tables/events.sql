@@ -20,8 +20,6 @@ create table quota.events (
   grant_id uuid,
   actor text,
   idempotency_key text collate "C",
-  arguments jsonb,
-  answer jsonb,
   metadata jsonb not null default '{}',
   -- No check constraints: record() is the only writer (see counters for what they cost).
   constraint events_pkey primary key (subject_id, at, event_id)
@@ -40,17 +38,14 @@ comment on column quota.events.drawn_change is 'Change of what is drawn from gra
 comment on column quota.events.about_id is 'The event, reservation or grant that this line is about.';
 comment on column quota.events.actor is
   'The user that acted for the subject, where it is not the subject itself; null for servers.';
-comment on column quota.events.arguments is 'What the idempotency key is bound to.';
-comment on column quota.events.answer is 'The decision that a repeated key is given again.';
+comment on column quota.events.idempotency_key is
+  'The key of the call that wrote it; what it is bound to stands in quota.keys.';
 
 -- The primary key serves a subject's latest lines, and the sum over a period (a line never happens
 -- before the instant it counts in, so at >= period_start bounds the scan).
 -- Serves refund_usage(), which is not told the subject. Event ids grow with time: inserts stay at
 -- the right edge of the index.
 create index events_by_id on quota.events (event_id);
--- Serves idempotency, and is its guarantee: one line per subject and key.
-create unique index events_have_one_line_per_key on quota.events (subject_id, idempotency_key)
-  where idempotency_key is not null;
 -- Serves "how much of this event was refunded, what did this hold draw?"
 create index events_by_what_they_are_about on quota.events (subject_id, about_id)
   where about_id is not null;
@@ -70,5 +65,4 @@ revoke all on quota.events from public, anon, authenticated, service_role;
 grant select on quota.events to authenticated, service_role;
 -- Withheld: insert, update, delete, truncate, from service_role too. Lines disappear only through
 -- forget_subject() and quota.tidy().
--- No foreign key to features (see counters), and no partitions: a partitioned ledger cannot hold
--- the unique key.
+-- No foreign key to features (see counters).

@@ -18,6 +18,7 @@ create table quota.meters (
   plan_id text collate "C",
   upgrade_url text,
   server_only boolean not null default false,
+  rows_used bigint not null default 0,
   constraint meters_pkey primary key (subject_id, feature_id)
 ) with (fillfactor = 80);
 
@@ -29,6 +30,8 @@ comment on column quota.meters.fresh_from is
   'When it was remembered: a clock that was set back behind it finds other counters open.';
 comment on column quota.meters.fresh_until is
   'Until then the open counters are all the limits there are, and their last_limit is the limit; the columns after this one are what else is remembered.';
+comment on column quota.meters.rows_used is
+  'How much of a gauge the rows of limited tables are: only they give it back.';
 
 alter table quota.meters enable row level security;
 

@@ -582,6 +582,7 @@ create table quota.meters (
   plan_id text collate "C",
   upgrade_url text,
   server_only boolean not null default false,
+  rows_used bigint not null default 0,
   constraint meters_pkey primary key (subject_id, feature_id)
 ) with (fillfactor = 80);
 
@@ -593,6 +594,8 @@ comment on column quota.meters.fresh_from is
   'When it was remembered: a clock that was set back behind it finds other counters open.';
 comment on column quota.meters.fresh_until is
   'Until then the open counters are all the limits there are, and their last_limit is the limit; the columns after this one are what else is remembered.';
+comment on column quota.meters.rows_used is
+  'How much of a gauge the rows of limited tables are: only they give it back.';
 
 alter table quota.meters enable row level security;
 
@@ -723,8 +726,6 @@ create table quota.events (
   grant_id uuid,
   actor text,
   idempotency_key text collate "C",
-  arguments jsonb,
-  answer jsonb,
   metadata jsonb not null default '{}',
   -- No check constraints: record() is the only writer (see counters for what they cost).
   constraint events_pkey primary key (subject_id, at, event_id)
@@ -743,17 +744,14 @@ comment on column quota.events.drawn_change is 'Change of what is drawn from gra
 comment on column quota.events.about_id is 'The event, reservation or grant that this line is about.';
 comment on column quota.events.actor is
   'The user that acted for the subject, where it is not the subject itself; null for servers.';
-comment on column quota.events.arguments is 'What the idempotency key is bound to.';
-comment on column quota.events.answer is 'The decision that a repeated key is given again.';
+comment on column quota.events.idempotency_key is
+  'The key of the call that wrote it; what it is bound to stands in quota.keys.';
 
 -- The primary key serves a subject's latest lines, and the sum over a period (a line never happens
 -- before the instant it counts in, so at >= period_start bounds the scan).
 -- Serves refund_usage(), which is not told the subject. Event ids grow with time: inserts stay at
 -- the right edge of the index.
 create index events_by_id on quota.events (event_id);
--- Serves idempotency, and is its guarantee: one line per subject and key.
-create unique index events_have_one_line_per_key on quota.events (subject_id, idempotency_key)
-  where idempotency_key is not null;
 -- Serves "how much of this event was refunded, what did this hold draw?"
 create index events_by_what_they_are_about on quota.events (subject_id, about_id)
   where about_id is not null;
@@ -773,8 +771,43 @@ revoke all on quota.events from public, anon, authenticated, service_role;
 grant select on quota.events to authenticated, service_role;
 -- Withheld: insert, update, delete, truncate, from service_role too. Lines disappear only through
 -- forget_subject() and quota.tidy().
--- No foreign key to features (see counters), and no partitions: a partitioned ledger cannot hold
--- the unique key.
+-- No foreign key to features (see counters).
+
+-- sql/tables/keys.sql
+
+-- Why this exists: what an idempotency key is bound to, and what the call that bound it was told. Apart
+-- from the ledger, so that only calls with a key pay for it, and so that a key can become free again.
+
+create table quota.keys (
+  subject_id text collate "C" not null,
+  is_server boolean not null,
+  idempotency_key text collate "C" not null,
+  bound_at timestamptz not null,
+  arguments jsonb not null,
+  answer jsonb not null,
+  -- The guarantee: two calls with a key at once cannot both count.
+  constraint keys_pkey primary key (subject_id, is_server, idempotency_key)
+);
+
+comment on table quota.keys is
+  'Idempotency keys: one row per subject, key and side that bound it. tidy() ends them after 31 days.';
+comment on column quota.keys.is_server is
+  'Keys of trusted roles and keys of users are two spaces: a member of an organisation cannot take the server''s key.';
+comment on column quota.keys.arguments is 'The call and its arguments: with others the key is QIDEM.';
+comment on column quota.keys.answer is
+  'What the call was told, and is told again while what it counted or held still does.';
+
+-- Serves tidy().
+create index keys_by_age on quota.keys (bound_at);
+
+alter table quota.keys enable row level security;
+
+create policy select_service on quota.keys
+  for select to service_role using (true);
+
+revoke all on quota.keys from public, anon, authenticated, service_role;
+grant select on quota.keys to service_role;
+-- Withheld: everything from authenticated: a key is a secret between its caller and the answer.
 
 -- sql/tables/alerts.sql
 
@@ -1716,6 +1749,32 @@ comment on function quota.is_whole(jsonb, bigint) is
 revoke all on function quota.is_whole(jsonb, bigint)
   from public, anon, authenticated, service_role;
 
+-- Before any lock: whom it refuses must not make others wait. take() looks again under the lock.
+create function quota.check_server_only(
+  p_caller quota.caller,
+  p_feature_ids text[]
+)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_caller.is_trusted is not true and exists (
+    select from quota.features as f where f.feature_id = any (p_feature_ids) and f.server_only
+  ) then
+    perform quota.reject_user();
+  end if;
+end
+$$;
+
+comment on function quota.check_server_only(quota.caller, text[]) is
+  'Errors: 42501, a user asks for a server_only feature.';
+
+revoke all on function quota.check_server_only(quota.caller, text[])
+  from public, anon, authenticated, service_role;
+
 create function quota.reject_user()
 returns void
 language plpgsql
@@ -1736,18 +1795,97 @@ revoke all on function quota.reject_user() from public, anon, authenticated, ser
 
 -- sql/functions/idempotency.sql
 
--- Why this exists: a call that is repeated with its key is told its first answer and counts
--- nothing. Asked after the meter is locked (so the first call has committed or has gone), and again
--- when the insert of a line meets the key of a call that ran under another feature's meter.
-create function quota.replay(
+-- Why this exists: a call that is repeated with its key is told its first answer and counts nothing.
+-- Asked after the meter is locked (so the first call has committed or has gone), and again when the
+-- key turns out to be taken by a call that ran under another feature's meter.
+--
+-- An answer is told again only while it is true: the key of a hold that was released, has expired
+-- uncommitted or was committed with nothing, or of a use that was refunded in full, is free, and the
+-- call decides afresh.
+
+-- Does what the answer speaks of still count?
+create function quota.still_counts(
   p_subject_id text,
+  p_call text,
+  p_answer jsonb,
+  p_at timestamptz
+)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_reservation_id uuid;
+  v_state text;
+  v_expires_at timestamptz;
+  v_uses uuid[];
+  v_used bigint;
+begin
+  if p_call = 'reserve_usage' then
+    v_reservation_id := p_answer ->> 'reservation_id';
+    select r.state, r.expires_at
+      into v_state, v_expires_at
+      from quota.reservations as r
+      where r.subject_id = p_subject_id
+        and r.reservation_id = v_reservation_id;
+    if v_state = 'open' then
+      return v_expires_at > p_at;
+    end if;
+    if v_state is distinct from 'committed' then
+      return false;
+    end if;
+    v_uses := array(
+      select e.event_id
+      from quota.events as e
+      where e.subject_id = p_subject_id
+        and e.about_id = v_reservation_id
+        and e.kind = 'commit'
+    );
+  elsif p_call = 'consume_usage' then
+    v_uses := array[p_answer ->> 'event_id']::uuid[];
+  elsif p_call = 'consume_usage_batch' then
+    v_uses := array(select i ->> 'event_id' from jsonb_array_elements(p_answer) as i);
+  else
+    -- A refund, a return or a grant happened, whatever came after: a webhook that comes again gives
+    -- nothing twice.
+    return true;
+  end if;
+
+  select sum(u.used_change)
+    into v_used
+    from (
+      select e.used_change
+      from quota.events as e
+      where e.subject_id = p_subject_id
+        and e.event_id = any (v_uses)
+      union all
+      select r.used_change
+      from quota.events as r
+      where r.subject_id = p_subject_id
+        and r.about_id = any (v_uses)
+        and r.kind = 'refund'
+    ) as u;
+  return v_used is distinct from 0;
+end
+$$;
+
+comment on function quota.still_counts(text, text, jsonb, timestamptz) is
+  'Whether what a call was told is still true at an instant: its hold is open or was committed, its use was not refunded in full.';
+
+revoke all on function quota.still_counts(text, text, jsonb, timestamptz)
+  from public, anon, authenticated, service_role;
+
+create function quota.replay(
+  p_caller quota.caller,
   p_idempotency_key text,
-  p_arguments jsonb
+  p_arguments jsonb,
+  p_at timestamptz
 )
 returns jsonb
 language plpgsql
 stable
-strict
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1755,11 +1893,17 @@ declare
   v_arguments jsonb;
   v_answer jsonb;
 begin
-  select e.arguments, e.answer
+  select k.arguments, k.answer
     into v_arguments, v_answer
-    from quota.events as e
-    where e.subject_id = p_subject_id
-      and e.idempotency_key = p_idempotency_key;
+    from quota.keys as k
+    where k.subject_id = p_caller.subject_id
+      and k.is_server = p_caller.is_trusted
+      and k.idempotency_key = p_idempotency_key;
+  if not found
+    or quota.still_counts(p_caller.subject_id, v_arguments ->> 'call', v_answer, p_at) is not true
+  then
+    return null;
+  end if;
   if v_arguments <> p_arguments then
     raise exception 'this idempotency key was used with other arguments: %', v_arguments
       using errcode = 'QIDEM', hint = 'use a fresh key for a new call';
@@ -1768,10 +1912,66 @@ begin
 end
 $$;
 
-comment on function quota.replay(text, text, jsonb) is
-  'The first answer of a key, null if it is free. Errors: QIDEM, other arguments.';
+comment on function quota.replay(quota.caller, text, jsonb, timestamptz) is
+  'The first answer of a key, null if the key is free. Errors: QIDEM, other arguments.';
 
-revoke all on function quota.replay(text, text, jsonb)
+revoke all on function quota.replay(quota.caller, text, jsonb, timestamptz)
+  from public, anon, authenticated, service_role;
+
+-- Before the lines of the call are written: when the key turns out to be taken, nothing was counted.
+create function quota.bind_key(
+  p_caller quota.caller,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_answer jsonb,
+  p_at timestamptz
+)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_former quota.keys;
+begin
+  loop
+    insert into quota.keys (
+      subject_id, is_server, idempotency_key, bound_at, arguments, answer
+    )
+    values (
+      p_caller.subject_id, p_caller.is_trusted, p_idempotency_key, p_at, p_arguments, p_answer
+    )
+    on conflict do nothing;
+    if found then
+      return true;
+    end if;
+    -- A new statement: it sees the call that was waited for.
+    select k.subject_id, k.is_server, k.idempotency_key, k.bound_at, k.arguments, k.answer
+      into v_former
+      from quota.keys as k
+      where k.subject_id = p_caller.subject_id
+        and k.is_server = p_caller.is_trusted
+        and k.idempotency_key = p_idempotency_key;
+    if found and quota.still_counts(
+      p_caller.subject_id, v_former.arguments ->> 'call', v_former.answer, p_at
+    ) then
+      return false;
+    end if;
+    -- Of two that find it free, one takes this row away and binds the key.
+    delete from quota.keys as k
+      where k.subject_id = p_caller.subject_id
+        and k.is_server = p_caller.is_trusted
+        and k.idempotency_key = p_idempotency_key
+        and k.answer = v_former.answer;
+  end loop;
+end
+$$;
+
+comment on function quota.bind_key(quota.caller, text, jsonb, jsonb, timestamptz) is
+  'Binds a key to a call and its answer. False: a call in flight took it.';
+
+revoke all on function quota.bind_key(quota.caller, text, jsonb, jsonb, timestamptz)
   from public, anon, authenticated, service_role;
 
 create function quota.replayed(p_answer jsonb)
@@ -1972,54 +2172,55 @@ revoke all on function quota.write_carry(
   text, text, timestamptz, quota.counters, quota.limit_state, bigint
 ) from public, anon, authenticated, service_role;
 
--- The only writer of ledger lines that count, and of counters. The line goes first: when its key
--- is taken by a call that ran under another feature's meter, nothing was counted.
---
--- It adds to every counter whose period holds the instant: those of the plan, and those that a former
--- plan left open, so that every counter equals its ledger at any time.
+-- The writer of ledger lines and counters. It adds to every counter whose period holds the instant:
+-- those of the plan, and those that a former plan left open, so that every counter equals its ledger
+-- at any time.
 create function quota.record(p_event quota.events)
-returns boolean
+returns void
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_lines integer;
 begin
-  with line as (
-    insert into quota.events (
-      subject_id, event_id, at, kind, feature_id, counts_at,
-      used_change, reserved_change, drawn_change, about_id, grant_id, actor,
-      idempotency_key, arguments, answer, metadata
-    )
-    values (
-      p_event.subject_id, p_event.event_id, p_event.at, p_event.kind, p_event.feature_id,
-      p_event.counts_at, p_event.used_change, p_event.reserved_change, p_event.drawn_change,
-      p_event.about_id, p_event.grant_id, p_event.actor,
-      p_event.idempotency_key, p_event.arguments, p_event.answer, p_event.metadata
-    )
-    on conflict (subject_id, idempotency_key) where idempotency_key is not null do nothing
-    returning event_id
-  ),
-  counted as (
-    update quota.counters as c
-      set used = c.used + p_event.used_change,
-          reserved = c.reserved + p_event.reserved_change,
-          drawn = c.drawn + p_event.drawn_change
-      where c.subject_id = p_event.subject_id
-        and c.feature_id = p_event.feature_id
-        and c.period_end > p_event.counts_at
-        and c.period_start <= p_event.counts_at
-        and exists (select from line)
+  insert into quota.events (
+    subject_id, event_id, at, kind, feature_id, counts_at,
+    used_change, reserved_change, drawn_change, about_id, grant_id, actor, idempotency_key, metadata
   )
-  select count(*) into v_lines from line;
-  return v_lines = 1;
+  values (
+    p_event.subject_id, p_event.event_id,
+    -- No line lies before the instant it counts in, also when the clock was set back since: what sums
+    -- up a period begins to read at its start.
+    greatest(p_event.at, p_event.counts_at),
+    p_event.kind, p_event.feature_id, p_event.counts_at,
+    p_event.used_change, p_event.reserved_change, p_event.drawn_change,
+    p_event.about_id, p_event.grant_id, p_event.actor, p_event.idempotency_key, p_event.metadata
+  );
+  if p_event.used_change = 0 and p_event.reserved_change = 0 and p_event.drawn_change = 0 then
+    return;
+  end if;
+  update quota.counters as c
+    set used = c.used + p_event.used_change,
+        reserved = c.reserved + p_event.reserved_change,
+        drawn = c.drawn + p_event.drawn_change
+    where c.subject_id = p_event.subject_id
+      and c.feature_id = p_event.feature_id
+      and c.period_end > p_event.counts_at
+      and c.period_start <= p_event.counts_at;
+  -- A line that meets no counter changes the meter: a call whose snapshot lacks the line, and which
+  -- would sum up the ledger without it, must fail with 40001. So do rows of a limited table.
+  if not found or p_event.kind = 'table' then
+    update quota.meters as m
+      set rows_used = m.rows_used
+            + case when p_event.kind = 'table' then p_event.used_change else 0 end
+      where m.subject_id = p_event.subject_id
+        and m.feature_id = p_event.feature_id;
+  end if;
 end
 $$;
 
 comment on function quota.record(quota.events) is
-  'Writes a line and adds it to the counters it counts in. False: its idempotency key is taken, and nothing was written.';
+  'Writes a line and adds it to the counters it counts in.';
 
 revoke all on function quota.record(quota.events) from public, anon, authenticated, service_role;
 
@@ -2186,7 +2387,7 @@ begin
   perform quota.record(
     row(
       p_subject_id, quota.new_id(p_at), p_at, 'draw', p_feature_id, p_counts_at,
-      0, 0, p_amount, p_about_id, p_grant_id, null, null, null, null, '{}'
+      0, 0, p_amount, p_about_id, p_grant_id, null, null, '{}'
     )::quota.events
   );
 end
@@ -2278,7 +2479,7 @@ begin
   return row(
     p_hold.subject_id, quota.new_id(p_at), p_at, p_kind, p_hold.feature_id, p_hold.reserved_at,
     0, case when p_hold.state = 'open' then -p_hold.amount else 0 end, 0,
-    p_hold.reservation_id, null, null, null, null, null, '{}'
+    p_hold.reservation_id, null, null, null, '{}'
   )::quota.events;
 end
 $$;
@@ -2812,6 +3013,12 @@ begin
       and c.feature_id = p_feature_id
       and c.period_end > v_now
       and c.period_start <= v_now;
+  if p_kind = 'table' then
+    update quota.meters as m
+      set rows_used = m.rows_used + p_amount
+      where m.subject_id = p_caller.subject_id
+        and m.feature_id = p_feature_id;
+  end if;
 
   return row(
     true, 'ok', p_feature_id, p_caller.subject_id, v_plan_id, p_amount, v_used, v_reserved,
@@ -3044,7 +3251,8 @@ create function quota.take(
   p_reservation_id uuid,
   p_idempotency_key text,
   p_arguments jsonb,
-  p_metadata jsonb
+  p_metadata jsonb,
+  p_about_id uuid default null
 )
 returns public.usage_decision
 language plpgsql
@@ -3081,7 +3289,7 @@ begin
     p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
     case when p_reservation_id is null then p_amount else 0 end,
     case when p_reservation_id is null then 0 else p_amount end,
-    0, p_reservation_id, null, p_caller.actor, p_idempotency_key, p_arguments, null, p_metadata
+    0, coalesce(p_reservation_id, p_about_id), null, p_caller.actor, p_idempotency_key, p_metadata
   )::quota.events;
   v_after := quota.after_event(v_allowance.limits, v_event, v_verdict.drawn);
   v_decision := quota.decision(
@@ -3089,12 +3297,12 @@ begin
     (quota.decide(v_after, 0)).shown, 'ok',
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
-  if p_idempotency_key is not null then
-    v_event.answer := to_jsonb(v_decision);
-  end if;
-  if not quota.record(v_event) then
+  if p_idempotency_key is not null and not quota.bind_key(
+    p_caller, p_idempotency_key, p_arguments, to_jsonb(v_decision), p_at
+  ) then
     return null;
   end if;
+  perform quota.record(v_event);
   if v_verdict.drawn > 0 then
     perform quota.draw(
       p_caller.subject_id, p_feature_id, v_verdict.drawn, p_at, p_at,
@@ -3109,11 +3317,11 @@ end
 $$;
 
 comment on function quota.take(
-  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb, uuid
 ) is 'Decides and, if there is room, counts, or holds when it is given a reservation id. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
 
 revoke all on function quota.take(
-  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb, uuid
 ) from public, anon, authenticated, service_role;
 
 
@@ -3208,10 +3416,11 @@ begin
     end if;
   end if;
 
+  perform quota.check_server_only(v_caller, array[p_feature]);
   v_now := quota.lock_meter(v_caller.subject_id, p_feature);
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   if v_answer is null then
     v_decision := quota.take(
@@ -3221,7 +3430,7 @@ begin
     if v_decision.allowed is not null then
       return v_decision;
     end if;
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   return quota.replayed(v_answer);
 end
@@ -3343,6 +3552,86 @@ comment on function quota.batch_items(jsonb) is
 
 revoke all on function quota.batch_items(jsonb) from public, anon, authenticated, service_role;
 
+-- An answer for each item: 'not_taken' where it has room beside the items before it, else the refusal.
+-- One refusal per feature and amount, since a hundred of them took a second.
+create function quota.judge_batch(
+  p_subject_id text,
+  p_features text[],
+  p_amounts bigint[],
+  p_at timestamptz
+)
+returns public.usage_decision[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_feature_id text;
+  v_allowance quota.allowance;
+  v_verdict quota.verdict;
+  v_sum bigint;
+  v_refused bigint[];
+  v_refusals public.usage_decision[];
+  v_decision public.usage_decision;
+  v_decisions public.usage_decision[];
+begin
+  for v_feature_id in select distinct f from unnest(p_features) as f loop
+    v_allowance := quota.limits_of(p_subject_id, v_feature_id, p_at);
+    v_sum := 0;
+    v_refused := '{}';
+    v_refusals := '{}';
+    for i in 1 .. cardinality(p_features) loop
+      continue when p_features[i] <> v_feature_id;
+      v_sum := v_sum + p_amounts[i];
+      v_verdict := quota.decide(v_allowance.limits, v_sum);
+      if v_verdict.is_allowed then
+        v_decision := quota.decision(
+          p_subject_id, v_feature_id, p_amounts[i], v_allowance, v_verdict.shown, 'not_taken'
+        );
+      elsif p_amounts[i] = any (v_refused) then
+        v_decision := v_refusals[array_position(v_refused, p_amounts[i])];
+      else
+        v_decision := quota.refusal(
+          p_subject_id, v_feature_id, v_sum, p_at, v_allowance, v_verdict
+        );
+        v_decision.amount := p_amounts[i];
+        v_refused := v_refused || p_amounts[i];
+        v_refusals := v_refusals || v_decision;
+      end if;
+      v_decisions[i] := v_decision;
+    end loop;
+  end loop;
+  return v_decisions;
+end
+$$;
+
+comment on function quota.judge_batch(text, text[], bigint[], timestamptz) is
+  'What a batch would be told if it were refused: all not_taken where all have room. Errors: QAMNT, a counter would pass 2^53 - 1.';
+
+revoke all on function quota.judge_batch(text, text[], bigint[], timestamptz)
+  from public, anon, authenticated, service_role;
+
+create function quota.all_have_room(p_decisions public.usage_decision[])
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return not exists (
+    select from unnest(p_decisions) as d where d.reason is distinct from 'not_taken'
+  );
+end
+$$;
+
+comment on function quota.all_have_room(public.usage_decision[]) is
+  'Whether judge_batch() refuses no item.';
+
+revoke all on function quota.all_have_room(public.usage_decision[])
+  from public, anon, authenticated, service_role;
+
 create function quota.consume_usage_batch(
   p_items jsonb,
   p_subject text,
@@ -3365,25 +3654,42 @@ declare
   v_arguments jsonb;
   v_answer jsonb;
   v_now timestamptz;
-  v_allowance quota.allowance;
-  v_verdict quota.verdict;
-  v_sum bigint;
-  v_is_allowed boolean := true;
+  v_batch_id uuid;
   v_decision public.usage_decision;
-  v_decisions public.usage_decision[] := '{}';
+  v_decisions public.usage_decision[];
 begin
   perform quota.check_key(p_idempotency_key);
   perform quota.check_metadata(p_metadata);
   select i.feature_ids, i.amounts into v_features, v_amounts from quota.batch_items(p_items) as i;
+  perform quota.check_server_only(v_caller, v_features);
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object(
+      'call', 'consume_usage_batch', 'features', v_features, 'amounts', v_amounts
+    );
+  end if;
+
+  -- What is refused without a lock makes nobody wait: a member could else stop an organisation with
+  -- batches that are refused. What was committed when it was looked at had no room: a right answer.
+  if not v_caller.is_trusted then
+    v_now := quota.clock();
+    if p_idempotency_key is null
+      or quota.replay(v_caller, p_idempotency_key, v_arguments, v_now) is null
+    then
+      v_decisions := quota.judge_batch(v_caller.subject_id, v_features, v_amounts, v_now);
+      if not quota.all_have_room(v_decisions) then
+        foreach v_decision in array v_decisions loop
+          return next v_decision;
+        end loop;
+        return;
+      end if;
+    end if;
+  end if;
 
   v_now := quota.lock_meters(
     v_caller.subject_id, array(select distinct f from unnest(v_features) as f)
   );
   if p_idempotency_key is not null then
-    v_arguments := jsonb_build_object(
-      'call', 'consume_usage_batch', 'features', v_features, 'amounts', v_amounts
-    );
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
     if v_answer is not null then
       for v_answer in select value from jsonb_array_elements(v_answer) loop
         return next quota.replayed(v_answer);
@@ -3392,46 +3698,28 @@ begin
     end if;
   end if;
 
-  for i in 1 .. cardinality(v_features) loop
-    v_allowance := quota.limits_of(v_caller.subject_id, v_features[i], v_now);
-    if v_allowance.server_only and not v_caller.is_trusted then
-      perform quota.reject_user();
-    end if;
-    select sum(a.amount)
-      into v_sum
-      from unnest(v_features[:i], v_amounts[:i]) as a (feature_id, amount)
-      where a.feature_id = v_features[i];
-    v_verdict := quota.decide(v_allowance.limits, v_sum);
-    if v_verdict.is_allowed then
-      v_decision := quota.decision(
-        v_caller.subject_id, v_features[i], v_amounts[i], v_allowance, v_verdict.shown, 'not_taken'
+  v_decisions := quota.judge_batch(v_caller.subject_id, v_features, v_amounts, v_now);
+  if quota.all_have_room(v_decisions) then
+    -- What belongs to the batch as a whole stands once, in a line that its items are about.
+    if p_idempotency_key is not null or v_metadata <> '{}' then
+      v_batch_id := quota.new_id(v_now);
+      perform quota.record(
+        row(
+          v_caller.subject_id, v_batch_id, v_now, 'batch', null, v_now, 0, 0, 0, null, null,
+          v_caller.actor, p_idempotency_key, v_metadata
+        )::quota.events
       );
-    else
-      v_is_allowed := false;
-      v_decision := quota.refusal(
-        v_caller.subject_id, v_features[i], v_sum, v_now, v_allowance, v_verdict
-      );
-      v_decision.amount := v_amounts[i];
     end if;
-    v_decisions := v_decisions || v_decision;
-  end loop;
-
-  if v_is_allowed then
-    v_decisions := '{}';
     for i in 1 .. cardinality(v_features) loop
-      v_decision := quota.take(
-        v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, v_metadata
+      v_decisions[i] := quota.take(
+        v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, '{}', v_batch_id
       );
-      v_decisions := v_decisions || v_decision;
     end loop;
-    if p_idempotency_key is not null and not quota.record(
-      row(
-        v_caller.subject_id, quota.new_id(v_now), v_now, 'batch', null, v_now, 0, 0, 0, null, null,
-        v_caller.actor, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_metadata
-      )::quota.events
+    if p_idempotency_key is not null and not quota.bind_key(
+      v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_now
     ) then
       -- Taken under other meters, so with other features: this raises, and undoes the items.
-      perform quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+      perform quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
     end if;
   end if;
   foreach v_decision in array v_decisions loop
@@ -3492,7 +3780,7 @@ begin
     v_arguments := jsonb_build_object(
       'call', 'reserve_usage', 'feature', p_feature, 'amount', p_amount, 'ttl', v_seconds
     );
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   if v_answer is null then
     v_decision := quota.take(
@@ -3517,7 +3805,7 @@ begin
     if v_decision.allowed is not null then
       return v_decision;
     end if;
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   return quota.replayed(v_answer);
 end
@@ -3795,6 +4083,8 @@ as $$
 declare
   v_use quota.events;
   v_refund quota.events;
+  v_caller quota.caller;
+  v_arguments jsonb;
   v_left bigint;
   v_answer jsonb;
   v_allowance quota.allowance;
@@ -3824,10 +4114,11 @@ begin
 
   if p_idempotency_key is not null then
     v_refund.idempotency_key := p_idempotency_key;
-    v_refund.arguments := jsonb_build_object(
+    v_caller := row(v_use.subject_id, true, null)::quota.caller;
+    v_arguments := jsonb_build_object(
       'call', 'refund_usage', 'event_id', p_event_id, 'amount', p_amount
     );
-    v_answer := quota.replay(v_use.subject_id, p_idempotency_key, v_refund.arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_refund.at);
   end if;
 
   if v_answer is null then
@@ -3840,14 +4131,19 @@ begin
       raise exception 'no such use to refund any more: its subject was forgotten'
         using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
     end if;
-    -- A gauge may have been lowered since, by return_usage().
-    select least(v_left, min(c.used))
-      into v_left
-      from quota.counters as c
-      where c.subject_id = v_use.subject_id
-        and c.feature_id = v_use.feature_id
-        and c.period_end > v_use.counts_at
-        and c.period_start <= v_use.counts_at;
+    -- A gauge may have been lowered since, by return_usage(); and what rows are, only they give back.
+    if exists (
+      select from quota.features as f where f.feature_id = v_use.feature_id and f.kind = 'gauge'
+    ) then
+      v_left := least(
+        v_left,
+        greatest(
+          quota.level_of(v_use.subject_id, v_use.feature_id)
+            - quota.rows_used(v_use.subject_id, v_use.feature_id),
+          0
+        )
+      );
+    end if;
     if coalesce(p_amount, 1) > v_left then
       raise exception 'the event has % left to refund, % asked', v_left, coalesce(p_amount, 1)
         using errcode = 'QAMNT', hint = 'refunds give back at most what the event counted';
@@ -3874,11 +4170,14 @@ begin
       v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_allowance,
       (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_refund.event_id
     );
-    v_refund.answer := to_jsonb(v_decision);
-    if quota.record(v_refund) then
+    if p_idempotency_key is null or quota.bind_key(
+      v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decision), v_refund.at
+    ) then
+      perform quota.record(v_refund);
       return v_decision;
     end if;
-    v_answer := quota.replay(v_use.subject_id, p_idempotency_key, v_refund.arguments);
+    -- Taken under another meter, so with other arguments: this raises, and undoes what was given back.
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_refund.at);
   end if;
 
   return quota.replayed(v_answer);
@@ -4092,7 +4391,7 @@ begin
   perform quota.record(
     row(
       v_caller.subject_id, quota.new_id(v_now), v_now, 'limit', p_feature, v_now, 0, 0, 0,
-      null, null, null, null, null, null,
+      null, null, null, null,
       case
         when p_is_cleared then jsonb_build_object('period', p_period, 'cleared', true)
         else jsonb_build_object('period', p_period, 'limit', p_limit)
@@ -4148,7 +4447,7 @@ begin
       'call', 'grant_usage', 'feature', p_feature, 'amount', p_amount,
       'expires_at', extract(epoch from p_expires_at)
     );
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
     if v_answer is not null then
       return (v_answer ->> 'grant_id')::uuid;
     end if;
@@ -4163,6 +4462,12 @@ begin
   end if;
 
   v_grant_id := quota.new_id(v_now);
+  if p_idempotency_key is not null and not quota.bind_key(
+    v_caller, p_idempotency_key, v_arguments, jsonb_build_object('grant_id', v_grant_id), v_now
+  ) then
+    -- Taken under another meter, so with other arguments: this raises.
+    perform quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
+  end if;
   insert into quota.grants (
     subject_id, grant_id, feature_id, amount, granted_at, expires_at, metadata
   )
@@ -4170,18 +4475,14 @@ begin
     v_caller.subject_id, v_grant_id, p_feature, p_amount, v_now,
     coalesce(p_expires_at, 'infinity'), coalesce(p_metadata, '{}')
   );
-  if not quota.record(
+  perform quota.record(
     row(
       v_caller.subject_id, quota.new_id(v_now), v_now, 'grant', p_feature, v_now, 0, 0, 0,
-      v_grant_id, v_grant_id, null, p_idempotency_key, v_arguments,
-      case when p_idempotency_key is not null then jsonb_build_object('grant_id', v_grant_id) end,
+      v_grant_id, v_grant_id, null, p_idempotency_key,
       coalesce(p_metadata, '{}')
         || jsonb_build_object('amount', p_amount, 'expires_at', p_expires_at)
     )::quota.events
-  ) then
-    -- Taken under another meter, so with other arguments: this raises.
-    perform quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
-  end if;
+  );
   return v_grant_id;
 end
 $$;
@@ -4231,12 +4532,13 @@ begin
   if not found then
     return false;
   end if;
-  return quota.record(
+  perform quota.record(
     row(
       v_grant.subject_id, quota.new_id(v_now), v_now, 'void', v_grant.feature_id, v_now, 0, 0, 0,
-      p_grant_id, p_grant_id, null, null, null, null, '{}'
+      p_grant_id, p_grant_id, null, null, '{}'
     )::quota.events
   );
+  return true;
 end
 $$;
 
@@ -4287,7 +4589,7 @@ begin
     perform quota.record(
       row(
         v_caller.subject_id, quota.new_id(v_now), v_now, 'member', null, v_now, 0, 0, 0, null, null,
-        null, null, null, null, jsonb_build_object('user_id', p_user_id, 'is_member', p_is_member)
+        null, null, jsonb_build_object('user_id', p_user_id, 'is_member', p_is_member)
       )::quota.events
     );
   end if;
@@ -4305,6 +4607,9 @@ grant execute on function quota.change_member(text, text, boolean) to service_ro
 
 -- Why this exists: the right to erasure. The one way in which ledger lines disappear by themselves, and
 -- in which a line changes: one of an organisation forgets who acted.
+--
+-- What rows of limited tables count stays while the rows stand, as one fresh line per gauge: with it
+-- gone, as many rows again would fit.
 create function quota.forget_subject(p_subject text)
 returns bigint
 language plpgsql
@@ -4315,12 +4620,32 @@ set lock_timeout = '2s'
 as $$
 declare
   v_caller quota.caller;
+  v_organisations text[];
   v_lines bigint;
+  v_now timestamptz;
+  v_feature_id text;
+  v_rows_used bigint;
 begin
   perform quota.require_trusted();
   v_caller := quota.caller_for(p_subject);
+  -- Whose rows name it. All locked in byte order before anything goes: an organisation and its member
+  -- that are forgotten at once meet here, and not crosswise in each other's rows.
+  v_organisations := array(
+    select m.subject_id
+    from quota.members as m
+    where m.user_id = v_caller.subject_id
+    union
+    select e.subject_id
+    from quota.events as e
+    where (e.actor is not null or e.kind = 'member')
+      and coalesce(e.actor, e.metadata ->> 'user_id') = v_caller.subject_id
+  );
+  perform from quota.subjects as s
+    where s.subject_id = any (v_organisations || v_caller.subject_id)
+    order by s.subject_id
+    for no key update;
   perform quota.lock_subject(v_caller.subject_id);
-  perform quota.lock_meters(v_caller.subject_id, quota.meters_of(v_caller.subject_id));
+  v_now := quota.lock_meters(v_caller.subject_id, quota.meters_of(v_caller.subject_id));
   delete from quota.events as e where e.subject_id = v_caller.subject_id;
   get diagnostics v_lines = row_count;
   delete from quota.alerts as a where a.subject_id = v_caller.subject_id;
@@ -4328,6 +4653,12 @@ begin
   delete from quota.grants as g where g.subject_id = v_caller.subject_id;
   delete from quota.exceptions as x where x.subject_id = v_caller.subject_id;
   delete from quota.counters as c where c.subject_id = v_caller.subject_id;
+  delete from quota.keys as k where k.subject_id = v_caller.subject_id;
+  -- A membership may be known to an organisation that has no row of its own yet.
+  perform from quota.members as m
+    where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id
+    order by m.subject_id, m.user_id
+    for update;
   delete from quota.members as m
     where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
   -- The ledger of an organisation keeps its lines and loses the name. Nobody else changes a line, so
@@ -4337,8 +4668,30 @@ begin
         metadata = case when e.kind = 'member' then e.metadata - 'user_id' else e.metadata end
     where (e.actor is not null or e.kind = 'member')
       and coalesce(e.actor, e.metadata ->> 'user_id') = v_caller.subject_id;
-  delete from quota.meters as m where m.subject_id = v_caller.subject_id;
   delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
+  delete from quota.meters as m where m.subject_id = v_caller.subject_id and m.rows_used = 0;
+  for v_feature_id, v_rows_used in
+    select m.feature_id, m.rows_used
+    from quota.meters as m
+    where m.subject_id = v_caller.subject_id
+    order by m.feature_id
+  loop
+    insert into quota.subjects (subject_id)
+      values (v_caller.subject_id)
+      on conflict do nothing;
+    update quota.meters as m
+      set holds_expire_at = 'infinity',
+          fresh_until = '-infinity',
+          rows_used = 0
+      where m.subject_id = v_caller.subject_id
+        and m.feature_id = v_feature_id;
+    perform quota.record(
+      row(
+        v_caller.subject_id, quota.new_id(v_now), v_now, 'table', v_feature_id, v_now, v_rows_used,
+        0, 0, null, null, null, null, '{"recount": true}'
+      )::quota.events
+    );
+  end loop;
   return v_lines;
 end
 $$;
@@ -4352,6 +4705,8 @@ grant execute on function quota.forget_subject(text) to service_role;
 
 -- Why this exists: takes away what nothing needs any more. Safe at any time, and safe never to run: no
 -- answer depends on it. The ledger itself it leaves whole.
+--
+-- An ending, and a key, can be repeated for 31 days: a key is promised for 30.
 create function quota.tidy()
 returns bigint
 language plpgsql
@@ -4361,6 +4716,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := quota.clock();
+  v_subject_id text;
+  v_feature_id text;
   v_rows bigint;
   v_removed bigint;
 begin
@@ -4375,12 +4732,32 @@ begin
       for update skip locked
     );
   get diagnostics v_removed = row_count;
-  -- An ending can be repeated for as long as an idempotency key is good.
+  delete from quota.keys as k
+    where (k.subject_id, k.is_server, k.idempotency_key) in (
+      select d.subject_id, d.is_server, d.idempotency_key
+      from quota.keys as d
+      where d.bound_at < v_now - interval '31 days'
+        -- An import is brought in once, however much later it is repeated.
+        and d.arguments ->> 'call' <> 'import_usage'
+      for update skip locked
+    );
+  get diagnostics v_rows = row_count;
+  v_removed := v_removed + v_rows;
+  -- Holds that expired, and that no call has met since, get their expire lines.
+  for v_subject_id, v_feature_id in
+    select m.subject_id, m.feature_id
+    from quota.meters as m
+    where m.holds_expire_at < v_now - interval '31 days'
+    order by m.subject_id, m.feature_id
+    for no key update skip locked
+  loop
+    perform quota.settle_expired(v_subject_id, v_feature_id, v_now);
+  end loop;
   delete from quota.reservations as r
     where (r.subject_id, r.reservation_id) in (
       select d.subject_id, d.reservation_id
       from quota.reservations as d
-      where d.state in ('committed', 'released')
+      where d.state in ('committed', 'released', 'expired')
         and d.expires_at < v_now - interval '31 days'
       for update skip locked
     );
@@ -4390,7 +4767,7 @@ end
 $$;
 
 comment on function quota.tidy() is
-  'Removes closed minute and hour counters after 2 days and ended reservations after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
+  'Removes closed minute and hour counters after 2 days, and idempotency keys and ended or expired reservations after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
 
 revoke all on function quota.tidy() from public, anon, authenticated, service_role;
 
@@ -5002,6 +5379,66 @@ grant execute on function quota.apply_plans(jsonb, boolean) to service_role;
 -- sql/functions/put_back.sql
 
 -- Why this exists: a gauge goes down: something was deleted. Holding the meter.
+
+create function quota.level_of(
+  p_subject_id text,
+  p_feature_id text
+)
+returns bigint
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Of the counter, whatever the plan says now; a gauge that a plan never had has the ledger alone.
+  return coalesce(
+    (
+      select c.used
+      from quota.counters as c
+      where c.subject_id = p_subject_id
+        and c.feature_id = p_feature_id
+        and c.period_end = 'infinity'
+        and c.period = 'lifetime'
+    ),
+    (quota.ledger_balance(p_subject_id, p_feature_id, '-infinity', 'infinity')).used
+  );
+end
+$$;
+
+comment on function quota.level_of(text, text) is 'What a gauge shows.';
+
+revoke all on function quota.level_of(text, text) from public, anon, authenticated, service_role;
+
+create function quota.rows_used(
+  p_subject_id text,
+  p_feature_id text
+)
+returns bigint
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(
+    (
+      select m.rows_used
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id
+    ),
+    0
+  );
+end
+$$;
+
+comment on function quota.rows_used(text, text) is
+  'How much of a gauge rows of limited tables are. It goes with the rows, and not by hand.';
+
+revoke all on function quota.rows_used(text, text) from public, anon, authenticated, service_role;
 create function quota.put_back(
   p_caller quota.caller,
   p_feature_id text,
@@ -5020,53 +5457,33 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
-  v_used bigint;
+  v_used bigint := quota.level_of(p_caller.subject_id, p_feature_id);
   v_event quota.events;
   v_decision public.usage_decision;
 begin
-  -- Of the counter, whatever the plan says now; a gauge that a plan never had has the ledger alone.
-  select c.used
-    into v_used
-    from quota.counters as c
-    where c.subject_id = p_caller.subject_id
-      and c.feature_id = p_feature_id
-      and c.period_end = 'infinity'
-      and c.period = 'lifetime';
-  if not found then
-    v_used := (quota.ledger_balance(p_caller.subject_id, p_feature_id, '-infinity', 'infinity')).used;
-  end if;
   if p_kind = 'table' and v_used = 0 then
     return null;
   end if;
-  -- What the rows of a limited table count goes with them, and not by hand.
-  if p_kind <> 'table' and exists (
-    select from quota.limited_tables as t where t.feature_id = p_feature_id
-  ) then
-    v_used := v_used - (
-      select coalesce(sum(e.used_change), 0)
-      from quota.events as e
-      where e.subject_id = p_caller.subject_id
-        and e.feature_id = p_feature_id
-        and e.kind = 'table'
-    );
+  if p_kind <> 'table' then
+    v_used := v_used - quota.rows_used(p_caller.subject_id, p_feature_id);
   end if;
   v_event := row(
     p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
     -- Never below zero: what is not there cannot be given back.
-    -least(p_amount, greatest(v_used, 0)), 0, 0, null, null, p_caller.actor, p_idempotency_key, p_arguments,
-    null, p_metadata
+    -least(p_amount, greatest(v_used, 0)), 0, 0, null, null, p_caller.actor, p_idempotency_key,
+    p_metadata
   )::quota.events;
   v_allowance.limits := quota.after_event(v_allowance.limits, v_event);
   v_decision := quota.decision(
     p_caller.subject_id, p_feature_id, -v_event.used_change, v_allowance,
     (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id
   );
-  if p_idempotency_key is not null then
-    v_event.answer := to_jsonb(v_decision);
-  end if;
-  if not quota.record(v_event) then
+  if p_idempotency_key is not null and not quota.bind_key(
+    p_caller, p_idempotency_key, p_arguments, to_jsonb(v_decision), p_at
+  ) then
     return null;
   end if;
+  perform quota.record(v_event);
   return v_decision;
 end
 $$;
@@ -5115,7 +5532,7 @@ begin
   v_now := quota.lock_meter(v_caller.subject_id, p_feature);
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object('call', 'return_usage', 'feature', p_feature, 'amount', p_amount);
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   if v_answer is null then
     v_decision := quota.put_back(
@@ -5125,7 +5542,7 @@ begin
     if v_decision.allowed is not null then
       return v_decision;
     end if;
-    v_answer := quota.replay(v_caller.subject_id, p_idempotency_key, v_arguments);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   return quota.replayed(v_answer);
 end
@@ -5369,6 +5786,10 @@ begin
     where m.feature_id = p_feature_id
     order by m.subject_id
     for no key update;
+  -- An update of each, so that a call whose snapshot is older fails with 40001 (see record()).
+  update quota.meters as m
+    set rows_used = m.rows_used
+    where m.feature_id = p_feature_id;
   v_now := quota.clock();
 
   -- One statement, one snapshot: rows and lines of other tables of the gauge change together. A sum and
@@ -5376,7 +5797,7 @@ begin
   v_lines := array(
     select row(
       t.subject_id, quota.new_id(v_now), v_now, 'table', p_feature_id, v_now, sum(t.change),
-      0, 0, null, null, null, null, null, null, '{"recount": true}'
+      0, 0, null, null, null, null, '{"recount": true}'
     )::quota.events
     from (
       select r.subject_id, r.amount as change
@@ -5395,6 +5816,11 @@ begin
   )
     select l.subject_id, l.event_id, l.at, l.kind, l.feature_id, l.counts_at, l.used_change, l.metadata
     from unnest(v_lines) as l;
+  update quota.meters as m
+    set rows_used = m.rows_used + l.used_change
+    from unnest(v_lines) as l
+    where m.subject_id = l.subject_id
+      and m.feature_id = l.feature_id;
   -- A counter that is not there yet starts from the ledger, at the first call.
   update quota.counters as c
     set used = c.used + l.used_change
@@ -5957,7 +6383,10 @@ declare
   v_item record;
   v_result public.import_result;
   v_event quota.events;
+  v_caller quota.caller;
+  v_arguments jsonb;
   v_former quota.events;
+  v_former_arguments jsonb;
   v_limits quota.limit_state[];
   v_found jsonb;
   v_now timestamptz;
@@ -6009,20 +6438,22 @@ begin
       v_event.idempotency_key := rpad(
         concat_ws('/', 'import', v_result.feature, extract(epoch from v_event.counts_at)), 256, '/'
       );
-      v_event.arguments := jsonb_build_object('call', 'import_usage', 'amount', v_result.amount);
+      v_caller := row(v_event.subject_id, true, null)::quota.caller;
+      v_arguments := jsonb_build_object('call', 'import_usage', 'amount', v_result.amount);
       if p_dry_run is not true and v_result.amount > 0 then
         v_event.at := quota.lock_meter(v_event.subject_id, v_event.feature_id);
       end if;
-      select e.arguments
+      select k.arguments
         into v_found
-        from quota.events as e
-        where e.subject_id = v_event.subject_id
-          and e.idempotency_key = v_event.idempotency_key;
+        from quota.keys as k
+        where k.subject_id = v_event.subject_id
+          and k.is_server
+          and k.idempotency_key = v_event.idempotency_key;
       if (v_former.subject_id, v_former.idempotency_key) = (v_event.subject_id, v_event.idempotency_key) then
         -- A row above, which a dry run has not written.
-        v_found := v_former.arguments;
+        v_found := v_former_arguments;
       end if;
-      if v_found <> v_event.arguments then
+      if v_found <> v_arguments then
         v_result.problem := 'brought in before with another amount: ' || (v_found ->> 'amount');
       elsif v_found is not null or v_result.amount = 0 then
         v_result.action := 'skip';
@@ -6038,6 +6469,7 @@ begin
         else
           v_result.action := 'import';
           v_former := v_event;
+          v_former_arguments := v_arguments;
         end if;
       end if;
     end if;
@@ -6048,7 +6480,9 @@ begin
       v_event.used_change := v_result.amount;
       v_event.reserved_change := 0;
       v_event.drawn_change := 0;
-      v_event.answer := to_jsonb(v_result);
+      perform quota.bind_key(
+        v_caller, v_event.idempotency_key, v_arguments, to_jsonb(v_result), v_event.at
+      );
       perform quota.open_counters(v_event.subject_id, v_event.feature_id, v_event.at, v_limits);
       perform quota.record(v_event);
       -- A counter that a former plan would count in is no limit of the present one.
@@ -6246,7 +6680,7 @@ end
 $$;
 
 comment on function public.consume_usage(text, bigint, text, text, jsonb) is
-  'Checks every limit of the feature and counts the amount, in one step and in the caller''s transaction. A refusal is an answer (allowed = false with reason limit_reached or feature_not_in_plan), not an error, and counts nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. The same idempotency_key with the same arguments gives the first allowed answer again (replayed = true) and counts nothing, for at least 30 days (the rule of Stripe''s Idempotency-Key, except that a refusal binds nothing). metadata is kept in the ledger. Errors: 42501 no identity, a subject that is not yours, or a server_only feature; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters; QIDEM key reused with other arguments, empty or over 255 characters; QMETA metadata not an object or over 8 kB; 55P03 another call held the row for 2 s (retry).';
+  'Checks every limit of the feature and counts the amount, in one step and in the caller''s transaction. A refusal is an answer (allowed = false with reason limit_reached or feature_not_in_plan), not an error, and counts nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. The same idempotency_key with the same arguments gives the first allowed answer again (replayed = true) and counts nothing, for at least 30 days (the rule of Stripe''s Idempotency-Key, except that a refusal binds nothing, and that the key of a use that was refunded in full is free again). Keys of users and of trusted callers are two spaces. metadata is kept in the ledger. Errors: 42501 no identity, a subject that is not yours, or a server_only feature; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters; QIDEM key reused with other arguments, empty or over 255 characters; QMETA metadata not an object or over 8 kB; 55P03 another call held the row for 2 s (retry).';
 
 revoke all on function public.consume_usage(text, bigint, text, text, jsonb)
   from public, anon, authenticated, service_role;
@@ -6337,7 +6771,7 @@ end
 $$;
 
 comment on function public.reserve_usage(text, bigint, text, interval, text, jsonb) is
-  'Holds an amount while work runs: it counts against every limit of the feature from now on, until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job running. Returns a usage_decision with reservation_id; a refusal is an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be named. The same idempotency_key with the same arguments gives the first answer again. Errors: 22023 ttl; QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 42501 not a trusted role; 55P03 retry.';
+  'Holds an amount while work runs: it counts against every limit of the feature from now on, until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job running. Returns a usage_decision with reservation_id; a refusal is an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be named. The same idempotency_key with the same arguments gives the first answer again, while the hold is open or was committed: once it was released, has expired uncommitted, or its use was refunded in full, the key is free and the call decides afresh. Errors: 22023 ttl; QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function public.reserve_usage(text, bigint, text, interval, text, jsonb)
   from public, anon, authenticated, service_role;
@@ -6696,7 +7130,7 @@ end
 $$;
 
 comment on function public.forget_subject(text) is
-  'Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and returns how many ledger lines that were. The ledgers of organisations for which it acted keep their lines without its name. Not to be undone. Errors: QSUBJ; 42501 not a trusted role; 55P03 retry.';
+  'Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and returns how many ledger lines that were. The ledgers of organisations for which it acted keep their lines without its name. What rows of limited tables count stays counted while they stand: delete them first, or call it again after. Not to be undone. Errors: QSUBJ; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function public.forget_subject(text)
   from public, anon, authenticated, service_role;

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { setClock } from '../support/clock.ts';
 import { applyPlans } from '../support/plans.ts';
+import { asUser } from '../support/session.ts';
 import { firstUseOfForgotten } from './hold_scenarios.ts';
 import { type Call, calls, decisionOf, decisionsOf, outcomeOf, startBlocked } from './holds.ts';
 import { check, ledgerOf, limitedTo, queryBlocked, run } from './race.ts';
@@ -104,6 +105,30 @@ test('rolled back, it leaves the waiting caller all that was known', () =>
     const { answer } = await startBlocked(race, waiter, calls.consume({ subject: SUBJECT }));
     await admin.query('rollback');
     expect(await answer).toMatchObject({ allowed: true, used: 50 });
+  }));
+
+test('an organisation and its member are forgotten at once, and neither is stopped', () =>
+  run(async (race) => {
+    const [holder, one, other] = await Promise.all([
+      race.database.connect(),
+      race.server(),
+      race.server(),
+    ]);
+    await one.query(`select public.add_member('acme', $1)`, [SUBJECT]);
+    await asUser(holder, SUBJECT, (client) =>
+      decisionOf(client, calls.consume({ subject: 'acme', amount: 45 })),
+    );
+    // The organisation is stopped half-way, on a row that nobody else needs.
+    await holder.query('begin');
+    await holder.query(`select from quota.alerts where subject_id = 'acme' for update`);
+    const organisation = await queryBlocked(race, one, FORGET, ['acme']);
+    const member = await queryBlocked(race, other, FORGET, [SUBJECT]);
+    await holder.query('rollback');
+    await Promise.all([organisation.result, member.result]);
+    const { rows } = await race.owner.query(`
+      select subject_id from quota.subjects union all select subject_id from quota.events
+      union all select subject_id from quota.members`);
+    expect(rows).toEqual([]);
   }));
 
 test('again and again under load it loses no books, and nothing deadlocks', () =>

@@ -61,16 +61,21 @@ test(`every job is held and ended once over ${ROUNDS} crashes`, async () => {
   }
 }, 180_000);
 
-/** Reserve and end; what has an answer already must be told it again. */
+/**
+ * Reserve and end; what has an answer already must be told it again. A hold that may have ended with nothing
+ * is not asked for again: its key is free.
+ */
 async function work(client: pg.Client, job: Job) {
   const { subject, key } = job;
-  const hold = await decisionOf(
-    client,
-    calls.reserve({ subject, amount: HELD, ttl: '1 day', key }),
-  );
-  if (job.hold) expect(hold).toEqual({ ...job.hold, replayed: true });
-  job.hold ??= hold;
-  const id = hold.reservation_id;
+  if (!job.hold || job.used > 0) {
+    const hold = await decisionOf(
+      client,
+      calls.reserve({ subject, amount: HELD, ttl: '1 day', key }),
+    );
+    if (job.hold) expect(hold).toEqual({ ...job.hold, replayed: true });
+    job.hold ??= hold;
+  }
+  const id = (job.hold as Decision).reservation_id;
   const call = job.ending === 'commit' ? calls.commit(id, job.used) : calls.release(id);
   const end = await decisionOf(client, call);
   if (job.end) expect(end).toEqual({ ...job.end, replayed: true });

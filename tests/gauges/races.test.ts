@@ -1,7 +1,7 @@
 // A table that limits itself, written by many at once.
 import type pg from 'pg';
 import { describe, expect, test } from 'vitest';
-import { decisionOf } from '../concurrency/holds.ts';
+import { calls, decisionOf } from '../concurrency/holds.ts';
 import { queryBlocked } from '../concurrency/race.ts';
 import { countsOf, LIMIT, linesOf } from './files.ts';
 import {
@@ -10,6 +10,7 @@ import {
   insertRows,
   lastRowOf32,
   limitedWhileWritersWait,
+  olderSnapshot,
   oneLinePerStatement,
   outcomeOf,
   ownerChanges,
@@ -38,6 +39,28 @@ test('truncating a partitioned table gives its rows back once', () =>
 
 test('a table that gets its limit while one writer has written and another waits counts both', () =>
   runOnFiles(limitedWhileWritersWait));
+
+test('a counter is not opened from a ledger that an older snapshot shows', () =>
+  runOnFiles(olderSnapshot));
+
+test('what rows count is given back by the rows alone: not by a return, a refund or by forgetting', () =>
+  runOnFiles(async ({ owner, server }) => {
+    const client = await server();
+    await insertRows(client, ...Array(4).fill('ada'));
+    const use = await decisionOf(client, calls.consume({ subject: 'ada', feature: 'kb_file' }));
+    const giveBack = `select to_jsonb(d) as decision from public.return_usage('kb_file', 3, 'ada') as d`;
+    expect(await decisionOf(client, { sql: giveBack, values: [] })).toMatchObject({ amount: 1 });
+    expect(await outcomeOf(decisionOf(client, calls.refund(use.event_id)), 'QAMNT')).toBe('QAMNT');
+    expect(await countsOf(owner, 'ada')).toEqual({ gauge: 4, rows: 4 });
+    await client.query(`select public.forget_subject('ada')`);
+    expect(await countsOf(owner, 'ada')).toEqual({ gauge: 4, rows: 4 });
+    expect(await decisionOf(client, { sql: giveBack, values: [] })).toMatchObject({ amount: 0 });
+    expect(await outcomeOf(insertRows(client, 'ada', 'ada'))).toBe('PT402');
+    await client.query('delete from public.files');
+    await client.query(`select public.forget_subject('ada')`);
+    const { rows } = await owner.query('select subject_id from quota.subjects');
+    expect(rows).toEqual([]);
+  }));
 
 test('statements over the same subjects in opposite order do not deadlock', () =>
   runOnFiles(crosswise));

@@ -50,6 +50,25 @@ async function insertedAtLast(
   return insertedAtLast(insertRows(client, subject), client, subject);
 }
 
+/**
+ * Rows that were there before the limit have no counter yet. One is opened by a transaction whose snapshot
+ * is older than the deletion of some: it must fail with 40001, or count them.
+ */
+export const olderSnapshot: Scenario = async (race) => {
+  const { owner } = race;
+  const [one, other] = await Promise.all([race.server(), race.server()]);
+  await owner.query(`select quota.unlimit_table('public.files')`);
+  await insertRows(owner, ...Array(4).fill('ada'));
+  await limitFiles(owner);
+  await one.query('begin isolation level repeatable read');
+  await one.query('select count(*) from public.usage_events');
+  await other.query('delete from public.files');
+  const outcome = await outcomeOf(insertRows(one, 'ada'), '40001');
+  await one.query(outcome === 'ok' ? 'commit' : 'rollback');
+  const { gauge, rows } = await countsOf(owner, 'ada');
+  expect(gauge, 'a counter that an older snapshot opens').toBe(rows);
+};
+
 /** The last row is inserted and rolled back while 32 wait: one of them gets it, and only one. */
 export const lastRowOf32: Scenario = async (race) => {
   const subject = 'crowd';

@@ -93,6 +93,11 @@ export async function audit(owner: pg.Client, log: Log): Promise<Audit> {
     if (!equal(expected, again))
       say(`a repeated key was told ${show(again)}, at first ${show(first)}`);
   }
+  for (const { first, until } of log.rebound) {
+    meet('a repeated key that was free');
+    if (!first.every((decision) => isOver(decision, until, lines, expiryOf)))
+      say(`the key of what counts was free again: ${show(first)}`);
+  }
   for (const subject of SUBJECTS) {
     for (const feature of FEATURES) {
       const entries = log.entries.filter((e) => e.subject === subject && e.feature === feature);
@@ -103,6 +108,26 @@ export async function audit(owner: pg.Client, log: Log): Promise<Audit> {
     }
   }
   return result;
+}
+
+/** Whether what a decision took was given back in full, or its hold was over by then. */
+function isOver(
+  { event_id, reservation_id }: Decision,
+  until: number,
+  lines: Line[],
+  expiryOf: Map<string, number>,
+): boolean {
+  const about = (id: string) => lines.filter((line) => line.about_id === id);
+  const isGivenBack = (use: Line) =>
+    about(use.event_id).reduce((left, { used_change }) => left + used_change, use.used_change) ===
+    0;
+  if (!reservation_id) return lines.filter((line) => line.event_id === event_id).every(isGivenBack);
+  const end = about(reservation_id).find(({ kind }) => kind === 'commit' || kind === 'release');
+  return (
+    end?.kind === 'release' ||
+    (end && isGivenBack(end)) ||
+    (expiryOf.get(reservation_id) as number) <= until
+  );
 }
 
 const show = (value: unknown) => JSON.stringify(value);

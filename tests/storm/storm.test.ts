@@ -43,6 +43,7 @@ const INTERESTING = [
   'an exception',
   'an exception that is cleared',
   'a repeated key',
+  'a repeated key that was free',
   'an answer that was rolled back',
   '40001 at repeatable read',
   '40001 at serializable',

@@ -2,6 +2,7 @@
  * The storm: many sessions, few subjects, every verb. Each session draws from a random stream of its own,
  * so that the seed says what it will try; what it is told, and when, goes into the log for the auditor.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { expect } from 'vitest';
 import { type Call, calls, type Decision, decisionsOf } from '../concurrency/holds.ts';
@@ -50,6 +51,8 @@ export interface Log {
   entries: Entry[];
   /** Answers of calls that repeated a key, with the first answer. */
   repeats: { first: Decision[]; again: Decision[] }[];
+  /** Repeated keys that were free: what was told at first, and until when it may have counted. */
+  rebound: { first: Decision[]; until: number }[];
   /** Answers in transactions that were rolled back. */
   undone: Decision[];
   plansSet: number;
@@ -92,6 +95,9 @@ interface Options {
   seconds: number;
 }
 
+/** A slow machine goes on until so much was said, so that every case is met. */
+const LEAST = 2500;
+
 /** In the middle of a storm a month ends. */
 const MONTH_ENDS = Date.parse('2026-02-01T00:00:00Z');
 
@@ -116,6 +122,7 @@ async function rage(race: Race, { seed, levels, seconds }: Options, offset: numb
   const log: Log = {
     entries: [],
     repeats: [],
+    rebound: [],
     undone: [],
     plansSet: 0,
     limitsSet: 0,
@@ -126,13 +133,18 @@ async function rage(race: Race, { seed, levels, seconds }: Options, offset: numb
   const now = () => (Date.now() + offset) * 1000;
   const known: Known = { log, holds: [], uses: [], grants: [], now };
   const end = Date.now() + seconds * 1000;
+  const last = end + 30_000;
   await Promise.all(
     Array.from({ length: 12 }, async (_, at) => {
       const level = levels[at % levels.length] as Level;
       const session = await race.server();
       await session.query(`set default_transaction_isolation = '${level}'`);
       const random = randomFrom(seed + at);
-      for (let n = 0; Date.now() < end; n++)
+      for (
+        let n = 0;
+        Date.now() < end || (known.log.entries.length < LEAST && Date.now() < last);
+        n++
+      )
         await step(known, session, level, random, `${at}-${n}`);
     }),
   );
@@ -172,8 +184,16 @@ async function step(known: Known, session: pg.Client, level: Level, random: Rand
   const first = await attempt(known, session, level, plan);
   const isBound = first[0]?.allowed && plan.call.values.includes(key);
   if (dice <= 30 && isBound) {
+    // Often at once, sometimes when the hold is over or the use was given back.
+    if (random.between(0, 2) === 0) await sleep(random.between(5, 300));
+    const from = known.now();
     const again = await retried(known, () => decisionsOf(session, plan.call));
-    known.log.repeats.push({ first, again });
+    const to = known.now();
+    if (again[0]?.replayed) known.log.repeats.push({ first, again });
+    else {
+      enter(known, plan, again, { from, to, level });
+      known.log.rebound.push({ first, until: to });
+    }
   }
 }
 

@@ -28,14 +28,18 @@ test.for([0, 1, 2])(
         client,
         random: randomFrom(seed),
         now: Date.parse('2026-01-20T10:00:00Z'),
+        latest: 0,
         holds: [],
         uses: [],
         grants: [],
       };
       await setTime(state, state.now);
       await applyPlans(client, document(state.random));
+      await client.query('create table public.files (id serial primary key, owner text)');
+      await client.query(`select quota.limit_table('public.files', 'file', 'owner')`);
       for (let step = 1; step <= STEPS; step++) {
         const did = await takeStep(state);
+        state.latest = Math.max(state.latest, state.now);
         await prove(state, `PGQUOTA_SEED=${seed}, step ${step}: ${JSON.stringify(did)}`);
       }
     } finally {
@@ -48,6 +52,8 @@ interface State {
   client: pg.Client;
   random: Random;
   now: number;
+  /** How far the clock has ever been. */
+  latest: number;
   holds: string[];
   uses: string[];
   grants: string[];
@@ -78,7 +84,8 @@ function document(random: Random) {
 }
 
 /** Errors that say no to a random argument. Any other ends the walk. */
-const EXPECTED = ['QRSRV', 'QAMNT', '22023', 'QFEAT', 'QPLAN'];
+const EXPECTED = ['QRSRV', 'QAMNT', '22023', 'QFEAT', 'QPLAN', 'QIDEM', 'PT402'];
+const KEYS = [null, null, 'k1', 'k2'];
 
 async function call({ client }: State, sql: string, values: unknown[]) {
   try {
@@ -103,13 +110,16 @@ async function takeStep(state: State): Promise<unknown[]> {
   const did = [dice, subject, feature, amount, new Date(state.now)];
 
   if (dice <= 24) {
-    const told = await call(state, 'public.consume_usage($1, $2, $3)', [feature, amount, subject]);
+    const values = [feature, amount, subject, random.pick(KEYS)];
+    const told = await call(state, 'public.consume_usage($1, $2, $3, $4)', values);
     keep(state.uses, told?.event_id);
+    await isTrue(state, told);
   } else if (dice <= 38) {
     const ttl = random.pick(['30 seconds', '1 hour', '7 days']);
-    const values = [feature, amount, subject, ttl];
-    const told = await call(state, 'public.reserve_usage($1, $2, $3, $4)', values);
+    const values = [feature, amount, subject, ttl, random.pick(KEYS)];
+    const told = await call(state, 'public.reserve_usage($1, $2, $3, $4, $5)', values);
     keep(state.holds, told?.reservation_id);
+    await isTrue(state, told);
   } else if (dice <= 50) {
     const values = [random.pick(state.holds), random.pick([null, 0, 2, 6])];
     const told = await call(state, 'public.commit_usage($1, $2)', values);
@@ -143,11 +153,53 @@ async function takeStep(state: State): Promise<unknown[]> {
     await call(state, 'public.return_usage($1, $2, $3)', [feature, amount, subject]);
   } else if (dice <= 88) {
     await call(state, 'public.forget_subject($1)', [subject]);
+  } else if (dice <= 92) {
+    // Statements of the app on a limited table. Each as its own transaction: what is refused is undone.
+    const sql = random.pick([
+      'insert into public.files (owner) values ($1)',
+      'update public.files set owner = $1 where id = (select min(id) from public.files)',
+      'delete from public.files where id = (select max(id) from public.files where owner = $1)',
+    ]);
+    await statement(state, sql, [subject]);
+  } else if (dice <= 94) {
+    // A clock that is set back: by seconds, or over the end of a day or a month.
+    state.now -= random.pick([1000, 90_000, 2 * DAY]);
+    await setTime(state, state.now);
   } else {
     state.now += random.pick([1000, 31_000, 61_000, 60 * MINUTE, DAY, 8 * DAY, 33 * DAY]);
     await setTime(state, state.now);
   }
   return did;
+}
+
+async function statement({ client }: State, sql: string, values: unknown[]) {
+  try {
+    await client.query(sql, values);
+  } catch (error) {
+    if ((error as pg.DatabaseError).code !== 'PT402') throw error;
+  }
+}
+
+/** An answer that says allowed speaks of what counts: an open or committed hold, a use not given back. */
+async function isTrue({ client }: State, told: { allowed: boolean } | undefined) {
+  if (!told?.allowed) return;
+  const { rows } = await client.query(
+    `select
+       case
+         when $1::jsonb ->> 'reservation_id' is null then (
+           select sum(used_change) from quota.events
+           where event_id = ($1::jsonb ->> 'event_id')::uuid
+             or about_id = ($1::jsonb ->> 'event_id')::uuid and kind = 'refund'
+         ) > 0
+         else exists (
+           select from quota.reservations
+           where reservation_id = ($1::jsonb ->> 'reservation_id')::uuid
+             and (state = 'committed' or state = 'open' and expires_at > quota.clock())
+         )
+       end as is_true`,
+    [JSON.stringify(told)],
+  );
+  expect(rows, `what counts for ${JSON.stringify(told)}`).toEqual([{ is_true: true }]);
 }
 
 async function prove(state: State, where: string) {
@@ -188,7 +240,8 @@ async function prove(state: State, where: string) {
   const until = state.now + told.retry_after * 1000;
   await setTime(state, until);
   expect((await check()).allowed, `${where}: after the wait it is allowed`).toBe(true);
-  if (told.retry_after > 1) {
+  // Behind where it was, time also brings back what had begun then: a grant may hold sooner than told.
+  if (told.retry_after > 1 && state.now === state.latest) {
     await setTime(state, until - 1000);
     expect((await check()).allowed, `${where}: and not before`).toBe(false);
   }

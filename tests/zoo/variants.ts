@@ -69,16 +69,36 @@ export const clockReadBeforeTheLock: Sabotage = async (owner) => {
 
 /** A key is looked up in everybody's ledger. */
 export const unscopedKey: Sabotage = (owner) =>
-  rewrite(owner, 'quota.replay', [/e\.subject_id = p_subject_id\s+and/, '']);
+  rewrite(owner, 'quota.replay', [/k\.subject_id = p_caller\.subject_id\s+and/, '']);
 
-/** Counts first, and lets the unique key of the ledger find out that it was a repetition. */
+/** Counts first, and lets the unique key find out that it was a repetition. */
 export const countedBeforeTheKey: Sabotage = async (owner) => {
   await rewrite(owner, 'quota.consume_usage', [
     /v_answer := quota\.replay\([^;]*;/,
     'v_answer := null;',
   ]);
-  await rewrite(owner, 'quota.record', [/and exists \(select from line\)/, '']);
+  await rewrite(owner, 'quota.take', [
+    /if p_idempotency_key is not null and not quota\.bind_key\([^;]*?\) then\s+return null;\s+end if;\s+perform quota\.record\(v_event\);/,
+    `perform quota.record(v_event);
+    if p_idempotency_key is not null and not quota.bind_key(
+      p_caller, p_idempotency_key, p_arguments, to_jsonb(v_decision), p_at
+    ) then
+      return null;
+    end if;`,
+  ]);
 };
+
+/** A key is bound for good, whatever became of what it counted. */
+export const keyThatOutlivesItsUse: Sabotage = (owner) =>
+  rewrite(owner, 'quota.replay', [/or quota\.still_counts\([^;]*?\) is not true/, '']);
+
+/** A line keeps the time at which it was written, before the instant it counts in. */
+export const lineBeforeItsInstant: Sabotage = (owner) =>
+  rewrite(owner, 'quota.record', [/greatest\(p_event\.at, p_event\.counts_at\)/, 'p_event.at']);
+
+/** A batch of a member is judged under the locks alone. */
+export const batchJudgedUnderTheLock: Sabotage = (owner) =>
+  rewrite(owner, 'quota.consume_usage_batch', ['if not v_caller.is_trusted then', 'if false then']);
 
 /** Views as `create or replace` leaves them when the option is forgotten. */
 export const ownerRightsViews: Sabotage = async (owner) => {

@@ -7,6 +7,11 @@ import {
   usersSeeOnlyThemselves,
   viewsRefuseWrites,
 } from '../client/scenarios.ts';
+import {
+  clockSetBack,
+  keyOfADeadHold,
+  refusedBatchHoldsNothing,
+} from '../concurrency/attack_scenarios.ts';
 import { run, type Scenario } from '../concurrency/race.ts';
 import {
   featureLostDuringWait,
@@ -55,6 +60,24 @@ const RACES: [string, Sabotage, Scenario, RegExp][] = [
     zoo.countedBeforeTheKey,
     sameKeyAtOnce,
     /use of a repeated key/,
+  ],
+  [
+    'a key that outlives its use',
+    zoo.keyThatOutlivesItsUse,
+    keyOfADeadHold,
+    /the key of a released hold/,
+  ],
+  [
+    'a line before the instant it counts in',
+    zoo.lineBeforeItsInstant,
+    clockSetBack,
+    /lines of a clock that was set back/,
+  ],
+  [
+    "a member's batch that is judged under the locks",
+    zoo.batchJudgedUnderTheLock,
+    refusedBatchHoldsNothing,
+    /what a refused batch of a member holds/,
   ],
 ];
 

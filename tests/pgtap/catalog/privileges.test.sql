@@ -133,6 +133,7 @@ select set_eq(
     ('events', 'SELECT', 'authenticated, service_role'),
     ('reservations', 'SELECT', 'authenticated, service_role'),
     ('alerts', 'SELECT', 'authenticated, service_role'),
+    ('keys', 'SELECT', 'service_role'),
     ('limited_tables', 'SELECT', 'service_role'),
     ('meters', 'SELECT', 'service_role')$$,
   'who may read which table; nobody may insert, update, delete, truncate, refer to one or add a trigger'

@@ -10,7 +10,7 @@ create temporary view tables as
 select is(
   (select array_agg(name order by name collate "C") from tables),
   array['alerts', 'catalogue', 'counters', 'events', 'exceptions', 'features', 'grants',
-    'limited_tables', 'members', 'meters', 'plan_limits', 'plans', 'reservations', 'subjects'],
+    'keys', 'limited_tables', 'members', 'meters', 'plan_limits', 'plans', 'reservations', 'subjects'],
   'the tables are these'
 );
 
@@ -42,6 +42,7 @@ select set_eq(
     ('reservations', 'select_service', 'SELECT', '{service_role}'),
     ('alerts', 'select_own', 'SELECT', '{authenticated}'),
     ('alerts', 'select_service', 'SELECT', '{service_role}'),
+    ('keys', 'select_service', 'SELECT', '{service_role}'),
     ('limited_tables', 'select_service', 'SELECT', '{service_role}'),
     ('meters', 'select_service', 'SELECT', '{service_role}')$$,
   'the policies are these, each named <command>_<who>, and each is for reading'

@@ -65,7 +65,7 @@ reset role;
 set local request.jwt.claims = '';
 select is(
   pg_temp.traces('ada'),
-  array['alerts', 'counters', 'events', 'exceptions', 'grants', 'members', 'meters', 'reservations', 'subjects'],
+  array['alerts', 'counters', 'events', 'exceptions', 'grants', 'keys', 'members', 'meters', 'reservations', 'subjects'],
   'a subject is known in many tables'
 );
 create temporary table lines as
@@ -93,7 +93,7 @@ reset role;
 select is(pg_temp.traces('ada'), '{}', 'and no table names the subject any more');
 select is(
   pg_temp.traces('bob'),
-  array['alerts', 'counters', 'events', 'exceptions', 'grants', 'members', 'meters', 'reservations', 'subjects'],
+  array['alerts', 'counters', 'events', 'exceptions', 'grants', 'keys', 'members', 'meters', 'reservations', 'subjects'],
   'nobody else is forgotten'
 );
 select is(

@@ -2,7 +2,7 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'UTC';
-select plan(34);
+select plan(52);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -110,7 +110,32 @@ select is(
 set local role service_role;
 select is(
   (select row(replayed, used)::text from consume_usage('ai_generation', 1, 'bob', 'k1')),
-  '(t,1)', 'a key that the user bound is bound for the server too'
+  '(f,2)', 'the server has keys of its own'
+);
+select is(
+  (select row(replayed, used)::text from consume_usage('ai_generation', 1, 'bob', 'k1')),
+  '(t,2)', 'which it repeats'
+);
+set local role authenticated;
+set local request.jwt.claims = '{"sub": "bob"}';
+select is(
+  (select row(replayed, used)::text from consume_usage('ai_generation', 1, 'bob', 'k1')),
+  '(t,1)', 'and the user its own'
+);
+set local role service_role;
+select is(
+  (select replayed from consume_usage('ai_generation', 1, 'acme', 'order-7')), false,
+  'the server may bind a key for an organisation'
+);
+set local role authenticated;
+select is(
+  (select row(replayed, used)::text from consume_usage('ai_generation', 1, 'acme', 'order-7')),
+  '(f,3)', 'a member that guesses it is told nothing of the answer, and pays'
+);
+set local role service_role;
+select is(
+  (select row(replayed, used)::text from consume_usage('ai_generation', 1, 'acme', 'order-7')),
+  '(t,2)', 'nor has it taken the key'
 );
 
 -- A refusal binds nothing.
@@ -152,12 +177,15 @@ select is(
 -- How long.
 set local test.clock = '2026-11-01 00:00:00+00';
 do $$ begin perform set_plan('ada', 'free', anchor => '2026-10-31 00:00+00'); end $$;
+set local role authenticated;
+set local request.jwt.claims = '{"sub": "ada"}';
 select is(
   (select to_jsonb(d) from consume_usage('ai_generation', 2, 'ada', 'k1') as d),
   (select decision || '{"replayed": true}' from answers where name = 'first'),
   'after more than 30 days, in another period and under another anchor, a key still replays'
 );
 select is(pg_temp.used('ai_generation', 'ada'), 0::bigint, 'and counts nothing in the new period');
+set local role service_role;
 do $$ begin perform apply_plans('{
   "features": {"ai_generation": {}, "export": {}},
   "plans": {
@@ -166,8 +194,97 @@ do $$ begin perform apply_plans('{
   }
 }'); end $$;
 select is(
-  (select row(allowed, reason, replayed)::text from enforce_usage('ai_generation', 2, 'ada', 'k1')),
+  (select row(allowed, reason, replayed)::text from enforce_usage('ai_generation', 1, 'bob', 'k1')),
   '(t,ok,t)', 'a key replays also when the plan no longer has the feature'
+);
+
+-- An answer is told again only while it is true.
+do $$ begin perform apply_plans('{
+  "features": {"ai_generation": {}, "export": {}},
+  "plans": {
+    "free": {"default": true, "limits": {"ai_generation": {"month": 10}, "export": {"month": 10}}},
+    "pro": {"limits": {"ai_generation": {"month": null}, "export": {"month": null}}}
+  }
+}'); end $$;
+create temporary table ids (name text, id uuid);
+grant all on ids to service_role;
+create function pg_temp.id(p_name text) returns uuid language sql
+  as $$ select id from ids where name = p_name $$;
+set local test.clock = '2026-12-01 00:00:00+00';
+insert into ids select 'held', reservation_id from reserve_usage('export', 4, 'kim', '1 hour', 'h1');
+select is(
+  (select row(replayed, reservation_id)::text from reserve_usage('export', 4, 'kim', '1 hour', 'h1')),
+  (select row(true, pg_temp.id('held'))::text), 'the key of an open hold gives the hold again'
+);
+do $$ begin perform release_usage(pg_temp.id('held')); end $$;
+select is(
+  (select row(replayed, reserved)::text from reserve_usage('export', 4, 'kim', '1 hour', 'h1')),
+  '(f,4)', 'the key of a hold that was released is free'
+);
+select isnt(
+  (select reservation_id from reserve_usage('export', 4, 'kim', '1 hour', 'h1')), pg_temp.id('held'),
+  'and bound to the new hold'
+);
+set local test.clock = '2026-12-01 01:00:00+00';
+insert into ids select 'again', reservation_id from reserve_usage('export', 6, 'kim', '1 hour', 'h1');
+select is(
+  (select reserved from check_usage('export', 1, 'kim')), 6::bigint,
+  'so is that of a hold that has expired, also for other arguments'
+);
+do $$ begin perform commit_usage(pg_temp.id('again'), 5); end $$;
+select is(
+  (select row(replayed, reservation_id)::text from reserve_usage('export', 6, 'kim', '1 hour', 'h1')),
+  (select row(true, pg_temp.id('again'))::text), 'the key of a hold that was committed stays bound'
+);
+select throws_ok(
+  $$select reserve_usage('export', 1, 'kim', '1 hour', 'h1')$$, 'QIDEM', null, 'to its arguments'
+);
+do $$
+begin
+  perform refund_usage(e.event_id) from usage_events as e where e.subject = 'kim' and e.kind = 'commit';
+end $$;
+select is(
+  (select row(allowed, replayed)::text from reserve_usage('export', 1, 'kim', '1 hour', 'h1')), '(t,f)',
+  'until what it counted was refunded in full'
+);
+insert into ids select 'nothing', reservation_id from reserve_usage('export', 1, 'kim', '1 hour', 'h2');
+do $$ begin perform commit_usage(pg_temp.id('nothing'), 0); end $$;
+select is(
+  (select replayed from reserve_usage('export', 1, 'kim', '1 hour', 'h2')), false,
+  'the key of a hold that was committed with nothing is free'
+);
+insert into ids select 'use', event_id from consume_usage('ai_generation', 3, 'kim', 'c1');
+do $$ begin perform refund_usage(pg_temp.id('use'), 2); end $$;
+select is(
+  (select row(replayed, used)::text from consume_usage('ai_generation', 3, 'kim', 'c1')), '(t,3)',
+  'the key of a use stays bound while a part of it counts'
+);
+do $$ begin perform refund_usage(pg_temp.id('use'), 1); end $$;
+do $$ begin for i in 1 .. 3 loop
+  insert into ids select 'use' || i, event_id from consume_usage('ai_generation', 3, 'kim', 'c1');
+  perform refund_usage(pg_temp.id('use' || i));
+end loop; end $$;
+select is(
+  (select row(replayed, used)::text from consume_usage('ai_generation', 3, 'kim', 'c1')), '(f,3)',
+  'an answer that says allowed counts, however often it was refunded before'
+);
+create temporary table batches as
+  select d.* from consume_usage_batch('[{"feature": "export"}, {"feature": "ai_generation"}]', 'kim', 'b1') as d;
+do $$ begin perform refund_usage(event_id) from batches where feature = 'export'; end $$;
+select is(
+  (select array_agg(replayed) from consume_usage_batch('[{"feature": "export"}, {"feature": "ai_generation"}]', 'kim', 'b1')),
+  array[true, true], 'a batch replays while one of its items counts'
+);
+do $$ begin perform refund_usage(event_id) from batches where feature = 'ai_generation'; end $$;
+select is(
+  (select array_agg(replayed) from consume_usage_batch('[{"feature": "export"}, {"feature": "ai_generation"}]', 'kim', 'b1')),
+  array[false, false], 'and then counts again'
+);
+insert into ids select 'grant', grant_usage('export', 5, 'kim', idempotency_key => 'g1');
+do $$ begin perform void_grant(pg_temp.id('grant')); end $$;
+select is(
+  grant_usage('export', 5, 'kim', idempotency_key => 'g1'), pg_temp.id('grant'),
+  'the key of a grant stays bound after a void: a webhook that comes again buys nothing'
 );
 
 -- What a key may be.

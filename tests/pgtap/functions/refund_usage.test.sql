@@ -97,7 +97,7 @@ select is(
 );
 select is(
   (select row(allowed, replayed, used)::text from consume_usage('ai_generation', 4, 'ada', 'k1')),
-  '(t,t,4)', 'the key of a use that was given back stays bound'
+  '(f,f,5)', 'the key of a use that was given back is free'
 );
 select is(
   (select row(allowed, used, remaining)::text from refund_usage(pg_temp.id('export'))), '(t,0,1)',

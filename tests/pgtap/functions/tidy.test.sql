@@ -2,7 +2,7 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'UTC';
-select plan(24);
+select plan(28);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -87,19 +87,30 @@ select is(
 select is_empty($$select * from verify_usage()$$, 'the books are right');
 
 -- Reservations.
+set local test.clock = '2026-02-01 12:00:00+00';
+select is(quota.tidy(), 0::bigint, 'a key is kept for 31 days');
+select is((consume_usage('ai_generation', 9, 'ada', 'k1')).replayed, true, 'so that its call can be repeated');
 set local test.clock = '2026-02-01 12:02:00+00';
-select is(quota.tidy(), 0::bigint, 'an ended hold is kept for 31 days after its time');
+select is(quota.tidy(), 1::bigint, 'then it ends; an ended hold is kept for 31 days after its time');
 select is((commit_usage(pg_temp.id('committed'))).replayed, true, 'so that its ending can be repeated');
 set local test.clock = '2026-02-01 12:02:00.000001+00';
-select is(quota.tidy(), 2::bigint, 'then the committed and the released one are removed');
+select is(quota.tidy(), 3::bigint, 'then the committed, the released and the expired one are removed');
 select is(
-  (select array_agg(name order by name) from ids join quota.reservations on reservation_id = id), array['expired', 'open'],
-  'one that has expired stays, since it may yet be committed, and one whose time ended later'
+  (select array_agg(name order by name) from ids join quota.reservations on reservation_id = id), array['open'],
+  'and one whose time ended later stays'
 );
-select is((commit_usage(pg_temp.id('expired'))).reason, 'ok', 'as late as this');
+select throws_ok(
+  $$select commit_usage(pg_temp.id('expired'))$$, 'QRSRV', null, 'an expired one can be committed no later'
+);
+do $$ begin perform reserve_usage('ai_generation', 1, 'eva', '1 minute'); end $$;
 set local test.clock = '2026-03-15 12:00:00+00';
 do $$ begin perform quota.tidy(); end $$;
-select is((consume_usage('ai_generation', 9, 'ada', 'k1')).replayed, true, 'keys are kept with the ledger');
+select is(
+  (select array_agg(kind order by event_id) from quota.events where subject_id = 'eva'), array['reserve', 'expire'],
+  'a hold that no call has met since gets its line'
+);
+select is_empty($$select from quota.reservations where subject_id = 'eva'$$, 'and goes, too');
+select is((consume_usage('ai_generation', 9, 'ada', 'k1')).replayed, false, 'a key that was ended is free');
 
 select is_empty($$select * from verify_usage()$$, 'every number is proved by the ledger');
 
