@@ -53,10 +53,12 @@ export interface UsageClient<Feature extends string = string> extends UsageMetho
   ): Promise<UsageDecision<Feature>[]>;
   /**
    * Holds an amount, runs the work, and commits what it reports (`usage.commit(tokens)`) or what was
-   * held; releases when the work throws or is aborted. Server only: needs the service key.
+   * held; releases when the work throws. Work that is aborted counts what it reported by then, and
+   * nothing without a report. Server only: needs the service key.
    *
    * @throws UsageLimitExceeded when a limit refuses; the work did not run
    * @throws UsageOutcomeUnknown when no answer came, with the idempotency key
+   * @throws the reason of the signal when it is aborted, once what was reported is counted
    * @throws UsageError with the codes of reserveUsage and commitUsage
    */
   withUsage<Value>(

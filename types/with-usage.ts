@@ -1,6 +1,9 @@
 /**
  * Work that can fail: reserve, run, then commit what was really used, or release. The database does
  * the counting; this carries one idempotency key through the retries and never guesses.
+ *
+ * Work that throws is free. Work that is aborted is not: what it had reported by then was delivered,
+ * and whoever hangs up before the last word would have it for nothing.
  */
 import pRetry from 'p-retry';
 import type { CallOptions, JsonObject, UsageDecision, UsageMethods } from './client.ts';
@@ -15,9 +18,12 @@ export interface WithUsageOptions {
   ttl?: string;
   /** Kept in the ledger with the hold. */
   metadata?: JsonObject;
-  /** One per logical call. Default: a new uuid. A call that was released needs a new one. */
+  /**
+   * One per logical call. Default: a new uuid. A call that comes again with the key of one that was
+   * counted runs the work again and counts nothing more; after a release it is a new call.
+   */
   idempotencyKey?: string;
-  /** Ends the wait for the work and releases. */
+  /** Ends the wait for the work: commits what it has reported by then, and releases the rest. */
   signal?: AbortSignal;
   /** How long one attempt at the database may take, in milliseconds. Default: 5000. */
   timeout?: number;
@@ -36,7 +42,11 @@ export interface UsageWork<Feature extends string = string> {
   /** The hold; null when the database did not answer and whenUnavailable is allow. */
   decision: UsageDecision<Feature> | null;
   signal: AbortSignal;
-  /** Says what was really used: a whole number, 0 allowed. Counted when the work is done. */
+  /**
+   * Says what was really used so far: a whole number, 0 allowed; the last report stands. Counted when
+   * the work is done or aborted, not when it throws. Report before you deliver: later is too late for
+   * a reader who leaves with it.
+   */
   commit(amount: number, metadata?: JsonObject): void;
 }
 
@@ -96,31 +106,32 @@ export async function withUsage<Feature extends string, Value>(
   if (!hold.allowed) throw new UsageLimitExceeded(hold);
   const reservation = { reservation_id: hold.reservation_id as string, subject };
 
+  const commit = async (value?: Value) => {
+    const { amount, metadata } = report; // as it is now, through all attempts
+    const committed = await insist(options, (call) =>
+      calls.commitUsage({ ...reservation, amount, metadata }, call),
+    );
+    if ('answer' in committed) return committed.answer;
+    // A row that stayed locked is no better than silence: the hold is open and can be committed.
+    const { failure, isUnknown } = committed;
+    if (!isUnknown && !isPassing(failure)) throw failure;
+    const { reservation_id } = reservation;
+    throw new UsageOutcomeUnknown('commit', idempotencyKey, failure, reservation_id, value);
+  };
+
   let value: Value;
   try {
     value = await untilAborted(signal, () => work(usage(hold)));
   } catch (error) {
-    // Whether or not it can be given back now, it expires; the work's own error is what matters.
-    await insist(options, (call) => calls.releaseUsage(reservation, call));
+    if (signal.aborted && report.amount !== null) {
+      await commit();
+    } else {
+      // Whether or not it can be given back now, it expires; the work's own error is what matters.
+      await insist(options, (call) => calls.releaseUsage(reservation, call));
+    }
     throw error;
   }
-
-  const committed = await insist(options, (call) =>
-    calls.commitUsage({ ...reservation, ...report }, call),
-  );
-  if ('failure' in committed) {
-    // A row that stayed locked is no better than silence: the hold is open and can be committed.
-    const { failure, isUnknown } = committed;
-    if (!isUnknown && !isPassing(failure)) throw failure;
-    throw new UsageOutcomeUnknown(
-      'commit',
-      idempotencyKey,
-      failure,
-      reservation.reservation_id,
-      value,
-    );
-  }
-  return { value, idempotencyKey, decision: committed.answer, unavailable: null };
+  return { value, idempotencyKey, decision: await commit(value), unavailable: null };
 }
 
 type Outcome<Answer> = { answer: Answer } | { failure: unknown; isUnknown: boolean };

@@ -92,14 +92,22 @@ test('generate refuses: 401 without a user, 402 at the limit', async () => {
   expect(await refused.json()).toMatchObject({ code: 'USAGE_LIMIT_EXCEEDED', used: 50, limit: 50 });
 });
 
-test('a failed generation and one that was left cost nothing', async () => {
+test('a failed generation costs nothing, and one that was left what was begun', async () => {
   const user = example.newUser();
   expect(await (await ask(user, { prompt: '[fail]' })).text()).toMatch(/GENERATION_FAILED/);
+  expect(await example.used(user)).toEqual({ used: 0, reserved: 0 });
   const stop = new AbortController();
   const response = await ask(user, { prompt: 'left', drafts: 5 }, stop.signal);
   await (response.body as ReadableStream<Uint8Array>).getReader().read();
   stop.abort();
-  await expect.poll(() => example.used(user)).toEqual({ used: 0, reserved: 0 });
+  await expect.poll(() => example.used(user)).toEqual({ used: 1, reserved: 0 });
+});
+
+test('a body that is too large is 413, before anybody is asked who it is', async () => {
+  const body = 'x'.repeat(2_000_000);
+  const post = (url: string) => fetch(url, { method: 'POST', body });
+  expect((await post(generate.url)).status).toBe(413);
+  expect((await post(billing.url)).status).toBe(413);
 });
 
 test('the billing webhook changes the plan once', async () => {

@@ -1,3 +1,4 @@
+import { request as httpRequest } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SignJWT } from 'jose';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -137,32 +138,159 @@ test('a body that is no JSON is 400, another method is not served', async () => 
   expect(status).toBe(404);
 });
 
-test('who leaves before the first draft is finished pays nothing', async () => {
-  const user = example.newUser();
+/** Reads until `seen` is there, and hangs up. Gives what was read: nothing when it was refused. */
+async function leaveAfter(seen: string, user: string, drafts = 1): Promise<string> {
   const stop = new AbortController();
-  const response = await ask(user, { prompt: PROMPT, drafts: 5 }, { signal: stop.signal });
-  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
-  await reader.read();
-  stop.abort();
-  await expect.poll(() => example.used(user)).toEqual({ used: 0, reserved: 0 });
-  await expect.poll(() => kindsOf(user)).toEqual(['reserve', 'release']);
-});
-
-test('who leaves later pays for the drafts that were finished', async () => {
-  const user = example.newUser();
-  const stop = new AbortController();
-  const response = await ask(user, { prompt: PROMPT, drafts: 10 }, { signal: stop.signal });
-  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
-  const decoder = new TextDecoder();
-  for (let seen = ''; !seen.includes('"draft":2'); ) {
-    seen += decoder.decode((await reader.read()).value);
+  const response = await ask(user, { prompt: PROMPT, drafts }, { signal: stop.signal });
+  let text = '';
+  if (response.status === 200) {
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+    const decoder = new TextDecoder();
+    while (!text.includes(seen)) text += decoder.decode((await reader.read()).value);
   }
   stop.abort();
+  return text;
+}
+
+test('fifty-five readers who leave before the last word: fifty of them had content, and it is paid', async () => {
+  const user = example.newUser();
+  const read: string[] = [];
+  for (let times = 0; times < 11; times++) {
+    read.push(...(await Promise.all(Array.from({ length: 5 }, () => leaveAfter('text', user)))));
+    await expect.poll(async () => (await example.used(user)).reserved).toBe(0);
+  }
+  expect(read.filter((text) => text !== '')).toHaveLength(50);
+  expect(await example.used(user)).toEqual({ used: 50, reserved: 0 });
+});
+
+test('who leaves in a draft pays for it and those before, not for what was not begun', async () => {
+  const user = example.newUser();
+  await leaveAfter('"draft":0', user, 5);
   await expect.poll(() => kindsOf(user)).toEqual(['reserve', 'commit']);
-  const { used, reserved } = await example.used(user);
-  expect(used).toBeGreaterThanOrEqual(2);
+  expect(await example.used(user)).toEqual({ used: 1, reserved: 0 });
+
+  const another = example.newUser();
+  await leaveAfter('"draft":2', another, 10);
+  await expect.poll(() => kindsOf(another)).toEqual(['reserve', 'commit']);
+  const { used, reserved } = await example.used(another);
+  expect(used).toBeGreaterThanOrEqual(3);
   expect(used).toBeLessThan(10);
   expect(reserved).toBe(0);
+});
+
+test('a model that does not look at the signal is left alone, and the reader who left pays the same', async () => {
+  let isAsked = 0;
+  let go = () => {};
+  const generate = createGenerate({
+    asUser: (token) => connectSupabase(example.url, example.anonKey, async () => token),
+    asService: connectSupabase(example.url, example.serviceRoleKey),
+    model: async function* () {
+      isAsked++;
+      yield { text: 'a word' };
+      await new Promise<void>((resolve) => {
+        go = resolve;
+      });
+      yield { text: 'another', tokens: 2 };
+    },
+  });
+  const user = example.newUser();
+  const response = await generate(await requestOf(user, { prompt: PROMPT, drafts: 3 }));
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+  await reader.read();
+  await reader.cancel();
+  await expect.poll(() => example.used(user)).toEqual({ used: 1, reserved: 0 });
+  go();
+  await sleep(20);
+  expect(isAsked).toBe(1);
+});
+
+test('who leaves before a word was written pays nothing', async () => {
+  let isAsked = () => {};
+  const asked = new Promise<void>((resolve) => {
+    isAsked = resolve;
+  });
+  const generate = createGenerate({
+    asUser: (token) => connectSupabase(example.url, example.anonKey, async () => token),
+    asService: connectSupabase(example.url, example.serviceRoleKey),
+    model: async function* () {
+      isAsked();
+      await new Promise(() => {});
+    },
+  });
+  const user = example.newUser();
+  const stop = new AbortController();
+  const request = await requestOf(user, { prompt: PROMPT, drafts: 3 }, stop.signal);
+  const response = await generate(request);
+  await asked;
+  stop.abort();
+  await expect.poll(() => kindsOf(user)).toEqual(['reserve', 'release']);
+  expect(response.status).toBe(200);
+  expect(await example.used(user)).toEqual({ used: 0, reserved: 0 });
+});
+
+test('two bodies of 150 MB are refused with 413 and hardly read', async () => {
+  const MEGABYTE = 1024 * 1024;
+  const before = process.memoryUsage().rss;
+  let most = 0;
+  let sent = 0;
+  const large = () => {
+    let left = 150;
+    return new ReadableStream<Uint8Array>({
+      pull(controller) {
+        most = Math.max(most, process.memoryUsage().rss - before);
+        sent += MEGABYTE;
+        controller.enqueue(new Uint8Array(MEGABYTE).fill(0x20));
+        if (--left === 0) controller.close();
+      },
+    });
+  };
+  const generate = createGenerate({
+    asUser: () => expect.unreachable('nobody is asked who it is'),
+    asService: connectSupabase(example.url, example.serviceRoleKey),
+    model: createStandIn(1),
+  });
+  const answers = await Promise.all(
+    [large(), large()].map((body) =>
+      generate(
+        new Request('http://localhost/api/generate', {
+          method: 'POST',
+          body,
+          duplex: 'half',
+        } as RequestInit),
+      ),
+    ),
+  );
+  for (const answer of answers) {
+    expect(answer.status).toBe(413);
+    expect(await answer.json()).toMatchObject({ code: 'TOO_LARGE' });
+  }
+  expect(sent).toBeLessThan(10 * MEGABYTE);
+  expect(most).toBeLessThan(100 * MEGABYTE);
+});
+
+test.for<[string, string]>([
+  ['the AI endpoint', '/api/generate'],
+  ['the billing webhook', '/api/billing/webhook'],
+])('over HTTP %s answers 413 to a body that says nothing of its length', async ([, path]) => {
+  const status = await new Promise<number | undefined>((resolve, reject) => {
+    const request = httpRequest(`${example.url}${path}`, { method: 'POST' }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    request.on('error', reject);
+    for (let sent = 0; sent < 20; sent++) request.write(Buffer.alloc(1024 * 1024, 0x20));
+    request.end();
+  });
+  expect(status).toBe(413);
+  expect((await ask(null, { prompt: PROMPT })).status).toBe(401); // and it serves on
+});
+
+test('a body of just the longest prompt is served, in any spelling', async () => {
+  const user = example.newUser();
+  const prompt = '\u00fc'.repeat(2000);
+  const escaped = `{"prompt":"${'\\u00fc'.repeat(2000)}"}`;
+  const twice = [JSON.stringify({ prompt }), escaped];
+  for (const body of twice) expect((await ask(user, null, { body })).status).toBe(200);
 });
 
 test('twenty at once for fifteen of room: fifteen are written, five are refused', async () => {
@@ -245,6 +373,15 @@ test('the route handler of Next.js is the same endpoint', async () => {
   expect(lines.at(-1)).toMatchObject({ done: true, usage: { subject: user, used: 1 } });
   expect((await POST(request('Bearer none'))).status).toBe(401);
 });
+
+async function requestOf(user: string, body: unknown, signal?: AbortSignal): Promise<Request> {
+  return new Request('http://localhost/api/generate', {
+    method: 'POST',
+    headers: { authorization: `Bearer ${await example.userToken(user)}` },
+    body: JSON.stringify(body),
+    signal,
+  });
+}
 
 async function kindsOf(subject: string): Promise<string[]> {
   await sleep(10);

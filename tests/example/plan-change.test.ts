@@ -61,6 +61,70 @@ test('a signed event changes the plan, and the quota resets on the billing day',
   expect(rows[0].period_start).toEqual(anchor);
 });
 
+/** What the page's own button does: pays, and has the event delivered. */
+async function checkOut(user: string, plan: string) {
+  const response = await fetch(`${example.url}/demo/checkout`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${await example.userToken(user)}` },
+    body: JSON.stringify({ plan }),
+  });
+  expect(response.status).toBe(200);
+}
+const useOf = async (user: string) => (await example.used(user)).used;
+const use = (user: string, amount: number) =>
+  example.admin.query(`select public.consume_usage('ai_generation', $2, $1)`, [user, amount]);
+
+test('a checkout of the plan one is on does not start the month afresh', async () => {
+  const user = example.newUser();
+  await use(user, 50);
+  await checkOut(user, 'free');
+  expect(await useOf(user)).toBe(50);
+  await checkOut(user, 'pro');
+  expect(await useOf(user)).toBe(0); // the larger one begins with its invoice
+  await use(user, 7);
+  await checkOut(user, 'pro');
+  expect(await useOf(user)).toBe(7);
+});
+
+test('nor does one of a smaller plan, and a larger one is larger nowhere less', async () => {
+  const user = example.newUser();
+  await checkOut(user, 'enterprise');
+  await use(user, 60);
+  await checkOut(user, 'pro'); // as many generations, fewer files
+  expect(await useOf(user)).toBe(60);
+  await checkOut(user, 'free');
+  expect(await useOf(user)).toBe(60);
+  expect(await planOf(user)).toBe('free');
+
+  const { rows } = await example.admin.query(
+    `select a, b from unnest(array['free', 'pro', 'enterprise']) as a,
+       unnest(array['free', 'pro', 'enterprise']) as b
+     where public.is_larger_plan(a, b) order by a, b`,
+  );
+  expect(rows.map(({ a, b }) => `${a} > ${b}`)).toEqual([
+    'enterprise > free',
+    'enterprise > pro',
+    'pro > free',
+  ]);
+});
+
+test('a signed event with a billing day does neither', async () => {
+  const user = example.newUser();
+  await use(user, 50);
+  const now = new Date().toISOString();
+  await deliver(event(user, 'free', undefined, { billing_anchor: now }));
+  expect(await useOf(user)).toBe(50);
+});
+
+test('a plan that ended is bought again with a fresh month', async () => {
+  const user = example.newUser();
+  await deliver(event(user, 'pro', '2026-11-01T12:00:00Z', { ends_at: '2026-11-02T00:00:00Z' }));
+  await use(user, 50);
+  const now = new Date().toISOString();
+  await deliver(event(user, 'pro', '2026-11-10T12:00:00Z', { billing_anchor: now }));
+  expect(await useOf(user)).toBe(0);
+});
+
 test('a repeated delivery changes nothing, however often it comes', async () => {
   const user = example.newUser();
   await deliver(event(user, 'pro'), 'msg_1');
@@ -153,6 +217,7 @@ test('a user cannot apply a subscription itself, nor read or write the table', a
   };
   const change = { event_id: 'x', event_at: '2026-01-01', subject: user, plan: 'pro' };
   expect(await call('rpc/apply_subscription', change)).toBe(403);
+  expect(await call('rpc/is_larger_plan', { plan: 'pro', other: 'free' })).toBe(403);
   expect(await call('rpc/set_plan', { subject: user, plan: 'pro' })).toBe(403);
   expect(await call('subscriptions')).toBe(403);
   expect(await planOf(user)).toBe('free');

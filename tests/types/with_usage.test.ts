@@ -133,6 +133,82 @@ test('aborted work is released at once, even if it never ends', async () => {
   expect(await state()).toEqual({ used: 0, reserved: 0 });
 });
 
+test('aborted work counts what it had reported by then, and gives the rest back', async () => {
+  const controller = new AbortController();
+  const reason = new Error('the reader left');
+  const error = await failure(
+    usage.withUsage('token', { subject, amount: 30, signal: controller.signal }, (work) => {
+      work.commit(5);
+      work.commit(12, { finish: 'left' });
+      controller.abort(reason);
+      return new Promise(() => {});
+    }),
+  );
+  expect(error).toBe(reason);
+  expect(calls('commit_usage').map(({ args }) => args)).toMatchObject([
+    { amount: 12, metadata: { finish: 'left' } },
+  ]);
+  expect(await state()).toEqual({ used: 12, reserved: 0 });
+});
+
+test('it makes no difference whether the work hears of the abort itself', async () => {
+  const controller = new AbortController();
+  const heard = new Promise<never>((_, reject) => {
+    controller.signal.addEventListener('abort', () => reject(new Error('the model was stopped')));
+  });
+  await failure(
+    usage.withUsage('token', { subject, amount: 30, signal: controller.signal }, (work) => {
+      work.commit(7);
+      setTimeout(() => controller.abort(), 5);
+      return heard;
+    }),
+  );
+  expect(await state()).toEqual({ used: 7, reserved: 0 });
+});
+
+test('what is reported after the abort comes too late', async () => {
+  const controller = new AbortController();
+  network.next('commit_usage', 'call lost');
+  await failure(
+    usage.withUsage('token', { subject, amount: 30, signal: controller.signal }, async (work) => {
+      work.commit(7);
+      controller.abort();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      work.commit(29);
+    }),
+  );
+  expect(calls('commit_usage').map(({ args }) => args.amount)).toEqual([7, 7]);
+  expect(await state()).toEqual({ used: 7, reserved: 0 });
+});
+
+test('a report of 0 before an abort counts nothing', async () => {
+  const controller = new AbortController();
+  await failure(
+    usage.withUsage('token', { subject, signal: controller.signal }, (work) => {
+      work.commit(0);
+      controller.abort();
+      return new Promise(() => {});
+    }),
+  );
+  expect(await state()).toEqual({ used: 0, reserved: 0 });
+});
+
+test('no answer to the commit of aborted work is an unknown outcome that can be settled', async () => {
+  const controller = new AbortController();
+  network.next('commit_usage', 'call lost', 'call lost');
+  const error = (await failure(
+    usage.withUsage('token', { subject, retries: 1, signal: controller.signal }, (work) => {
+      work.commit(1);
+      controller.abort();
+      return new Promise(() => {});
+    }),
+  )) as UsageOutcomeUnknown;
+  expect(error).toBeInstanceOf(UsageOutcomeUnknown);
+  expect(error).toMatchObject({ step: 'commit', value: undefined });
+  await usage.commitUsage({ reservation_id: error.reservationId ?? '' });
+  expect(await state()).toEqual({ used: 1, reserved: 0 });
+});
+
 test('a call that is aborted before it starts holds nothing', async () => {
   const ran = await failure(
     usage.withUsage('token', { subject, signal: AbortSignal.abort() }, () => 'ran'),

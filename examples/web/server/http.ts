@@ -1,6 +1,5 @@
 /** Between Node's http and the web's Request and Response, which all endpoints here speak. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Readable } from 'node:stream';
 
 export type Handler = (request: Request) => Response | Promise<Response>;
 
@@ -21,7 +20,7 @@ export async function serve(
   const init = {
     method: req.method,
     headers,
-    body: hasBody ? (Readable.toWeb(req) as ReadableStream) : null,
+    body: hasBody ? bodyOf(req) : null,
     signal: gone.signal,
     duplex: 'half' as const,
   };
@@ -38,4 +37,23 @@ export async function serve(
     res.write(value);
   }
   res.end();
+}
+
+/**
+ * As Readable.toWeb, but who cancels it (a body that is too large) can still answer: that one closes the
+ * connection. What comes is read on and thrown away.
+ */
+function bodyOf(req: IncomingMessage): ReadableStream<Uint8Array> {
+  const chunks = req.iterator({ destroyOnReturn: false });
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await chunks.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await chunks.return?.();
+      req.resume();
+    },
+  });
 }

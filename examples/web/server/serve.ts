@@ -10,6 +10,7 @@ import { Webhook } from 'standardwebhooks';
 import type { Route } from '../../../scripts/local/gateway.ts';
 import type { Keys } from '../../../scripts/local/keys.ts';
 import { connectSupabase } from '../../../scripts/local/supabase.ts';
+import { readBody } from '../../../supabase/functions/_shared/body.ts';
 import { createGenerate } from '../../../supabase/functions/_shared/generate.ts';
 import { createStandIn, type Model } from '../../../supabase/functions/_shared/model.ts';
 import {
@@ -49,7 +50,7 @@ export function createExample({ url, anonKey, serviceRoleKey, userToken, model }
 
     /** In place of an auth server: what the page gets is what Supabase Auth would give it. */
     'POST /demo/session': async (request) => {
-      const { user } = (await request.json()) as { user: string };
+      const { user = '' } = await read(request);
       if (!DEMO_USER.test(user)) return Response.json({ error: 'No such user' }, { status: 404 });
       return Response.json({ user, anonKey, token: await userToken(user) });
     },
@@ -57,7 +58,7 @@ export function createExample({ url, anonKey, serviceRoleKey, userToken, model }
     /** In place of a payment provider: "pays", then delivers the signed event as a provider does. */
     'POST /demo/checkout': async (request) => {
       const token = request.headers.get('authorization')?.replace(/^Bearer /i, '') ?? '';
-      const { plan } = (await request.json()) as { plan: string };
+      const { plan = '' } = await read(request);
       const { data, error } = await connectSupabase(url, anonKey, async () => token).rpc(
         'check_usage',
         { feature: 'ai_generation' },
@@ -107,6 +108,15 @@ export function sign(
       'webhook-signature': new Webhook(secret).sign(id, now, body),
     },
   });
+}
+
+/** What the page sends to the stand-ins; from anybody else too much or none of it is nothing. */
+async function read(request: Request): Promise<{ user?: string; plan?: string }> {
+  try {
+    return JSON.parse((await readBody(request, 1024)) ?? '{}');
+  } catch {
+    return {};
+  }
 }
 
 function page(path: string): Handler | null {

@@ -45,6 +45,45 @@ create policy all_by_server on public.subscriptions
   using (true)
   with check (true);
 
+-- Whether a plan allows more than another somewhere, and less nowhere. A period that a plan does not
+-- limit has no end; a feature that it does not name has less than nothing.
+create or replace function public.is_larger_plan(plan text, other text)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return (
+    with limits as (
+      select c.plan, c.feature, c.period, coalesce(c.limit::double precision, 'infinity') as room
+      from public.plan_catalog as c
+      where c.plan in ($1, $2) and c.feature is not null
+    ),
+    pairs as (
+      select
+        case when exists (select from limits as l where l.plan = $1 and l.feature = p.feature)
+          then coalesce(n.room, 'infinity') else -1 end as new_room,
+        case when exists (select from limits as l where l.plan = $2 and l.feature = p.feature)
+          then coalesce(o.room, 'infinity') else -1 end as old_room
+      from (select distinct feature, period from limits) as p
+      left join limits as n on n.plan = $1 and n.feature = p.feature and n.period = p.period
+      left join limits as o on o.plan = $2 and o.feature = p.feature and o.period = p.period
+    )
+    select coalesce(bool_or(new_room > old_room) and bool_and(new_room >= old_room), false)
+    from pairs
+  );
+end
+$$;
+
+comment on function public.is_larger_plan(text, text) is
+  'Whether the first plan allows more than the other somewhere, and less nowhere.';
+
+revoke all on function public.is_larger_plan(text, text) from public, anon, authenticated;
+grant execute on function public.is_larger_plan(text, text) to service_role;
+
 -- One transaction: the row orders two deliveries at once, and when set_plan() fails nothing is
 -- remembered, so that the next delivery is not taken for a repeated one.
 create or replace function public.apply_subscription(
@@ -61,6 +100,9 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+  v_feature text;
+  v_plan text;
 begin
   insert into public.subscriptions as s (subject, plan, anchor, ends_at, event_at, event_ids)
     values ($3, $4, $5, $6, $2, array[$1])
@@ -78,13 +120,25 @@ begin
   if not found then
     return false;
   end if;
-  perform public.set_plan(subject => $3, plan => $4, anchor => $5, ends_at => $6);
+  -- The plan it is on now, which may have ended or never begun: a check of any feature says it.
+  v_feature := (select min(c.feature) from public.plan_catalog as c where c.plan = $4);
+  if v_feature is not null then
+    v_plan := (public.check_usage(v_feature, 1, $3)).plan;
+  end if;
+  -- Only a larger plan brings its billing day. A checkout of the plan one is on, or of a smaller one,
+  -- would else start the month afresh, with nothing used.
+  perform public.set_plan(
+    subject => $3,
+    plan => $4,
+    anchor => case when v_plan is null or public.is_larger_plan($4, v_plan) then $5 end,
+    ends_at => $6
+  );
   return true;
 end
 $$;
 
 comment on function public.apply_subscription(text, timestamptz, text, text, timestamptz, timestamptz) is
-  'Puts a subject on the plan of its subscription. False, and nothing changed, for an event that was applied before or is older than one that was.';
+  'Puts a subject on the plan of its subscription. A larger plan brings its billing day with it, another keeps the one there is. False, and nothing changed, for an event that was applied before or is older than one that was.';
 
 revoke all on function public.apply_subscription(text, timestamptz, text, text, timestamptz, timestamptz)
   from public, anon, authenticated;

@@ -48,7 +48,7 @@ export function Generate({ session, onChange, onRefuse }: GenerateProps) {
       } else setStatus(`${refusal.error}. ${refusal.usage?.amount ?? 'Nothing'} was counted.`);
     } catch (error) {
       setStatus(
-        stop.signal.aborted ? 'Stopped. Unfinished drafts are not counted.' : String(error),
+        stop.signal.aborted ? 'Stopped. Drafts that were begun are counted.' : String(error),
       );
     }
     setRunning(null);

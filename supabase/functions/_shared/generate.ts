@@ -2,8 +2,11 @@
  * The AI endpoint, with web standards alone: who is it → reserve → generate → commit what was used, or
  * release. An edge function, a Next.js route and `npm start` serve the same function.
  *
+ * A draft counts once its first word is on the way, whoever hangs up then; only a draft that the model
+ * fails to finish is free.
+ *
  * It answers with one JSON object a line: `{draft, text}` while it writes, then `{done, usage}` or
- * `{error, code}`. Before the first line: 400, 401, 402 or 429 (a limit), 403, 503.
+ * `{error, code}`. Before the first line: 400, 401, 402 or 429 (a limit), 403, 413, 503.
  */
 import type { SupabaseClient } from '@supabase/supabase-js';
 import {
@@ -14,10 +17,14 @@ import {
   UsageOutcomeUnknown,
   usageLimitResponse,
 } from 'pgquota';
+import { readBody } from './body.ts';
 import type { Model } from './model.ts';
 
 const FEATURE = 'ai_generation';
 const MOST_DRAFTS = 10;
+const LONGEST_PROMPT = 2000;
+/** In bytes: the longest prompt in JSON, where a character may be written as \uXXXX, and some room. */
+const LARGEST_BODY = 6 * LONGEST_PROMPT + 1024;
 
 export interface GenerateOptions {
   /** A client with the caller's own token: the database says who that is. */
@@ -34,16 +41,21 @@ export function createGenerate(options: GenerateOptions): (request: Request) => 
 
   return async (request) => {
     if (request.method !== 'POST') return refuse(405, 'METHOD_NOT_ALLOWED', 'Use POST');
-    const asked = await read(request);
-    if (!asked) {
-      const message = `Send {"prompt": "…", "drafts": 1 to ${MOST_DRAFTS}}`;
-      return refuse(400, 'BAD_REQUEST', message);
-    }
     try {
+      // Anybody may send one: before it is known who, no more is kept of it than a call can need.
+      const body = await readBody(request, LARGEST_BODY);
+      if (body === null) return refuse(413, 'TOO_LARGE', `Send at most ${LARGEST_BODY} bytes`);
+      const asked = parse(body);
+      if (!asked) {
+        const message = `Send {"prompt": "…", "drafts": 1 to ${MOST_DRAFTS}}`;
+        return refuse(400, 'BAD_REQUEST', message);
+      }
       const subject = await identify(request, options);
       if (!subject) return refuse(401, 'UNAUTHENTICATED', 'Sign in first');
       return await generate(subject, asked, request.signal);
     } catch (error) {
+      if (request.signal.aborted)
+        return refuse(499, 'LEFT', 'You left before anything was written');
       return explain(error);
     }
   };
@@ -62,7 +74,7 @@ export function createGenerate(options: GenerateOptions): (request: Request) => 
       // The key is ours: with one of the caller's, a repeated call would run the model again for the
       // unit it has already paid.
       const settled = usage
-        .withUsage(FEATURE, { subject, amount: drafts }, async (work) => {
+        .withUsage(FEATURE, { subject, amount: drafts, signal: gone }, async (work) => {
           const body = new ReadableStream<Uint8Array>({
             start: (controller) => {
               lines = controller;
@@ -77,13 +89,18 @@ export function createGenerate(options: GenerateOptions): (request: Request) => 
             for (; finished < drafts; finished++) {
               // Replace `options.model` by a real one: an async iterable of text, then its tokens.
               for await (const part of options.model(prompt, gone)) {
-                if (part.text) send({ draft: finished, text: part.text });
+                gone.throwIfAborted(); // also for a model that does not look at the signal
                 tokens += part.tokens ?? 0;
+                if (!part.text) continue;
+                // Before it is sent: whoever leaves with it in hand has begun this draft.
+                work.commit(finished + 1, { tokens });
+                send({ draft: finished, text: part.text });
               }
             }
           } catch (error) {
-            // However it ends: finished drafts were delivered and count. Without one, it is released.
-            if (finished === 0) throw error;
+            // The reader left: what was begun counts. The model failed: what was finished counts, and
+            // without a finished draft all of it is released.
+            if (gone.aborted || finished === 0) throw error;
             failure = error;
           }
           work.commit(finished, { tokens });
@@ -91,7 +108,11 @@ export function createGenerate(options: GenerateOptions): (request: Request) => 
         .then(
           ({ decision }) =>
             send(failure ? failed(failure, decision) : { done: true, usage: decision }),
-          (error) => (lines ? send(failed(error, null)) : reject(error)),
+          (error) => {
+            if (!lines) return reject(error);
+            if (error instanceof UsageError) console.error('a generation was not settled:', error);
+            send(failed(error, null));
+          },
         )
         .then(() => {
           if (!gone.aborted) lines?.close();
@@ -133,10 +154,16 @@ interface Asked {
   drafts: number;
 }
 
-async function read(request: Request): Promise<Asked | null> {
-  const body = (await request.json().catch(() => null)) as Partial<Asked> | null;
-  const { prompt, drafts = 1 } = body ?? {};
-  const isPrompt = typeof prompt === 'string' && prompt.trim() !== '' && prompt.length <= 2000;
+function parse(body: string): Asked | null {
+  let asked: Partial<Asked> | null;
+  try {
+    asked = JSON.parse(body);
+  } catch {
+    return null;
+  }
+  const { prompt, drafts = 1 } = asked ?? {};
+  const isPrompt =
+    typeof prompt === 'string' && prompt.trim() !== '' && prompt.length <= LONGEST_PROMPT;
   const isAmount = Number.isInteger(drafts) && drafts >= 1 && drafts <= MOST_DRAFTS;
   return isPrompt && isAmount ? { prompt, drafts } : null;
 }

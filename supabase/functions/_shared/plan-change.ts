@@ -4,6 +4,10 @@
  */
 import type { SupabaseClient } from '@supabase/supabase-js';
 import { Webhook, WebhookVerificationError } from 'standardwebhooks';
+import { readBody } from './body.ts';
+
+/** In bytes; providers send a few thousand. Read before the signature can be looked at. */
+const LARGEST_BODY = 256 * 1024;
 
 /** The state after the event, not a difference: so only the latest one matters. */
 export interface PlanChangeEvent {
@@ -13,7 +17,10 @@ export interface PlanChangeEvent {
   data: {
     subject: string;
     plan: string;
-    /** The billing day, so that the quota resets with the invoice. null: the one there is. */
+    /**
+     * The billing day, so that the quota resets with the invoice. null: the one there is. It moves with
+     * a larger plan only: else a checkout of the plan one is on would start the month afresh.
+     */
     billing_anchor: string | null;
     /** When a cancelled plan ends; the default plan follows. */
     ends_at: string | null;
@@ -31,9 +38,10 @@ export function createPlanChange({ secret, asService }: PlanChangeOptions) {
 
   return async (request: Request): Promise<Response> => {
     if (request.method !== 'POST') return Response.json({ error: 'Use POST' }, { status: 405 });
+    const body = await readBody(request, LARGEST_BODY);
+    if (body === null) return Response.json({ error: 'Too large' }, { status: 413 });
     let event: PlanChangeEvent;
     try {
-      const body = await request.text();
       event = webhook.verify(body, Object.fromEntries(request.headers)) as PlanChangeEvent;
     } catch (error) {
       if (!(error instanceof WebhookVerificationError) && !(error instanceof SyntaxError))

@@ -1,4 +1,4 @@
-/** The plan change as a route handler. Take `plan-change.ts` and the SQL of examples/web/sql along. */
+/** The plan change as a route handler. Take `plan-change.ts`, `body.ts` and the SQL of examples/web/sql along. */
 import { createClient } from '@supabase/supabase-js';
 import { createPlanChange } from '../../../../../supabase/functions/_shared/plan-change.ts';
 

@@ -1,6 +1,6 @@
 /**
  * The AI endpoint as a route handler of Next.js, and of all that speak Request and Response (Hono,
- * SvelteKit, Remix, Bun). Take `generate.ts` and `model.ts` along.
+ * SvelteKit, Remix, Bun). Take `generate.ts`, `body.ts` and `model.ts` along.
  */
 import { createClient } from '@supabase/supabase-js';
 import { createGenerate } from '../../../../../supabase/functions/_shared/generate.ts';
