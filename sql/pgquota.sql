@@ -72,6 +72,8 @@
 \ir functions/change_member.sql
 \ir functions/forget_subject.sql
 \ir functions/tidy.sql
+\ir api/usage_alerts.sql
+\ir functions/deliver_alerts.sql
 \ir api/usage_explanation.sql
 \ir functions/explain_usage.sql
 \ir api/plan_change.sql
@@ -110,7 +112,8 @@
 \ir api/current_usage.sql
 \ir api/usage_history.sql
 \ir api/usage_events.sql
-\ir api/usage_alerts.sql
+\ir api/deliver_alerts.sql
+\ir api/acknowledge_alerts.sql
 \ir api/plan_catalog.sql
 
 -- PostgREST reads the new functions.

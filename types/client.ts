@@ -131,8 +131,8 @@ export type PlanChange = {
 
 /**
  * Limits of which 80 % or 100 % was crossed: one row per subject, feature, period and threshold,
- * written by the call that crossed it, again after a reset. Each is also sent to the channel
- * usage_alert (pg_notify) as JSON.
+ * written by the call that crossed it, again after a reset. deliver_alerts() hands them out, npx
+ * pgquota alerts sends them to a webhook.
  */
 export type UsageAlert<Feature extends string = string> = {
   /** Who is limited. */
@@ -151,6 +151,8 @@ export type UsageAlert<Feature extends string = string> = {
   used: number;
   /** The limit at that moment. */
   limit: number;
+  /** Which alert it is: the same in each delivery, and what acknowledge_alerts() is told. */
+  alert_id: string;
 };
 
 /**
@@ -366,6 +368,11 @@ export type UsageMismatch<Feature extends string = string> = {
   ledger: number;
 };
 
+/** The arguments of acknowledgeAlerts. */
+export type AcknowledgeAlertsArgs = {
+  ids: string[];
+};
+
 /** The arguments of addMember. */
 export type AddMemberArgs = {
   subject: string;
@@ -421,6 +428,12 @@ export type ConsumeUsageBatchArgs = {
   idempotency_key?: string | null;
   /** Default: '{}'. */
   metadata?: JsonObject;
+};
+
+/** The arguments of deliverAlerts. */
+export type DeliverAlertsArgs = {
+  /** Default: 100. */
+  max?: number;
 };
 
 /** The arguments of enforceUsage. */
@@ -532,6 +545,18 @@ export type VoidGrantArgs = {
 
 /** A method per SQL function. A refusal of the limit is an answer, not an error. */
 export interface UsageMethods<Feature extends string = string> {
+  /**
+   * Says that these alerts have arrived (ids are their alert_id): they are not handed out again.
+   * Returns how many were acknowledged now; unknown ones and those acknowledged before are passed
+   * over.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `22023` no array
+   * - `42501` not a trusted role
+   */
+  acknowledgeAlerts(args: AcknowledgeAlertsArgs, options?: CallOptions): Promise<number>;
   /**
    * Lets a user use and see on behalf of a subject, beside its own allowance. Apps that have a
    * membership table of their own replace quota.acts_for() and quota.subjects_of() instead.
@@ -653,6 +678,18 @@ export interface UsageMethods<Feature extends string = string> {
     args: ConsumeUsageBatchArgs,
     options?: CallOptions,
   ): Promise<UsageDecision<Feature>[]>;
+  /**
+   * Hands out up to max alerts that nobody was handed yet, oldest first. Each comes again after 5
+   * minutes unless it is acknowledged, so every alert is delivered at least once: tell a repeated
+   * one by its alert_id. Several may call it at once; each is handed others.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `22023` max is not from 1 to 1000
+   * - `42501` not a trusted role
+   */
+  deliverAlerts(args?: DeliverAlertsArgs, options?: CallOptions): Promise<UsageAlert<Feature>[]>;
   /**
    * As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where
    * a minute or hour limit refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision
@@ -885,6 +922,7 @@ export type UsageViews<Feature extends string = string> = {
 /** Binds the methods to what makes the calls. */
 export function createMethods<Feature extends string>(ask: Ask, tell: Tell): UsageMethods<Feature> {
   return {
+    acknowledgeAlerts: (args, options) => ask('acknowledge_alerts', args, options),
     addMember: (args, options) => tell('add_member', args, options),
     applyPlans: (args, options) => ask('apply_plans', args, options),
     checkUsage: (args, options) => ask('check_usage', args, options),
@@ -892,6 +930,7 @@ export function createMethods<Feature extends string>(ask: Ask, tell: Tell): Usa
     commitUsage: (args, options) => ask('commit_usage', args, options),
     consumeUsage: (args, options) => ask('consume_usage', args, options),
     consumeUsageBatch: (args, options) => ask('consume_usage_batch', args, options),
+    deliverAlerts: (args, options) => ask('deliver_alerts', args, options),
     enforceUsage: (args, options) => ask('enforce_usage', args, options),
     explainUsage: (args, options) => ask('explain_usage', args, options),
     forgetSubject: (args, options) => ask('forget_subject', args, options),

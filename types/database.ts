@@ -51,6 +51,7 @@ export type Database = {
       };
       usage_alerts: {
         Row: {
+          alert_id: string;
           at: string;
           feature: string;
           limit: number;
@@ -62,6 +63,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          alert_id?: string | null;
           at?: string | null;
           feature?: string | null;
           limit?: number | null;
@@ -72,6 +74,7 @@ export type Database = {
           used?: number | null;
         };
         Update: {
+          alert_id?: string | null;
           at?: string | null;
           feature?: string | null;
           limit?: number | null;
@@ -168,6 +171,7 @@ export type Database = {
       };
     };
     Functions: {
+      acknowledge_alerts: { Args: { ids: string[] }; Returns: number };
       add_member: { Args: { subject: string; user_id: string }; Returns: undefined };
       apply_plans: {
         Args: { dry_run?: boolean; plans: Json };
@@ -225,6 +229,26 @@ export type Database = {
         SetofOptions: {
           from: '*';
           to: 'usage_decision';
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      deliver_alerts: {
+        Args: { max?: number };
+        Returns: {
+          alert_id: string;
+          at: string;
+          feature: string;
+          limit: number;
+          period: string;
+          period_start: string | null;
+          subject: string;
+          threshold: number;
+          used: number;
+        }[];
+        SetofOptions: {
+          from: '*';
+          to: 'usage_alerts';
           isOneToOne: false;
           isSetofReturn: true;
         };

@@ -34,10 +34,8 @@ export function renderClient(catalogue: Catalogue): string {
   for (const shape of catalogue.shapes) claim(shape.name, typeName(shape));
   for (const routine of catalogue.routines) claim(`${routine.name}()`, methodName(routine));
 
-  const composites = new Map(
-    catalogue.shapes
-      .filter(({ kind }) => kind === 'composite')
-      .map((shape) => [shape.name, `${typeName(shape)}${generic(shape.fields)}`]),
+  const shapes = new Map(
+    catalogue.shapes.map((shape) => [shape.name, `${typeName(shape)}${generic(shape.fields)}`]),
   );
   const views = catalogue.shapes.filter(({ kind }) => kind === 'view');
   return [
@@ -47,7 +45,7 @@ export function renderClient(catalogue: Catalogue): string {
     ...catalogue.routines.filter((routine) => routine.parameters.length).map(renderArguments),
     docBlock(['A method per SQL function. A refusal of the limit is an answer, not an error.']),
     'export interface UsageMethods<Feature extends string = string> {',
-    ...catalogue.routines.map((routine) => renderSignature(routine, composites)),
+    ...catalogue.routines.map((routine) => renderSignature(routine, shapes)),
     '}\n',
     docBlock(['The views, as the type parameter of a SupabaseClient.']),
     'export type UsageViews<Feature extends string = string> = {',
@@ -145,7 +143,7 @@ function renderParameter(parameter: Parameter, routine: Routine): string {
   return `${doc}${key(parameter.name)}${value ? '?' : ''}: ${type}${nullable};`;
 }
 
-function renderSignature(routine: Routine, composites: Map<string, string>): string {
+function renderSignature(routine: Routine, shapes: Map<string, string>): string {
   const where = `${routine.name}()`;
   if (routine.kind !== 'function') fail(where, `is a ${routine.kind}; make it a function`);
   const comment = routine.comment ?? fail(where, 'has no comment; add "comment on"');
@@ -165,16 +163,19 @@ function renderSignature(routine: Routine, composites: Map<string, string>): str
     : '';
   return [
     docBlock([text, callers], errors),
-    `${camelCase(routine.name)}(${args}options?: CallOptions): Promise<${result(routine, composites)}>;`,
+    `${camelCase(routine.name)}(${args}options?: CallOptions): Promise<${result(routine, shapes)}>;`,
   ].join('\n');
 }
 
-function result(routine: Routine, composites: Map<string, string>): string {
+function result(routine: Routine, shapes: Map<string, string>): string {
   const where = `${routine.name}()`;
   if (routine.returns === 'void') return 'void';
   const type =
-    composites.get(routine.returns.replace(/^public\./, '')) ??
+    shapes.get(routine.returns.replace(/^public\./, '')) ??
     SCALARS[routine.returns] ??
-    fail(where, `returns ${routine.returns}; return a scalar or a composite type of schema public`);
+    fail(
+      where,
+      `returns ${routine.returns}; return a scalar, or a composite type or view of schema public`,
+    );
   return routine.returnsSet ? `${type}[]` : type;
 }

@@ -27,6 +27,7 @@ export const SCALARS: Record<string, string> = {
   'timestamp with time zone': 'string',
   jsonb: 'Json',
   'text[]': 'string[]',
+  'uuid[]': 'string[]',
 };
 
 export function isNullable({ comment }: Field): boolean {

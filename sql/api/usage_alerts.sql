@@ -1,5 +1,4 @@
--- Why this exists: "you have used 80 %", read by its owner; servers may listen to the channel
--- usage_alert instead.
+-- Why this exists: "you have used 80 %", read by its owner. Servers are told by deliver_alerts().
 create view public.usage_alerts
 with (security_invoker = true)
 as
@@ -11,11 +10,12 @@ select
   a.threshold,
   a.at,
   a.used,
-  a.amount as "limit"
+  a.amount as "limit",
+  a.alert_id
 from quota.alerts as a;
 
 comment on view public.usage_alerts is
-  'Limits of which 80 % or 100 % was crossed: one row per subject, feature, period and threshold, written by the call that crossed it, again after a reset. Each is also sent to the channel usage_alert (pg_notify) as JSON.';
+  'Limits of which 80 % or 100 % was crossed: one row per subject, feature, period and threshold, written by the call that crossed it, again after a reset. deliver_alerts() hands them out, npx pgquota alerts sends them to a webhook.';
 comment on column public.usage_alerts.subject is 'Who is limited.';
 comment on column public.usage_alerts.feature is 'The id of the feature.';
 comment on column public.usage_alerts.period is
@@ -25,6 +25,8 @@ comment on column public.usage_alerts.threshold is '80 or 100: per cent of the l
 comment on column public.usage_alerts.at is 'When it was crossed.';
 comment on column public.usage_alerts.used is 'Used and reserved units, after the crossing call.';
 comment on column public.usage_alerts."limit" is 'The limit at that moment.';
+comment on column public.usage_alerts.alert_id is
+  'Which alert it is: the same in each delivery, and what acknowledge_alerts() is told.';
 
 revoke all on public.usage_alerts from public, anon, authenticated, service_role;
 grant select on public.usage_alerts to authenticated, service_role;

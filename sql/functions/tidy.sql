@@ -57,11 +57,21 @@ begin
       for update skip locked
     );
   get diagnostics v_rows = row_count;
+  v_removed := v_removed + v_rows;
+  -- One that nobody acknowledged may yet be delivered.
+  delete from quota.alerts as a
+    where (a.subject_id, a.alert_id) in (
+      select d.subject_id, d.alert_id
+      from quota.alerts as d
+      where d.acknowledged_at < v_now - interval '31 days'
+      for update skip locked
+    );
+  get diagnostics v_rows = row_count;
   return v_removed + v_rows;
 end
 $$;
 
 comment on function quota.tidy() is
-  'Removes closed minute and hour counters after 2 days, and idempotency keys and ended or expired reservations after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
+  'Removes closed minute and hour counters after 2 days, idempotency keys, ended or expired reservations and acknowledged alerts after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
 
 revoke all on function quota.tidy() from public, anon, authenticated, service_role;

@@ -10,7 +10,8 @@ drop function if exists
   public.explain_usage, public.reserve_usage, public.commit_usage, public.release_usage,
   public.refund_usage, public.return_usage, public.grant_usage, public.void_grant,
   public.set_plan, public.set_limit, public.clear_limit, public.add_member, public.remove_member,
-  public.apply_plans, public.verify_usage, public.forget_subject;
+  public.apply_plans, public.verify_usage, public.forget_subject,
+  public.deliver_alerts, public.acknowledge_alerts;
 
 drop type if exists
   public.usage_decision, public.usage_explanation, public.usage_mismatch, public.plan_change,

@@ -10,6 +10,9 @@ create table quota.alerts (
   at timestamptz not null,
   used bigint not null,
   amount bigint not null,
+  alert_id uuid not null,
+  handed_at timestamptz,
+  acknowledged_at timestamptz,
   -- Never twice in a period; again after a reset, which is another period_start.
   constraint alerts_pkey primary key (subject_id, feature_id, period, period_start, threshold),
   constraint alerts_threshold_is_80_or_100 check (threshold in (80, 100))
@@ -19,6 +22,16 @@ comment on table quota.alerts is
   'A limit of which a threshold was crossed: once per subject, feature, period and threshold.';
 comment on column quota.alerts.used is 'Used and reserved units, after the crossing call.';
 comment on column quota.alerts.amount is 'The limit at that moment.';
+comment on column quota.alerts.alert_id is 'The same in each delivery, so that a receiver can tell a repeated one.';
+comment on column quota.alerts.handed_at is 'When deliver_alerts() last handed it out; null: not yet.';
+comment on column quota.alerts.acknowledged_at is 'When it had arrived; null: not yet, or nobody delivers.';
+
+-- Both hold only what has not arrived. Serves deliver_alerts(): those that were never handed out first.
+create index alerts_to_deliver on quota.alerts (handed_at nulls first, at)
+  where acknowledged_at is null;
+-- Serves acknowledge_alerts(), which is not told the subject.
+create index alerts_to_acknowledge on quota.alerts (alert_id)
+  where acknowledged_at is null;
 
 alter table quota.alerts enable row level security;
 

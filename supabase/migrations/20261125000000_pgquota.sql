@@ -823,6 +823,9 @@ create table quota.alerts (
   at timestamptz not null,
   used bigint not null,
   amount bigint not null,
+  alert_id uuid not null,
+  handed_at timestamptz,
+  acknowledged_at timestamptz,
   -- Never twice in a period; again after a reset, which is another period_start.
   constraint alerts_pkey primary key (subject_id, feature_id, period, period_start, threshold),
   constraint alerts_threshold_is_80_or_100 check (threshold in (80, 100))
@@ -832,6 +835,16 @@ comment on table quota.alerts is
   'A limit of which a threshold was crossed: once per subject, feature, period and threshold.';
 comment on column quota.alerts.used is 'Used and reserved units, after the crossing call.';
 comment on column quota.alerts.amount is 'The limit at that moment.';
+comment on column quota.alerts.alert_id is 'The same in each delivery, so that a receiver can tell a repeated one.';
+comment on column quota.alerts.handed_at is 'When deliver_alerts() last handed it out; null: not yet.';
+comment on column quota.alerts.acknowledged_at is 'When it had arrived; null: not yet, or nobody delivers.';
+
+-- Both hold only what has not arrived. Serves deliver_alerts(): those that were never handed out first.
+create index alerts_to_deliver on quota.alerts (handed_at nulls first, at)
+  where acknowledged_at is null;
+-- Serves acknowledge_alerts(), which is not told the subject.
+create index alerts_to_acknowledge on quota.alerts (alert_id)
+  where acknowledged_at is null;
 
 alter table quota.alerts enable row level security;
 
@@ -2817,7 +2830,8 @@ revoke all on function quota.lock_terms(text, text)
 -- sql/functions/write_alerts.sql
 
 -- Why this exists: notices that a call crosses 80 % or 100 % of a limit. Reads nothing: it is given the
--- limits before and after.
+-- limits before and after. Sends nothing: NOTIFY takes one lock of the whole server at commit (560 calls/s
+-- became 117), so deliver_alerts() hands the rows out afterwards.
 create function quota.write_alerts(
   p_subject_id text,
   p_feature_id text,
@@ -2832,9 +2846,10 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_alert record;
+  v_crossing record;
+  v_alert_id uuid;
 begin
-  for v_alert in
+  for v_crossing in
     with crossings as (
       select
         a.period, a.period_start, t.threshold,
@@ -2847,30 +2862,24 @@ begin
         and (b.used + b.reserved) * 100 < (b.amount + b.drawn + b.granted) * t.threshold
         and (a.used + a.reserved) * 100 >= (a.amount + a.drawn + a.granted) * t.threshold
     )
-    insert into quota.alerts (
-      subject_id, feature_id, period, period_start, threshold, at, used, amount
-    )
-    select
-      p_subject_id, p_feature_id, c.period, c.period_start, c.threshold, p_at, c.used, c.allowed
-    from crossings as c
-    on conflict do nothing
-    returning period, threshold, used, amount
+    select c.period, c.period_start, c.threshold, c.used, c.allowed from crossings as c
   loop
-    -- Sent when the transaction commits. Listeners: listen usage_alert;
-    perform pg_notify(
-      'usage_alert',
-      jsonb_build_object(
-        'subject', p_subject_id, 'feature', p_feature_id, 'period', v_alert.period,
-        'threshold', v_alert.threshold, 'used', v_alert.used, 'limit', v_alert.amount
-      )::text
-    );
+    v_alert_id := quota.new_id(p_at);
+    insert into quota.alerts (
+      subject_id, feature_id, period, period_start, threshold, at, used, amount, alert_id
+    )
+    values (
+      p_subject_id, p_feature_id, v_crossing.period, v_crossing.period_start,
+      v_crossing.threshold, p_at, v_crossing.used, v_crossing.allowed, v_alert_id
+    )
+    on conflict do nothing;
   end loop;
 end
 $$;
 
 comment on function quota.write_alerts(
   text, text, timestamptz, quota.limit_state[], quota.limit_state[]
-) is 'Writes an alert for each threshold that is crossed for the first time in its period, and notifies the channel usage_alert.';
+) is 'Writes an alert for each threshold that is crossed for the first time in its period.';
 
 revoke all on function quota.write_alerts(
   text, text, timestamptz, quota.limit_state[], quota.limit_state[]
@@ -4762,14 +4771,165 @@ begin
       for update skip locked
     );
   get diagnostics v_rows = row_count;
+  v_removed := v_removed + v_rows;
+  -- One that nobody acknowledged may yet be delivered.
+  delete from quota.alerts as a
+    where (a.subject_id, a.alert_id) in (
+      select d.subject_id, d.alert_id
+      from quota.alerts as d
+      where d.acknowledged_at < v_now - interval '31 days'
+      for update skip locked
+    );
+  get diagnostics v_rows = row_count;
   return v_removed + v_rows;
 end
 $$;
 
 comment on function quota.tidy() is
-  'Removes closed minute and hour counters after 2 days, and idempotency keys and ended or expired reservations after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
+  'Removes closed minute and hour counters after 2 days, idempotency keys, ended or expired reservations and acknowledged alerts after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
 
 revoke all on function quota.tidy() from public, anon, authenticated, service_role;
+
+-- sql/api/usage_alerts.sql
+
+-- Why this exists: "you have used 80 %", read by its owner. Servers are told by deliver_alerts().
+create view public.usage_alerts
+with (security_invoker = true)
+as
+select
+  a.subject_id as subject,
+  a.feature_id as feature,
+  a.period,
+  nullif(a.period_start, '-infinity') as period_start,
+  a.threshold,
+  a.at,
+  a.used,
+  a.amount as "limit",
+  a.alert_id
+from quota.alerts as a;
+
+comment on view public.usage_alerts is
+  'Limits of which 80 % or 100 % was crossed: one row per subject, feature, period and threshold, written by the call that crossed it, again after a reset. deliver_alerts() hands them out, npx pgquota alerts sends them to a webhook.';
+comment on column public.usage_alerts.subject is 'Who is limited.';
+comment on column public.usage_alerts.feature is 'The id of the feature.';
+comment on column public.usage_alerts.period is
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
+comment on column public.usage_alerts.period_start is 'When the period began; null for lifetime.';
+comment on column public.usage_alerts.threshold is '80 or 100: per cent of the limit.';
+comment on column public.usage_alerts.at is 'When it was crossed.';
+comment on column public.usage_alerts.used is 'Used and reserved units, after the crossing call.';
+comment on column public.usage_alerts."limit" is 'The limit at that moment.';
+comment on column public.usage_alerts.alert_id is
+  'Which alert it is: the same in each delivery, and what acknowledge_alerts() is told.';
+
+revoke all on public.usage_alerts from public, anon, authenticated, service_role;
+grant select on public.usage_alerts to authenticated, service_role;
+-- Withheld: everything from anon, and every write.
+
+-- sql/functions/deliver_alerts.sql
+
+-- Why this exists: somebody must be told, at least once, whatever crashes on the way. An alert is handed
+-- out, and handed out again after five minutes unless it was acknowledged. Several deliverers share the
+-- work: each skips what another is being handed.
+create function quota.deliver_alerts(p_max integer)
+returns setof public.usage_alerts
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_now timestamptz := quota.clock();
+begin
+  perform quota.require_trusted();
+  if p_max is null or p_max < 1 or p_max > 1000 then
+    raise exception 'deliver_alerts: max is %, from 1 to 1000 are handed out at a time',
+      coalesce(p_max::text, 'null')
+      using errcode = '22023', hint = 'leave it out for 100';
+  end if;
+
+  return query
+    with due as (
+      select a.subject_id, a.alert_id
+      from quota.alerts as a
+      where a.acknowledged_at is null
+        and (
+          a.handed_at is null
+          or a.handed_at <= v_now - interval '5 minutes'
+          -- The clock was set back: nobody waits until it comes there again.
+          or a.handed_at > v_now
+        )
+      -- New ones first: a receiver that refuses some does not hold up the others.
+      order by a.handed_at nulls first, a.at
+      limit p_max
+      for update skip locked
+    ),
+    handed as (
+      update quota.alerts as a
+        set handed_at = v_now
+        from due as d
+        where a.subject_id = d.subject_id
+          and a.alert_id = d.alert_id
+      returning
+        a.subject_id, a.feature_id, a.period, a.period_start, a.threshold, a.at, a.used, a.amount,
+        a.alert_id
+    )
+    select
+      h.subject_id, h.feature_id, h.period, nullif(h.period_start, '-infinity'), h.threshold, h.at,
+      h.used, h.amount, h.alert_id
+    from handed as h
+    order by h.at, h.alert_id;
+end
+$$;
+
+comment on function quota.deliver_alerts(integer) is 'See public.deliver_alerts.';
+
+revoke all on function quota.deliver_alerts(integer)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.deliver_alerts(integer) to service_role;
+
+create function quota.acknowledge_alerts(p_ids uuid[])
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+declare
+  v_now timestamptz := quota.clock();
+  v_acknowledged bigint;
+begin
+  perform quota.require_trusted();
+  if p_ids is null then
+    raise exception 'acknowledge_alerts: ids is null, the alert_id of each alert that arrived is expected'
+      using errcode = '22023', hint = 'an empty array acknowledges none';
+  end if;
+  -- skip locked: who holds one is forgetting it, acknowledging it, or handing it out once more. It
+  -- waits for nobody, so it deadlocks with nobody; at worst an alert arrives twice.
+  with arrived as (
+    select a.subject_id, a.alert_id
+    from quota.alerts as a
+    where a.alert_id = any (p_ids)
+      and a.acknowledged_at is null
+    for update skip locked
+  )
+  update quota.alerts as a
+    set acknowledged_at = v_now
+    from arrived as r
+    where a.subject_id = r.subject_id
+      and a.alert_id = r.alert_id;
+  get diagnostics v_acknowledged = row_count;
+  return v_acknowledged;
+end
+$$;
+
+comment on function quota.acknowledge_alerts(uuid[]) is 'See public.acknowledge_alerts.';
+
+revoke all on function quota.acknowledge_alerts(uuid[])
+  from public, anon, authenticated, service_role;
+grant execute on function quota.acknowledge_alerts(uuid[]) to service_role;
 
 -- sql/api/usage_explanation.sql
 
@@ -7365,39 +7525,58 @@ revoke all on public.usage_events from public, anon, authenticated, service_role
 grant select on public.usage_events to authenticated, service_role;
 -- Withheld: everything from anon, and every write.
 
--- sql/api/usage_alerts.sql
+-- sql/api/deliver_alerts.sql
 
--- Why this exists: "you have used 80 %", read by its owner; servers may listen to the channel
--- usage_alert instead.
-create view public.usage_alerts
-with (security_invoker = true)
-as
-select
-  a.subject_id as subject,
-  a.feature_id as feature,
-  a.period,
-  nullif(a.period_start, '-infinity') as period_start,
-  a.threshold,
-  a.at,
-  a.used,
-  a.amount as "limit"
-from quota.alerts as a;
+-- Why this exists: for whoever tells people of alerts: npx pgquota alerts, or a job of the app.
+create function public.deliver_alerts(
+  max integer default 100
+)
+returns setof public.usage_alerts
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return query
+    select
+      a.subject, a.feature, a.period, a.period_start, a.threshold, a.at, a.used, a.limit, a.alert_id
+    from quota.deliver_alerts(deliver_alerts.max) as a;
+end
+$$;
 
-comment on view public.usage_alerts is
-  'Limits of which 80 % or 100 % was crossed: one row per subject, feature, period and threshold, written by the call that crossed it, again after a reset. Each is also sent to the channel usage_alert (pg_notify) as JSON.';
-comment on column public.usage_alerts.subject is 'Who is limited.';
-comment on column public.usage_alerts.feature is 'The id of the feature.';
-comment on column public.usage_alerts.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
-comment on column public.usage_alerts.period_start is 'When the period began; null for lifetime.';
-comment on column public.usage_alerts.threshold is '80 or 100: per cent of the limit.';
-comment on column public.usage_alerts.at is 'When it was crossed.';
-comment on column public.usage_alerts.used is 'Used and reserved units, after the crossing call.';
-comment on column public.usage_alerts."limit" is 'The limit at that moment.';
+comment on function public.deliver_alerts(integer) is
+  'Hands out up to max alerts that nobody was handed yet, oldest first. Each comes again after 5 minutes unless it is acknowledged, so every alert is delivered at least once: tell a repeated one by its alert_id. Several may call it at once; each is handed others. Errors: 22023 max is not from 1 to 1000; 42501 not a trusted role.';
 
-revoke all on public.usage_alerts from public, anon, authenticated, service_role;
-grant select on public.usage_alerts to authenticated, service_role;
--- Withheld: everything from anon, and every write.
+revoke all on function public.deliver_alerts(integer)
+  from public, anon, authenticated, service_role;
+grant execute on function public.deliver_alerts(integer) to service_role;
+
+-- sql/api/acknowledge_alerts.sql
+
+-- Why this exists: the other half of deliver_alerts(): only what has arrived is not sent again.
+create function public.acknowledge_alerts(
+  ids uuid[]
+)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.acknowledge_alerts(ids);
+end
+$$;
+
+comment on function public.acknowledge_alerts(uuid[]) is
+  'Says that these alerts have arrived (ids are their alert_id): they are not handed out again. Returns how many were acknowledged now; unknown ones and those acknowledged before are passed over. Errors: 22023 no array; 42501 not a trusted role.';
+
+revoke all on function public.acknowledge_alerts(uuid[])
+  from public, anon, authenticated, service_role;
+grant execute on function public.acknowledge_alerts(uuid[]) to service_role;
 
 -- sql/api/plan_catalog.sql
 

@@ -1,5 +1,6 @@
-// Alerts are written and sent by the call that crosses a threshold, once, and only if it commits.
-import { setTimeout as sleep } from 'node:timers/promises';
+// Alerts are written by the call that crosses a threshold, once, and only if it commits; who delivers them
+// shares the work.
+import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { setClock } from '../support/clock.ts';
 import { asUser } from '../support/session.ts';
@@ -15,56 +16,35 @@ const alertsOf = async ({ owner }: Race, subject: string) => {
   return rows.map(({ threshold, used }) => `${threshold}: ${used}`);
 };
 
-/** Hears what is sent on the channel, in the order of its arrival. */
-async function listen(race: Race) {
-  const heard: Record<string, unknown>[] = [];
-  const listener = await race.database.connect();
-  listener.on('notification', ({ payload }) => heard.push(JSON.parse(payload ?? 'null')));
-  await listener.query('listen usage_alert');
-  /** Notifications arrive in the order of commits: after this one, all before it are here. */
-  const settled = async () => {
-    await race.owner.query(`select pg_notify('usage_alert', '{"subject": "the end"}')`);
-    while (heard.at(-1)?.subject !== 'the end') await sleep(5);
-    heard.pop();
-    return heard;
-  };
-  return { settled };
-}
-
-test('a listener hears of each threshold when the call that crossed it commits', () =>
-  run(async (race) => {
-    const { settled } = await listen(race);
-    const server = await race.server();
-    await decisionOf(server, calls.consume({ subject: 'ada', amount: 39 }));
-    await decisionOf(server, calls.consume({ subject: 'ada' }));
-    await decisionOf(server, calls.consume({ subject: 'ada', amount: 9 }));
-    await decisionOf(server, calls.reserve({ subject: 'ada' }));
-    await decisionOf(server, calls.consume({ subject: 'ada' })); // refused
-    const sent = { subject: 'ada', feature: 'ai_generation', period: 'month', limit: 50 };
-    expect(await settled()).toEqual([
-      { ...sent, threshold: 80, used: 40 },
-      { ...sent, threshold: 100, used: 50 },
-    ]);
-    expect(await alertsOf(race, 'ada')).toEqual(['80: 40', '100: 50']);
+/** What one deliverer is handed now. */
+const handedTo = async (server: { query: pg.Client['query'] }, max = 100) => {
+  const { rows } = await server.query(
+    'select alert_id, subject, threshold::integer, used::integer from public.deliver_alerts($1)',
+    [max],
+  );
+  return rows.map(({ subject, threshold, used, alert_id }) => ({
+    alert_id,
+    text: `${subject} ${threshold}: ${used}`,
   }));
+};
+const textsOf = (alerts: { text: string }[]) => alerts.map(({ text }) => text);
 
-test('a call that is rolled back leaves no alert and sends none, and the one that waited does', () =>
+test('a call that is rolled back leaves no alert, and the one that waited does', () =>
   run(async (race) => {
-    const { settled } = await listen(race);
     const [one, two] = await Promise.all([race.server(), race.server()]);
     await decisionOf(one, calls.consume({ subject: 'ada', amount: 39 }));
     await one.query('begin');
     await decisionOf(one, calls.consume({ subject: 'ada', amount: 2 }));
     const { answer } = await startBlocked(race, two, calls.consume({ subject: 'ada' }));
+    expect(await handedTo(race.owner)).toEqual([]); // not before it commits
     await one.query('rollback');
     await answer;
-    expect((await settled()).map(({ used }) => used)).toEqual([40]);
+    expect(textsOf(await handedTo(two))).toEqual(['ada 80: 40']);
     expect(await alertsOf(race, 'ada')).toEqual(['80: 40']);
   }));
 
 test('of many callers that cross thresholds at once, each threshold is told once', () =>
   run(async (race) => {
-    const { settled } = await listen(race);
     const pool = race.database.pool(12);
     const subjects = ['ada', 'bob', 'cyd'];
     await Promise.all(
@@ -75,8 +55,75 @@ test('of many callers that cross thresholds at once, each threshold is told once
     for (const subject of subjects) {
       expect(await alertsOf(race, subject)).toEqual(['80: 40', '100: 50']);
     }
-    const heard = (await settled()).map(({ subject, threshold }) => `${subject} ${threshold}`);
-    expect(heard.sort()).toEqual(subjects.flatMap((name) => [`${name} 100`, `${name} 80`]));
+    expect(textsOf(await handedTo(race.owner)).sort()).toEqual(
+      subjects.flatMap((name) => [`${name} 100: 50`, `${name} 80: 40`]),
+    );
+  }));
+
+test('a deliverer skips what another is being handed, and gets it when that one rolls back', () =>
+  run(async (race) => {
+    const [one, two] = await Promise.all([race.server(), race.server()]);
+    for (const subject of ['ada', 'bob']) {
+      await decisionOf(one, calls.consume({ subject, amount: 40 }));
+    }
+    await one.query('begin');
+    expect(textsOf(await handedTo(one, 1))).toEqual(['ada 80: 40']);
+    expect(textsOf(await handedTo(two))).toEqual(['bob 80: 40']); // without waiting
+    expect(await handedTo(two)).toEqual([]);
+    await one.query('rollback');
+    expect(textsOf(await handedTo(two))).toEqual(['ada 80: 40']);
+  }));
+
+test('eight deliverers at once beside the callers: each alert once, none lost', () =>
+  run(async (race) => {
+    const subjects = Array.from({ length: 60 }, (_, n) => `subject-${n}`);
+    const pool = race.database.pool(4);
+    let isOver = false;
+    const deliver = async () => {
+      const server = await race.server();
+      const got: { text: string; alert_id: string }[] = [];
+      for (;;) {
+        const wasOver = isOver;
+        const alerts = await handedTo(server, 3);
+        got.push(...alerts);
+        await server.query('select public.acknowledge_alerts($1)', [
+          alerts.map(({ alert_id }) => alert_id),
+        ]);
+        if (wasOver && alerts.length === 0) return got;
+      }
+    };
+    const deliverers = Array.from({ length: 8 }, deliver);
+    await Promise.all(
+      subjects.map(async (subject) => {
+        await decisionOf(pool, calls.consume({ subject, amount: 40 }));
+        await decisionOf(pool, calls.consume({ subject, amount: 10 }));
+      }),
+    );
+    isOver = true;
+    const got = (await Promise.all(deliverers)).flat();
+    expect(textsOf(got).sort()).toEqual(
+      subjects.flatMap((subject) => [`${subject} 100: 50`, `${subject} 80: 40`]).sort(),
+    );
+    const { rows } = await race.owner.query(
+      'select from quota.alerts where acknowledged_at is null',
+    );
+    expect(rows).toEqual([]);
+  }));
+
+test('a subject that is forgotten while its alert is handed out waits for nobody for ever', () =>
+  run(async (race) => {
+    const [one, two] = await Promise.all([race.server(), race.server()]);
+    await decisionOf(one, calls.consume({ subject: 'ada', amount: 40 }));
+    await one.query('begin');
+    const [alert] = await handedTo(one);
+    await two.query('begin');
+    await one.query('commit');
+    await two.query(`select public.forget_subject('ada')`);
+    const acknowledge = 'select public.acknowledge_alerts($1) as alerts';
+    // It skips what is being erased instead of waiting for it.
+    expect((await one.query(acknowledge, [[alert?.alert_id]])).rows[0].alerts).toBe('0');
+    await two.query('commit');
+    expect(await handedTo(one)).toEqual([]);
   }));
 
 test('refunds and new uses around a threshold tell it once a month, and again in the next', () =>

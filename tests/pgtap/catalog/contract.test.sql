@@ -25,6 +25,8 @@ insert into contract values
   ('apply_plans', 'plans jsonb, dry_run boolean DEFAULT false', 'SETOF plan_change'),
   ('explain_usage', 'feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text', 'SETOF usage_explanation'),
   ('forget_subject', 'subject text', 'bigint'),
+  ('deliver_alerts', 'max integer DEFAULT 100', 'SETOF usage_alerts'),
+  ('acknowledge_alerts', 'ids uuid[]', 'bigint'),
   ('verify_usage', 'subject text DEFAULT NULL::text', 'SETOF usage_mismatch');
 select set_eq(
   $$select proname::text, pg_get_function_arguments(oid), pg_get_function_result(oid)
@@ -96,7 +98,7 @@ select is(
 select is(
   pg_temp.columns_of('public.usage_alerts'),
   'subject text, feature text, period text, period_start timestamp with time zone, threshold bigint, '
-  || 'at timestamp with time zone, used bigint, limit bigint',
+  || 'at timestamp with time zone, used bigint, limit bigint, alert_id uuid',
   'usage_alerts has these columns in this order'
 );
 select is(

@@ -43,6 +43,7 @@ select set_eq(
       'check_usage', 'consume_usage', 'consume_usage_batch', 'reserve_usage', 'commit_usage',
       'release_usage', 'refund_usage', 'grant_usage', 'void_grant', 'set_plan', 'change_limit',
       'change_member', 'return_usage', 'apply_plans', 'explain_usage', 'forget_subject', 'verify_usage',
+      'deliver_alerts', 'acknowledge_alerts',
       -- Triggers on tables of the app, which run for whoever writes there.
       'count_rows', 'plan_changed',
       -- For DBAs, so that each of them need not own the tables.
@@ -127,8 +128,8 @@ select is_empty(
   'no view reads it by itself'
 );
 select is_empty(
-  $$select name from ours where code ~* '\m(pg_(try_)?advisory\w*|set_config|pg_sleep|dblink\w*|nextval|setval)\s*\(|\m(commit|rollback|savepoint|listen)\s*;|\mtemp(orary)?\s+table\M'$$,
-  'there are no session locks, session settings, sequences, sub-transactions by hand or temporary tables'
+  $$select name from ours where code ~* '\m(pg_(try_)?advisory\w*|pg_notify|set_config|pg_sleep|dblink\w*|nextval|setval)\s*\(|\m(commit|rollback|savepoint|listen)\s*;|\mnotify\M|\mtemp(orary)?\s+table\M'$$,
+  'there are no session locks, session settings, sequences, notifications, sub-transactions by hand or temporary tables'
 );
 select is_empty(
   $$select name from ours

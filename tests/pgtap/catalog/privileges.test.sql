@@ -70,6 +70,8 @@ select set_eq(
       ('return_usage', 'service_role'),
       ('apply_plans', 'service_role'),
       ('forget_subject', 'service_role'),
+      ('deliver_alerts', 'service_role'),
+      ('acknowledge_alerts', 'service_role'),
       ('verify_usage', 'service_role')
     ) as may (name, roles)$$,
   'who may call which function of the API'
