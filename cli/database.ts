@@ -6,12 +6,16 @@ import { Problem } from './problem.ts';
 
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]', ''];
 
-/** The option, the environment, or the .env file that most projects have. */
+/** From the environment, or the .env file that most projects have. */
+export function fromEnvironment(name: string): string | undefined {
+  return (
+    process.env[name] ??
+    (existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8'))[name] : undefined)
+  );
+}
+
 export function findDatabaseUrl(option: string | undefined): string {
-  const url =
-    option ??
-    process.env.DATABASE_URL ??
-    (existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')).DATABASE_URL : undefined);
+  const url = option ?? fromEnvironment('DATABASE_URL');
   if (url) return url;
   throw new Problem(
     'No database named.',

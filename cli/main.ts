@@ -1,11 +1,13 @@
 #!/usr/bin/env node
 /** The command `pgquota`: reads the arguments, runs one command, shows a Problem as plain words. */
 import { parseArgs } from 'node:util';
+import { alerts } from './alerts.ts';
 import { doctor } from './doctor.ts';
 import { init, type Layout } from './init.ts';
 import { version } from './package.ts';
 import { plans } from './plans.ts';
 import { Problem } from './problem.ts';
+import { LONGEST_TIMEOUT } from './webhook.ts';
 
 const HELP = `pgquota ${version}: usage limits that Postgres itself enforces
 
@@ -21,6 +23,11 @@ const HELP = `pgquota ${version}: usage limits that Postgres itself enforces
   pgquota doctor
       Checks a database, says what is wrong and what to do. Exit code 1 when something is.
 
+  pgquota alerts --webhook <url> [--once] [--timeout <seconds>]
+      Delivers alerts (80 % and 100 % of a limit) to an address of yours, signed with
+      PGQUOTA_WEBHOOK_SECRET (standardwebhooks.com), each at least once, until it is stopped.
+      With --once what there is now; exit code 1 when something did not arrive.
+
   --database-url <url>   which database; else DATABASE_URL, also from a .env file here
   --help, --version
 `;
@@ -30,6 +37,7 @@ const OPTIONS: Record<string, string[]> = {
   init: [...LAYOUTS, 'database-url'],
   plans: ['dry-run', 'database-url'],
   doctor: ['database-url'],
+  alerts: ['webhook', 'once', 'timeout', 'database-url'],
 };
 
 async function main(): Promise<number> {
@@ -67,6 +75,16 @@ async function main(): Promise<number> {
     case 'doctor':
       if (operands.length) throw usage(`doctor takes no ${operands[0]}`);
       return (await doctor(databaseUrl)) ? 0 : 1;
+    case 'alerts': {
+      if (operands.length) throw usage(`alerts takes no ${operands[0]}`);
+      const { webhook, once = false, timeout = '15' } = values;
+      if (!webhook) throw usage('alerts needs an address: npx pgquota alerts --webhook https://…');
+      const seconds = Number(timeout);
+      if (!Number.isInteger(seconds) || seconds < 1 || seconds > LONGEST_TIMEOUT) {
+        throw usage(`--timeout is ${timeout}; 1 to ${LONGEST_TIMEOUT} seconds are possible`);
+      }
+      return (await alerts({ webhook, once, timeout: seconds, databaseUrl })) ? 0 : 1;
+    }
     default:
       throw usage(`there is no command ${command}`);
   }
@@ -82,6 +100,9 @@ function readArguments() {
         supabase: { type: 'boolean' },
         dbmate: { type: 'boolean' },
         psql: { type: 'boolean' },
+        webhook: { type: 'string' },
+        once: { type: 'boolean' },
+        timeout: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },
       },

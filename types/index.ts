@@ -23,6 +23,7 @@ import {
   withUsage,
 } from './with-usage.ts';
 
+export type { UsageAlertEvent } from './alert-event.ts';
 export type * from './client.ts';
 export { UsageError, UsageLimitExceeded, UsageOutcomeUnknown } from './errors.ts';
 export { type UsageLimitBody, usageLimitResponse } from './response.ts';

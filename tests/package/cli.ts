@@ -23,11 +23,42 @@ export function pgquota(
   });
 }
 
+/** The same for what runs until it is stopped: `said` waits for words in its output. */
+export function startPgquota(cwd: string, args: string[], environment: NodeJS.ProcessEnv = {}) {
+  const tsx = import.meta.resolve('tsx');
+  const started = start(process.execPath, ['--import', tsx, fromRoot('cli/main.ts'), ...args], {
+    cwd,
+    environment,
+  });
+  return {
+    ...started,
+    kill: (signal: NodeJS.Signals) => started.child.kill(signal),
+    async said(words: RegExp): Promise<void> {
+      let isOver = false;
+      started.ended.finally(() => {
+        isOver = true;
+      });
+      while (!words.test(started.output())) {
+        if (isOver) throw new Error(`it ended without ${words}:\n${started.output()}`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+  };
+}
+
 export function run(
   command: string,
   args: string[],
   options: { cwd: string; environment?: NodeJS.ProcessEnv },
 ): Promise<Ended> {
+  return start(command, args, options).ended;
+}
+
+function start(
+  command: string,
+  args: string[],
+  options: { cwd: string; environment?: NodeJS.ProcessEnv },
+) {
   const { DATABASE_URL: _, ...rest } = process.env;
   const child = spawn(command, args, {
     cwd: options.cwd,
@@ -40,10 +71,11 @@ export function run(
       output += chunk;
     });
   }
-  return new Promise((resolve, reject) => {
+  const ended = new Promise<Ended>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => resolve({ code, output }));
   });
+  return { child, ended, output: () => output };
 }
 
 /** A folder of its own with these files in it. */
