@@ -245,6 +245,68 @@ test('at the limit the work does not run', async () => {
   expect(await state()).toEqual({ used: 95, reserved: 0 });
 });
 
+/** What makes the hold of a key a dead one. */
+const ENDS: [string, (key: string) => Promise<unknown>][] = [
+  [
+    'was released',
+    (idempotencyKey) =>
+      failure(usage.withUsage('token', { subject, idempotencyKey }, () => Promise.reject('no'))),
+  ],
+  [
+    'has expired',
+    async (idempotency_key) => {
+      await usage.reserveUsage({ feature: 'token', subject, ttl: '50 ms', idempotency_key });
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    },
+  ],
+  [
+    'was refunded in full',
+    async (idempotencyKey) => {
+      const { decision } = await usage.withUsage('token', { subject, idempotencyKey }, () => 1);
+      await usage.refundUsage({ event_id: decision?.event_id ?? '' });
+    },
+  ],
+  [
+    'was committed with nothing',
+    (idempotencyKey) =>
+      usage.withUsage('token', { subject, idempotencyKey }, (work) => work.commit(0)),
+  ],
+];
+
+test.each(ENDS)('a key whose hold %s holds afresh, and the work is counted', async (_, end) => {
+  await end('stable');
+  const { value, decision } = await usage.withUsage(
+    'token',
+    { subject, idempotencyKey: 'stable' },
+    () => 'ran',
+  );
+  expect(value).toBe('ran');
+  expect(decision).toMatchObject({ used: 1, reserved: 0, replayed: false });
+  expect(await state()).toEqual({ used: 1, reserved: 0 });
+});
+
+test.each(ENDS)('at the limit a key whose hold %s does not run the work', async (_, end) => {
+  await end('stable');
+  await usage.consumeUsage({ feature: 'token', subject, amount: 100 });
+  let ran = false;
+  const error = await failure(
+    usage.withUsage('token', { subject, idempotencyKey: 'stable' }, () => {
+      ran = true;
+    }),
+  );
+  expect(error).toBeInstanceOf(UsageLimitExceeded);
+  expect(ran).toBe(false);
+  expect(await state()).toEqual({ used: 100, reserved: 0 });
+});
+
+test('the key of a call that was counted counts nothing more', async () => {
+  const call = () =>
+    usage.withUsage('token', { subject, amount: 5, idempotencyKey: 'stable' }, () => 'ran');
+  await call();
+  expect((await call()).decision).toMatchObject({ used: 5, replayed: true });
+  expect(await state()).toEqual({ used: 5, reserved: 0 });
+});
+
 test('lost calls and lost answers are repeated with one key, and count once', async () => {
   network.next('reserve_usage', 'answer lost', 'call lost');
   network.next('commit_usage', 'call lost', 'answer lost', 'answer lost');
