@@ -96,7 +96,7 @@ interface Options {
 }
 
 /** A slow machine goes on until so much was said, so that every case is met. */
-const LEAST = 2500;
+const LEAST = 1200;
 
 /** In the middle of a storm a month ends. */
 const MONTH_ENDS = Date.parse('2026-02-01T00:00:00Z');
@@ -133,7 +133,7 @@ async function rage(race: Race, { seed, levels, seconds }: Options, offset: numb
   const now = () => (Date.now() + offset) * 1000;
   const known: Known = { log, holds: [], uses: [], grants: [], now };
   const end = Date.now() + seconds * 1000;
-  const last = end + 30_000;
+  const last = end + 8_000;
   await Promise.all(
     Array.from({ length: 12 }, async (_, at) => {
       const level = levels[at % levels.length] as Level;
@@ -275,10 +275,20 @@ function enter(
   when: Pick<Entry, 'from' | 'to' | 'level'>,
 ) {
   items.forEach(({ feature, amount }, at) => {
-    const asked = items
-      .slice(0, at + 1)
-      .reduce((sum, item) => sum + (item.feature === feature ? item.amount : 0), 0);
     const answer = typeof told === 'string' ? told : (told[at] as Decision);
+    // Items of one feature and amount are refused with one answer: that of the first of them.
+    const isTwin = (item: (typeof items)[number], other: number) =>
+      item.feature === feature &&
+      item.amount === amount &&
+      typeof told !== 'string' &&
+      told[other]?.reason === 'limit_reached';
+    const until =
+      typeof answer !== 'string' && answer.reason === 'limit_reached'
+        ? items.findIndex(isTwin)
+        : at;
+    const asked = items
+      .slice(0, until + 1)
+      .reduce((sum, item) => sum + (item.feature === feature ? item.amount : 0), 0);
     known.log.entries.push({ verb, subject, feature, asked, about, told: answer, ...when });
     if (typeof answer === 'string' || !answer.allowed || answer.replayed) return;
     const target = { subject, feature, amount };
