@@ -18,7 +18,8 @@ subjects as (
   select o.subject_id, coalesce(s.time_zone, 'UTC')
   from quota.subjects_of(quota.user_id()) as o (subject_id)
   left join quota.subjects as s on s.subject_id = o.subject_id
-  where not (select quota.is_trusted())
+  where (select quota.is_trusted()) is not true
+    and o.subject_id is not null
 )
 select
   s.subject_id as subject,

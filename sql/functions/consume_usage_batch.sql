@@ -165,7 +165,7 @@ begin
 
   -- What is refused without a lock makes nobody wait: a member could else stop an organisation with
   -- batches that are refused. What was committed when it was looked at had no room: a right answer.
-  if not v_caller.is_trusted then
+  if v_caller.is_trusted is not true then
     v_now := quota.clock();
     if p_idempotency_key is null
       or quota.replay(v_caller, p_idempotency_key, v_arguments, v_now) is null

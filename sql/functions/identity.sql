@@ -84,7 +84,7 @@ end
 $$;
 
 comment on function quota.acts_for(text, text) is
-  'May this user act for this subject? Replace it, together with quota.subjects_of(), when your app has a membership table of its own.';
+  'May this user act for this subject? True is yes; false and null are no. Replace it, together with quota.subjects_of(), when your app has a membership table of its own.';
 
 revoke all on function quota.acts_for(text, text) from public, anon, authenticated, service_role;
 
@@ -110,7 +110,7 @@ end
 $$;
 
 comment on function quota.subjects_of(text) is
-  'The subjects whose use this user may see: itself, and those it may act for. Replace it together with quota.acts_for().';
+  'The subjects whose use this user may see: itself, and those it may act for; a null among them is nobody. Replace it together with quota.acts_for().';
 
 revoke all on function quota.subjects_of(text) from public, anon, authenticated, service_role;
 -- The policies ask it as the reader.
@@ -131,7 +131,7 @@ begin
   if current_setting('role', true) = 'service_role' and length(p_subject_id) between 1 and 255 then
     return row(p_subject_id, true, null)::quota.caller;
   end if;
-  v_caller.is_trusted := quota.is_trusted();
+  v_caller.is_trusted := quota.is_trusted() is true;
   if v_caller.is_trusted then
     if p_subject_id is null then
       raise exception 'a trusted role must name the subject'
@@ -147,7 +147,8 @@ begin
     v_caller.subject_id := coalesce(p_subject_id, v_user_id);
     -- The length is looked at first: what is not a subject cannot be someone else's.
     if length(v_caller.subject_id) between 1 and 255 and v_caller.subject_id <> v_user_id then
-      if not quota.acts_for(v_user_id, p_subject_id) then
+      -- An app's own function may answer null: for a stranger who is in no row of its table.
+      if quota.acts_for(v_user_id, p_subject_id) is not true then
         raise exception 'the subject is not yours'
           using errcode = '42501', hint = 'leave subject out to use your own allowance';
       end if;
@@ -175,7 +176,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not quota.is_trusted() then
+  if quota.is_trusted() is not true then
     raise exception 'this function is for the server'
       using errcode = '42501', hint = 'call it as service_role';
   end if;

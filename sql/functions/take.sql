@@ -228,7 +228,7 @@ declare
   v_after quota.limit_state[];
   v_decision public.usage_decision;
 begin
-  if v_allowance.server_only and not p_caller.is_trusted then
+  if v_allowance.server_only and p_caller.is_trusted is not true then
     perform quota.reject_user();
   end if;
   v_verdict := quota.decide(v_allowance.limits, p_amount);

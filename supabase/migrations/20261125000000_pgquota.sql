@@ -167,7 +167,7 @@ end
 $$;
 
 comment on function quota.acts_for(text, text) is
-  'May this user act for this subject? Replace it, together with quota.subjects_of(), when your app has a membership table of its own.';
+  'May this user act for this subject? True is yes; false and null are no. Replace it, together with quota.subjects_of(), when your app has a membership table of its own.';
 
 revoke all on function quota.acts_for(text, text) from public, anon, authenticated, service_role;
 
@@ -193,7 +193,7 @@ end
 $$;
 
 comment on function quota.subjects_of(text) is
-  'The subjects whose use this user may see: itself, and those it may act for. Replace it together with quota.acts_for().';
+  'The subjects whose use this user may see: itself, and those it may act for; a null among them is nobody. Replace it together with quota.acts_for().';
 
 revoke all on function quota.subjects_of(text) from public, anon, authenticated, service_role;
 -- The policies ask it as the reader.
@@ -214,7 +214,7 @@ begin
   if current_setting('role', true) = 'service_role' and length(p_subject_id) between 1 and 255 then
     return row(p_subject_id, true, null)::quota.caller;
   end if;
-  v_caller.is_trusted := quota.is_trusted();
+  v_caller.is_trusted := quota.is_trusted() is true;
   if v_caller.is_trusted then
     if p_subject_id is null then
       raise exception 'a trusted role must name the subject'
@@ -230,7 +230,8 @@ begin
     v_caller.subject_id := coalesce(p_subject_id, v_user_id);
     -- The length is looked at first: what is not a subject cannot be someone else's.
     if length(v_caller.subject_id) between 1 and 255 and v_caller.subject_id <> v_user_id then
-      if not quota.acts_for(v_user_id, p_subject_id) then
+      -- An app's own function may answer null: for a stranger who is in no row of its table.
+      if quota.acts_for(v_user_id, p_subject_id) is not true then
         raise exception 'the subject is not yours'
           using errcode = '42501', hint = 'leave subject out to use your own allowance';
       end if;
@@ -258,7 +259,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not quota.is_trusted() then
+  if quota.is_trusted() is not true then
     raise exception 'this function is for the server'
       using errcode = '42501', hint = 'call it as service_role';
   end if;
@@ -3276,7 +3277,7 @@ declare
   v_after quota.limit_state[];
   v_decision public.usage_decision;
 begin
-  if v_allowance.server_only and not p_caller.is_trusted then
+  if v_allowance.server_only and p_caller.is_trusted is not true then
     perform quota.reject_user();
   end if;
   v_verdict := quota.decide(v_allowance.limits, p_amount);
@@ -3679,7 +3680,7 @@ begin
 
   -- What is refused without a lock makes nobody wait: a member could else stop an organisation with
   -- batches that are refused. What was committed when it was looked at had no room: a right answer.
-  if not v_caller.is_trusted then
+  if v_caller.is_trusted is not true then
     v_now := quota.clock();
     if p_idempotency_key is null
       or quota.replay(v_caller, p_idempotency_key, v_arguments, v_now) is null
@@ -7372,7 +7373,8 @@ subjects as (
   select o.subject_id, coalesce(s.time_zone, 'UTC')
   from quota.subjects_of(quota.user_id()) as o (subject_id)
   left join quota.subjects as s on s.subject_id = o.subject_id
-  where not (select quota.is_trusted())
+  where (select quota.is_trusted()) is not true
+    and o.subject_id is not null
 )
 select
   s.subject_id as subject,

@@ -5,6 +5,7 @@ import { everythingStored, must, startTestApi, type TestApi } from './api.ts';
 import {
   functionsAreClosed,
   OWN_VIEWS,
+  strangersAreNobody,
   usersSeeOnlyThemselves,
   viewsRefuseWrites,
 } from './scenarios.ts';
@@ -223,4 +224,13 @@ test('a GET cannot count: the request is read-only', async () => {
   expect(JSON.parse(text).code).toBe('25006');
   expect(status).toBeGreaterThanOrEqual(400);
   expect(await everythingStored(api.owner)).toBe(before);
+});
+
+test('an app whose own word on memberships is null lets nobody act', async () => {
+  const other = await startTestApi();
+  try {
+    await strangersAreNobody(other);
+  } finally {
+    await other.stop();
+  }
 });

@@ -35,6 +35,26 @@ export const usersSeeOnlyThemselves: AccessScenario = async ({ rest }) => {
   }
 };
 
+/** An app's own table of memberships: who is in no row of it gets null for an answer. */
+export const strangersAreNobody: AccessScenario = async ({ rest, owner }) => {
+  await owner.query(`
+    create or replace function quota.acts_for(p_user_id text, p_subject_id text) returns boolean
+    language plpgsql stable set search_path = pg_catalog, pg_temp as 'begin return null; end'`);
+  must(await rest.asService().rpc('consume_usage', { feature: 'export', subject: 'team' }));
+  const before = await everythingStored(owner);
+  const user = rest.asUser('stranger');
+  for (const name of FOR_USERS) {
+    const parameters = {
+      subject: 'team',
+      ...(name === 'consume_usage_batch'
+        ? { items: [{ feature: 'export' }] }
+        : { feature: 'export' }),
+    };
+    expect(await codeOf(user, name, parameters), `a stranger calls ${name}`).toBe('42501');
+  }
+  expect(await everythingStored(owner)).toBe(before);
+};
+
 /** Every function that is there is called, with nulls: the right to execute comes before arguments. */
 export const functionsAreClosed: AccessScenario = async (api) => {
   const before = await everythingStored(api.owner);

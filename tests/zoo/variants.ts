@@ -98,7 +98,7 @@ export const lineBeforeItsInstant: Sabotage = (owner) =>
 
 /** A batch of a member is judged under the locks alone. */
 export const batchJudgedUnderTheLock: Sabotage = (owner) =>
-  rewrite(owner, 'quota.consume_usage_batch', ['if not v_caller.is_trusted then', 'if false then']);
+  rewrite(owner, 'quota.consume_usage_batch', ['if v_caller.is_trusted is not true then', 'if false then']);
 
 /** Views as `create or replace` leaves them when the option is forgotten. */
 export const ownerRightsViews: Sabotage = async (owner) => {
@@ -141,6 +141,13 @@ export const rowSecurityOff: Sabotage = async (owner) => {
 export const writableLedger: Sabotage = async (owner) => {
   await owner.query('grant delete on quota.events to service_role');
 };
+
+/** `if not f()` is not taken when f answers null. */
+export const nullIsYes: Sabotage = (owner) =>
+  rewrite(owner, 'quota.caller_for', [
+    'if quota.acts_for(v_user_id, p_subject_id) is not true then',
+    'if not quota.acts_for(v_user_id, p_subject_id) then',
+  ]);
 
 /** Every bolt open at once: a user refunds itself. */
 export const serverCallsOpen: Sabotage = async (owner) => {

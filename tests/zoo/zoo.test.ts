@@ -4,6 +4,7 @@ import { startTestApi } from '../client/api.ts';
 import {
   type AccessScenario,
   functionsAreClosed,
+  strangersAreNobody,
   usersSeeOnlyThemselves,
   viewsRefuseWrites,
 } from '../client/scenarios.ts';
@@ -105,6 +106,12 @@ const DOORS: [string, Sabotage, AccessScenario, RegExp][] = [
     zoo.serverCallsOpen,
     functionsAreClosed,
     /a user calls \w+/,
+  ],
+  [
+    'a helper whose null is taken for a yes',
+    zoo.nullIsYes,
+    strangersAreNobody,
+    /a stranger calls \w+/,
   ],
   [
     'a view that is written through',
