@@ -5728,6 +5728,141 @@ grant execute on function quota.return_usage(text, bigint, text, text, jsonb) to
 -- are locked in lock order. Dynamic SQL is needed for the columns, which are quoted by %I; nothing else
 -- is put in. Transition tables cannot be asked for together with `update of column`.
 
+-- What an app's table holds is read and turned into text with the rights of the owner of schema quota,
+-- and its own owner may change a column's type at any time. A cast from a type of theirs is a function
+-- of theirs: so the types are asked for first, at each reading. By the parser, which knows the table as
+-- it is now; a snapshot of the catalogue may be older than that. Nothing of the columns is evaluated.
+create function quota.types_query(
+  p_from text,
+  p_columns text[]
+)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return format(
+    'select array[%s]::regtype[] from (values (1)) as one (n) left join %s as t on false',
+    (
+      select string_agg(format('pg_typeof(t.%I)', c.name), ', ' order by c.ordinality)
+      from unnest(p_columns) with ordinality as c (name, ordinality)
+    ),
+    p_from
+  );
+end
+$$;
+
+comment on function quota.types_query(text, text[]) is
+  'SQL text: the types of these columns, one array.';
+
+revoke all on function quota.types_query(text, text[])
+  from public, anon, authenticated, service_role;
+
+-- Equal values have to have one spelling, too: 7 and 7.0, 'a' and 'A' of citext would each have a limit
+-- of its own.
+create function quota.has_plain_types(
+  p_table regclass,
+  p_columns text[],
+  p_types regtype[]
+)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_types <@ array[
+      'text', 'character varying', 'uuid', 'smallint', 'integer', 'bigint'
+    ]::regtype[]
+    and not exists (
+      select from pg_catalog.pg_attribute as a
+      join pg_catalog.pg_collation as c on c.oid = a.attcollation
+      where a.attrelid = p_table
+        and a.attname = any (p_columns)
+        and not c.collisdeterministic
+    );
+end
+$$;
+
+comment on function quota.has_plain_types(regclass, text[], regtype[]) is
+  'True for columns of built-in types whose equal values have one spelling.';
+
+revoke all on function quota.has_plain_types(regclass, text[], regtype[])
+  from public, anon, authenticated, service_role;
+
+create function quota.check_ids(
+  p_table regclass,
+  p_columns text[],
+  p_types regtype[]
+)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if quota.has_plain_types(p_table, p_columns, p_types) is not true then
+    raise exception 'a column of % cannot hold ids: % of type %',
+      p_table, array_to_string(p_columns, ', '), array_to_string(p_types, ', ')
+      using errcode = '22023',
+        hint = 'text, varchar, uuid, smallint, integer or bigint can, with a deterministic collation; another type becomes text in a stored generated column';
+  end if;
+end
+$$;
+
+comment on function quota.check_ids(regclass, text[], regtype[]) is
+  'Errors: 22023 a type of somebody''s own, or one whose equal values have several spellings.';
+
+revoke all on function quota.check_ids(regclass, text[], regtype[])
+  from public, anon, authenticated, service_role;
+
+create function quota.has_number_types(p_types regtype[])
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_types <@ array['smallint', 'integer', 'bigint', 'numeric']::regtype[];
+end
+$$;
+
+comment on function quota.has_number_types(regtype[]) is 'True for built-in types of whole amounts.';
+
+revoke all on function quota.has_number_types(regtype[])
+  from public, anon, authenticated, service_role;
+
+create function quota.check_amounts(
+  p_table regclass,
+  p_columns text[],
+  p_types regtype[]
+)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if quota.has_number_types(p_types) is not true then
+    raise exception 'an amount column of % is not a whole number: % of type %',
+      p_table, array_to_string(p_columns, ', '), array_to_string(p_types, ', ')
+      using errcode = '22023', hint = 'an amount is smallint, integer, bigint or numeric';
+  end if;
+end
+$$;
+
+comment on function quota.check_amounts(regclass, text[], regtype[]) is
+  'Errors: 22023 a type of somebody''s own, or no number.';
+
+revoke all on function quota.check_amounts(regclass, text[], regtype[])
+  from public, anon, authenticated, service_role;
+
 -- The query for subject, gauge, signed change and whether the amount is none, of each row.
 create function quota.rows_query(
   p_from text,
@@ -5771,6 +5906,12 @@ as $$
 declare
   v_queries text[] := '{}';
   v_features text[] := '{}';
+  v_subject_columns text[] := '{}';
+  v_amount_columns text[] := '{}';
+  v_from text := case tg_op
+    when 'INSERT' then 'new_rows' when 'TRUNCATE' then tg_relid::regclass::text else 'old_rows'
+  end;
+  v_types regtype[];
   v_amount_column text;
   v_subject_id text;
   v_feature_id text;
@@ -5784,6 +5925,8 @@ begin
   for i in 0 .. tg_nargs - 1 by 3 loop
     v_features := v_features || tg_argv[i];
     v_amount_column := nullif(tg_argv[i + 2], '');
+    v_subject_columns := v_subject_columns || tg_argv[i + 1];
+    v_amount_columns := array_remove(v_amount_columns || v_amount_column, null);
     if tg_op in ('UPDATE', 'DELETE') then
       v_queries := v_queries || quota.rows_query(
         'old_rows', '-', tg_argv[i], tg_argv[i + 1], v_amount_column
@@ -5802,12 +5945,26 @@ begin
     end if;
   end loop;
 
+  -- Its policies are code of the table's owner as well.
+  if tg_op = 'TRUNCATE' and row_security_active(tg_relid) then
+    raise exception 'the owner of schema quota cannot read all of %', tg_relid::regclass
+      using errcode = '42501', hint = 'do not force row security on it, or call quota.unlimit_table()';
+  end if;
+  execute quota.types_query(v_from, v_subject_columns || v_amount_columns) into v_types;
+  perform quota.check_ids(
+    tg_relid, v_subject_columns, v_types[:cardinality(v_subject_columns)]
+  );
+  perform quota.check_amounts(
+    tg_relid, v_amount_columns, v_types[cardinality(v_subject_columns) + 1:]
+  );
+
+  -- Subjects in byte order, as everybody locks them.
   for v_subject_id, v_feature_id, v_change, v_is_wrong in execute format(
     'select r.subject_id, r.feature_id, sum(r.change), bool_or(r.is_wrong)
      from (%s) as r
      group by r.subject_id, r.feature_id
      having sum(r.change) <> 0 or bool_or(r.is_wrong)
-     order by r.subject_id, r.feature_id collate "C"',
+     order by r.subject_id collate "C", r.feature_id collate "C"',
     array_to_string(v_queries, ' union all ')
   ) loop
     if v_is_wrong and tg_op in ('INSERT', 'UPDATE')
@@ -5867,8 +6024,10 @@ comment on function quota.count_rows() is
 
 revoke all on function quota.count_rows() from public, anon, authenticated, service_role;
 
--- What the limited tables hold, per subject. Those that were dropped, or whose column was renamed, hold
--- nothing: verify_usage() shows the difference, and does not fail.
+-- What the limited tables hold, per subject. Those that were dropped, or whose column was renamed or has
+-- another type, hold nothing: verify_usage() shows the difference, and does not fail. So does one whose
+-- owner made it a view (Postgres 15 lets an empty table become one) or forces policies on the reader:
+-- both are code of theirs. One that was attached to another is part of that one.
 create function quota.rows_in_tables(
   p_feature_id text,
   p_subject_id text default null
@@ -5878,25 +6037,50 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+set row_security = off
 as $$
 declare
+  v_table record;
+  v_types regtype[];
   v_query text;
 begin
-  select string_agg(
-    quota.rows_query(t.table_id::text, '', p_feature_id, t.subject_column, t.amount_column),
-    ' union all '
-  )
-  into v_query
-  from quota.limited_tables as t
-  where t.feature_id = p_feature_id
-    and not exists (
-      select from unnest(array_remove(array[t.subject_column, t.amount_column], null)) as u (name)
-      where not exists (
-        select from pg_catalog.pg_attribute as a
-        where a.attrelid = t.table_id
-          and a.attname = u.name
+  for v_table in
+    select t.table_id, t.subject_column, t.amount_column,
+      array_remove(array[t.subject_column, t.amount_column], null)::text[] as columns
+    from quota.limited_tables as t
+    join pg_catalog.pg_class as c on c.oid = t.table_id
+    where t.feature_id = p_feature_id
+      and (c.relkind = 'p' or pg_relation_filenode(t.table_id) is not null)
+      and not row_security_active(t.table_id)
+      and not exists (
+        select from unnest(array_remove(array[t.subject_column, t.amount_column], null)) as u (name)
+        where not exists (
+          select from pg_catalog.pg_attribute as a
+          where a.attrelid = t.table_id
+            and a.attname = u.name
+        )
+      )
+      and not exists (
+        select from pg_catalog.pg_partition_ancestors(t.table_id) as a
+        join quota.limited_tables as l on l.table_id = a.relid
+        where l.table_id <> t.table_id
+          and l.feature_id = t.feature_id
+      )
+    order by t.table_id
+  loop
+    -- From here on the table is locked against a change.
+    execute quota.types_query(v_table.table_id::text, v_table.columns) into v_types;
+    continue when quota.has_plain_types(
+        v_table.table_id, v_table.columns[:1], v_types[:1]
+      ) is not true
+      or quota.has_number_types(v_types[2:]) is not true;
+    v_query := concat_ws(
+      ' union all ', v_query,
+      quota.rows_query(
+        v_table.table_id::text, '', p_feature_id, v_table.subject_column, v_table.amount_column
       )
     );
+  end loop;
   if v_query is not null then
     return query execute format(
       'select r.subject_id, sum(r.change)::bigint from (%s) as r
@@ -5913,9 +6097,51 @@ comment on function quota.rows_in_tables(text, text) is
 revoke all on function quota.rows_in_tables(text, text)
   from public, anon, authenticated, service_role;
 
--- Makes a gauge's table lines equal to the rows that are there: for limit_table and unlimit_table. In a
+-- Before gauges are counted anew: the meters of all whose rows are there, or were. Subject by subject in
+-- byte order, each with all it needs, as the triggers of other tables lock them: subjects first and
+-- meters then met crosswise a statement that held a meter and made the next subject.
+create function quota.lock_gauges(p_feature_ids text[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject_id text;
+  v_feature_ids text[];
+begin
+  for v_subject_id, v_feature_ids in
+    select t.subject_id, array_agg(t.feature_id order by t.feature_id)
+    from (
+      select r.subject_id, f.feature_id
+      from unnest(p_feature_ids) as f (feature_id)
+      cross join lateral quota.rows_in_tables(f.feature_id) as r
+      union
+      select m.subject_id, m.feature_id
+      from quota.meters as m
+      where m.feature_id = any (p_feature_ids)
+    ) as t
+    group by t.subject_id
+    order by t.subject_id collate "C"
+  loop
+    if cardinality(v_feature_ids) = 1 then
+      perform quota.lock_meter(v_subject_id, v_feature_ids[1]);
+    else
+      perform quota.lock_meters(v_subject_id, v_feature_ids);
+    end if;
+  end loop;
+end
+$$;
+
+comment on function quota.lock_gauges(text[]) is
+  'Makes and locks the meters of all subjects of these gauges, in lock order.';
+
+revoke all on function quota.lock_gauges(text[]) from public, anon, authenticated, service_role;
+
+-- Makes a gauge's table lines equal to the rows that are there, under the locks of lock_gauges(). In a
 -- few statements for all subjects, since there may be many; the caller has stopped the table's writers.
-create function quota.recount(p_feature_id text)
+create function quota.recount_gauge(p_feature_id text)
 returns void
 language plpgsql
 volatile
@@ -5926,34 +6152,9 @@ declare
   v_now timestamptz;
   v_lines quota.events[];
 begin
-  -- A snapshot older than the lock would not see all rows.
-  if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'tables are counted at read committed'
-      using errcode = '25001', hint = 'begin the transaction without an isolation level';
-  end if;
-  delete from quota.limited_tables as t
-    where t.feature_id = p_feature_id
-      and not exists (select from pg_catalog.pg_class as c where c.oid = t.table_id);
-  insert into quota.subjects (subject_id)
-    select r.subject_id from quota.rows_in_tables(p_feature_id) as r
-    order by r.subject_id collate "C"
-    on conflict do nothing;
-  insert into quota.meters (subject_id, feature_id)
-    select r.subject_id, p_feature_id from quota.rows_in_tables(p_feature_id) as r
-    order by r.subject_id collate "C"
-    on conflict do nothing;
-  -- Also of the subjects whose rows have gone.
-  perform from quota.meters as m
-    where m.feature_id = p_feature_id
-    order by m.subject_id
-    for no key update;
-  -- An update of each, so that a call whose snapshot is older fails with 40001 (see record()).
-  update quota.meters as m
-    set rows_used = m.rows_used
-    where m.feature_id = p_feature_id;
   v_now := quota.clock();
 
-  -- One statement, one snapshot: rows and lines of other tables of the gauge change together. A sum and
+  -- One statement, one snapshot: rows and meters of other tables of the gauge change together. A sum and
   -- no join: what was just written has no statistics, and 50,000 subjects took a nested loop of minutes.
   v_lines := array(
     select row(
@@ -5964,10 +6165,9 @@ begin
       select r.subject_id, r.amount as change
       from quota.rows_in_tables(p_feature_id) as r
       union all
-      select e.subject_id, -e.used_change
-      from quota.events as e
-      where e.feature_id = p_feature_id
-        and e.kind = 'table'
+      select m.subject_id, -m.rows_used
+      from quota.meters as m
+      where m.feature_id = p_feature_id
     ) as t
     group by t.subject_id
     having sum(t.change) <> 0
@@ -5997,10 +6197,40 @@ begin
 end
 $$;
 
-comment on function quota.recount(text) is
+comment on function quota.recount_gauge(text) is
   'Sets a gauge to what its tables hold, also over the limit, with a ledger line for each difference.';
 
-revoke all on function quota.recount(text) from public, anon, authenticated, service_role;
+revoke all on function quota.recount_gauge(text) from public, anon, authenticated, service_role;
+
+create function quota.recount(p_feature_ids text[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_feature_id text;
+begin
+  -- A snapshot older than the lock would not see all rows.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'tables are counted at read committed'
+      using errcode = '25001', hint = 'begin the transaction without an isolation level';
+  end if;
+  delete from quota.limited_tables as t
+    where t.feature_id = any (p_feature_ids)
+      and not exists (select from pg_catalog.pg_class as c where c.oid = t.table_id);
+  perform quota.lock_gauges(p_feature_ids);
+  foreach v_feature_id in array p_feature_ids loop
+    perform quota.recount_gauge(v_feature_id);
+  end loop;
+end
+$$;
+
+comment on function quota.recount(text[]) is
+  'Sets gauges to what their tables hold, for limit_table and unlimit_table. Errors: 25001 not at read committed.';
+
+revoke all on function quota.recount(text[]) from public, anon, authenticated, service_role;
 
 -- What a trigger of a table reads has to be there.
 create function quota.check_columns(
@@ -6026,7 +6256,7 @@ begin
         and a.attnum > 0;
     if not found then
       raise exception 'table % has no column %', p_table, quote_ident(v_column)
-        using errcode = '42703', hint = 'name a column of the table';
+        using errcode = '42703', hint = 'name a column of the table; after it was renamed, call the function again with the new name';
     end if;
     -- Of Postgres 18, and null in triggers: every row would count 0, and name no plan.
     if v_generated = 'v' then
@@ -6090,17 +6320,6 @@ begin
         hint = 'a table can, also a partitioned one as a whole; a view, a partition, a temporary table and inheritance cannot';
   end if;
   perform quota.check_columns(p_table, array_remove(array[p_subject_column, p_amount_column], null));
-  if exists (
-    select from pg_catalog.pg_attribute as a
-    where a.attrelid = p_table
-      and a.attname = p_amount_column
-      and a.atttypid not in (
-        'smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype
-      )
-  ) then
-    raise exception 'the amount column % is not a whole number', quote_ident(p_amount_column)
-      using errcode = '22023', hint = 'an amount is smallint, integer, bigint or numeric';
-  end if;
   -- Truncate and verify_usage() read the table as the owner of schema quota, and past its policies.
   if not exists (
     select from pg_catalog.pg_roles as r
@@ -6234,13 +6453,14 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
+set row_security = off
 as $$
 declare
-  v_partitions regclass[] := array(
-    select p.relid from pg_catalog.pg_partition_tree(p_table) as p where p.relid <> p_table
-  );
+  v_columns text[] := array_remove(array[p_subject_column, p_amount_column], null);
+  v_partitions regclass[];
+  v_locked regclass[];
+  v_types regtype[];
   v_features text[];
-  v_feature_id text;
   v_amount_is_wrong boolean;
   v_subject_is_wrong boolean;
 begin
@@ -6248,7 +6468,19 @@ begin
   perform quota.check_limited_table(p_table, p_feature, p_subject_column, p_amount_column);
 
   -- Writers wait, so that no row is missed or counted twice.
-  execute format('lock table %s in share row exclusive mode', p_table);
+  -- A partition that was being attached is one when the lock is there, and holds its writers only when
+  -- it is locked itself.
+  loop
+    execute format('lock table %s in share row exclusive mode', p_table);
+    v_partitions := array(
+      select p.relid from pg_catalog.pg_partition_tree(p_table) as p where p.relid <> p_table
+    );
+    exit when v_partitions <@ v_locked;
+    v_locked := v_partitions;
+  end loop;
+  execute quota.types_query(p_table::text, v_columns) into v_types;
+  perform quota.check_ids(p_table, v_columns[:1], v_types[:1]);
+  perform quota.check_amounts(p_table, v_columns[2:], v_types[2:]);
   execute format(
     'select bool_or(r.is_wrong), bool_or(length(r.subject_id) not between 1 and 255)
      from (%s) as r where r.change <> 0',
@@ -6280,14 +6512,12 @@ begin
     into v_features;
   perform quota.make_triggers(p_table);
   perform quota.drop_stale_triggers();
-  foreach v_feature_id in array v_features loop
-    perform quota.recount(v_feature_id);
-  end loop;
+  perform quota.recount(v_features);
 end
 $$;
 
 comment on function quota.limit_table(regclass, text, name, name) is
-  'Puts a gauge on a table: every row that has a subject counts one, or its amount column (null is 0), on the table and on the partitions it has now. Rows that are there are counted, also over the limit. A statement that does not fit raises PT402 with the decision in DETAIL, and nothing of it is written. Call it again after a partition was created, attached or detached, after a column was renamed, or after a load with session_replication_role = replica: it recounts. Call unlimit_table() before the table is dropped. For the owner of the table, not over REST. Errors: QFEAT unknown or metered feature; QAMNT, QSUBJ rows that cannot be counted; 42703 no such column; 42809 no table, or a partition; 22023 an argument is missing, an amount column that is no number, or a virtual generated column; 25001 not at read committed; 42501 not a trusted role, or a table that the owner of schema quota cannot read; 55P03 retry.';
+  'Puts a gauge on a table: every row that has a subject counts one, or its amount column (null is 0), on the table and on the partitions it has now. Rows that are there are counted, also over the limit. A statement that does not fit raises PT402 with the decision in DETAIL, and nothing of it is written. Call it again after a partition was created, attached or detached, after a column was renamed, or after a load with session_replication_role = replica: it recounts. Call unlimit_table() before the table is dropped. For the owner of the table, not over REST. Errors: QFEAT unknown or metered feature; QAMNT, QSUBJ rows that cannot be counted; 42703 no such column; 42809 no table, or a partition; 22023 an argument is missing, an amount column that is no number, an id column of another type than text, varchar, uuid, smallint, integer and bigint or with a nondeterministic collation, or a virtual generated column; 25001 not at read committed; 42501 not a trusted role, or a table that the owner of schema quota cannot read; 55P03 retry.';
 
 revoke all on function quota.limit_table(regclass, text, name, name)
   from public, anon, authenticated, service_role;
@@ -6302,7 +6532,6 @@ set lock_timeout = '2s'
 as $$
 declare
   v_features text[];
-  v_feature_id text;
 begin
   perform quota.require_trusted();
   if exists (select from pg_catalog.pg_class as c where c.oid = p_table) then
@@ -6317,9 +6546,7 @@ begin
   select array(select m.feature_id from members as m order by 1)
     into v_features;
   perform quota.drop_stale_triggers();
-  foreach v_feature_id in array v_features loop
-    perform quota.recount(v_feature_id);
-  end loop;
+  perform quota.recount(v_features);
 end
 $$;
 
@@ -6374,15 +6601,25 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
 as $$
 declare
-  v_old jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
-  v_new jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
-  v_former_id text := v_old ->> tg_argv[0];
-  v_subject_id text := v_new ->> tg_argv[0];
+  -- Of the row as it is now: to_jsonb() of it would call what the table's owner made of other columns.
+  v_types regtype[];
+  v_former_id text;
+  v_subject_id text;
+  v_plan_id text;
 begin
   -- Else it would read as null, and everybody would fall to the default plan.
-  if not coalesce(v_new, v_old) ?& tg_argv then
-    raise exception 'a column that follow_plan() follows was renamed: %', array_to_string(tg_argv, ', ')
-      using errcode = '42703', hint = 'call quota.follow_plan() with the new name';
+  perform quota.check_columns(tg_relid, array[tg_argv[0], tg_argv[1]]::name[]);
+  execute format('select array[pg_typeof(($1).%I), pg_typeof(($1).%I)]::regtype[]', tg_argv[0], tg_argv[1])
+    into v_types
+    using coalesce(new, old);
+  perform quota.check_ids(tg_relid, array[tg_argv[0], tg_argv[1]], v_types);
+  if tg_op <> 'INSERT' then
+    execute format('select ($1).%I::text', tg_argv[0]) into v_former_id using old;
+  end if;
+  if tg_op <> 'DELETE' then
+    execute format('select ($1).%I::text, ($1).%I::text', tg_argv[0], tg_argv[1])
+      into v_subject_id, v_plan_id
+      using new;
   end if;
   -- In lock order, though the new subject is put on its plan first.
   perform from quota.subjects as s
@@ -6390,7 +6627,7 @@ begin
       and s.subject_id < v_subject_id
     for no key update;
   if v_subject_id is not null then
-    perform quota.follow_row(v_subject_id, v_new ->> tg_argv[1]);
+    perform quota.follow_row(v_subject_id, v_plan_id);
   end if;
   if v_former_id is not null and v_former_id is distinct from v_subject_id then
     perform quota.follow_row(v_former_id, null);
@@ -6400,14 +6637,175 @@ end
 $$;
 
 comment on function quota.plan_changed() is
-  'Trigger of follow_plan(). Arguments: subject column, plan column.';
+  'Trigger of follow_plan(). Arguments: subject column, plan column, and a third where users may write it.';
 
 revoke all on function quota.plan_changed() from public, anon, authenticated, service_role;
+
+-- Who of the API's users may write what the plan is read from: by a grant on the table or on a column, to
+-- them, to public or to a role that they belong to, on the table or on a partition of it.
+create function quota.plan_writers(
+  p_table regclass,
+  p_plan_column name
+)
+returns name[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select r.rolname
+    from pg_catalog.pg_roles as r
+    where r.rolname in ('anon', 'authenticated')
+      and exists (
+        select from pg_catalog.pg_class as c
+        join pg_catalog.pg_attribute as a on a.attrelid = c.oid
+        where (
+            c.oid = p_table
+            or c.oid in (select t.relid from pg_catalog.pg_partition_tree(p_table) as t)
+          )
+          and a.attname = any (quota.plan_sources(p_table, p_plan_column))
+          and not a.attisdropped
+          and has_column_privilege(r.oid, c.oid, a.attnum, 'insert, update')
+      )
+    order by r.rolname
+  );
+end
+$$;
+
+comment on function quota.plan_writers(regclass, name) is
+  'Which of anon and authenticated may insert or update the plan column of a table, or a column that it is generated from.';
+
+revoke all on function quota.plan_writers(regclass, name)
+  from public, anon, authenticated, service_role;
+
+-- A generated column is written by whoever writes those that it is generated from.
+create function quota.plan_sources(
+  p_table regclass,
+  p_plan_column name
+)
+returns name[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select p_plan_column
+    union
+    select s.attname
+    from pg_catalog.pg_attribute as a
+    left join pg_catalog.pg_attrdef as g on g.adrelid = a.attrelid and g.adnum = a.attnum
+    join pg_catalog.pg_depend as d on d.refclassid = 'pg_class'::regclass
+      and d.refobjid = a.attrelid
+      and (
+        (d.classid = 'pg_attrdef'::regclass and d.objid = g.oid)
+        or (d.classid = 'pg_class'::regclass and d.objid = a.attrelid and d.objsubid = a.attnum)
+      )
+    join pg_catalog.pg_attribute as s on s.attrelid = a.attrelid and s.attnum = d.refobjsubid
+    where a.attrelid = p_table
+      and a.attname = p_plan_column
+      and a.attgenerated <> ''
+  );
+end
+$$;
+
+comment on function quota.plan_sources(regclass, name) is
+  'The plan column and, if it is generated, the columns that it is generated from.';
+
+revoke all on function quota.plan_sources(regclass, name)
+  from public, anon, authenticated, service_role;
+
+create function quota.refuse_plan_writers(
+  p_table regclass,
+  p_subject_column name,
+  p_plan_column name
+)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_writers name[] := quota.plan_writers(p_table, p_plan_column);
+  v_sources name[];
+  v_grantees text;
+  v_tables text;
+  v_inserts text;
+  v_updates text;
+begin
+  if cardinality(v_writers) = 0 then
+    return;
+  end if;
+  v_sources := quota.plan_sources(p_table, p_plan_column);
+  -- The two statements that end it, for this table: whose grants they are, and what may stay.
+  select string_agg(distinct c.oid::regclass::text, ', '),
+      string_agg(
+        distinct case when p.grantee = 0 then 'public' else p.grantee::regrole::text end, ', '
+      )
+    into v_tables, v_grantees
+    from pg_catalog.pg_class as c
+    cross join lateral (
+      select x.grantee, x.privilege_type from aclexplode(c.relacl) as x
+      union all
+      select x.grantee, x.privilege_type
+      from pg_catalog.pg_attribute as a
+      cross join lateral aclexplode(a.attacl) as x
+      where a.attrelid = c.oid
+        and a.attname = any (v_sources)
+    ) as p
+    where (
+        c.oid = p_table
+        or c.oid in (select t.relid from pg_catalog.pg_partition_tree(p_table) as t)
+      )
+      and p.privilege_type in ('INSERT', 'UPDATE')
+      and p.grantee <> c.relowner
+      and (
+        p.grantee = 0
+        or exists (select from unnest(v_writers) as w (name) where pg_has_role(w.name, p.grantee, 'usage'))
+      );
+  select
+      string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+        filter (where has_column_privilege('authenticated', p_table, a.attnum, 'insert')),
+      string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+        filter (where has_column_privilege('authenticated', p_table, a.attnum, 'update')
+          and a.attname <> p_subject_column)
+    into v_inserts, v_updates
+    from pg_catalog.pg_attribute as a
+    where a.attrelid = p_table
+      and a.attnum > 0
+      and not a.attisdropped
+      and a.attgenerated = ''
+      and a.attname <> all (v_sources);
+  raise exception 'follow_plan: % may write column % of %, and would choose their own plan',
+    array_to_string(v_writers, ' and '), quote_ident(p_plan_column), p_table
+    using errcode = '42501',
+      hint = case when v_grantees is null
+        then 'they belong to the owner of the table: take them out of that role'
+        else concat_ws(' ',
+          format('revoke insert, update on %s from %s;', v_tables, v_grantees),
+          'grant ' || nullif(concat_ws(', ',
+            'insert (' || v_inserts || ')', 'update (' || v_updates || ')'
+          ), '') || format(' on %s to authenticated;', p_table),
+          'or follow_plan(…, p_users_may_write => true), where they may choose'
+        ) end;
+end
+$$;
+
+comment on function quota.refuse_plan_writers(regclass, name, name) is
+  'Errors: 42501 anon or authenticated may write the plan column; the hint has the statements that end it.';
+
+revoke all on function quota.refuse_plan_writers(regclass, name, name)
+  from public, anon, authenticated, service_role;
 
 create function quota.follow_plan(
   p_table regclass,
   p_subject_column name,
-  p_plan_column name
+  p_plan_column name,
+  p_users_may_write boolean default false
 )
 returns bigint
 language plpgsql
@@ -6415,8 +6813,15 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
+-- Hidden rows would not be followed: an error instead, and no policy of the table's is evaluated.
+set row_security = off
 as $$
 declare
+  v_columns text[] := array[p_subject_column, p_plan_column];
+  v_types regtype[];
+  -- The third says that it was meant, to who looks for what was not.
+  v_arguments text := format('%L, %L', p_subject_column, p_plan_column)
+    || case when p_users_may_write is true then ', ''users may write''' else '' end;
   v_subject_id text;
   v_plan_id text;
   v_last_id text;
@@ -6435,17 +6840,22 @@ begin
       using errcode = '25001', hint = 'begin the transaction without an isolation level';
   end if;
   execute format('lock table %s in share row exclusive mode', p_table);
+  execute quota.types_query(p_table::text, v_columns) into v_types;
+  perform quota.check_ids(p_table, v_columns, v_types);
+  if p_users_may_write is not true then
+    perform quota.refuse_plan_writers(p_table, p_subject_column, p_plan_column);
+  end if;
   execute format(
     'create or replace trigger pgquota_follow_plan after insert or delete on %s
-     for each row execute function quota.plan_changed(%L, %L)',
-    p_table, p_subject_column, p_plan_column
+     for each row execute function quota.plan_changed(%s)',
+    p_table, v_arguments
   );
   -- Most updates of such a table change neither, and cost nothing.
   execute format(
     'create or replace trigger pgquota_follow_plan_update after update on %1$s
      for each row when ((old.%2$I, old.%3$I) is distinct from (new.%2$I, new.%3$I))
-     execute function quota.plan_changed(%2$L, %3$L)',
-    p_table, p_subject_column, p_plan_column
+     execute function quota.plan_changed(%4$s)',
+    p_table, p_subject_column, p_plan_column, v_arguments
   );
   for v_subject_id, v_plan_id in execute format(
     'select %1$I::text collate "C", %2$I::text from %3$s
@@ -6471,10 +6881,10 @@ begin
 end
 $$;
 
-comment on function quota.follow_plan(regclass, name, name) is
-  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan. Call it again after a column was renamed. To end it: drop the triggers pgquota_follow_plan and pgquota_follow_plan_update of the table. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing, or a virtual generated column; 42703 no such column; 25001 not at read committed; 42501 not a trusted role; 55P03 retry.';
+comment on function quota.follow_plan(regclass, name, name, boolean) is
+  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan: refused while anon or authenticated may (the hint has the statements), unless p_users_may_write is true. Call it again after a column was renamed. To end it: drop the triggers pgquota_follow_plan and pgquota_follow_plan_update of the table. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing, a column of another type than text, varchar, uuid, smallint, integer and bigint or with a nondeterministic collation, or a virtual generated column; 42703 no such column; 25001 not at read committed; 42501 not a trusted role, a plan column that users may write, or a table with policies for the caller; 55P03 retry.';
 
-revoke all on function quota.follow_plan(regclass, name, name)
+revoke all on function quota.follow_plan(regclass, name, name, boolean)
   from public, anon, authenticated, service_role;
 
 -- sql/api/import_result.sql

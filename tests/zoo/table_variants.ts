@@ -31,10 +31,10 @@ export const truncateTwice: Sabotage = (owner) =>
 /** Subjects of a statement are locked as they come. */
 export const unsortedSubjects: Sabotage = (owner) =>
   rewrite(owner, 'quota.count_rows', [
-    'order by r.subject_id, r.feature_id collate "C"',
+    'order by r.subject_id collate "C", r.feature_id collate "C"',
     'order by random()',
   ]);
 
 /** Rows that are there are not counted when the table gets its limit. */
 export const noRecount: Sabotage = (owner) =>
-  rewrite(owner, 'quota.limit_table', ['perform quota.recount(v_feature_id);', '']);
+  rewrite(owner, 'quota.limit_table', ['perform quota.recount(v_features);', '']);

@@ -43,7 +43,7 @@ select set_eq(
   $$values
     ('limit_table', 'p_table regclass, p_feature text, p_subject_column name, p_amount_column name DEFAULT NULL::name', 'void'),
     ('unlimit_table', 'p_table regclass', 'void'),
-    ('follow_plan', 'p_table regclass, p_subject_column name, p_plan_column name', 'bigint'),
+    ('follow_plan', 'p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false', 'bigint'),
     ('import_usage', 'p_rows jsonb, p_dry_run boolean DEFAULT false', 'SETOF import_result'),
     ('tidy', '', 'bigint'),
     ('acts_for', 'p_user_id text, p_subject_id text', 'boolean'),

@@ -2,7 +2,7 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'UTC';
-select plan(53);
+select plan(70);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -19,6 +19,7 @@ do $$ begin perform apply_plans('{
 }'); end $$;
 
 create table profiles (id text, plan text, seen_at timestamptz);
+revoke all on profiles from anon, authenticated;
 create function pg_temp.plan_of(p_subject text) returns text language sql
   as $$ select plan from public.check_usage('ai_generation', 1, p_subject) $$;
 create function pg_temp.changes(p_subject text) returns bigint language sql
@@ -186,12 +187,19 @@ select throws_ok(
 );
 select throws_ok($$delete from profiles where id = 'kim'$$, '42703', null, 'of any kind');
 select lives_ok($$update profiles set seen_at = null$$, 'others are none of its business');
-select is(quota.follow_plan('profiles', 'id', 'tier'), 6::bigint, 'until the new name is given');
+select throws_ok(
+  $$select quota.follow_plan('profiles', 'id', 'tier')$$, '42501', null, 'a column that users may write by now is refused again'
+);
+select is(
+  quota.follow_plan('profiles', 'id', 'tier', p_users_may_write => true), 6::bigint,
+  'until the new name is given, and that they may'
+);
 update profiles set tier = 'free' where id = 'kim';
 select is(pg_temp.plan_of('kim'), 'free', 'and followed');
 
 -- Several rows of one subject.
 create table subscriptions (customer uuid, price text);
+revoke all on subscriptions from anon, authenticated;
 insert into subscriptions values
   ('00000000-0000-0000-0000-00000000000a', 'pro'), ('00000000-0000-0000-0000-00000000000a', 'free');
 select throws_ok(
@@ -204,7 +212,9 @@ select is(pg_temp.plan_of('00000000-0000-0000-0000-00000000000a'), 'pro', 'and a
 
 -- Partitions.
 create table tenants (id integer, region text, "Plan %" text) partition by list (region);
+revoke all on tenants from anon, authenticated;
 create table tenants_eu partition of tenants for values in ('eu');
+revoke all on tenants_eu from anon, authenticated;
 insert into tenants values (1, 'eu', 'pro');
 select is(quota.follow_plan('tenants', 'id', 'Plan %'), 1::bigint, 'a partitioned table is followed');
 create table tenants_us partition of tenants for values in ('us');
@@ -215,6 +225,91 @@ select is(
 );
 update tenants set region = 'us' where id = 1;
 select is(pg_temp.plan_of('1'), 'pro', 'a row that moves keeps its plan');
+
+-- Who may write the plan column.
+create function pg_temp.follows(p_grant text, p_column text default 'plan') returns text
+language plpgsql as $$
+declare
+  v_hint text;
+  v_statements text[];
+begin
+  drop table if exists public.accounts;
+  create table public.accounts (
+    id text primary key, username text, plan text, lower_plan text generated always as (lower(plan)) stored
+  );
+  revoke all on public.accounts from anon, authenticated;
+  execute p_grant;
+  perform quota.follow_plan('public.accounts', 'id', p_column);
+  return 'ok';
+exception when sqlstate '42501' then
+  get stacked diagnostics v_hint = pg_exception_hint;
+  -- The block above is undone: the table is made again, and the hint is followed to the letter.
+  drop table if exists public.accounts;
+  create table public.accounts (
+    id text primary key, username text, plan text, lower_plan text generated always as (lower(plan)) stored
+  );
+  revoke all on public.accounts from anon, authenticated;
+  execute p_grant;
+  v_statements := array(select m[1] from regexp_matches(v_hint, '((?:revoke|grant) [^;]+);', 'g') as m);
+  for i in 1 .. cardinality(v_statements) loop
+    execute v_statements[i];
+  end loop;
+  perform quota.follow_plan('public.accounts', 'id', p_column);
+  return 'refused' || case when has_column_privilege('authenticated', 'public.accounts', 'username', 'update')
+    then ', the name may still be written' else '' end;
+end $$;
+select is(pg_temp.follows('grant select, delete on public.accounts to anon, authenticated'), 'ok', 'a table that users only read is followed');
+select is(
+  pg_temp.follows('grant all on public.accounts to anon, authenticated'), 'refused, the name may still be written',
+  'one that they may write is not, until the two statements of the hint have run'
+);
+drop table accounts;
+select is(
+  pg_temp.follows('grant update on public.accounts to authenticated'), 'refused, the name may still be written',
+  'nor one that a user may update'
+);
+drop table accounts;
+select is(pg_temp.follows('grant insert on public.accounts to anon'), 'refused', 'nor one into which anon may insert');
+drop table accounts;
+select is(pg_temp.follows('grant update (plan) on public.accounts to authenticated'), 'refused', 'a grant on the column');
+drop table accounts;
+select is(pg_temp.follows('grant insert (id, plan) on public.accounts to authenticated'), 'refused', 'to insert, too');
+drop table accounts;
+select is(pg_temp.follows('grant update on public.accounts to public'), 'refused, the name may still be written', 'a grant to everybody');
+drop table accounts;
+select lives_ok('create role pgquota_test_editors', 'a role of the app');
+alter role authenticated inherit;
+do $$ begin grant pgquota_test_editors to authenticated; end $$;
+select is(
+  pg_temp.follows('grant update on public.accounts to pgquota_test_editors'), 'refused, the name may still be written',
+  'a grant to a role that users belong to'
+);
+drop table accounts;
+select is(
+  pg_temp.follows('grant update (plan) on public.accounts to authenticated', 'lower_plan'), 'refused',
+  'a grant on what the plan is generated from'
+);
+drop table accounts;
+select is(
+  pg_temp.follows('grant update (username) on public.accounts to authenticated'), 'ok', 'a grant on another column is none of it'
+);
+grant update (plan) on accounts to authenticated;
+select is(quota.plan_writers('accounts', 'plan'), array['authenticated']::name[], 'who may write it can be asked at any time');
+select throws_ok(
+  $$select quota.follow_plan('accounts', 'id', 'plan', p_users_may_write => null)$$, '42501', null, 'null is no'
+);
+select is(
+  quota.follow_plan('accounts', 'id', 'plan', p_users_may_write => true), 0::bigint, 'users may write it where that is meant'
+);
+select is(
+  (select count(*) from pg_trigger
+   where tgrelid = 'accounts'::regclass and tgnargs = 3 and tgname like 'pgquota_follow_plan%'), 2::bigint,
+  'which the triggers remember'
+);
+grant update on tenants_us to authenticated;
+select throws_ok(
+  $$select quota.follow_plan('tenants', 'id', 'Plan %')$$, '42501', null, 'a partition that users may write is a way, too'
+);
 
 -- The end of it.
 drop trigger pgquota_follow_plan on profiles;
