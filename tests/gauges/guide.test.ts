@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { fromRoot } from '../../scripts/local/project.ts';
 import { createDatabase } from '../support/database.ts';
+import { openTables } from '../support/open-tables.ts';
 import { applyPlans } from '../support/plans.ts';
 
 const gauge = { kind: 'gauge' };
@@ -31,6 +32,7 @@ test('the guide to limited tables runs', async () => {
           select public.consume_usage('kb_file', 2, '00000000-0000-4000-8000-00000000000a')`);
       }
       await owner.query(sql);
+      expect(await openTables(owner)).toEqual([]);
       if (sql.includes('return_usage')) {
         const { rows } = await owner.query(
           `select used::integer from public.current_usage where feature = 'kb_file' and used > 0`,

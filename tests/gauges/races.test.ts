@@ -5,6 +5,8 @@ import { calls, decisionOf } from '../concurrency/holds.ts';
 import { queryBlocked } from '../concurrency/race.ts';
 import { countsOf, LIMIT, linesOf } from './files.ts';
 import {
+  attachedWhileLimited,
+  countedCrosswise,
   crosswise,
   INSERT,
   insertRows,
@@ -61,6 +63,12 @@ test('what rows count is given back by the rows alone: not by a return, a refund
     const { rows } = await owner.query('select subject_id from quota.subjects');
     expect(rows).toEqual([]);
   }));
+
+test('a table that is attached while the whole gets its limit counts once', () =>
+  runOnFiles(attachedWhileLimited));
+
+test('a statement and a limit_table() over the same subjects do not meet crosswise', () =>
+  runOnFiles(countedCrosswise));
 
 test('statements over the same subjects in opposite order do not deadlock', () =>
   runOnFiles(crosswise));

@@ -124,6 +124,97 @@ export const partitionsTruncated: Scenario = async ({ owner }) => {
   expect(await countsOf(owner, 'ada'), 'what truncate gives back').toEqual({ gauge: 3, rows: 3 });
 };
 
+/** A table that has a limit of its own is being attached when the whole table gets its limit. */
+export const attachedWhileLimited: Scenario = async (race) => {
+  const { owner, database } = race;
+  const [dba, other] = await Promise.all([database.connect(), database.connect()]);
+  await owner.query(`
+    create table public.parts (user_id text, part integer, kind integer) partition by list (part);
+    create table public.part_1 partition of public.parts for values in (1);
+    create table public.part_2 partition of public.parts for values in (2) partition by list (kind);
+    create table public.part_2a partition of public.part_2 for values in (1);
+    create table public.own (user_id text, part integer, kind integer);
+    create table public.own_below (user_id text, part integer, kind integer);
+    select quota.limit_table(t, 'kb_file', 'user_id')
+      from unnest(array['public.parts', 'public.own', 'public.own_below']::regclass[]) as t;
+    insert into public.parts values ('ada', 1, 1);
+    insert into public.own values ('ada', 3, 1);
+    insert into public.own_below values ('ada', 2, 2)`);
+  const used = async () =>
+    (await owner.query(`select used::integer from public.check_usage('kb_file', 1, 'ada')`)).rows[0]
+      .used;
+  const limit = `select quota.limit_table('public.parts', 'kb_file', 'user_id')`;
+
+  for (const [attach, insert] of [
+    [
+      'public.parts attach partition public.own for values in (3)',
+      `public.own values ('bob', 3, 1)`,
+    ],
+    [
+      'public.part_2 attach partition public.own_below for values in (2)',
+      `public.own_below values ('bob', 2, 2)`,
+    ],
+  ]) {
+    await other.query(`begin; alter table ${attach}`);
+    const limiting = await queryBlocked(race, dba, limit);
+    await other.query('commit');
+    await limiting.result;
+    expect(await used(), 'rows of a table that was being attached').toBe(3);
+    await owner.query(`insert into ${insert}`);
+  }
+  const { rows } = await owner.query(
+    'select table_id::text from quota.limited_tables order by table_id::text',
+  );
+  expect(
+    rows.map((row) => row.table_id),
+    'what is limited',
+  ).toEqual(['files', 'parts']);
+
+  // Attached after both had their limit, and another table of the gauge is counted anew.
+  await owner.query(`
+    alter table public.parts detach partition public.own;
+    select quota.limit_table('public.parts', 'kb_file', 'user_id');
+    select quota.limit_table('public.own', 'kb_file', 'user_id');
+    alter table public.parts attach partition public.own for values in (3)`);
+  await limitFiles(owner);
+  expect(await used(), 'rows of a table that has a limit twice').toBe(3);
+  await owner.query(
+    `insert into public.parts values ('cyd', 3, 1); insert into public.own values ('cyd', 3, 1)`,
+  );
+  expect((await owner.query('select * from public.verify_usage()')).rows).toEqual([]);
+  await owner.query('alter table public.parts detach partition public.own');
+  await limitFiles(owner);
+  expect(await used(), 'rows of a table that was detached').toBe(3);
+};
+
+/** A statement makes its next subject while the rows of another table are counted. */
+export const countedCrosswise: Scenario = async (race) => {
+  const { owner, database, server } = race;
+  const [dba, writer] = await Promise.all([database.connect(), server()]);
+  await owner.query(`
+    create table public.notes (user_id text);
+    insert into public.notes values ('ada'), ('zed')`);
+  await insertRows(writer, 'ada');
+
+  await writer.query('begin');
+  await insertRows(writer, 'ada');
+  const limiting = await queryBlocked(
+    race,
+    dba,
+    `select quota.limit_table('public.notes', 'kb_file', 'user_id')`,
+  );
+  await insertRows(writer, 'zed');
+  await writer.query('commit');
+  await limiting.result;
+  const { rows } = await owner.query(
+    `select subject, used::integer from public.current_usage where feature = 'kb_file' order by subject`,
+  );
+  expect(rows, 'rows of both tables').toEqual([
+    { subject: 'ada', used: 3 },
+    { subject: 'zed', used: 2 },
+  ]);
+};
+
 /** The table gets its limit while one writer has written and another waits to. */
 export const limitedWhileWritersWait: Scenario = async (race) => {
   const { owner } = race;

@@ -74,7 +74,7 @@ async function expectSound(): Promise<void> {
 describe('plans', () => {
   beforeEach(async () => {
     await client.query(`
-      create table public.profiles (id uuid primary key, plan text, billing_day timestamptz);
+      create table public.profiles (id uuid primary key, plan text, billing_day timestamptz, username text);
       insert into public.profiles values
         ('${ADA}', 'pro', '2026-10-15T00:00:00+02'), ('${EVE}', null, null);`);
   });
@@ -83,7 +83,9 @@ describe('plans', () => {
       .plan;
 
   test('a table is followed from its present rows on', async () => {
-    const [follow = ''] = blocksBelow('Plans');
+    const [close = '', follow = ''] = blocksBelow('Plans');
+    await expect(client.query(follow)).rejects.toMatchObject({ code: '42501' });
+    await client.query(close);
     await client.query(follow);
     expect(await planOf(ADA)).toBe('pro');
     expect(await planOf(EVE)).toBe('free');
@@ -93,7 +95,8 @@ describe('plans', () => {
 
   test('a table with other names for the plans is translated', async () => {
     await client.query(`update public.profiles set plan = upper(plan)`);
-    const [follow = '', translate = ''] = blocksBelow('Plans');
+    const [close = '', follow = '', translate = ''] = blocksBelow('Plans');
+    await client.query(close);
     await expect(client.query(follow)).rejects.toMatchObject({ code: 'QPLAN' });
     await client.query(translate);
     expect(await planOf(ADA)).toBe('pro');
@@ -102,7 +105,7 @@ describe('plans', () => {
   });
 
   test('billing day and time zone decide where imported use counts', async () => {
-    const [, , anchors = ''] = blocksBelow('Plans');
+    const [, , , anchors = ''] = blocksBelow('Plans');
     await client.query(anchors);
     const { rows: found } = await client.query(
       `select subject_id, time_zone, anchor_at from quota.subjects`,
@@ -242,6 +245,7 @@ describe('a column of credits left', () => {
   beforeEach(async () => {
     await client.query(`
       create table public.profiles (id uuid primary key, plan text, credits_left integer, tokens_left integer);
+      revoke all on public.profiles from anon, authenticated;
       insert into public.profiles values ('${ADA}', 'free', 30, 500), ('${EVE}', 'pro', 1200, 0);`);
     await client.query(`select quota.follow_plan('public.profiles', 'id', 'plan')`);
   });

@@ -6,6 +6,7 @@ import type { SupabaseClient } from '@supabase/supabase-js';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { fromRoot } from '../../scripts/local/project.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { openTables } from '../support/open-tables.ts';
 import { type Rest, startRest } from '../support/rest.ts';
 
 const readme = readFileSync(fromRoot('README.md'), 'utf8');
@@ -50,6 +51,7 @@ describe('the README', () => {
   test('has SQL that runs from top to bottom and leaves nothing unproved', async () => {
     const client = await database.connect();
     for (const sql of blocks('sql')) await client.query(sql);
+    expect(await openTables(client)).toEqual([]);
 
     const { rows: plans } = await client.query(
       `select distinct subject, plan from current_usage
