@@ -579,6 +579,7 @@ export interface UsageMethods<Feature extends string = string> {
    *
    * @throws UsageError with one of the codes
    * - `QPLAN` with the place in the document, what was found and what was expected
+   * - `22023` dry_run is null
    * - `42501` not a trusted role
    * - `55P03` retry
    */
@@ -753,7 +754,7 @@ export interface UsageMethods<Feature extends string = string> {
    * - `QSUBJ`
    * - `QIDEM`
    * - `QMETA`
-   * - `22023` expires_at in the past
+   * - `22023` expires_at in the past, infinite or after the year 9999
    * - `42501` not a trusted role
    * - `55P03` retry
    */
@@ -865,16 +866,16 @@ export interface UsageMethods<Feature extends string = string> {
    * Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for
    * calls that are waiting. anchor is the start of the billing period (Stripe's
    * billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of
-   * time_zone (an IANA name), month ends clamped; null keeps the present one. A moved anchor or
-   * zone starts a new period at once and carries the use that falls into it. From ends_at on the
-   * default plan holds; null means no end.
+   * time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present
+   * one. A moved anchor or zone starts a new period at once and carries the use that falls into it.
+   * From ends_at on the default plan holds; null means no end.
    *
    * Server only: needs the service key.
    *
    * @throws UsageError with one of the codes
    * - `QPLAN` unknown plan
    * - `QSUBJ`
-   * - `22023` unknown time zone or an anchor outside the years 1 to 9999
+   * - `22023` unknown time zone, or an anchor or end outside the years 1000 to 9999
    * - `42501` not a trusted role
    * - `55P03` retry
    */
@@ -898,6 +899,7 @@ export interface UsageMethods<Feature extends string = string> {
    * Server only: needs the service key.
    *
    * @throws UsageError with one of the codes
+   * - `22023` no grant_id
    * - `42501` not a trusted role
    * - `55P03` retry
    */

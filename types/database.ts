@@ -146,7 +146,7 @@ export type Database = {
           period_end: string | null;
           period_start: string | null;
           subject: string;
-          used: number;
+          used: number | null;
         };
         ComputedFields: never;
         Insert: {
@@ -156,7 +156,7 @@ export type Database = {
           period_end?: never;
           period_start?: never;
           subject?: string | null;
-          used?: number | null;
+          used?: never;
         };
         Update: {
           feature?: string | null;
@@ -165,7 +165,7 @@ export type Database = {
           period_end?: never;
           period_start?: never;
           subject?: string | null;
-          used?: number | null;
+          used?: never;
         };
         Relationships: [];
       };

@@ -17,7 +17,7 @@ end
 $$;
 
 comment on function public.apply_plans(jsonb, boolean) is
-  'Makes features, plans and limits equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 42501 not a trusted role; 55P03 retry.';
+  'Makes features, plans and limits equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 22023 dry_run is null; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function public.apply_plans(jsonb, boolean)
   from public, anon, authenticated, service_role;

@@ -8,7 +8,7 @@ select
   c.period,
   nullif(c.period_start, '-infinity') as period_start,
   nullif(c.period_end, 'infinity') as period_end,
-  c.used,
+  least(c.used, 9007199254740991) as used,
   c.last_limit as "limit"
 from quota.counters as c
 where c.period not in ('minute', 'hour');

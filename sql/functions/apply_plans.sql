@@ -317,16 +317,18 @@ as $$
 declare
   v_changes public.plan_change[];
   v_in_use text;
+  v_now timestamptz := quota.clock();
 begin
   perform quota.require_trusted();
   perform quota.check_plans(p_plans);
+  perform quota.check_flag('apply_plans', 'dry_run', p_dry_run);
 
-  if not coalesce(p_dry_run, false) then
+  if p_dry_run is false then
     -- One deployment at a time; callers go on reading.
     lock table quota.plans in share row exclusive mode;
   end if;
   v_changes := array(select c from quota.plan_changes(p_plans) as c);
-  if not coalesce(p_dry_run, false) then
+  if p_dry_run is false then
     -- What is about to go may be in use by a call in flight: set_plan() and first uses share these
     -- rows, later uses hold the meter; wait for them before looking. Rows, not tables: two locked
     -- tables deadlocked with readers that came to them in the other order.
@@ -381,7 +383,47 @@ begin
         hint = 'put the subjects on another plan first; leave a feature in features and out of every plan''s limits; a table is freed by unlimit_table()';
   end if;
 
-  if not coalesce(p_dry_run, false) and cardinality(v_changes) > 0 then
+  -- Who has open grants shows limit and grants as one number.
+  select string_agg(distinct t.path, ', ')
+    into v_in_use
+    from (
+      select concat_ws('/', p.key, g.feature_id, l.key) as path,
+        (l.value #>> '{}')::numeric + g.amount as most
+      from (
+        select o.subject_id, o.feature_id, sum(o.amount) as amount
+        from quota.grants as o
+        where o.expires_at > v_now
+          and o.voided_at is null
+        group by o.subject_id, o.feature_id
+      ) as g
+      join quota.subjects as s on s.subject_id = g.subject_id
+      cross join lateral jsonb_each(p_plans -> 'plans') as p
+      cross join lateral jsonb_each(p.value -> 'limits' -> g.feature_id) as l
+      where l.value <> 'null'
+        and l.key not in ('minute', 'hour')
+        and p.key = coalesce(
+          case when s.plan_ends_at <= v_now then null else s.plan_id end,
+          (
+            select d.key
+            from jsonb_each(p_plans -> 'plans') as d
+            where (d.value ->> 'default')::boolean
+          )
+        )
+        and not exists (
+          select from quota.exceptions as x
+          where x.subject_id = g.subject_id
+            and x.feature_id = g.feature_id
+            and x.period = l.key
+        )
+    ) as t
+    where t.most > 9007199254740991;
+  if v_in_use is not null then
+    raise exception 'apply_plans: with the open grants of a subject these limits pass 9007199254740991 (2^53 - 1): %',
+      v_in_use
+      using errcode = 'QPLAN', hint = 'null is unlimited';
+  end if;
+
+  if p_dry_run is false and cardinality(v_changes) > 0 then
     -- What meters remember is of the last edition.
     update quota.catalogue as k set version = k.version + 1;
     delete from quota.plan_limits as l

@@ -113,6 +113,58 @@ comment on function quota.check_arguments(bigint, text, jsonb) is
 revoke all on function quota.check_arguments(bigint, text, jsonb)
   from public, anon, authenticated, service_role;
 
+create function quota.check_instant(
+  p_function text,
+  p_argument text,
+  p_at timestamptz
+)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Not only finite: JSON and JavaScript write neither infinity nor years of five digits nor BC, and
+  -- near the ends of Postgres' calendar an instant has no local time in some zones.
+  if p_at not between '1000-01-01 00:00+00' and '9999-12-30 00:00+00' then
+    raise exception '%: % is %, an instant of the years 1000 to 9999 is expected',
+      p_function, p_argument, p_at
+      using errcode = '22023', hint = 'for example 2027-01-31T00:00:00Z; null where it may be left out';
+  end if;
+end
+$$;
+
+comment on function quota.check_instant(text, text, timestamptz) is
+  'Null is none. Errors: 22023, infinite or absurd.';
+
+revoke all on function quota.check_instant(text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+
+create function quota.check_flag(
+  p_function text,
+  p_argument text,
+  p_flag boolean
+)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_flag is null then
+    raise exception '%: % is null, true or false is expected', p_function, p_argument
+      using errcode = '22023', hint = 'leave it out for the default';
+  end if;
+end
+$$;
+
+comment on function quota.check_flag(text, text, boolean) is 'Errors: 22023, null.';
+
+revoke all on function quota.check_flag(text, text, boolean)
+  from public, anon, authenticated, service_role;
+
 -- A number of a JSON document: amounts of a batch and of an import, limits of a plan document.
 create function quota.is_whole(
   p_value jsonb,

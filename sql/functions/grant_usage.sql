@@ -24,6 +24,7 @@ begin
   perform quota.require_trusted();
   v_caller := quota.caller_for(p_subject);
   perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
+  perform quota.check_instant('grant_usage', 'expires_at', p_expires_at);
 
   v_now := quota.lock_terms(v_caller.subject_id, p_feature);
   if p_idempotency_key is not null then
@@ -40,9 +41,13 @@ begin
     raise exception 'the grant would have expired at %', p_expires_at
       using errcode = '22023', hint = 'expires_at lies in the future, or is null for never';
   end if;
-  if quota.granted_to(v_caller.subject_id, p_feature, v_now) + p_amount > 9007199254740991 then
-    raise exception 'the open grants would pass 9007199254740991 (2^53 - 1)'
-      using errcode = 'QAMNT', hint = 'give the subject an exception with set_limit instead';
+  if quota.most_allowed(
+    v_caller.subject_id, p_feature, v_now,
+    (quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits
+  ) + p_amount > 9007199254740991 then
+    raise exception 'grant_usage: with % more, limit and open grants would pass 9007199254740991 (2^53 - 1)',
+      p_amount
+      using errcode = 'QAMNT', hint = 'give the subject an unlimited exception with set_limit instead';
   end if;
 
   v_grant_id := quota.new_id(v_now);
@@ -95,6 +100,10 @@ declare
   v_now timestamptz;
 begin
   perform quota.require_trusted();
+  if p_grant_id is null then
+    raise exception 'void_grant: grant_id is null, the id that grant_usage gave is expected'
+      using errcode = '22023', hint = 'usage_events has it as grant_id of the grant line';
+  end if;
   select g.subject_id, g.feature_id
     into v_grant.subject_id, v_grant.feature_id
     from quota.grants as g

@@ -51,8 +51,10 @@ declare
   v_now timestamptz;
 begin
   perform quota.require_trusted();
+  perform quota.check_flag('import_usage', 'p_dry_run', p_dry_run);
   if p_rows is null or jsonb_typeof(p_rows) <> 'array' then
-    raise exception 'rows is not an array'
+    raise exception 'import_usage: p_rows is %, an array of rows is expected',
+      coalesce('a JSON ' || jsonb_typeof(p_rows), 'null (jsonb_agg of no rows is null)')
       using errcode = '22023',
         hint = '[{"subject": "…", "feature": "…", "amount": 3, "period_start": "2026-11-01T00:00:00Z"}]';
   end if;

@@ -812,6 +812,10 @@ declare
   v_features text[];
 begin
   perform quota.require_trusted();
+  if p_table is null then
+    raise exception 'unlimit_table: p_table is null, a table is expected'
+      using errcode = '22023', hint = 'quota.limited_tables has those that are limited';
+  end if;
   if exists (select from pg_catalog.pg_class as c where c.oid = p_table) then
     -- Dropping triggers needs the strongest lock; taken at once, it is not waited for twice.
     execute format('lock table %s in access exclusive mode', p_table);

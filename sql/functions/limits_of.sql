@@ -63,10 +63,11 @@ as $$
 declare
   v_balance quota.balance;
 begin
+  -- At most 2^62: a sum that is no bigint would make a view fail for everybody.
   select
-    coalesce(sum(e.used_change), 0),
-    coalesce(sum(e.reserved_change), 0),
-    coalesce(sum(e.drawn_change), 0)
+    least(coalesce(sum(e.used_change), 0), 4611686018427387904),
+    least(coalesce(sum(e.reserved_change), 0), 4611686018427387904),
+    least(coalesce(sum(e.drawn_change), 0), 4611686018427387904)
   into v_balance.used, v_balance.reserved, v_balance.drawn
   from quota.events as e
   where e.subject_id = p_subject_id
@@ -207,6 +208,45 @@ revoke all on function quota.granted_to(text, text, timestamptz)
   from public, anon, authenticated, service_role;
 grant execute on function quota.granted_to(text, text, timestamptz) to authenticated, service_role;
 
+-- The most that any limit may come to show. Refunds give back to open grants what was drawn in other
+-- periods, so those count whole.
+create function quota.most_allowed(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_limits quota.limit_state[]
+)
+returns bigint
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_amount numeric;
+  v_drawn numeric;
+begin
+  select coalesce(sum(g.amount), 0), coalesce(sum(g.drawn), 0)
+    into v_amount, v_drawn
+    from quota.open_grants(p_subject_id, p_feature_id, p_at) as g;
+  return v_amount + coalesce(
+    (
+      select max(l.amount + greatest(l.drawn - v_drawn, 0))
+      from unnest(p_limits) as l
+      where l.period not in ('minute', 'hour')
+    ),
+    0
+  );
+end
+$$;
+
+comment on function quota.most_allowed(text, text, timestamptz, quota.limit_state[]) is
+  'The largest limit with its draws and all of the open grants: what writers keep within 2^53 - 1.';
+
+revoke all on function quota.most_allowed(text, text, timestamptz, quota.limit_state[])
+  from public, anon, authenticated, service_role;
+
 -- One subject's exceptions in place of its plan's limits, and beside them.
 create function quota.with_exceptions(
   p_limits quota.limit_state[],
@@ -237,7 +277,7 @@ begin
       union all
       select
         x.period, c.period_start, c.period_end, 'exception', x.amount,
-        c.used, c.reserved, c.drawn, 0, c.used is not null, c.last_limit
+        case when c.used > 9007199254740991 then 9007199254740991 else c.used end, c.reserved, c.drawn, 0, c.used is not null, c.last_limit
       from quota.exceptions as x
       left join quota.counters as c
         on c.subject_id = x.subject_id
@@ -298,7 +338,7 @@ begin
       v_balance := quota.ledger_balance(
         p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
       );
-      v_limit.used := v_balance.used;
+      v_limit.used := least(v_balance.used, 9007199254740991);
       v_limit.reserved := v_balance.reserved;
       v_limit.drawn := v_balance.drawn;
     end if;
@@ -313,7 +353,10 @@ begin
     if v_limit.period in ('minute', 'hour') then
       v_limit.drawn := 0;
     else
-      v_limit.granted := v_granted;
+      -- A plan that ends brings another limit, and no call stands there to refuse it: what is shown
+      -- stays within 2^53 - 1 all the same.
+      v_limit.amount := least(v_limit.amount, 9007199254740991 - v_limit.drawn);
+      v_limit.granted := least(v_granted, 9007199254740991 - coalesce(v_limit.amount, 0) - v_limit.drawn);
     end if;
     v_limits := v_limits || v_limit;
   end loop;
@@ -375,12 +418,14 @@ begin
   left join quota.subjects as s on s.subject_id = p_subject_id
   where f.feature_id = p_feature_id;
 
-  -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind.
+  -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
+  -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
   select
     max(p.upgrade_url),
     array_agg(
       row(
-        l.period, c.period_start, c.period_end, 'plan', l.amount, c.used, c.reserved,
+        l.period, c.period_start, c.period_end, 'plan', l.amount,
+        case when c.used > 9007199254740991 then 9007199254740991 else c.used end, c.reserved,
         case when l.period in ('minute', 'hour') then 0 else c.drawn end,
         0, c.used is not null, c.last_limit
       )::quota.limit_state

@@ -141,3 +141,25 @@ comment on function quota.period_rank(text) is 'Shorter periods first: minute 1 
 
 revoke all on function quota.period_rank(text) from public, anon, authenticated, service_role;
 grant execute on function quota.period_rank(text) to authenticated, service_role;
+
+create function quota.is_time_zone(p_name text)
+returns boolean
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- at time zone would also accept 'Nowhere+5'. And names without a place are refused: CET, MET, EET
+  -- and WET are zones with summer time in some files and abbreviations of the session's without it in
+  -- others, EST has none. posix/ and right/ are copies of all names, the second with leap seconds.
+  return (p_name in ('UTC', 'GMT') or (p_name like '%/%' and p_name !~ '^(posix|right)/'))
+    and exists (select from pg_catalog.pg_timezone_names as z where z.name = p_name);
+end
+$$;
+
+comment on function quota.is_time_zone(text) is
+  'Whether it is an IANA name with a slash, UTC or GMT, that this server knows.';
+
+revoke all on function quota.is_time_zone(text) from public, anon, authenticated, service_role;

@@ -34,6 +34,20 @@ begin
   end if;
 
   v_now := quota.lock_terms(v_caller.subject_id, p_feature);
+  if not p_is_cleared and p_limit + quota.most_allowed(
+    v_caller.subject_id, p_feature, v_now,
+    array(
+      select row(
+        l.period, l.period_start, l.resets_at, l.source, 0::bigint, l.used, l.reserved, l.drawn,
+        l.granted, l.is_counted, l.last_limit
+      )::quota.limit_state
+      from unnest((quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits) as l
+      where l.period = p_period
+    )
+  ) > 9007199254740991 and p_period not in ('minute', 'hour') then
+    raise exception 'set_limit: limit % and the open grants together pass 9007199254740991 (2^53 - 1)', p_limit
+      using errcode = 'QAMNT', hint = 'null is unlimited';
+  end if;
   if p_is_cleared then
     delete from quota.exceptions as x
       where x.subject_id = v_caller.subject_id

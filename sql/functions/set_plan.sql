@@ -28,11 +28,8 @@ begin
     raise exception 'unknown plan %', quote_literal(left(p_plan_id, 100))
       using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
   end if;
-  -- Not only finite: near the ends of Postgres' calendar an instant has no local time in some zones.
-  if p_anchor_at not between '0001-01-01 00:00+00' and '9999-12-31 00:00+00' then
-    raise exception 'the anchor is %, an instant of the years 1 to 9999 is expected', p_anchor_at
-      using errcode = '22023', hint = 'pass the start of the billing period, or null to keep it';
-  end if;
+  perform quota.check_instant('set_plan', 'anchor', p_anchor_at);
+  perform quota.check_instant('set_plan', 'ends_at', p_ends_at);
 
   v_former := quota.lock_subject(p_subject_id);
   v_subject.subject_id := v_former.subject_id;
@@ -40,15 +37,14 @@ begin
   v_subject.plan_ends_at := p_ends_at;
   v_subject.anchor_at := coalesce(p_anchor_at, v_former.anchor_at);
   v_subject.time_zone := coalesce(p_time_zone, v_former.time_zone);
-  -- Asked only when it changes: reading the zone files takes milliseconds. pg_timezone_names, since
-  -- at time zone would also accept 'EST' and 'Nowhere+5'.
+  -- Asked only when it changes: reading the zone files takes milliseconds.
   if v_subject.time_zone <> v_former.time_zone
-    and not exists (
-      select from pg_catalog.pg_timezone_names as z where z.name = v_subject.time_zone
-    )
+    and quota.is_time_zone(v_subject.time_zone) is not true
   then
-    raise exception 'unknown time zone %', quote_literal(left(v_subject.time_zone, 100))
-      using errcode = '22023', hint = 'use an IANA name such as Europe/Berlin';
+    raise exception 'set_plan: the time zone is %, the name of a place is expected',
+      quote_literal(left(v_subject.time_zone, 100))
+      using errcode = '22023',
+        hint = 'use an IANA name with a slash such as Europe/Berlin, UTC or GMT; abbreviations (CET, EST) are none';
   end if;
 
   update quota.subjects as s

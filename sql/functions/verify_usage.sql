@@ -18,9 +18,9 @@ begin
       from quota.counters as c
       cross join lateral (
         select
-          coalesce(sum(e.used_change), 0)::bigint as used,
-          coalesce(sum(e.reserved_change), 0)::bigint as reserved,
-          coalesce(sum(e.drawn_change), 0)::bigint as drawn
+          least(coalesce(sum(e.used_change), 0), 4611686018427387904)::bigint as used,
+          least(coalesce(sum(e.reserved_change), 0), 4611686018427387904)::bigint as reserved,
+          least(coalesce(sum(e.drawn_change), 0), 4611686018427387904)::bigint as drawn
         from quota.events as e
         where e.subject_id = c.subject_id
           and e.feature_id = c.feature_id

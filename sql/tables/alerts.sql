@@ -33,6 +33,17 @@ create index alerts_to_deliver on quota.alerts (handed_at nulls first, at)
 create index alerts_to_acknowledge on quota.alerts (alert_id)
   where acknowledged_at is null;
 
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.alerts
+  alter column subject_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column period set statistics 0,
+  alter column period_start set statistics 0,
+  alter column threshold set statistics 0,
+  alter column at set statistics 0,
+  alter column used set statistics 0,
+  alter column amount set statistics 0;
+
 alter table quota.alerts enable row level security;
 
 create policy select_own on quota.alerts

@@ -32,6 +32,18 @@ comment on column quota.counters.last_limit is
 -- used, reserved and drawn are in no index and the pages keep room, so that counting is a HOT
 -- update (an index on a column that every call changes took HOT updates from 100 % to 0 %).
 
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.counters
+  alter column subject_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column period set statistics 0,
+  alter column period_start set statistics 0,
+  alter column period_end set statistics 0,
+  alter column used set statistics 0,
+  alter column reserved set statistics 0,
+  alter column drawn set statistics 0,
+  alter column last_limit set statistics 0;
+
 alter table quota.counters enable row level security;
 
 create policy select_own on quota.counters

@@ -21,6 +21,13 @@ comment on column quota.exceptions.amount is 'Units per period; null is unlimite
 -- Serves the foreign key to features (removing a feature).
 create index exceptions_by_feature on quota.exceptions (feature_id);
 
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.exceptions
+  alter column subject_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column period set statistics 0,
+  alter column amount set statistics 0;
+
 alter table quota.exceptions enable row level security;
 
 create policy select_own on quota.exceptions

@@ -31,6 +31,18 @@ create index grants_by_expiry on quota.grants (subject_id, feature_id, expires_a
 create index grants_by_feature on quota.grants (feature_id);
 create index grants_by_id on quota.grants (grant_id);
 
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.grants
+  alter column subject_id set statistics 0,
+  alter column grant_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column amount set statistics 0,
+  alter column drawn set statistics 0,
+  alter column granted_at set statistics 0,
+  alter column expires_at set statistics 0,
+  alter column voided_at set statistics 0,
+  alter column metadata set statistics 0;
+
 alter table quota.grants enable row level security;
 
 create policy select_own on quota.grants

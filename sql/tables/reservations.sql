@@ -30,6 +30,17 @@ create index reservations_by_id on quota.reservations (reservation_id);
 create index reservations_open on quota.reservations (subject_id, feature_id, expires_at)
   where state = 'open';
 
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.reservations
+  alter column subject_id set statistics 0,
+  alter column reservation_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column amount set statistics 0,
+  alter column reserved_at set statistics 0,
+  alter column expires_at set statistics 0,
+  alter column state set statistics 0,
+  alter column answer set statistics 0;
+
 alter table quota.reservations enable row level security;
 
 create policy select_own on quota.reservations

@@ -28,6 +28,15 @@ comment on column quota.subjects.has_extras is
 -- Serves "is anybody on this plan?" before a plan is removed, and the foreign key.
 create index subjects_by_plan on quota.subjects (plan_id);
 
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.subjects
+  alter column subject_id set statistics 0,
+  alter column plan_id set statistics 0,
+  alter column plan_ends_at set statistics 0,
+  alter column anchor_at set statistics 0,
+  alter column time_zone set statistics 0,
+  alter column has_extras set statistics 0;
+
 alter table quota.subjects enable row level security;
 
 create policy select_own on quota.subjects

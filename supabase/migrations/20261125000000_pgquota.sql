@@ -432,6 +432,15 @@ comment on column quota.subjects.has_extras is
 -- Serves "is anybody on this plan?" before a plan is removed, and the foreign key.
 create index subjects_by_plan on quota.subjects (plan_id);
 
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.subjects
+  alter column subject_id set statistics 0,
+  alter column plan_id set statistics 0,
+  alter column plan_ends_at set statistics 0,
+  alter column anchor_at set statistics 0,
+  alter column time_zone set statistics 0,
+  alter column has_extras set statistics 0;
+
 alter table quota.subjects enable row level security;
 
 create policy select_own on quota.subjects
@@ -462,6 +471,11 @@ comment on table quota.members is 'user_id may use and see on behalf of subject_
 
 -- Serves quota.subjects_of(): for whom may this user act?
 create index members_by_user on quota.members (user_id, subject_id);
+
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.members
+  alter column subject_id set statistics 0,
+  alter column user_id set statistics 0;
 
 alter table quota.members enable row level security;
 
@@ -499,6 +513,13 @@ comment on column quota.exceptions.amount is 'Units per period; null is unlimite
 
 -- Serves the foreign key to features (removing a feature).
 create index exceptions_by_feature on quota.exceptions (feature_id);
+
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.exceptions
+  alter column subject_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column period set statistics 0,
+  alter column amount set statistics 0;
 
 alter table quota.exceptions enable row level security;
 
@@ -546,6 +567,18 @@ create index grants_by_expiry on quota.grants (subject_id, feature_id, expires_a
 -- Serves the foreign key to features, and void_grant() without a subject.
 create index grants_by_feature on quota.grants (feature_id);
 create index grants_by_id on quota.grants (grant_id);
+
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.grants
+  alter column subject_id set statistics 0,
+  alter column grant_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column amount set statistics 0,
+  alter column drawn set statistics 0,
+  alter column granted_at set statistics 0,
+  alter column expires_at set statistics 0,
+  alter column voided_at set statistics 0,
+  alter column metadata set statistics 0;
 
 alter table quota.grants enable row level security;
 
@@ -644,6 +677,18 @@ comment on column quota.counters.last_limit is
 -- used, reserved and drawn are in no index and the pages keep room, so that counting is a HOT
 -- update (an index on a column that every call changes took HOT updates from 100 % to 0 %).
 
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.counters
+  alter column subject_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column period set statistics 0,
+  alter column period_start set statistics 0,
+  alter column period_end set statistics 0,
+  alter column used set statistics 0,
+  alter column reserved set statistics 0,
+  alter column drawn set statistics 0,
+  alter column last_limit set statistics 0;
+
 alter table quota.counters enable row level security;
 
 create policy select_own on quota.counters
@@ -690,6 +735,17 @@ create index reservations_by_id on quota.reservations (reservation_id);
 -- Serves the look for expired holds. Small: settled reservations are not in it.
 create index reservations_open on quota.reservations (subject_id, feature_id, expires_at)
   where state = 'open';
+
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.reservations
+  alter column subject_id set statistics 0,
+  alter column reservation_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column amount set statistics 0,
+  alter column reserved_at set statistics 0,
+  alter column expires_at set statistics 0,
+  alter column state set statistics 0,
+  alter column answer set statistics 0;
 
 alter table quota.reservations enable row level security;
 
@@ -759,6 +815,29 @@ create index events_by_what_they_are_about on quota.events (subject_id, about_id
 -- Serves forget_subject(): where a user acted for others, or became a member.
 create index events_by_user on quota.events ((coalesce(actor, metadata ->> 'user_id')))
   where actor is not null or kind = 'member';
+
+-- No statistics, here and in every table with a subject: the planner's estimates are computed without
+-- policies, and `Prefer: count=planned` on a view tells them to whoever asks. With the most common
+-- values gathered, ?subject=eq.other said how many lines the other has. All that is planned here begins
+-- with a subject and an index, which default estimates find as well.
+alter table quota.events
+  alter column subject_id set statistics 0,
+  alter column event_id set statistics 0,
+  alter column at set statistics 0,
+  alter column kind set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column counts_at set statistics 0,
+  alter column used_change set statistics 0,
+  alter column reserved_change set statistics 0,
+  alter column drawn_change set statistics 0,
+  alter column about_id set statistics 0,
+  alter column grant_id set statistics 0,
+  alter column actor set statistics 0,
+  alter column idempotency_key set statistics 0,
+  alter column arguments set statistics 0,
+  alter column answer set statistics 0,
+  alter column metadata set statistics 0;
+alter index quota.events_by_user alter column 1 set statistics 0;
 
 alter table quota.events enable row level security;
 
@@ -846,6 +925,17 @@ create index alerts_to_deliver on quota.alerts (handed_at nulls first, at)
 -- Serves acknowledge_alerts(), which is not told the subject.
 create index alerts_to_acknowledge on quota.alerts (alert_id)
   where acknowledged_at is null;
+
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.alerts
+  alter column subject_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column period set statistics 0,
+  alter column period_start set statistics 0,
+  alter column threshold set statistics 0,
+  alter column at set statistics 0,
+  alter column used set statistics 0,
+  alter column amount set statistics 0;
 
 alter table quota.alerts enable row level security;
 
@@ -1105,6 +1195,28 @@ comment on function quota.period_rank(text) is 'Shorter periods first: minute 1 
 revoke all on function quota.period_rank(text) from public, anon, authenticated, service_role;
 grant execute on function quota.period_rank(text) to authenticated, service_role;
 
+create function quota.is_time_zone(p_name text)
+returns boolean
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- at time zone would also accept 'Nowhere+5'. And names without a place are refused: CET, MET, EET
+  -- and WET are zones with summer time in some files and abbreviations of the session's without it in
+  -- others, EST has none. posix/ and right/ are copies of all names, the second with leap seconds.
+  return (p_name in ('UTC', 'GMT') or (p_name like '%/%' and p_name !~ '^(posix|right)/'))
+    and exists (select from pg_catalog.pg_timezone_names as z where z.name = p_name);
+end
+$$;
+
+comment on function quota.is_time_zone(text) is
+  'Whether it is an IANA name with a slash, UTC or GMT, that this server knows.';
+
+revoke all on function quota.is_time_zone(text) from public, anon, authenticated, service_role;
+
 -- sql/functions/limits_of.sql
 
 -- Why this exists: the one place that knows what limits a subject has at an instant, and how full
@@ -1172,10 +1284,11 @@ as $$
 declare
   v_balance quota.balance;
 begin
+  -- At most 2^62: a sum that is no bigint would make a view fail for everybody.
   select
-    coalesce(sum(e.used_change), 0),
-    coalesce(sum(e.reserved_change), 0),
-    coalesce(sum(e.drawn_change), 0)
+    least(coalesce(sum(e.used_change), 0), 4611686018427387904),
+    least(coalesce(sum(e.reserved_change), 0), 4611686018427387904),
+    least(coalesce(sum(e.drawn_change), 0), 4611686018427387904)
   into v_balance.used, v_balance.reserved, v_balance.drawn
   from quota.events as e
   where e.subject_id = p_subject_id
@@ -1316,6 +1429,45 @@ revoke all on function quota.granted_to(text, text, timestamptz)
   from public, anon, authenticated, service_role;
 grant execute on function quota.granted_to(text, text, timestamptz) to authenticated, service_role;
 
+-- The most that any limit may come to show. Refunds give back to open grants what was drawn in other
+-- periods, so those count whole.
+create function quota.most_allowed(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_limits quota.limit_state[]
+)
+returns bigint
+language plpgsql
+stable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_amount numeric;
+  v_drawn numeric;
+begin
+  select coalesce(sum(g.amount), 0), coalesce(sum(g.drawn), 0)
+    into v_amount, v_drawn
+    from quota.open_grants(p_subject_id, p_feature_id, p_at) as g;
+  return v_amount + coalesce(
+    (
+      select max(l.amount + greatest(l.drawn - v_drawn, 0))
+      from unnest(p_limits) as l
+      where l.period not in ('minute', 'hour')
+    ),
+    0
+  );
+end
+$$;
+
+comment on function quota.most_allowed(text, text, timestamptz, quota.limit_state[]) is
+  'The largest limit with its draws and all of the open grants: what writers keep within 2^53 - 1.';
+
+revoke all on function quota.most_allowed(text, text, timestamptz, quota.limit_state[])
+  from public, anon, authenticated, service_role;
+
 -- One subject's exceptions in place of its plan's limits, and beside them.
 create function quota.with_exceptions(
   p_limits quota.limit_state[],
@@ -1346,7 +1498,7 @@ begin
       union all
       select
         x.period, c.period_start, c.period_end, 'exception', x.amount,
-        c.used, c.reserved, c.drawn, 0, c.used is not null, c.last_limit
+        case when c.used > 9007199254740991 then 9007199254740991 else c.used end, c.reserved, c.drawn, 0, c.used is not null, c.last_limit
       from quota.exceptions as x
       left join quota.counters as c
         on c.subject_id = x.subject_id
@@ -1407,7 +1559,7 @@ begin
       v_balance := quota.ledger_balance(
         p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
       );
-      v_limit.used := v_balance.used;
+      v_limit.used := least(v_balance.used, 9007199254740991);
       v_limit.reserved := v_balance.reserved;
       v_limit.drawn := v_balance.drawn;
     end if;
@@ -1422,7 +1574,10 @@ begin
     if v_limit.period in ('minute', 'hour') then
       v_limit.drawn := 0;
     else
-      v_limit.granted := v_granted;
+      -- A plan that ends brings another limit, and no call stands there to refuse it: what is shown
+      -- stays within 2^53 - 1 all the same.
+      v_limit.amount := least(v_limit.amount, 9007199254740991 - v_limit.drawn);
+      v_limit.granted := least(v_granted, 9007199254740991 - coalesce(v_limit.amount, 0) - v_limit.drawn);
     end if;
     v_limits := v_limits || v_limit;
   end loop;
@@ -1484,12 +1639,14 @@ begin
   left join quota.subjects as s on s.subject_id = p_subject_id
   where f.feature_id = p_feature_id;
 
-  -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind.
+  -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
+  -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
   select
     max(p.upgrade_url),
     array_agg(
       row(
-        l.period, c.period_start, c.period_end, 'plan', l.amount, c.used, c.reserved,
+        l.period, c.period_start, c.period_end, 'plan', l.amount,
+        case when c.used > 9007199254740991 then 9007199254740991 else c.used end, c.reserved,
         case when l.period in ('minute', 'hour') then 0 else c.drawn end,
         0, c.used is not null, c.last_limit
       )::quota.limit_state
@@ -1735,6 +1892,58 @@ comment on function quota.check_arguments(bigint, text, jsonb) is
   'The arguments of a call that counts. Errors: QAMNT, QIDEM, QMETA.';
 
 revoke all on function quota.check_arguments(bigint, text, jsonb)
+  from public, anon, authenticated, service_role;
+
+create function quota.check_instant(
+  p_function text,
+  p_argument text,
+  p_at timestamptz
+)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Not only finite: JSON and JavaScript write neither infinity nor years of five digits nor BC, and
+  -- near the ends of Postgres' calendar an instant has no local time in some zones.
+  if p_at not between '1000-01-01 00:00+00' and '9999-12-30 00:00+00' then
+    raise exception '%: % is %, an instant of the years 1000 to 9999 is expected',
+      p_function, p_argument, p_at
+      using errcode = '22023', hint = 'for example 2027-01-31T00:00:00Z; null where it may be left out';
+  end if;
+end
+$$;
+
+comment on function quota.check_instant(text, text, timestamptz) is
+  'Null is none. Errors: 22023, infinite or absurd.';
+
+revoke all on function quota.check_instant(text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+
+create function quota.check_flag(
+  p_function text,
+  p_argument text,
+  p_flag boolean
+)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_flag is null then
+    raise exception '%: % is null, true or false is expected', p_function, p_argument
+      using errcode = '22023', hint = 'leave it out for the default';
+  end if;
+end
+$$;
+
+comment on function quota.check_flag(text, text, boolean) is 'Errors: 22023, null.';
+
+revoke all on function quota.check_flag(text, text, boolean)
   from public, anon, authenticated, service_role;
 
 -- A number of a JSON document: amounts of a batch and of an import, limits of a plan document.
@@ -4233,11 +4442,8 @@ begin
     raise exception 'unknown plan %', quote_literal(left(p_plan_id, 100))
       using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
   end if;
-  -- Not only finite: near the ends of Postgres' calendar an instant has no local time in some zones.
-  if p_anchor_at not between '0001-01-01 00:00+00' and '9999-12-31 00:00+00' then
-    raise exception 'the anchor is %, an instant of the years 1 to 9999 is expected', p_anchor_at
-      using errcode = '22023', hint = 'pass the start of the billing period, or null to keep it';
-  end if;
+  perform quota.check_instant('set_plan', 'anchor', p_anchor_at);
+  perform quota.check_instant('set_plan', 'ends_at', p_ends_at);
 
   v_former := quota.lock_subject(p_subject_id);
   v_subject.subject_id := v_former.subject_id;
@@ -4245,15 +4451,14 @@ begin
   v_subject.plan_ends_at := p_ends_at;
   v_subject.anchor_at := coalesce(p_anchor_at, v_former.anchor_at);
   v_subject.time_zone := coalesce(p_time_zone, v_former.time_zone);
-  -- Asked only when it changes: reading the zone files takes milliseconds. pg_timezone_names, since
-  -- at time zone would also accept 'EST' and 'Nowhere+5'.
+  -- Asked only when it changes: reading the zone files takes milliseconds.
   if v_subject.time_zone <> v_former.time_zone
-    and not exists (
-      select from pg_catalog.pg_timezone_names as z where z.name = v_subject.time_zone
-    )
+    and quota.is_time_zone(v_subject.time_zone) is not true
   then
-    raise exception 'unknown time zone %', quote_literal(left(v_subject.time_zone, 100))
-      using errcode = '22023', hint = 'use an IANA name such as Europe/Berlin';
+    raise exception 'set_plan: the time zone is %, the name of a place is expected',
+      quote_literal(left(v_subject.time_zone, 100))
+      using errcode = '22023',
+        hint = 'use an IANA name with a slash such as Europe/Berlin, UTC or GMT; abbreviations (CET, EST) are none';
   end if;
 
   update quota.subjects as s
@@ -4387,6 +4592,20 @@ begin
   end if;
 
   v_now := quota.lock_terms(v_caller.subject_id, p_feature);
+  if not p_is_cleared and p_limit + quota.most_allowed(
+    v_caller.subject_id, p_feature, v_now,
+    array(
+      select row(
+        l.period, l.period_start, l.resets_at, l.source, 0::bigint, l.used, l.reserved, l.drawn,
+        l.granted, l.is_counted, l.last_limit
+      )::quota.limit_state
+      from unnest((quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits) as l
+      where l.period = p_period
+    )
+  ) > 9007199254740991 and p_period not in ('minute', 'hour') then
+    raise exception 'set_limit: limit % and the open grants together pass 9007199254740991 (2^53 - 1)', p_limit
+      using errcode = 'QAMNT', hint = 'null is unlimited';
+  end if;
   if p_is_cleared then
     delete from quota.exceptions as x
       where x.subject_id = v_caller.subject_id
@@ -4450,6 +4669,7 @@ begin
   perform quota.require_trusted();
   v_caller := quota.caller_for(p_subject);
   perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
+  perform quota.check_instant('grant_usage', 'expires_at', p_expires_at);
 
   v_now := quota.lock_terms(v_caller.subject_id, p_feature);
   if p_idempotency_key is not null then
@@ -4466,9 +4686,13 @@ begin
     raise exception 'the grant would have expired at %', p_expires_at
       using errcode = '22023', hint = 'expires_at lies in the future, or is null for never';
   end if;
-  if quota.granted_to(v_caller.subject_id, p_feature, v_now) + p_amount > 9007199254740991 then
-    raise exception 'the open grants would pass 9007199254740991 (2^53 - 1)'
-      using errcode = 'QAMNT', hint = 'give the subject an exception with set_limit instead';
+  if quota.most_allowed(
+    v_caller.subject_id, p_feature, v_now,
+    (quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits
+  ) + p_amount > 9007199254740991 then
+    raise exception 'grant_usage: with % more, limit and open grants would pass 9007199254740991 (2^53 - 1)',
+      p_amount
+      using errcode = 'QAMNT', hint = 'give the subject an unlimited exception with set_limit instead';
   end if;
 
   v_grant_id := quota.new_id(v_now);
@@ -4521,6 +4745,10 @@ declare
   v_now timestamptz;
 begin
   perform quota.require_trusted();
+  if p_grant_id is null then
+    raise exception 'void_grant: grant_id is null, the id that grant_usage gave is expected'
+      using errcode = '22023', hint = 'usage_events has it as grant_id of the grant line';
+  end if;
   select g.subject_id, g.feature_id
     into v_grant.subject_id, v_grant.feature_id
     from quota.grants as g
@@ -5413,16 +5641,18 @@ as $$
 declare
   v_changes public.plan_change[];
   v_in_use text;
+  v_now timestamptz := quota.clock();
 begin
   perform quota.require_trusted();
   perform quota.check_plans(p_plans);
+  perform quota.check_flag('apply_plans', 'dry_run', p_dry_run);
 
-  if not coalesce(p_dry_run, false) then
+  if p_dry_run is false then
     -- One deployment at a time; callers go on reading.
     lock table quota.plans in share row exclusive mode;
   end if;
   v_changes := array(select c from quota.plan_changes(p_plans) as c);
-  if not coalesce(p_dry_run, false) then
+  if p_dry_run is false then
     -- What is about to go may be in use by a call in flight: set_plan() and first uses share these
     -- rows, later uses hold the meter; wait for them before looking. Rows, not tables: two locked
     -- tables deadlocked with readers that came to them in the other order.
@@ -5477,7 +5707,47 @@ begin
         hint = 'put the subjects on another plan first; leave a feature in features and out of every plan''s limits; a table is freed by unlimit_table()';
   end if;
 
-  if not coalesce(p_dry_run, false) and cardinality(v_changes) > 0 then
+  -- Who has open grants shows limit and grants as one number.
+  select string_agg(distinct t.path, ', ')
+    into v_in_use
+    from (
+      select concat_ws('/', p.key, g.feature_id, l.key) as path,
+        (l.value #>> '{}')::numeric + g.amount as most
+      from (
+        select o.subject_id, o.feature_id, sum(o.amount) as amount
+        from quota.grants as o
+        where o.expires_at > v_now
+          and o.voided_at is null
+        group by o.subject_id, o.feature_id
+      ) as g
+      join quota.subjects as s on s.subject_id = g.subject_id
+      cross join lateral jsonb_each(p_plans -> 'plans') as p
+      cross join lateral jsonb_each(p.value -> 'limits' -> g.feature_id) as l
+      where l.value <> 'null'
+        and l.key not in ('minute', 'hour')
+        and p.key = coalesce(
+          case when s.plan_ends_at <= v_now then null else s.plan_id end,
+          (
+            select d.key
+            from jsonb_each(p_plans -> 'plans') as d
+            where (d.value ->> 'default')::boolean
+          )
+        )
+        and not exists (
+          select from quota.exceptions as x
+          where x.subject_id = g.subject_id
+            and x.feature_id = g.feature_id
+            and x.period = l.key
+        )
+    ) as t
+    where t.most > 9007199254740991;
+  if v_in_use is not null then
+    raise exception 'apply_plans: with the open grants of a subject these limits pass 9007199254740991 (2^53 - 1): %',
+      v_in_use
+      using errcode = 'QPLAN', hint = 'null is unlimited';
+  end if;
+
+  if p_dry_run is false and cardinality(v_changes) > 0 then
     -- What meters remember is of the last edition.
     update quota.catalogue as k set version = k.version + 1;
     delete from quota.plan_limits as l
@@ -6534,6 +6804,10 @@ declare
   v_features text[];
 begin
   perform quota.require_trusted();
+  if p_table is null then
+    raise exception 'unlimit_table: p_table is null, a table is expected'
+      using errcode = '22023', hint = 'quota.limited_tables has those that are limited';
+  end if;
   if exists (select from pg_catalog.pg_class as c where c.oid = p_table) then
     -- Dropping triggers needs the strongest lock; taken at once, it is not waited for twice.
     execute format('lock table %s in access exclusive mode', p_table);
@@ -6963,8 +7237,10 @@ declare
   v_now timestamptz;
 begin
   perform quota.require_trusted();
+  perform quota.check_flag('import_usage', 'p_dry_run', p_dry_run);
   if p_rows is null or jsonb_typeof(p_rows) <> 'array' then
-    raise exception 'rows is not an array'
+    raise exception 'import_usage: p_rows is %, an array of rows is expected',
+      coalesce('a JSON ' || jsonb_typeof(p_rows), 'null (jsonb_agg of no rows is null)')
       using errcode = '22023',
         hint = '[{"subject": "…", "feature": "…", "amount": 3, "period_start": "2026-11-01T00:00:00Z"}]';
   end if;
@@ -7118,9 +7394,9 @@ begin
       from quota.counters as c
       cross join lateral (
         select
-          coalesce(sum(e.used_change), 0)::bigint as used,
-          coalesce(sum(e.reserved_change), 0)::bigint as reserved,
-          coalesce(sum(e.drawn_change), 0)::bigint as drawn
+          least(coalesce(sum(e.used_change), 0), 4611686018427387904)::bigint as used,
+          least(coalesce(sum(e.reserved_change), 0), 4611686018427387904)::bigint as reserved,
+          least(coalesce(sum(e.drawn_change), 0), 4611686018427387904)::bigint as drawn
         from quota.events as e
         where e.subject_id = c.subject_id
           and e.feature_id = c.feature_id
@@ -7512,7 +7788,7 @@ end
 $$;
 
 comment on function public.set_plan(text, text, timestamptz, text, timestamptz) is
-  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it. From ends_at on the default plan holds; null means no end. Errors: QPLAN unknown plan; QSUBJ; 22023 unknown time zone or an anchor outside the years 1 to 9999; 42501 not a trusted role; 55P03 retry.';
+  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it. From ends_at on the default plan holds; null means no end. Errors: QPLAN unknown plan; QSUBJ; 22023 unknown time zone, or an anchor or end outside the years 1000 to 9999; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function public.set_plan(text, text, timestamptz, text, timestamptz)
   from public, anon, authenticated, service_role;
@@ -7597,7 +7873,7 @@ end
 $$;
 
 comment on function public.grant_usage(text, bigint, text, timestamptz, text, jsonb) is
-  'Gives a subject extra allowance outside its plan and returns the grant''s id. It is used after the plan''s allowance, the grant that expires soonest first, and survives resets and plan changes; it lifts neither minute and hour limits nor opens a feature that the plan lacks. On a gauge it raises the limit. amount is in units of the feature; expires_at null is never. The same idempotency_key with the same arguments gives the first id again. Errors: QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 22023 expires_at in the past; 42501 not a trusted role; 55P03 retry.';
+  'Gives a subject extra allowance outside its plan and returns the grant''s id. It is used after the plan''s allowance, the grant that expires soonest first, and survives resets and plan changes; it lifts neither minute and hour limits nor opens a feature that the plan lacks. On a gauge it raises the limit. amount is in units of the feature; expires_at null is never. The same idempotency_key with the same arguments gives the first id again. Errors: QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 22023 expires_at in the past, infinite or after the year 9999; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function public.grant_usage(text, bigint, text, timestamptz, text, jsonb)
   from public, anon, authenticated, service_role;
@@ -7624,7 +7900,7 @@ end
 $$;
 
 comment on function public.void_grant(uuid, text) is
-  'Ends a grant: what is left of it is gone, what was drawn stays drawn. Returns true when it was open until now, false when there is no such grant, it was voided before, or it is not the named subject''s. Errors: 42501 not a trusted role; 55P03 retry.';
+  'Ends a grant: what is left of it is gone, what was drawn stays drawn. Returns true when it was open until now, false when there is no such grant, it was voided before, or it is not the named subject''s. Errors: 22023 no grant_id; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function public.void_grant(uuid, text)
   from public, anon, authenticated, service_role;
@@ -7728,7 +8004,7 @@ end
 $$;
 
 comment on function public.apply_plans(jsonb, boolean) is
-  'Makes features, plans and limits equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 42501 not a trusted role; 55P03 retry.';
+  'Makes features, plans and limits equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 22023 dry_run is null; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function public.apply_plans(jsonb, boolean)
   from public, anon, authenticated, service_role;
@@ -7867,7 +8143,7 @@ select
   c.period,
   nullif(c.period_start, '-infinity') as period_start,
   nullif(c.period_end, 'infinity') as period_end,
-  c.used,
+  least(c.used, 9007199254740991) as used,
   c.last_limit as "limit"
 from quota.counters as c
 where c.period not in ('minute', 'hour');

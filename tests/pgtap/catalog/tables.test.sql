@@ -1,7 +1,7 @@
 -- The style of tables, views and types, asked of pg_catalog.
 begin;
 set local search_path = public, extensions;
-select plan(25);
+select plan(26);
 
 create temporary view tables as
   select oid, relname::text as name from pg_class
@@ -12,6 +12,29 @@ select is(
   array['alerts', 'catalogue', 'counters', 'events', 'exceptions', 'features', 'grants',
     'keys', 'limited_tables', 'members', 'meters', 'plan_limits', 'plans', 'reservations', 'subjects'],
   'the tables are these'
+);
+
+select is_empty(
+  $$select c.relname, a.attname
+    from pg_class as c
+    join pg_attribute as a on a.attrelid = c.oid
+    left join pg_index as i on i.indexrelid = c.oid
+    where c.relnamespace = 'quota'::regnamespace
+      and a.attnum > 0
+      and not a.attisdropped
+      and a.attstattarget is distinct from 0
+      and exists (
+        select from pg_policies as p
+        where p.schemaname = 'quota'
+          and p.tablename = (select r.relname from pg_class as r where r.oid = coalesce(i.indrelid, c.oid))
+          and p.policyname = 'select_own'
+      )
+      -- Of an index only expressions have statistics.
+      and (c.relkind = 'r' or exists (
+        select from unnest(i.indkey) with ordinality as k (attnum, place)
+        where k.attnum = 0 and k.place = a.attnum
+      ))$$,
+  'no column of what users read through policies has statistics: estimates would tell of others'
 );
 
 -- Access.

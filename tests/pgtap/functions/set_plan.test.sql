@@ -2,7 +2,7 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'UTC';
-select plan(43);
+select plan(46);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -109,10 +109,9 @@ do $$ begin perform set_plan('ends', 'pro', ends_at => '2026-11-30 00:00+00'); e
 select is(
   (check_usage('ai_generation', 1, 'ends')).plan, 'free', 'a plan that has ended already does not hold'
 );
-do $$ begin perform set_plan('ends', 'pro', ends_at => 'infinity'); end $$;
-select is(
-  (select row(plan, retry_after)::text from check_usage('ai_generation', 101, 'ends')), '(pro,)',
-  'an end at infinity is none'
+select throws_ok(
+  $$select set_plan('ends', 'pro', ends_at => 'infinity')$$, '22023', null,
+  'an infinite end is 22023: null is none'
 );
 
 -- Anchor and zone: null keeps the present one.
@@ -158,6 +157,31 @@ select throws_ok($$select set_plan('bad', '')$$, 'QPLAN', null, 'an empty plan i
 select throws_ok(
   $$select set_plan('bad', 'pro', 'infinity')$$, '22023', null, 'an infinite anchor is 22023'
 );
+create function pg_temp.code_of(p_call text) returns text language plpgsql as $$
+begin execute p_call; return 'none'; exception when others then return sqlstate; end $$;
+select is_empty(
+  $$select argument, at, pg_temp.code_of(format('select set_plan(%L, %L, %s => %L)', 'bad', 'pro', argument, at))
+    from unnest(array['anchor', 'ends_at']) as argument
+    cross join unnest(array[
+      'infinity', '-infinity', '10000-01-01Z', '294276-12-31Z', '0999-12-31Z', '0044-03-15Z BC'
+    ]) as at
+    where pg_temp.code_of(format('select set_plan(%L, %L, %s => %L)', 'bad', 'pro', argument, at)) <> '22023'$$,
+  'infinite and absurd instants are 22023, as anchor and as end'
+);
+select is_empty(
+  $$select z from unnest(array[
+      'CET', 'MET', 'EET', 'WET', 'EST', 'MST', 'HST', 'EST5EDT', 'CST6CDT', 'posix/CET', 'right/UTC',
+      'posix/Europe/Berlin', 'UCT', 'Zulu', 'Japan', 'localtime', 'utc', '+02', 'Europe', 'Europe/'
+    ]) as z
+    where pg_temp.code_of(format('select set_plan(%L, %L, time_zone => %L)', 'bad', 'pro', z)) <> '22023'$$,
+  'zones that are not the name of a place, UTC or GMT are 22023'
+);
+select is_empty(
+  $$select z from unnest(array['UTC', 'GMT', 'Europe/Berlin', 'America/Argentina/Buenos_Aires', 'Etc/GMT+5']) as z
+    where pg_temp.code_of(format('select set_plan(%L, %L, time_zone => %L)', 'zones', 'pro', z)) <> 'none'$$,
+  'the others are zones'
+);
+do $$ begin perform forget_subject('zones'); end $$;
 select throws_ok(
   $$select set_plan('bad', 'pro', time_zone => 'Mars/Olympus')$$, '22023', null,
   'an unknown zone is 22023'
