@@ -49,6 +49,7 @@ declare
   v_limits quota.limit_state[];
   v_found jsonb;
   v_now timestamptz;
+  v_period_start timestamptz;
 begin
   perform quota.require_trusted();
   perform quota.check_flag('import_usage', 'p_dry_run', p_dry_run);
@@ -74,8 +75,8 @@ begin
     v_result.problem := case
       when jsonb_typeof(v_item.value) <> 'object'
         then 'not an object'
-      when v_item.value - array['subject', 'feature', 'amount', 'period_start', 'metadata'] <> '{}'
-        then 'other keys than subject, feature, amount, period_start and metadata'
+      when v_item.value - array['subject', 'feature', 'amount', 'period', 'period_start', 'metadata'] <> '{}'
+        then 'other keys than subject, feature, amount, period, period_start and metadata'
       when jsonb_typeof(v_item.value -> 'subject') not in ('string', 'number')
           or coalesce(length(v_result.subject), 0) not between 1 and 255
         then 'subject is missing, empty, over 255 characters or no text'
@@ -87,18 +88,52 @@ begin
         then 'period_start is not an instant such as 2026-11-01T00:00:00Z'
       when v_event.counts_at > v_now
         then 'period_start lies in the future'
+      when v_event.counts_at < '1000-01-01 00:00+00'
+        then 'period_start lies before the year 1000'
+      when v_item.value ? 'period'
+        and (quota.period_rank(v_item.value ->> 'period') is null or v_item.value ->> 'period' = 'lifetime')
+        then 'period is not minute, hour, day, week, month or year'
+      when exists (
+        select from quota.limited_tables as t where t.feature_id = v_result.feature
+      )
+        then 'rows of a table limited by limit_table() count this gauge already'
       when jsonb_typeof(v_event.metadata) <> 'object' or octet_length(v_event.metadata::text) > 8192
         then 'metadata is not an object, or over 8 kB'
     end;
 
+    -- A month of the old table that is none of the subject's would land in two of its months, or another.
+    if v_result.problem is null and v_item.value ? 'period' then
+      select p.period_start
+        into v_period_start
+        from (values (v_result.subject)) as i (subject_id)
+        left join quota.subjects as s on s.subject_id = i.subject_id
+        cross join lateral quota.period_of(
+          v_item.value ->> 'period', v_event.counts_at, s.anchor_at, coalesce(s.time_zone, 'UTC')
+        ) as p;
+      if v_period_start <> v_event.counts_at then
+        v_result.problem := format(
+          'no %s of this subject begins at period_start; the one that holds it begins at %s; set its anchor and zone with set_plan first, or leave period out',
+          v_item.value ->> 'period',
+          to_char(v_period_start at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+        );
+      end if;
+    end if;
+
     if v_result.problem is null then
-      v_result.amount := (v_item.value ->> 'amount')::bigint;
+      v_result.amount := (v_item.value ->> 'amount')::numeric;
       v_event.subject_id := v_result.subject;
       v_event.feature_id := v_result.feature;
-      -- Longer than a caller's key may be, so that nobody can take it before.
-      v_event.idempotency_key := rpad(
-        concat_ws('/', 'import', v_result.feature, extract(epoch from v_event.counts_at)), 256, '/'
+      -- Longer than a caller's key may be, so that nobody can take it before. A long feature is hashed:
+      -- rpad would cut what follows it, and with it the month.
+      v_event.idempotency_key := concat_ws(
+        '/', 'import',
+        case
+          when length(v_result.feature) <= 150 then v_result.feature
+          else encode(sha256(convert_to(v_result.feature, 'UTF8')), 'hex')
+        end,
+        extract(epoch from v_event.counts_at)
       );
+      v_event.idempotency_key := rpad(v_event.idempotency_key, 256, '/');
       v_caller := row(v_event.subject_id, true, null)::quota.caller;
       v_arguments := jsonb_build_object('call', 'import_usage', 'amount', v_result.amount);
       if p_dry_run is not true and v_result.amount > 0 then
@@ -158,7 +193,7 @@ end
 $$;
 
 comment on function quota.import_usage(jsonb, boolean) is
-  'Brings in use that was counted elsewhere: rows of subject, feature, amount, period_start (an instant in the past; the use counts in the periods that hold it, so set plan and anchor first) and metadata. Each becomes a ledger line of kind import, may exceed the limit, and is counted once however often it is brought in. Returns a row per row: import, skip or reject with the problem; rejected rows do not hinder the others. p_dry_run writes nothing. For DBAs, not over REST. Errors: 22023 rows is not an array; 42501 not a trusted role; 55P03 retry.';
+  'Brings in use that was counted elsewhere: rows of subject, feature, amount, period_start (an instant in the past; the use counts in the periods that hold it, so set plan and anchor first), period (optional, such as month: a row whose period_start begins none of the subject''s is rejected) and metadata. A gauge that limit_table() counts is rejected. Each becomes a ledger line of kind import, may exceed the limit, and is counted once however often it is brought in. Returns a row per row: import, skip or reject with the problem; rejected rows do not hinder the others. p_dry_run writes nothing. For DBAs, not over REST. Errors: 22023 p_rows is not an array, or p_dry_run is null; 42501 not a trusted role; 55P03 retry.';
 
 revoke all on function quota.import_usage(jsonb, boolean)
   from public, anon, authenticated, service_role;

@@ -71,8 +71,6 @@ alter table quota.events
   alter column grant_id set statistics 0,
   alter column actor set statistics 0,
   alter column idempotency_key set statistics 0,
-  alter column arguments set statistics 0,
-  alter column answer set statistics 0,
   alter column metadata set statistics 0;
 alter index quota.events_by_user alter column 1 set statistics 0;
 

@@ -2,7 +2,7 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'Asia/Tokyo';
-select plan(51);
+select plan(56);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -254,5 +254,45 @@ select is(
 );
 select is_empty($$select * from verify_usage()$$, 'every number is proved by the ledger');
 
+-- Numbers as other tables write them, long ids, gauges that rows count, months that are not the subject's.
+select is(
+  (select array_agg(pg_temp.bring(pg_temp.row_of('numeric', 'export', a::jsonb, '2026-11-01')) order by a)
+   from unnest(array['5.0', '5.00', '5.5', '5e0']) as a),
+  array['import', 'skip', 'reject !', 'skip'], 'a whole number may be written with a fraction of nothing'
+);
+do $$ begin perform apply_plans(jsonb_build_object(
+  'features', (select jsonb_object_agg(feature_id, jsonb_build_object('kind', kind)) from quota.features)
+    || jsonb_build_object(repeat('f', 250), '{}'::jsonb),
+  'plans', (
+    select jsonb_object_agg(p.plan_id, jsonb_build_object('default', p.is_default, 'limits', (
+      select jsonb_object_agg(f.feature_id, f.limits) from (
+        select l.feature_id, jsonb_object_agg(l.period, l.amount) as limits
+        from quota.plan_limits as l where l.plan_id = p.plan_id group by l.feature_id
+      ) as f
+    ))) from quota.plans as p
+  )
+)); end $$;
+select is(
+  (select array_agg(action) from quota.import_usage((
+    select jsonb_agg(pg_temp.row_of('long', repeat('f', 250), '7', format('2026-0%s-01', m)))
+    from generate_series(1, 3) as m
+  ))),
+  array['import', 'import', 'import'], 'the months of a feature with a long name are each their own'
+);
+create table public.limited_files (owner text);
+do $$ begin perform quota.limit_table('public.limited_files', 'kb_file', 'owner'); end $$;
+select is(
+  pg_temp.bring(pg_temp.row_of('rows', 'kb_file', '3', '2026-11-01')), 'reject !',
+  'a gauge that rows of a table count is not counted a second time'
+);
+do $$ begin perform set_plan('billed', 'free', '2026-01-10Z'); end $$;
+select is(
+  pg_temp.bring(pg_temp.row_of('billed', 'export', '3', '2026-11-01') || '{"period": "month"}'), 'reject !',
+  'a month that is none of the subject''s is rejected'
+);
+select is(
+  pg_temp.bring(pg_temp.row_of('billed', 'export', '3', '2026-11-10') || '{"period": "month"}'), 'import',
+  'its own comes in'
+);
 select * from finish();
 rollback;
