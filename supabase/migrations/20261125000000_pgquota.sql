@@ -1574,7 +1574,9 @@ begin
     else
       -- A plan that ends brings another limit, and no call stands there to refuse it: what is shown
       -- stays within 2^53 - 1 all the same.
-      v_limit.amount := least(v_limit.amount, 9007199254740991 - v_limit.drawn);
+      if v_limit.amount is not null then
+        v_limit.amount := least(v_limit.amount, 9007199254740991 - v_limit.drawn);
+      end if;
       v_limit.granted := least(v_granted, 9007199254740991 - coalesce(v_limit.amount, 0) - v_limit.drawn);
     end if;
     v_limits := v_limits || v_limit;

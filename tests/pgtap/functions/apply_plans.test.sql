@@ -202,9 +202,9 @@ select is(
     'pro t ai_generation month 500'],
   'the catalogue equals the new document'
 );
-select is(
-  (select pg_temp.changes(document, null) from documents where name = 'second'), null,
-  'dry_run null is false, and nothing is left to do'
+select throws_ok(
+  $$select pg_temp.changes(document, null) from documents where name = 'second'$$, '22023', null,
+  'dry_run null is 22023'
 );
 select is(
   (select array_agg(feature_id order by feature_id) from quota.features), array['ai_generation', 'kb_file', 'video'],

@@ -50,7 +50,7 @@ select set_eq(
   'the other table keeps its limit'
 );
 select lives_ok($$select quota.unlimit_table('files')$$, 'a table without a limit stays as it is');
-select lives_ok($$select quota.unlimit_table(null)$$, 'so does none');
+select throws_ok($$select quota.unlimit_table(null)$$, '22023', null, 'no table is 22023');
 select is(pg_temp.gaps(), null, 'the gauges equal the tables');
 do $$ begin perform quota.limit_table('files', 'kb_file', 'user_id'); end $$;
 select is(pg_temp.used('kb_file', 'ada'), 13::bigint, 'a limit that comes back counts what is there by then');

@@ -64,7 +64,7 @@ select is(
 );
 
 -- Which grant.
-select is(void_grant(null), false, 'no grant is nothing to end');
+select throws_ok($$select void_grant(null)$$, '22023', null, 'no grant is 22023');
 select is(void_grant('00000000-0000-0000-0000-000000000000'), false, 'nor is an unknown one');
 select is(void_grant(pg_temp.id('bob'), 'ada'), false, 'nor one of another subject than the named');
 select is(void_grant(pg_temp.id('bob'), ''), false, 'nor with an empty subject');
