@@ -136,10 +136,6 @@ begin
 
   v_allowance := quota.limits_of_hold(v_hold, v_now);
   foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
-    if v_limit.used + v_limit.reserved > 9007199254740991 then
-      raise exception 'the counter of this % would pass 9007199254740991 (2^53 - 1)', v_limit.period
-        using errcode = 'QAMNT', hint = 'count in a larger unit';
-    end if;
     if v_limit.period not in ('minute', 'hour') then
       v_shortfall := greatest(
         v_shortfall, v_limit.used + v_limit.reserved - v_limit.amount - v_limit.drawn

@@ -282,6 +282,7 @@ begin
   execute format('lock table %s in share row exclusive mode', p_table);
   execute quota.types_query(p_table::text, v_columns) into v_types;
   perform quota.check_ids(p_table, v_columns, v_types);
+  perform quota.check_flag('follow_plan', 'p_users_may_write', p_users_may_write);
   if p_users_may_write is not true then
     perform quota.refuse_plan_writers(p_table, p_subject_column, p_plan_column);
   end if;

@@ -181,6 +181,13 @@ begin
       );
       perform quota.open_counters(v_event.subject_id, v_event.feature_id, v_event.at, v_limits);
       perform quota.record(v_event);
+      if exists (select from unnest(v_limits) as l where l.resets_at > v_event.at) then
+        perform quota.write_alerts(
+          v_event.subject_id, v_event.feature_id, v_event.at,
+          array(select l from unnest(v_limits) as l where l.resets_at > v_event.at),
+          (quota.limits_of(v_event.subject_id, v_event.feature_id, v_event.at)).limits
+        );
+      end if;
       -- A counter that a former plan would count in is no limit of the present one.
       update quota.meters as m
         set fresh_until = '-infinity'

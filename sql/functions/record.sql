@@ -183,6 +183,9 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_counters integer;
+  v_sum bigint;
 begin
   insert into quota.events (
     subject_id, event_id, at, kind, feature_id, counts_at,
@@ -200,17 +203,26 @@ begin
   if p_event.used_change = 0 and p_event.reserved_change = 0 and p_event.drawn_change = 0 then
     return;
   end if;
-  update quota.counters as c
-    set used = c.used + p_event.used_change,
-        reserved = c.reserved + p_event.reserved_change,
-        drawn = c.drawn + p_event.drawn_change
-    where c.subject_id = p_event.subject_id
-      and c.feature_id = p_event.feature_id
-      and c.period_end > p_event.counts_at
-      and c.period_start <= p_event.counts_at;
+  with counted as (
+    update quota.counters as c
+      set used = c.used + p_event.used_change,
+          reserved = c.reserved + p_event.reserved_change,
+          drawn = c.drawn + p_event.drawn_change
+      where c.subject_id = p_event.subject_id
+        and c.feature_id = p_event.feature_id
+        and c.period_end > p_event.counts_at
+        and c.period_start <= p_event.counts_at
+      returning c.used + c.reserved as sum
+  )
+  select count(*), max(c.sum) into v_counters, v_sum from counted as c;
+  -- Also of a counter that is no limit of the present plan: no number that is shown passes it.
+  if v_sum > 9007199254740991 and p_event.used_change + p_event.reserved_change > 0 then
+    raise exception 'a counter would pass 9007199254740991 (2^53 - 1)'
+      using errcode = 'QAMNT', hint = 'count in a larger unit';
+  end if;
   -- A line that meets no counter changes the meter: a call whose snapshot lacks the line, and which
   -- would sum up the ledger without it, must fail with 40001. So do rows of a limited table.
-  if not found or p_event.kind = 'table' then
+  if v_counters = 0 or p_event.kind = 'table' then
     update quota.meters as m
       set rows_used = m.rows_used
             + case when p_event.kind = 'table' then p_event.used_change else 0 end

@@ -1,6 +1,34 @@
--- Why this exists: notices that a call crosses 80 % or 100 % of a limit. Reads nothing: it is given the
--- limits before and after. Sends nothing: NOTIFY takes one lock of the whole server at commit (560 calls/s
--- became 117), so deliver_alerts() hands the rows out afterwards.
+-- Why this exists: notices that use crosses 80 % or 100 % of a limit: once per crossing. A counter keeps
+-- which thresholds it was told of; those that use has fallen below since (by a refund, a grant, a larger
+-- plan, a gauge that went down) can be crossed again, and what a smaller limit crosses is told by the
+-- next call. Sends nothing: NOTIFY takes one lock of the whole server at commit (560 calls/s became 117),
+-- so deliver_alerts() hands the rows out afterwards.
+
+create function quota.passed_mark(p_limit quota.limit_state)
+returns bigint
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_percents numeric := (p_limit.used + p_limit.reserved)::numeric * 100;
+  v_limit bigint := p_limit.amount + p_limit.drawn + p_limit.granted;
+begin
+  return case
+    when v_percents >= v_limit::numeric * 100 then 100
+    when v_percents >= v_limit::numeric * 80 then 80
+    else 0
+  end;
+end
+$$;
+
+comment on function quota.passed_mark(quota.limit_state) is
+  'The highest threshold that used and reserved together have reached: 0, 80 or 100 percent; unlimited has none.';
+
+revoke all on function quota.passed_mark(quota.limit_state)
+  from public, anon, authenticated, service_role;
+
 create function quota.write_alerts(
   p_subject_id text,
   p_feature_id text,
@@ -15,40 +43,50 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_crossing record;
+  v_limit record;
+  v_threshold bigint;
   v_alert_id uuid;
 begin
-  for v_crossing in
-    with crossings as (
-      select
-        a.period, a.period_start, t.threshold,
-        a.used + a.reserved as used,
-        a.amount + a.drawn + a.granted as allowed
-      from unnest(p_after) as a
-      join unnest(p_before) as b on b.period = a.period
-      cross join (values (80), (100)) as t (threshold)
-      where a.amount is not null
-        and (b.used + b.reserved) * 100 < (b.amount + b.drawn + b.granted) * t.threshold
-        and (a.used + a.reserved) * 100 >= (a.amount + a.drawn + a.granted) * t.threshold
-    )
-    select c.period, c.period_start, c.threshold, c.used, c.allowed from crossings as c
+  for v_limit in
+    select
+      a.period, a.period_start, a.resets_at, a.used + a.reserved as used,
+      least(a.amount + a.drawn + a.granted, 9007199254740991) as allowed,
+      least(c.alerted, quota.passed_mark(b)) as told, quota.passed_mark(a) as passed, c.alerted
+    from unnest(p_after) as a
+    join unnest(p_before) as b on b.period = a.period
+    join quota.counters as c
+      on c.subject_id = p_subject_id
+      and c.feature_id = p_feature_id
+      and c.period_end = a.resets_at
+      and c.period = a.period
   loop
-    v_alert_id := quota.new_id(p_at);
-    insert into quota.alerts (
-      subject_id, feature_id, period, period_start, threshold, at, used, amount, alert_id
-    )
-    values (
-      p_subject_id, p_feature_id, v_crossing.period, v_crossing.period_start,
-      v_crossing.threshold, p_at, v_crossing.used, v_crossing.allowed, v_alert_id
-    )
-    on conflict do nothing;
+    foreach v_threshold in array array[80, 100] loop
+      if v_threshold > v_limit.told and v_threshold <= v_limit.passed then
+        v_alert_id := quota.new_id(p_at);
+        insert into quota.alerts (
+          subject_id, feature_id, period, period_start, threshold, at, used, amount, alert_id
+        )
+        values (
+          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start,
+          v_threshold, p_at, v_limit.used, v_limit.allowed, v_alert_id
+        );
+      end if;
+    end loop;
+    if v_limit.passed <> v_limit.alerted then
+      update quota.counters as c
+        set alerted = v_limit.passed
+        where c.subject_id = p_subject_id
+          and c.feature_id = p_feature_id
+          and c.period_end = v_limit.resets_at
+          and c.period = v_limit.period;
+    end if;
   end loop;
 end
 $$;
 
 comment on function quota.write_alerts(
   text, text, timestamptz, quota.limit_state[], quota.limit_state[]
-) is 'Writes an alert for each threshold that is crossed for the first time in its period.';
+) is 'Writes an alert for each threshold that use has come to since it was last told, and notes it in the counter.';
 
 revoke all on function quota.write_alerts(
   text, text, timestamptz, quota.limit_state[], quota.limit_state[]

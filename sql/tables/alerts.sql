@@ -13,20 +13,22 @@ create table quota.alerts (
   alert_id uuid not null,
   handed_at timestamptz,
   acknowledged_at timestamptz,
-  -- Never twice in a period; again after a reset, which is another period_start.
-  constraint alerts_pkey primary key (subject_id, feature_id, period, period_start, threshold),
+  constraint alerts_pkey primary key (subject_id, alert_id),
   constraint alerts_threshold_is_80_or_100 check (threshold in (80, 100))
 );
 
 comment on table quota.alerts is
-  'A limit of which a threshold was crossed: once per subject, feature, period and threshold.';
+  'A limit of which a threshold was crossed: once per crossing. It can be crossed again after use fell below it: by a refund, a grant, a larger plan, a gauge that went down, a new period.';
 comment on column quota.alerts.used is 'Used and reserved units, after the crossing call.';
 comment on column quota.alerts.amount is 'The limit at that moment.';
 comment on column quota.alerts.alert_id is 'The same in each delivery, so that a receiver can tell a repeated one.';
 comment on column quota.alerts.handed_at is 'When deliver_alerts() last handed it out; null: not yet.';
 comment on column quota.alerts.acknowledged_at is 'When it had arrived; null: not yet, or nobody delivers.';
 
--- Both hold only what has not arrived. Serves deliver_alerts(): those that were never handed out first.
+-- Serves tidy().
+create index alerts_by_age on quota.alerts (acknowledged_at)
+  where acknowledged_at is not null;
+-- These two hold only what has not arrived. Serves deliver_alerts(): those that were never handed out first.
 create index alerts_to_deliver on quota.alerts (handed_at nulls first, at)
   where acknowledged_at is null;
 -- Serves acknowledge_alerts(), which is not told the subject.
@@ -42,7 +44,10 @@ alter table quota.alerts
   alter column threshold set statistics 0,
   alter column at set statistics 0,
   alter column used set statistics 0,
-  alter column amount set statistics 0;
+  alter column amount set statistics 0,
+  alter column alert_id set statistics 0,
+  alter column handed_at set statistics 0,
+  alter column acknowledged_at set statistics 0;
 
 alter table quota.alerts enable row level security;
 

@@ -11,6 +11,7 @@ create table quota.counters (
   reserved bigint not null,
   drawn bigint not null,
   last_limit bigint,
+  alerted bigint not null default 0,
   -- The end stands in the key, and before the period: open periods are those with
   -- period_end > now, found without walking over the closed ones (20,000 closed minutes).
   constraint counters_pkey primary key (subject_id, feature_id, period_end, period),
@@ -28,6 +29,8 @@ comment on column quota.counters.reserved is
 comment on column quota.counters.drawn is 'How much of the use was taken from grants.';
 comment on column quota.counters.last_limit is
   'The limit at the period''s last call, for usage_history; null is unlimited.';
+comment on column quota.counters.alerted is
+  'The highest threshold of alerts that use has passed and was told of: 0, 80 or 100 percent.';
 
 -- used, reserved and drawn are in no index and the pages keep room, so that counting is a HOT
 -- update (an index on a column that every call changes took HOT updates from 100 % to 0 %).
@@ -42,7 +45,8 @@ alter table quota.counters
   alter column used set statistics 0,
   alter column reserved set statistics 0,
   alter column drawn set statistics 0,
-  alter column last_limit set statistics 0;
+  alter column last_limit set statistics 0,
+  alter column alerted set statistics 0;
 
 alter table quota.counters enable row level security;
 

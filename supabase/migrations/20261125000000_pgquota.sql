@@ -656,6 +656,7 @@ create table quota.counters (
   reserved bigint not null,
   drawn bigint not null,
   last_limit bigint,
+  alerted bigint not null default 0,
   -- The end stands in the key, and before the period: open periods are those with
   -- period_end > now, found without walking over the closed ones (20,000 closed minutes).
   constraint counters_pkey primary key (subject_id, feature_id, period_end, period),
@@ -673,6 +674,8 @@ comment on column quota.counters.reserved is
 comment on column quota.counters.drawn is 'How much of the use was taken from grants.';
 comment on column quota.counters.last_limit is
   'The limit at the period''s last call, for usage_history; null is unlimited.';
+comment on column quota.counters.alerted is
+  'The highest threshold of alerts that use has passed and was told of: 0, 80 or 100 percent.';
 
 -- used, reserved and drawn are in no index and the pages keep room, so that counting is a HOT
 -- update (an index on a column that every call changes took HOT updates from 100 % to 0 %).
@@ -687,7 +690,8 @@ alter table quota.counters
   alter column used set statistics 0,
   alter column reserved set statistics 0,
   alter column drawn set statistics 0,
-  alter column last_limit set statistics 0;
+  alter column last_limit set statistics 0,
+  alter column alerted set statistics 0;
 
 alter table quota.counters enable row level security;
 
@@ -904,20 +908,22 @@ create table quota.alerts (
   alert_id uuid not null,
   handed_at timestamptz,
   acknowledged_at timestamptz,
-  -- Never twice in a period; again after a reset, which is another period_start.
-  constraint alerts_pkey primary key (subject_id, feature_id, period, period_start, threshold),
+  constraint alerts_pkey primary key (subject_id, alert_id),
   constraint alerts_threshold_is_80_or_100 check (threshold in (80, 100))
 );
 
 comment on table quota.alerts is
-  'A limit of which a threshold was crossed: once per subject, feature, period and threshold.';
+  'A limit of which a threshold was crossed: once per crossing. It can be crossed again after use fell below it: by a refund, a grant, a larger plan, a gauge that went down, a new period.';
 comment on column quota.alerts.used is 'Used and reserved units, after the crossing call.';
 comment on column quota.alerts.amount is 'The limit at that moment.';
 comment on column quota.alerts.alert_id is 'The same in each delivery, so that a receiver can tell a repeated one.';
 comment on column quota.alerts.handed_at is 'When deliver_alerts() last handed it out; null: not yet.';
 comment on column quota.alerts.acknowledged_at is 'When it had arrived; null: not yet, or nobody delivers.';
 
--- Both hold only what has not arrived. Serves deliver_alerts(): those that were never handed out first.
+-- Serves tidy().
+create index alerts_by_age on quota.alerts (acknowledged_at)
+  where acknowledged_at is not null;
+-- These two hold only what has not arrived. Serves deliver_alerts(): those that were never handed out first.
 create index alerts_to_deliver on quota.alerts (handed_at nulls first, at)
   where acknowledged_at is null;
 -- Serves acknowledge_alerts(), which is not told the subject.
@@ -933,7 +939,10 @@ alter table quota.alerts
   alter column threshold set statistics 0,
   alter column at set statistics 0,
   alter column used set statistics 0,
-  alter column amount set statistics 0;
+  alter column amount set statistics 0,
+  alter column alert_id set statistics 0,
+  alter column handed_at set statistics 0,
+  alter column acknowledged_at set statistics 0;
 
 alter table quota.alerts enable row level security;
 
@@ -2405,6 +2414,9 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_counters integer;
+  v_sum bigint;
 begin
   insert into quota.events (
     subject_id, event_id, at, kind, feature_id, counts_at,
@@ -2422,17 +2434,26 @@ begin
   if p_event.used_change = 0 and p_event.reserved_change = 0 and p_event.drawn_change = 0 then
     return;
   end if;
-  update quota.counters as c
-    set used = c.used + p_event.used_change,
-        reserved = c.reserved + p_event.reserved_change,
-        drawn = c.drawn + p_event.drawn_change
-    where c.subject_id = p_event.subject_id
-      and c.feature_id = p_event.feature_id
-      and c.period_end > p_event.counts_at
-      and c.period_start <= p_event.counts_at;
+  with counted as (
+    update quota.counters as c
+      set used = c.used + p_event.used_change,
+          reserved = c.reserved + p_event.reserved_change,
+          drawn = c.drawn + p_event.drawn_change
+      where c.subject_id = p_event.subject_id
+        and c.feature_id = p_event.feature_id
+        and c.period_end > p_event.counts_at
+        and c.period_start <= p_event.counts_at
+      returning c.used + c.reserved as sum
+  )
+  select count(*), max(c.sum) into v_counters, v_sum from counted as c;
+  -- Also of a counter that is no limit of the present plan: no number that is shown passes it.
+  if v_sum > 9007199254740991 and p_event.used_change + p_event.reserved_change > 0 then
+    raise exception 'a counter would pass 9007199254740991 (2^53 - 1)'
+      using errcode = 'QAMNT', hint = 'count in a larger unit';
+  end if;
   -- A line that meets no counter changes the meter: a call whose snapshot lacks the line, and which
   -- would sum up the ledger without it, must fail with 40001. So do rows of a limited table.
-  if not found or p_event.kind = 'table' then
+  if v_counters = 0 or p_event.kind = 'table' then
     update quota.meters as m
       set rows_used = m.rows_used
             + case when p_event.kind = 'table' then p_event.used_change else 0 end
@@ -3039,9 +3060,37 @@ revoke all on function quota.lock_terms(text, text)
 
 -- sql/functions/write_alerts.sql
 
--- Why this exists: notices that a call crosses 80 % or 100 % of a limit. Reads nothing: it is given the
--- limits before and after. Sends nothing: NOTIFY takes one lock of the whole server at commit (560 calls/s
--- became 117), so deliver_alerts() hands the rows out afterwards.
+-- Why this exists: notices that use crosses 80 % or 100 % of a limit: once per crossing. A counter keeps
+-- which thresholds it was told of; those that use has fallen below since (by a refund, a grant, a larger
+-- plan, a gauge that went down) can be crossed again, and what a smaller limit crosses is told by the
+-- next call. Sends nothing: NOTIFY takes one lock of the whole server at commit (560 calls/s became 117),
+-- so deliver_alerts() hands the rows out afterwards.
+
+create function quota.passed_mark(p_limit quota.limit_state)
+returns bigint
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_percents numeric := (p_limit.used + p_limit.reserved)::numeric * 100;
+  v_limit bigint := p_limit.amount + p_limit.drawn + p_limit.granted;
+begin
+  return case
+    when v_percents >= v_limit::numeric * 100 then 100
+    when v_percents >= v_limit::numeric * 80 then 80
+    else 0
+  end;
+end
+$$;
+
+comment on function quota.passed_mark(quota.limit_state) is
+  'The highest threshold that used and reserved together have reached: 0, 80 or 100 percent; unlimited has none.';
+
+revoke all on function quota.passed_mark(quota.limit_state)
+  from public, anon, authenticated, service_role;
+
 create function quota.write_alerts(
   p_subject_id text,
   p_feature_id text,
@@ -3056,40 +3105,50 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_crossing record;
+  v_limit record;
+  v_threshold bigint;
   v_alert_id uuid;
 begin
-  for v_crossing in
-    with crossings as (
-      select
-        a.period, a.period_start, t.threshold,
-        a.used + a.reserved as used,
-        a.amount + a.drawn + a.granted as allowed
-      from unnest(p_after) as a
-      join unnest(p_before) as b on b.period = a.period
-      cross join (values (80), (100)) as t (threshold)
-      where a.amount is not null
-        and (b.used + b.reserved) * 100 < (b.amount + b.drawn + b.granted) * t.threshold
-        and (a.used + a.reserved) * 100 >= (a.amount + a.drawn + a.granted) * t.threshold
-    )
-    select c.period, c.period_start, c.threshold, c.used, c.allowed from crossings as c
+  for v_limit in
+    select
+      a.period, a.period_start, a.resets_at, a.used + a.reserved as used,
+      least(a.amount + a.drawn + a.granted, 9007199254740991) as allowed,
+      least(c.alerted, quota.passed_mark(b)) as told, quota.passed_mark(a) as passed, c.alerted
+    from unnest(p_after) as a
+    join unnest(p_before) as b on b.period = a.period
+    join quota.counters as c
+      on c.subject_id = p_subject_id
+      and c.feature_id = p_feature_id
+      and c.period_end = a.resets_at
+      and c.period = a.period
   loop
-    v_alert_id := quota.new_id(p_at);
-    insert into quota.alerts (
-      subject_id, feature_id, period, period_start, threshold, at, used, amount, alert_id
-    )
-    values (
-      p_subject_id, p_feature_id, v_crossing.period, v_crossing.period_start,
-      v_crossing.threshold, p_at, v_crossing.used, v_crossing.allowed, v_alert_id
-    )
-    on conflict do nothing;
+    foreach v_threshold in array array[80, 100] loop
+      if v_threshold > v_limit.told and v_threshold <= v_limit.passed then
+        v_alert_id := quota.new_id(p_at);
+        insert into quota.alerts (
+          subject_id, feature_id, period, period_start, threshold, at, used, amount, alert_id
+        )
+        values (
+          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start,
+          v_threshold, p_at, v_limit.used, v_limit.allowed, v_alert_id
+        );
+      end if;
+    end loop;
+    if v_limit.passed <> v_limit.alerted then
+      update quota.counters as c
+        set alerted = v_limit.passed
+        where c.subject_id = p_subject_id
+          and c.feature_id = p_feature_id
+          and c.period_end = v_limit.resets_at
+          and c.period = v_limit.period;
+    end if;
   end loop;
 end
 $$;
 
 comment on function quota.write_alerts(
   text, text, timestamptz, quota.limit_state[], quota.limit_state[]
-) is 'Writes an alert for each threshold that is crossed for the first time in its period.';
+) is 'Writes an alert for each threshold that use has come to since it was last told, and notes it in the counter.';
 
 revoke all on function quota.write_alerts(
   text, text, timestamptz, quota.limit_state[], quota.limit_state[]
@@ -4178,10 +4237,6 @@ begin
 
   v_allowance := quota.limits_of_hold(v_hold, v_now);
   foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
-    if v_limit.used + v_limit.reserved > 9007199254740991 then
-      raise exception 'the counter of this % would pass 9007199254740991 (2^53 - 1)', v_limit.period
-        using errcode = 'QAMNT', hint = 'count in a larger unit';
-    end if;
     if v_limit.period not in ('minute', 'hour') then
       v_shortfall := greatest(
         v_shortfall, v_limit.used + v_limit.reserved - v_limit.amount - v_limit.drawn
@@ -7116,6 +7171,7 @@ begin
   execute format('lock table %s in share row exclusive mode', p_table);
   execute quota.types_query(p_table::text, v_columns) into v_types;
   perform quota.check_ids(p_table, v_columns, v_types);
+  perform quota.check_flag('follow_plan', 'p_users_may_write', p_users_may_write);
   if p_users_may_write is not true then
     perform quota.refuse_plan_writers(p_table, p_subject_column, p_plan_column);
   end if;
@@ -7367,6 +7423,13 @@ begin
       );
       perform quota.open_counters(v_event.subject_id, v_event.feature_id, v_event.at, v_limits);
       perform quota.record(v_event);
+      if exists (select from unnest(v_limits) as l where l.resets_at > v_event.at) then
+        perform quota.write_alerts(
+          v_event.subject_id, v_event.feature_id, v_event.at,
+          array(select l from unnest(v_limits) as l where l.resets_at > v_event.at),
+          (quota.limits_of(v_event.subject_id, v_event.feature_id, v_event.at)).limits
+        );
+      end if;
       -- A counter that a former plan would count in is no limit of the present one.
       update quota.meters as m
         set fresh_until = '-infinity'

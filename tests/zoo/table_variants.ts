@@ -5,7 +5,7 @@ import { rewrite, type Sabotage } from './rewrite.ts';
 /** A line of a table that meets no counter changes nothing that an older snapshot would meet. */
 export const lineBesideTheMeter: Sabotage = (owner) =>
   rewrite(owner, 'quota.record', [
-    /if not found or p_event\.kind = 'table' then/,
+    /if v_counters = 0 or p_event\.kind = 'table' then/,
     `if p_event.kind = 'table' and current_setting('transaction_isolation') <> 'read committed' then`,
   ]);
 

@@ -98,7 +98,10 @@ export const lineBeforeItsInstant: Sabotage = (owner) =>
 
 /** A batch of a member is judged under the locks alone. */
 export const batchJudgedUnderTheLock: Sabotage = (owner) =>
-  rewrite(owner, 'quota.consume_usage_batch', ['if v_caller.is_trusted is not true then', 'if false then']);
+  rewrite(owner, 'quota.consume_usage_batch', [
+    'if v_caller.is_trusted is not true then',
+    'if false then',
+  ]);
 
 /** Views as `create or replace` leaves them when the option is forgotten. */
 export const ownerRightsViews: Sabotage = async (owner) => {

@@ -100,7 +100,8 @@ select is(
 );
 select is(
   (select array_agg(row(threshold, used)::text order by threshold) from usage_alerts where subject = 'bob'),
-  array['(80,8)', '(100,10)'], 'each threshold gave its alert when a hold or a commit crossed it'
+  array['(80,8)', '(80,10)', '(80,10)', '(100,10)', '(100,10)'],
+  'a threshold gives its alert when a hold or a commit crosses it, and is armed when a commit gives back'
 );
 select pg_temp.hold('over', 'eve', 6);
 do $$ begin perform consume_usage('ai_generation', 4, 'eve'); end $$;

@@ -296,7 +296,7 @@ select is(
 grant update (plan) on accounts to authenticated;
 select is(quota.plan_writers('accounts', 'plan'), array['authenticated']::name[], 'who may write it can be asked at any time');
 select throws_ok(
-  $$select quota.follow_plan('accounts', 'id', 'plan', p_users_may_write => null)$$, '42501', null, 'null is no'
+  $$select quota.follow_plan('accounts', 'id', 'plan', p_users_may_write => null)$$, '22023', null, 'null is no answer'
 );
 select is(
   quota.follow_plan('accounts', 'id', 'plan', p_users_may_write => true), 0::bigint, 'users may write it where that is meant'

@@ -72,6 +72,8 @@ insert into arguments values
   ('public.forget_subject', 'subject', '''eve''', 'QSUBJ'),
   ('public.apply_plans', 'plans', '''{"features": {}, "plans": {}}''', 'QPLAN'),
   ('public.apply_plans', 'dry_run', 'true', '22023'),
+  ('public.deliver_alerts', 'max', '10', '22023'),
+  ('public.acknowledge_alerts', 'ids', '''{}''', '22023'),
   ('public.verify_usage', 'subject', '''ada''', 'void'),
   ('quota.import_usage', 'p_rows', '''[{"subject": "ada", "feature": "export", "amount": 1, "period_start": "2020-01-01"}]''', '22023'),
   ('quota.import_usage', 'p_dry_run', 'true', '22023'),
@@ -82,7 +84,8 @@ insert into arguments values
   ('quota.unlimit_table', 'p_table', '''public.files''', '22023'),
   ('quota.follow_plan', 'p_table', '''public.files''', '22023'),
   ('quota.follow_plan', 'p_subject_column', '''owner''', '22023'),
-  ('quota.follow_plan', 'p_plan_column', '''plan''', '22023');
+  ('quota.follow_plan', 'p_plan_column', '''plan''', '22023'),
+  ('quota.follow_plan', 'p_users_may_write', 'true', '22023');
 insert into arguments
   select 'public.' || f, a.argument, a.value, a.expected
   from unnest(array['consume_usage', 'enforce_usage']) as f
@@ -125,7 +128,7 @@ begin
   begin
     execute pg_temp.call_of(p_function, p_argument) into v_answer;
     raise exception using errcode = 'UNDO0', message = case
-      when (select bool_and(prorettype = 'void'::regtype or p_function ~ 'verify_usage|unlimit|limit_table|follow')
+      when (select bool_and(prorettype = 'void'::regtype or p_function ~ 'verify_usage|deliver_alerts|unlimit|limit_table|follow')
             from pg_proc where oid = to_regproc(p_function)) then 'void'
       when v_answer like '0 of%' then 'null'
       else 'value'

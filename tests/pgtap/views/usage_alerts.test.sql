@@ -2,7 +2,7 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'UTC';
-select plan(17);
+select plan(28);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -47,7 +47,7 @@ do $$ begin
 end $$;
 set local role authenticated;
 select is(
-  (select count(*) from usage_alerts), 2::bigint, 'a threshold that is crossed again in the same period leaves none'
+  (select count(*) from usage_alerts), 4::bigint, 'a threshold that is crossed again after a refund leaves another'
 );
 set local test.clock = '2026-10-02 12:00:00+00';
 do $$ begin perform consume_usage('ai_generation', 3); end $$;
@@ -82,6 +82,79 @@ reset role;
 select is(
   (select count(*) from usage_alerts where subject = 'bob'), 0::bigint, 'work that is rolled back leaves none'
 );
+
+-- Armed again whenever use falls below the mark.
+reset role;
+do $$ begin perform apply_plans('{
+  "features": {"ai_generation": {}, "token": {}, "closed": {}, "file": {"kind": "gauge"}},
+  "plans": {
+    "free": {"default": true, "limits": {"ai_generation": {"month": 50}, "file": {"lifetime": 10}}},
+    "pro": {"limits": {"ai_generation": {"month": 500}, "file": {"lifetime": 100}}}
+  }
+}'); end $$;
+create function pg_temp.told(p_subject text) returns text language sql as $$
+  select string_agg(threshold || ':' || used || '/' || "limit", ' ' order by used, threshold)
+  from public.usage_alerts where subject = p_subject
+$$;
+set local test.clock = '2026-12-01 12:00:00+00';
+do $$ begin
+  perform set_limit('gil', 'ai_generation', 'month', 0);
+  perform grant_usage('ai_generation', 100, 'gil');
+  perform consume_usage('ai_generation', 85, 'gil');
+end $$;
+select is(pg_temp.told('gil'), '80:85/100', 'a grant of 100, 85 of it used');
+do $$ begin
+  perform grant_usage('ai_generation', 100, 'gil');
+  perform consume_usage('ai_generation', 60, 'gil');
+end $$;
+select is(pg_temp.told('gil'), '80:85/100', 'another grant of 100, and 145 of 200 used');
+do $$ begin perform consume_usage('ai_generation', 40, 'gil'); end $$;
+select is(pg_temp.told('gil'), '80:85/100 80:185/200', 'then 185 of 200');
+do $$ begin
+  perform grant_usage('ai_generation', 100, 'gil');
+  perform consume_usage('ai_generation', 115, 'gil');
+end $$;
+select is(
+  pg_temp.told('gil'), '80:85/100 80:185/200 80:300/300 100:300/300', 'and 300 of 300 at once crosses both'
+);
+do $$ begin
+  perform consume_usage('ai_generation', 50, 'hal');
+  perform set_plan('hal', 'pro');
+  for i in 1 .. 8 loop perform consume_usage('ai_generation', 50, 'hal'); end loop;
+end $$;
+select is(
+  pg_temp.told('hal'), '80:50/50 100:50/50 80:400/500', 'a larger plan arms both'
+);
+do $$ begin perform consume_usage('ai_generation', 50, 'hal'), consume_usage('ai_generation', 50, 'hal'); end $$;
+select is(pg_temp.told('hal'), '80:50/50 100:50/50 80:400/500 100:500/500', 'which each are told once more');
+do $$ begin
+  perform set_plan('ian', 'pro');
+  perform consume_usage('ai_generation', 45, 'ian');
+  perform set_plan('ian', 'free');
+end $$;
+select is(pg_temp.told('ian'), null, 'a downgrade to 45 of 50 tells nothing by itself');
+do $$ begin perform consume_usage('ai_generation', 1, 'ian'), consume_usage('ai_generation', 1, 'ian'); end $$;
+select is(pg_temp.told('ian'), '80:46/50', 'but the next call does, once');
+do $$ begin
+  perform consume_usage('file', 8, 'jan');
+  perform return_usage('file', 6, 'jan');
+  perform consume_usage('file', 6, 'jan');
+end $$;
+select is(pg_temp.told('jan'), '80:8/10 80:8/10', 'a gauge that goes to 8 of 10, back to 2 and to 8 again: twice');
+do $$ begin
+  perform reserve_usage('file', 8, 'kay', '1 minute');
+  perform set_config('test.clock', '2026-12-01 12:01:00+00', true);
+  perform consume_usage('file', 1, 'kay');
+  perform consume_usage('file', 7, 'kay');
+end $$;
+select is(pg_temp.told('kay'), '80:8/10 80:8/10', 'a hold that expires arms it, too');
+do $$ begin
+  perform quota.import_usage('[
+    {"subject": "lea", "feature": "ai_generation", "amount": 41, "period_start": "2026-12-01"},
+    {"subject": "lea", "feature": "ai_generation", "amount": 50, "period_start": "2026-11-01"}
+  ]');
+end $$;
+select is(pg_temp.told('lea'), '80:41/50', 'an import tells what it crosses in a running period');
 
 -- Who sees whom.
 insert into quota.members (subject_id, user_id) values ('ada', 'cora');
