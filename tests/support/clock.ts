@@ -13,6 +13,11 @@ export async function setClock(
     typeof time === 'object' && 'offset' in time
       ? `pg_catalog.clock_timestamp() + ${literal(time.offset)}::pg_catalog.interval`
       : `${literal(new Date(time).toISOString())}::pg_catalog.timestamptz`;
+  await client.query(await clockReturning(client, value));
+}
+
+/** The statement, on one line, that lets the clock of this database return `value`. */
+export async function clockReturning(client: pg.ClientBase, value: string): Promise<string> {
   const { rows } = await client.query(`
     select
       case provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end
@@ -22,17 +27,11 @@ export async function setClock(
         || case when proleakproof then ' leakproof' else '' end as attributes
     from pg_catalog.pg_proc
     where oid = 'quota.clock()'::pg_catalog.regprocedure`);
-  await client.query(`
-    create or replace function quota.clock()
-    returns timestamptz
-    language plpgsql
-    ${rows[0].attributes}
-    set search_path = pg_catalog, pg_temp
-    as $clock$
-    begin
-      return ${value};
-    end
-    $clock$`);
+  return (
+    `create or replace function quota.clock() returns timestamptz language plpgsql ` +
+    `${rows[0].attributes} set search_path = pg_catalog, pg_temp ` +
+    `as $clock$ begin return ${value}; end $clock$`
+  );
 }
 
 const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
