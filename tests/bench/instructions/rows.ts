@@ -21,7 +21,7 @@ export interface Row {
 /** The subject that nearly every row calls for. */
 const ONE = 'someone';
 /** Others that have been seen before: so many that the planner uses the indexes, as with millions. */
-const SEEN = 2000;
+const SEEN = 600;
 const seen = (i: number) => `user-${i}`;
 
 const HOLD = `prepare hold(text) as select set_config('bench.id', reservation_id::text, false) from public.reserve_usage('ai_generation', 1, $1)`;
