@@ -1,145 +1,147 @@
-/** The ways to count one use that the bench compares; each limited to `limit` per subject. */
+/** Ways to count one use from a Node process, each limited to `limit` a subject: ours, and what apps do. */
 import pg from 'pg';
+import { RateLimiterPostgres, RateLimiterRes } from 'rate-limiter-flexible';
 
-export interface Contender {
+export interface Way {
   name: string;
   /** Counts one use of a subject; whether it was allowed. */
-  call(client: pg.ClientBase, subject: string): Promise<boolean>;
+  call(pool: pg.Pool, subject: string): Promise<boolean>;
 }
 
-const UNLIMITED = 1_000_000_000;
+const named = (name: string, text: string, ...values: unknown[]) => ({ name, text, values });
 
-export const contenders: Contender[] = [
+async function inTransaction(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<boolean>) {
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    const allowed = await work(client);
+    await client.query('commit');
+    return allowed;
+  } finally {
+    client.release();
+  }
+}
+
+const PLAN = 'select "limit" from bench.counters where subject = $1';
+const UPSERT = `insert into bench.usage_tracking (user_id, type, count) values ($1, 'ai_generation', 1)
+  on conflict (user_id, type) do update set count = bench.usage_tracking.count + 1`;
+const COUNT = `select count from bench.usage_tracking where user_id = $1 and type = 'ai_generation'`;
+const hasRoom = (plan: pg.QueryResult, usage: pg.QueryResult) =>
+  Number(usage.rows[0]?.count ?? 0) + 1 <= Number(plan.rows[0].limit);
+
+const ways: Way[] = [
   {
     name: 'bare conditional update',
-    async call(client, subject) {
-      const { rowCount } = await client.query({
-        name: 'bare',
-        text: `update bench.counters set used = used + 1
-               where subject = $1 and used + 1 <= "limit" returning used`,
-        values: [subject],
-      });
-      return rowCount === 1;
+    async call(pool, subject) {
+      const text = `update bench.counters set used = used + 1
+        where subject = $1 and used + 1 <= "limit" returning used`;
+      return (await pool.query(named('bare', text, subject))).rowCount === 1;
     },
   },
   {
-    name: 'consume_usage',
-    async call(client, subject) {
-      const { rows } = await client.query({
-        name: 'consume',
-        text: `select allowed from public.consume_usage('ai_generation', 1, $1)`,
-        values: [subject],
-      });
-      return rows[0].allowed;
+    name: 'consume',
+    async call(pool, subject) {
+      const text = `select allowed from public.consume_usage('ai_generation', 1, $1)`;
+      return (await pool.query(named('consume', text, subject))).rows[0].allowed;
     },
   },
   {
     // As it stands in most apps: read the plan's limit, read the count, compare, write it back.
-    name: 'select, compare, upsert in the app',
-    async call(client, subject) {
-      const { rows: plans } = await client.query({
-        name: 'app-plan',
-        text: 'select "limit" from bench.counters where subject = $1',
-        values: [subject],
-      });
-      const { rows: usage } = await client.query({
-        name: 'app-usage',
-        text: 'select count from bench.usage_tracking where user_id = $1 and type = $2',
-        values: [subject, 'ai_generation'],
-      });
-      const count = usage[0]?.count ?? 0;
-      if (Number(count) + 1 > Number(plans[0].limit)) return false;
-      await client.query({
-        name: 'app-write',
-        text: `insert into bench.usage_tracking (user_id, type, count) values ($1, $2, 1)
-               on conflict (user_id, type) do update set count = bench.usage_tracking.count + 1`,
-        values: [subject, 'ai_generation'],
-      });
+    name: 'select, select, upsert in the app',
+    async call(pool, subject) {
+      const plan = await pool.query(named('app-plan', PLAN, subject));
+      const usage = await pool.query(named('app-count', COUNT, subject));
+      if (!hasRoom(plan, usage)) return false;
+      await pool.query(named('app-upsert', UPSERT, subject));
       return true;
     },
   },
+  {
+    // The row is locked before it is read, and there is a ledger.
+    name: 'its correct form: transaction, for update, ledger',
+    call: (pool, subject) =>
+      inTransaction(pool, async (client) => {
+        const plan = await client.query(named('app-plan', PLAN, subject));
+        const first = `insert into bench.usage_tracking values ($1, 'ai_generation', 0) on conflict do nothing`;
+        await client.query(named('app-first', first, subject));
+        const usage = await client.query(named('app-lock', `${COUNT} for update`, subject));
+        if (!hasRoom(plan, usage)) return false;
+        await client.query(named('app-upsert', UPSERT, subject));
+        const line = 'insert into bench.lines (subject, amount, at) values ($1, 1, now())';
+        await client.query(named('app-line', line, subject));
+        return true;
+      }),
+  },
 ];
 
-const hold = async (client: pg.ClientBase, subject: string): Promise<string> => {
-  const { rows } = await client.query({
-    name: 'reserve',
-    text: `select reservation_id from public.reserve_usage('ai_generation', 1, $1)`,
-    values: [subject],
+/** `limit` is for the peers that take it from the caller. */
+export async function waysOf(pool: pg.Pool, limit: number): Promise<Way[]> {
+  const limiter = await new Promise<RateLimiterPostgres>((resolve, reject) => {
+    const made: RateLimiterPostgres = new RateLimiterPostgres(
+      {
+        storeClient: pool,
+        schemaName: 'bench',
+        tableName: 'rate_limits',
+        points: limit,
+        duration: 30 * 24 * 3600,
+        clearExpiredByTimeout: false,
+      },
+      (error) => (error ? reject(error) : resolve(made)),
+    );
   });
-  return rows[0].reservation_id;
-};
-
-/** Work that is checked before and known after, beside two calls that count at once. */
-export const pairs: Contender[] = [
-  {
-    name: 'two consumes',
-    async call(client, subject) {
-      const [, consume] = contenders as [Contender, Contender];
-      return (await consume.call(client, subject)) && consume.call(client, subject);
+  const flexible: Way = {
+    // It knows no plan, keeps no ledger and asks for no identity.
+    name: 'rate-limiter-flexible',
+    async call(_, subject) {
+      try {
+        await limiter.consume(subject);
+        return true;
+      } catch (refusal) {
+        if (refusal instanceof RateLimiterRes) return false;
+        throw refusal;
+      }
     },
-  },
-  {
-    name: 'reserve + commit',
-    async call(client, subject) {
-      const { rows } = await client.query({
-        name: 'commit',
-        text: `select allowed from public.commit_usage($1, 1, $2)`,
-        values: [await hold(client, subject), subject],
-      });
-      return rows[0].allowed;
-    },
-  },
-];
+  };
+  return [...ways, flexible];
+}
 
-export async function prepare(client: pg.ClientBase, subjects: number): Promise<void> {
+export async function prepareWays(client: pg.ClientBase): Promise<void> {
   await client.query(`
-    create schema bench;
-    create table bench.counters (
-      subject text collate "C" primary key, used bigint not null, "limit" bigint not null
-    ) with (fillfactor = 70);
     create table bench.usage_tracking (
       user_id text, type text, count bigint not null, primary key (user_id, type)
     ) with (fillfactor = 70);
-    grant usage on schema bench to service_role;
-    grant select, insert, update on all tables in schema bench to service_role;
-    insert into bench.counters
-      select 'user-' || i, 0, ${UNLIMITED} from generate_series(0, ${subjects - 1}) as i;
-    insert into bench.usage_tracking
-      select 'user-' || i, 'ai_generation', 0 from generate_series(0, ${subjects - 1}) as i`);
-  await setLimit(client, UNLIMITED);
-  await client.query(
-    `select count(public.consume_usage('ai_generation', 1, 'user-' || i))
-     from generate_series(0, ${subjects - 1}) as i`,
-  );
-  await client.query('vacuum analyze');
-  await client.query('checkpoint');
+    insert into bench.usage_tracking select subject, 'ai_generation', 0 from bench.counters;
+    grant usage, create on schema bench to service_role;
+    grant select, insert, update on all tables in schema bench to service_role`);
 }
 
-const setLimit = (client: pg.ClientBase, limit: number) =>
-  client.query('select public.apply_plans($1)', [
-    JSON.stringify({
-      features: { ai_generation: {} },
-      plans: { free: { default: true, limits: { ai_generation: { month: limit } } } },
-    }),
-  ]);
+const LIMIT = 100;
+const CALLERS = 32;
 
-/** How many of 400 calls by 32 concurrent callers get through a limit of 100. */
-export async function overshoot(url: string, contender: Contender): Promise<number> {
-  const pool = new pg.Pool({ connectionString: url, max: 32 });
-  const subject = `hot ${contender.name}`;
-  const client = await pool.connect();
-  await setLimit(client, 100);
-  await client.query('insert into bench.counters values ($1, 0, 100)', [subject]);
-  client.release();
-  const calls = Array.from({ length: 400 }, async () => {
-    const caller = await pool.connect();
-    try {
-      return await contender.call(caller, subject);
-    } finally {
-      caller.release();
-    }
+/** How many of 400 calls, 32 at a time, get through a limit of 100. */
+export async function overshoot(url: string): Promise<Record<string, number>> {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: CALLERS,
+    options: '-c role=service_role',
   });
-  const allowed = (await Promise.all(calls)).filter(Boolean).length;
-  await pool.end();
-  return allowed;
+  try {
+    const allowed: Record<string, number> = {};
+    for (const way of await waysOf(pool, LIMIT)) {
+      const subject = `hot ${way.name}`;
+      await pool.query('insert into bench.counters values ($1, 0, $2)', [subject, LIMIT]);
+      await pool.query(`select public.set_plan($1, 'hundred')`, [subject]);
+      const answers: boolean[] = [];
+      let left = 4 * LIMIT;
+      await Promise.all(
+        Array.from({ length: CALLERS }, async () => {
+          while (left-- > 0) answers.push(await way.call(pool, subject));
+        }),
+      );
+      allowed[way.name] = answers.filter(Boolean).length;
+    }
+    return allowed;
+  } finally {
+    await pool.end();
+  }
 }

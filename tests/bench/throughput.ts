@@ -1,111 +1,230 @@
-// What exactness costs: calls per second beside a bare conditional update, and what the usual way in
-// application code allows over the limit; reserve and commit beside two consumes; and a table that limits
-// itself beside one that does not. Alternating rounds on one durable server: read the ratios, not the
-// figures, since a shared machine moves by a factor of three between runs.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+/**
+ * What exactness costs: calls per second, their latency and the server's processor time, beside a bare
+ * conditional update, a server that does nothing, and what applications do. What is compared runs in turn on one
+ * durable server: read the ratios, not the figures, since a shared machine moves by a factor of three.
+ */
+import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { withClient } from '../../scripts/local/client.ts';
-import { migrate } from '../../scripts/local/migrate.ts';
-import { startPostgres } from '../../scripts/local/postgres.ts';
-import { ensureRoles } from '../../scripts/local/roles.ts';
+import { createKeys } from '../../scripts/local/keys.ts';
+import { startPostgrest } from '../../scripts/local/postgrest.ts';
 import { formatTable } from '../../scripts/table.ts';
-import { type Contender, contenders, overshoot, pairs, prepare } from './contenders.ts';
-import { alternate, shown } from './rounds.ts';
+import { fromNode } from './callers.ts';
 import {
-  millisecondsOf,
-  prepareTables,
-  type Statement,
-  secondsToLimit,
-  statements,
-} from './tables.ts';
+  bar,
+  bare,
+  type Call,
+  callsOf,
+  check,
+  hurryClock,
+  pairsOf,
+  plainConsume,
+} from './calls.ts';
+import { overshoot, prepareWays, waysOf } from './contenders.ts';
+import { type CpuClock, cpuOf } from './cpu.ts';
+import { type Driver, findDriver } from './drivers.ts';
+import { type Server, withServer } from './ground.ts';
+import type { Knobs, Size } from './knobs.ts';
+import { describeMachine, type Machine, machineLine } from './machine.ts';
+import { prepareRest, restWays } from './rest.ts';
+import { alternate, type Contender, type Measured, shown } from './rounds.ts';
+import { prepareTables, secondsToLimit, tablePairs } from './tables.ts';
 
-const ROUNDS = 5;
-const SECONDS = 2;
-const CLIENTS = 8;
-const SUBJECTS = 20_000;
-
-async function callsPerSecond(pool: pg.Pool, contender: Contender): Promise<number> {
-  const end = performance.now() + SECONDS * 1000;
-  let calls = 0;
-  await Promise.all(
-    Array.from({ length: CLIENTS }, async () => {
-      const client = await pool.connect();
-      while (performance.now() < end) {
-        await contender.call(client, `user-${Math.floor(Math.random() * SUBJECTS)}`);
-        calls++;
-      }
-      client.release();
-    }),
-  );
-  return calls / SECONDS;
+export interface Section {
+  id: string;
+  title: string;
+  rows: (Measured & { allowed?: number })[];
 }
 
-type Row = Record<string, string | number>;
-const print = (rows: Row[]) =>
-  console.log(`\n${formatTable(rows, Object.keys(rows[0] ?? {})).join('\n')}`);
+export interface Report {
+  machine: Machine;
+  driver: string;
+  knobs: Knobs;
+  sections: Section[];
+  /** Seconds that limit_table() took on a table of 100,000 rows. */
+  secondsToLimit?: number;
+}
 
-export async function measureThroughput(): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'pgquota-bench-'));
-  const postgres = await startPostgres({ dataDirectory: join(folder, 'data'), durable: true });
-  try {
-    await withClient(postgres.url(), ensureRoles);
-    await migrate(postgres.url());
-    console.log(`preparing ${SUBJECTS} subjects`);
-    await withClient(postgres.url(), (client) => prepare(client, SUBJECTS));
+interface Stage {
+  server: Server;
+  knobs: Knobs;
+  drive: Driver;
+  cpu: CpuClock;
+  since: Date;
+}
 
-    const pool = new pg.Pool({
-      connectionString: postgres.url(),
-      max: CLIENTS,
-      options: '-c role=service_role',
-    });
-    const speed = (contender: Contender) => callsPerSecond(pool, contender);
-    const calls = await alternate(contenders, ROUNDS, '/s', speed);
-    const twoPhase = await alternate(pairs, ROUNDS, '/s', speed);
-    await pool.end();
+const count = (value: number) => value.toLocaleString('en');
 
-    const singles = [];
-    for (const { contender, figure, ratio } of calls) {
-      singles.push({
-        call: contender.name,
-        'calls/s': Math.round(figure),
-        'of the bare update': ratio.toFixed(2),
-        'allowed of 100, 32 callers': await overshoot(postgres.url(), contender),
-      });
-    }
-
-    const costs: Row[] = [];
-    let limiting = 0;
-    await withClient(postgres.url(), async (client) => {
-      await prepareTables(client);
-      for (const pair of statements) {
-        const cost = (statement: Statement) => millisecondsOf(client, statement, SECONDS);
-        for (const { contender, figure, ratio } of await alternate(pair, ROUNDS, ' ms', cost)) {
-          costs.push({
-            statement: contender.name,
-            ms: shown(figure),
-            'times the plain table': ratio.toFixed(2),
-          });
-        }
+/** A call as a contender: its script driven against a database, by so many sessions. */
+function contender({ drive, knobs, since }: Stage, call: Call, url: string, sessions: number) {
+  const run = () => drive(url, call, sessions, knobs);
+  const { hurry } = call;
+  if (!hurry) return { name: call.name, run };
+  const clock = (times: number) => withClient(url, (client) => hurryClock(client, times, since));
+  return {
+    name: call.name,
+    async run() {
+      await clock(hurry);
+      try {
+        return await run();
+      } finally {
+        await clock(1);
       }
-      limiting = await secondsToLimit(client);
-    });
+    },
+  };
+}
 
-    console.log(`\n${CLIENTS} clients, durable, medians of ${ROUNDS} rounds of ${SECONDS} s`);
-    print(singles);
-    print(
-      twoPhase.map(({ contender, figure, ratio }) => ({
-        'work of two calls': contender.name,
-        'per second': Math.round(figure),
-        'of two consumes': ratio.toFixed(2),
-      })),
-    );
-    console.log('\none client');
-    print(costs);
-    console.log(`\nlimit_table() on 100,000 rows of 20,000 subjects: ${shown(limiting)} s`);
-  } finally {
-    await postgres.remove();
-    rmSync(folder, { recursive: true, force: true });
-  }
+const anySubject = (subjects: number) => `user-${1 + Math.floor(Math.random() * subjects)}`;
+
+/** Each gives what it measured; `url` is a database in which every call was made once. */
+const sections: Record<string, (stage: Stage, url: string) => Promise<Section[]>> = {
+  async calls(stage, url) {
+    const { knobs, cpu } = stage;
+    const of = (calls: Call[]) => calls.map((call) => contender(stage, call, url, knobs.clients));
+    const title = `${knobs.clients} sessions, ${count(knobs.subjects)} subjects, durable`;
+    return [
+      { id: 'calls', title, rows: await alternate(of(callsOf(knobs.subjects)), knobs, cpu) },
+      {
+        id: 'pairs',
+        title: 'Work of two calls',
+        rows: await alternate(of(pairsOf(knobs.subjects)), knobs, cpu),
+      },
+    ];
+  },
+
+  async hot(stage, url) {
+    const found: Section[] = [];
+    for (const sessions of stage.knobs.hot) {
+      const calls = [bare(1), plainConsume(1)];
+      const contenders = calls.map((call) => contender(stage, call, url, sessions));
+      const rows = await alternate(contenders, stage.knobs, stage.cpu);
+      found.push({ id: `hot-${sessions}`, title: `${sessions} sessions, one subject`, rows });
+    }
+    return found;
+  },
+
+  async growth(stage) {
+    const { server, knobs, cpu } = stage;
+    const sizes: [string, Size][] = [
+      ['small', knobs.small],
+      ['grown', knobs.grown],
+    ];
+    for (const [name, size] of sizes) await server.create(name, size);
+    const found: Section[] = [];
+    for (const call of [bare, plainConsume, check, bar]) {
+      const contenders = sizes.map(([database, size]): Contender => {
+        const { run } = contender(stage, call(size.subjects), server.url(database), knobs.clients);
+        return { name: `${count(size.subjects)} subjects, ${count(size.lines)} lines`, run };
+      });
+      const { name } = call(1);
+      const rows = await alternate(contenders, knobs, cpu);
+      found.push({ id: `growth-${call.name}`, title: `${name}, as it grows`, rows });
+    }
+    return found;
+  },
+
+  async node({ knobs, cpu }, url) {
+    await withClient(url, prepareWays);
+    const allowed = await overshoot(url);
+    const { pool: max, callers, subjects } = knobs;
+    const pool = new pg.Pool({ connectionString: url, max, options: '-c role=service_role' });
+    try {
+      const ways = await waysOf(pool, 1_000_000_000);
+      const found: Section[] = [];
+      for (const [id, among] of [
+        ['spread', subjects],
+        ['hot', 1],
+      ] as const) {
+        const contenders = ways.map(({ name, call }) => ({
+          name,
+          run: () => fromNode(knobs, () => call(pool, anySubject(among))),
+        }));
+        const rows = await alternate(contenders, knobs, cpu);
+        found.push({
+          id: `node-${id}`,
+          title: `One Node process, ${callers} callers, ${max} connections, ${among === 1 ? 'one subject' : `${count(among)} subjects`}`,
+          rows: rows.map((row) => ({ ...row, allowed: allowed[row.name] })),
+        });
+      }
+      return found;
+    } finally {
+      await pool.end();
+    }
+  },
+
+  async rest({ server, knobs }, url) {
+    await withClient(url, prepareRest);
+    const jwtSecret = randomBytes(32).toString('hex');
+    const { serviceRoleKey } = await createKeys(jwtSecret);
+    const databaseUrl = server.url(new URL(url).pathname.slice(1), server.login);
+    const postgrest = await startPostgrest({ databaseUrl, jwtSecret });
+    try {
+      const contenders = restWays(postgrest.url, serviceRoleKey).map(({ name, call }) => ({
+        name,
+        run: () => fromNode(knobs, () => call(anySubject(knobs.subjects))),
+      }));
+      const rows = await alternate(contenders, knobs, cpuOf(server.pid, postgrest.pid));
+      return [{ id: 'rest', title: `Through PostgREST, ${knobs.callers} callers`, rows }];
+    } finally {
+      await postgrest.stop();
+    }
+  },
+
+  async tables({ knobs, cpu }, url) {
+    return await withClient(url, async (client) => {
+      await prepareTables(client);
+      const found: Section[] = [];
+      for (const [at, pair] of tablePairs(client, knobs).entries()) {
+        const rows = await alternate(pair, knobs, cpu);
+        found.push({ id: `table-${at}`, title: `One session, ${pair[0]?.name}`, rows });
+      }
+      return found;
+    });
+  },
+};
+
+export async function measureThroughput(knobs: Knobs, only?: string[]): Promise<Report> {
+  const names = Object.keys(sections);
+  const unknown = only?.find((name) => !names.includes(name));
+  if (unknown) throw new Error(`There is no part "${unknown}". There are: ${names.join(', ')}`);
+  const { name: driver, drive } = findDriver();
+  return await withServer(async (server) => {
+    const machine = await withClient(server.url('postgres'), describeMachine);
+    console.log(`${machineLine(machine)}; driven by ${driver}`);
+    if (machine.load > 0.5) console.log('The machine is busy: ratios will move too.');
+    const stage: Stage = { server, knobs, drive, cpu: cpuOf(server.pid), since: new Date() };
+    const report: Report = { machine, driver, knobs, sections: [] };
+    const size = { subjects: knobs.subjects, lines: 0 };
+    const url = await server.create('calls', size, true);
+    for (const name of names.filter((one) => only?.includes(one) ?? true)) {
+      for (const section of (await sections[name]?.(stage, url)) ?? []) {
+        report.sections.push(section);
+        printSection(section);
+      }
+    }
+    if (only?.includes('tables') ?? true) {
+      const rows = knobs.rows * 10;
+      report.secondsToLimit = await withClient(url, (client) => secondsToLimit(client, rows));
+      console.log(`\nlimit_table() on ${count(rows)} rows: ${shown(report.secondsToLimit)} s`);
+    }
+    return report;
+  });
+}
+
+export function rowsOf({ rows }: Section) {
+  return rows.map(({ name, ratio, perSecond, cpu, p50, p99, allowed }) => ({
+    call: name,
+    ratio: ratio.toFixed(2),
+    'calls/s': Math.round(perSecond),
+    'server µs': cpu === null ? null : Math.round(cpu),
+    'p50 ms': shown(p50),
+    'p99 ms': shown(p99),
+    ...(allowed === undefined ? {} : { 'allowed of 100': allowed }),
+  }));
+}
+
+function printSection(section: Section): void {
+  const rows = rowsOf(section);
+  console.log(`\n${section.title}`);
+  console.log(`${formatTable(rows, Object.keys(rows[0] ?? {})).join('\n')}\n`);
 }

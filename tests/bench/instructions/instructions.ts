@@ -104,8 +104,17 @@ async function annotate(home: Home, row: Row): Promise<void> {
       `--callgrind-out-file=${file}`,
       '--toggle-collect=exec_simple_query',
     ]);
-    const { output } = await run('callgrind_annotate', ['--inclusive=yes', '--auto=no', file]);
-    console.log(output.split('\n').slice(0, 90).join('\n'));
+    for (const inclusive of ['yes', 'no']) {
+      const args = [`--inclusive=${inclusive}`, '--auto=no', '--threshold=95', file];
+      const { output } = await run('callgrind_annotate', args);
+      // A line: instructions, share, file:function [object]. A recursive function has more than all.
+      const lines = output.split('\n').flatMap((line) => {
+        const [, share, name] = /^ *[\d,]+ \( *([\d.]+)%\) +[^:]*:(\S+)/.exec(line) ?? [];
+        return name && Number(share) < 100 ? [`${share?.padStart(6)} %  ${name}`] : [];
+      });
+      console.log(inclusive === 'yes' ? 'with what they call' : '\nby themselves');
+      console.log(lines.slice(0, 50).join('\n'));
+    }
   } finally {
     rmSync(file, { force: true });
   }
