@@ -79,8 +79,10 @@ async function inSessions(url: string, what: string, total: number, work: Work):
       next += STEP;
       const to = Math.min(from + STEP - 1, total);
       await work(client, from, to);
+      const before = done;
       done += to - from + 1;
-      console.log(`  ${what}  ${done} of ${total}`);
+      const [tenths, last] = [done, before].map((n) => Math.floor((10 * n) / total));
+      if (tenths !== last) console.log(`  ${what}  ${done} of ${total}`);
     }
   };
   await Promise.all(Array.from({ length: SESSIONS }, () => withClient(url, session)));
