@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { placeOf, withDatabase } from './database.ts';
 import { type Finding, wrong } from './finding.ts';
 import { Problem } from './problem.ts';
-import { shippedInstallation } from './shipped.ts';
+import { shippedNames } from './shipped.ts';
 
 const ROLES = ['anon', 'authenticated', 'service_role'];
 const OLDEST = 15;
@@ -14,6 +14,7 @@ export async function refuseUnfit(url: string, { createsRoles }: { createsRoles:
     ...(await findOldVersion(client)),
     ...(await findMissingRoles(client, createsRoles)),
     ...(await findMissingRights(client)),
+    ...(await findForeignSchema(client)),
     ...((await isInstalled(client)) ? [] : await findNameClashes(client)),
   ]);
   if (findings.length === 0) return;
@@ -26,8 +27,29 @@ export async function refuseUnfit(url: string, { createsRoles }: { createsRoles:
 }
 
 export async function isInstalled(client: pg.Client): Promise<boolean> {
-  const { rowCount } = await client.query(`select from pg_namespace where nspname = 'quota'`);
-  return rowCount === 1;
+  return (await whoseSchema(client)) === 'ours';
+}
+
+/** A table of ours may be lost, and a restore may lack comments: each tells alone. */
+async function whoseSchema(client: pg.Client): Promise<'ours' | 'foreign' | undefined> {
+  const { rows } = await client.query(
+    `select coalesce(obj_description(n.oid, 'pg_namespace') like 'pgquota:%', false)
+       or to_regclass('quota.meters') is not null
+       or to_regprocedure('quota.version()') is not null as is_ours
+     from pg_namespace as n
+     where n.nspname = 'quota'`,
+  );
+  if (rows.length === 0) return;
+  return rows[0].is_ours ? 'ours' : 'foreign';
+}
+
+export async function findForeignSchema(client: pg.Client): Promise<Finding[]> {
+  if ((await whoseSchema(client)) !== 'foreign') return [];
+  return [
+    wrong(
+      'This database has a schema quota that is not of pgquota: rename it before pgquota comes (alter schema quota rename to …).',
+    ),
+  ];
 }
 
 export async function findOldVersion(client: pg.Client): Promise<Finding[]> {
@@ -99,10 +121,6 @@ async function findMissingRights(client: pg.Client): Promise<Finding[]> {
 
 /** Functions clash by name, whatever their arguments: REST could not tell the two apart. */
 export async function findNameClashes(client: pg.Client): Promise<Finding[]> {
-  const { functions, relations, types } = shippedInstallation();
-  const names = [...functions.keys(), ...relations.keys(), ...types]
-    .filter((name) => name.startsWith('public.'))
-    .map((name) => name.slice('public.'.length));
   const { rows } = await client.query(
     `select pg_catalog.pg_describe_object(o.classid, o.oid, 0) as taken
      from (
@@ -118,7 +136,7 @@ export async function findNameClashes(client: pg.Client): Promise<Finding[]> {
      ) as o
      where o.namespace = 'public'::regnamespace and o.name = any ($1)
      order by taken`,
-    [names],
+    [shippedNames()],
   );
   return rows.map(({ taken }) =>
     wrong(

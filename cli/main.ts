@@ -20,8 +20,9 @@ const HELP = `pgquota ${version}: usage limits that Postgres itself enforces
   pgquota plans <file> [--dry-run]
       Checks a plan document, shows what it changes, and changes it.
 
-  pgquota doctor
+  pgquota doctor [--sql]
       Checks a database, says what is wrong and what to do. Exit code 1 when something is.
+      --sql: the statements that put it right, ready for psql.
 
   pgquota alerts --webhook <url> [--once] [--timeout <seconds>]
       Delivers alerts (80 % and 100 % of a limit) to an address of yours, signed with
@@ -36,7 +37,7 @@ const LAYOUTS = ['supabase', 'dbmate', 'psql'] as const;
 const OPTIONS: Record<string, string[]> = {
   init: [...LAYOUTS, 'database-url'],
   plans: ['dry-run', 'database-url'],
-  doctor: ['database-url'],
+  doctor: ['sql', 'database-url'],
   alerts: ['webhook', 'once', 'timeout', 'database-url'],
 };
 
@@ -74,7 +75,7 @@ async function main(): Promise<number> {
     }
     case 'doctor':
       if (operands.length) throw usage(`doctor takes no ${operands[0]}`);
-      return (await doctor(databaseUrl)) ? 0 : 1;
+      return (await doctor(databaseUrl, { asSql: values.sql ?? false })) ? 0 : 1;
     case 'alerts': {
       if (operands.length) throw usage(`alerts takes no ${operands[0]}`);
       const { webhook, once = false, timeout = '15' } = values;
@@ -103,6 +104,7 @@ function readArguments() {
         webhook: { type: 'string' },
         once: { type: 'boolean' },
         timeout: { type: 'string' },
+        sql: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },
       },

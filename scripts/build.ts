@@ -1,17 +1,22 @@
 // Compiles sql/ into the migration: the printed edition of the book.
 //
 // The contents page sql/pgquota.sql names the files in reading order; their texts, one after the
-// other, are the migration. `npm run verify` compiles again and compares.
+// other, are the migration. Two of them are generated first: see release.ts. `npm run verify` does it
+// all again and compares.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { generateRelease } from './release.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const contentsPage = join(root, 'sql/pgquota.sql');
 export const migrationPath = join(root, 'supabase/migrations/20261125000000_pgquota.sql');
 
-/** The whole of sql/ as one text that dbmate, the Supabase CLI and psql can run. */
-export function compileMigration(): string {
+/**
+ * The whole of sql/ as one text that dbmate, the Supabase CLI and psql can run; `instead` has texts for
+ * files that are yet to be generated.
+ */
+export function compileMigration(instead: Record<string, string> = {}): string {
   const body = readFileSync(contentsPage, 'utf8')
     .split('\n')
     // What only psql understands has no place in a migration.
@@ -19,7 +24,8 @@ export function compileMigration(): string {
     .map((line) => {
       const include = /^\\ir (\S+)$/.exec(line);
       if (!include) return line;
-      return `-- sql/${include[1]}\n\n${readFileSync(join(root, 'sql', include[1] as string), 'utf8')}`;
+      const name = include[1] as string;
+      return `-- sql/${name}\n\n${instead[name] ?? readFileSync(join(root, 'sql', name), 'utf8')}`;
     })
     .join('\n');
   return [
@@ -38,6 +44,10 @@ export function compileMigration(): string {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const [name, content] of Object.entries(await generateRelease())) {
+    writeFileSync(join(root, name), content);
+    console.log(`built ${name}`);
+  }
   writeFileSync(migrationPath, compileMigration());
   console.log(`built ${relative(root, migrationPath)}`);
 }

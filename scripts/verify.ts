@@ -7,6 +7,7 @@ import { generateTypes } from './generate-types.ts';
 import { withClient } from './local/client.ts';
 import { fromRoot } from './local/project.ts';
 import { type Throwaway, withThrowaway } from './local/throwaway.ts';
+import { generateRelease } from './release.ts';
 import { describe, differences } from './verify/describe.ts';
 import { type Way, waysHere } from './verify/ways.ts';
 
@@ -48,6 +49,8 @@ async function tryWay(way: Way, url: string): Promise<Map<string, string>> {
 }
 
 async function verifyDatabases(server: Throwaway): Promise<void> {
+  const release = await generateRelease(await server.create('release'));
+  for (const [name, content] of Object.entries(release)) checkFile(name, content);
   const { ways, left } = waysHere();
   for (const line of left) console.log(`- ${line}`);
   let reference: { name: string; url: string; objects: Map<string, string> } | undefined;

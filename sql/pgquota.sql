@@ -16,6 +16,7 @@
 \set ON_ERROR_STOP on
 
 -- The ground: schema, time, who is calling.
+\ir names.sql
 \ir schema.sql
 \ir functions/clock.sql
 \ir functions/identity.sql
@@ -40,6 +41,7 @@
 \ir tables/keys.sql
 \ir tables/alerts.sql
 \ir tables/limited_tables.sql
+\ir tables/followed_tables.sql
 
 -- The engine: periods, limits, the rule, the writer.
 \ir api/usage_decision.sql
@@ -87,6 +89,9 @@
 \ir functions/import_usage.sql
 \ir api/usage_mismatch.sql
 \ir functions/verify_usage.sql
+\ir functions/installed_objects.sql
+\ir api/installation_problem.sql
+\ir functions/verify_installation.sql
 
 -- What callers may touch, in schema public.
 \ir api/check_usage.sql
@@ -109,12 +114,16 @@
 \ir api/forget_subject.sql
 \ir api/apply_plans.sql
 \ir api/verify_usage.sql
+\ir api/verify_installation.sql
 \ir api/current_usage.sql
 \ir api/usage_history.sql
 \ir api/usage_events.sql
 \ir api/deliver_alerts.sql
 \ir api/acknowledge_alerts.sql
 \ir api/plan_catalog.sql
+
+-- What all of the above makes, written by npm run build.
+\ir release.sql
 
 -- PostgREST reads the new functions.
 notify pgrst, 'reload schema';

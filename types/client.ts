@@ -91,6 +91,19 @@ export type ImportResult<Feature extends string = string> = {
   problem: string | null;
 };
 
+/** One thing that is not as this release made it. */
+export type InstallationProblem = {
+  /** What it is, for example: policy select_own on quota.events. */
+  object: string;
+  /** What is wrong with it. */
+  problem: string;
+  /**
+   * SQL that puts it right; null where a person has to choose, or where the text is in the
+   * migration (npx pgquota doctor --sql prints it).
+   */
+  statement: string | null;
+};
+
 /** Plans and their limits: one row per plan, feature and period. Readable by everybody. */
 export type PlanCatalog<Feature extends string = string> = {
   /** The id of the plan. */
@@ -881,6 +894,19 @@ export interface UsageMethods<Feature extends string = string> {
    */
   setPlan(args: SetPlanArgs, options?: CallOptions): Promise<void>;
   /**
+   * Compares the installation with what this release says: bodies, owners, rights, options,
+   * policies, indexes, constraints, views, the triggers of limited and followed tables, and roles
+   * that pass by all of it. No rows: nothing is wrong. Each row (object, problem, statement) is
+   * something to put right. Reads only. quota.acts_for() and quota.subjects_of() may be the app's
+   * own.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `42501` not a trusted role
+   */
+  verifyInstallation(options?: CallOptions): Promise<InstallationProblem[]>;
+  /**
    * Compares every counter with its ledger, holds with open reservations and grants with their
    * draws, of one subject or of all (null). No rows: every number is proved. Each row (subject,
    * feature, period, period_start, counted, ledger) is a number that is not. Reads only.
@@ -944,6 +970,7 @@ export function createMethods<Feature extends string>(ask: Ask, tell: Tell): Usa
     returnUsage: (args, options) => ask('return_usage', args, options),
     setLimit: (args, options) => tell('set_limit', args, options),
     setPlan: (args, options) => tell('set_plan', args, options),
+    verifyInstallation: (options) => ask('verify_installation', undefined, options),
     verifyUsage: (args, options) => ask('verify_usage', args, options),
     voidGrant: (args, options) => ask('void_grant', args, options),
   };

@@ -365,6 +365,16 @@ export type Database = {
         };
         Returns: undefined;
       };
+      verify_installation: {
+        Args: Record<PropertyKey, never>;
+        Returns: Database['public']['CompositeTypes']['installation_problem'][];
+        SetofOptions: {
+          from: '*';
+          to: 'installation_problem';
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       verify_usage: {
         Args: { subject?: string };
         Returns: Database['public']['CompositeTypes']['usage_mismatch'][];
@@ -388,6 +398,11 @@ export type Database = {
         amount: number | null;
         action: string | null;
         problem: string | null;
+      };
+      installation_problem: {
+        object: string | null;
+        problem: string | null;
+        statement: string | null;
       };
       plan_change: {
         action: string | null;

@@ -424,7 +424,11 @@ begin
   end if;
 
   if p_dry_run is false and cardinality(v_changes) > 0 then
-    -- What meters remember is of the last edition.
+    -- What meters remember is of the last edition. A copy of the schema alone has none.
+    insert into quota.catalogue (version)
+      select coalesce(max(m.catalogue_version), 0) from quota.meters as m
+      having not exists (select from quota.catalogue)
+      on conflict do nothing;
     update quota.catalogue as k set version = k.version + 1;
     delete from quota.plan_limits as l
       where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;

@@ -286,6 +286,12 @@ begin
   if p_users_may_write is not true then
     perform quota.refuse_plan_writers(p_table, p_subject_column, p_plan_column);
   end if;
+  insert into quota.followed_tables (table_id, subject_column, plan_column, users_may_write)
+    values (p_table, p_subject_column, p_plan_column, p_users_may_write is true)
+    on conflict (table_id) do update
+      set subject_column = excluded.subject_column,
+          plan_column = excluded.plan_column,
+          users_may_write = excluded.users_may_write;
   execute format(
     'create or replace trigger pgquota_follow_plan after insert or delete on %s
      for each row execute function quota.plan_changed(%s)',
@@ -323,7 +329,81 @@ end
 $$;
 
 comment on function quota.follow_plan(regclass, name, name, boolean) is
-  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan: refused while anon or authenticated may (the hint has the statements), unless p_users_may_write is true. Call it again after a column was renamed. To end it: drop the triggers pgquota_follow_plan and pgquota_follow_plan_update of the table. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing, a column of another type than text, varchar, uuid, smallint, integer and bigint or with a nondeterministic collation, or a virtual generated column; 42703 no such column; 25001 not at read committed; 42501 not a trusted role, a plan column that users may write, or a table with policies for the caller; 55P03 retry.';
+  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan: refused while anon or authenticated may (the hint has the statements), unless p_users_may_write is true. Call it again after a column was renamed. unfollow_plan() ends it. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing, a column of another type than text, varchar, uuid, smallint, integer and bigint or with a nondeterministic collation, or a virtual generated column; 42703 no such column; 25001 not at read committed; 42501 not a trusted role, a plan column that users may write, or a table with policies for the caller; 55P03 retry.';
 
 revoke all on function quota.follow_plan(regclass, name, name, boolean)
+  from public, anon, authenticated, service_role;
+
+create function quota.unfollow_plan(p_table regclass)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+begin
+  perform quota.require_trusted();
+  if exists (select from pg_catalog.pg_class as c where c.oid = p_table) then
+    execute format('drop trigger if exists pgquota_follow_plan on %s', p_table);
+    execute format('drop trigger if exists pgquota_follow_plan_update on %s', p_table);
+  end if;
+  delete from quota.followed_tables as f where f.table_id = p_table;
+end
+$$;
+
+comment on function quota.unfollow_plan(regclass) is
+  'Ends follow_plan() for a table; its subjects keep their plans. Also for a table that was dropped, named by its oid in quota.followed_tables. For the owner of the table, not over REST. Errors: 42501 not a trusted role; 55P03 retry.';
+
+revoke all on function quota.unfollow_plan(regclass) from public, anon, authenticated, service_role;
+
+-- For verify_installation(): a right on the table is a right on each column, so it is taken from the table
+-- and its partitions, and given for the other columns.
+create function quota.plan_statement(
+  p_table regclass,
+  p_plan_column name
+)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select string_agg(
+      concat_ws(
+        E'\n',
+        format('revoke insert, update on %s from public, anon, authenticated;', c.oid::regclass),
+        (
+          select string_agg(
+            format('grant %s (%s) on %s to %s;', g.privilege, g.columns, c.oid::regclass, g.role), E'\n'
+            order by g.role, g.privilege
+          )
+          from (
+            select r.role, x.privilege,
+              string_agg(quote_ident(a.attname), ', ' order by a.attnum) as columns
+            from unnest(array['anon', 'authenticated']) as r (role)
+            cross join unnest(array['insert', 'update']) as x (privilege)
+            join pg_catalog.pg_attribute as a on a.attrelid = c.oid and a.attnum > 0
+            where not a.attisdropped
+              and a.attgenerated = ''
+              and a.attname <> all (quota.plan_sources(p_table, p_plan_column))
+              and has_column_privilege(r.role, c.oid, a.attnum, x.privilege)
+            group by r.role, x.privilege
+          ) as g
+        )
+      ), E'\n' order by c.oid::regclass::text collate "C"
+    )
+    from pg_catalog.pg_class as c
+    where c.oid = p_table
+      or c.oid in (select t.relid from pg_catalog.pg_partition_tree(p_table) as t)
+  );
+end
+$$;
+
+comment on function quota.plan_statement(regclass, name) is
+  'SQL text after which users of the API may write every column that they could, but for the plan column.';
+
+revoke all on function quota.plan_statement(regclass, name)
   from public, anon, authenticated, service_role;

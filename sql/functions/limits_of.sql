@@ -412,7 +412,8 @@ begin
     s.anchor_at,
     s.time_zone,
     s.has_extras,
-    (select k.version from quota.catalogue as k)
+    -- None after a copy of the schema alone: then nothing is remembered for good.
+    coalesce((select k.version from quota.catalogue as k), 0)
   into
     v_allowance.kind, v_allowance.server_only, v_allowance.changes_at, v_allowance.plan_id,
     v_anchor_at, v_time_zone, v_has_extras, v_allowance.catalogue_version

@@ -11,10 +11,11 @@ drop function if exists
   public.refund_usage, public.return_usage, public.grant_usage, public.void_grant,
   public.set_plan, public.set_limit, public.clear_limit, public.add_member, public.remove_member,
   public.apply_plans, public.verify_usage, public.forget_subject,
-  public.deliver_alerts, public.acknowledge_alerts;
+  public.deliver_alerts, public.acknowledge_alerts,
+  public.verify_installation;
 
 drop type if exists
   public.usage_decision, public.usage_explanation, public.usage_mismatch, public.plan_change,
-  public.import_result;
+  public.import_result, public.installation_problem;
 
 notify pgrst, 'reload schema';

@@ -4,7 +4,8 @@ import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { applyPlans } from '../support/plans.ts';
 import { pgquota } from './cli.ts';
 
-const doctor = (url: string) => pgquota(process.cwd(), ['doctor', '--database-url', url]);
+const doctor = (url: string, ...options: string[]) =>
+  pgquota(process.cwd(), ['doctor', '--database-url', url, ...options]);
 
 describe('a healthy database', () => {
   let database: TestDatabase;
@@ -59,92 +60,75 @@ test('an app may put its own membership in place of ours', async () => {
   expect(code).toBe(0);
 });
 
-/** What somebody did, and a word of what the doctor says of it. Its advice, followed, heals it. */
-const REPAIRABLE: Record<string, [damage: string, finding: RegExp]> = {
-  'a function that visitors may execute': [
-    'grant execute on function public.refund_usage(uuid, bigint, text, text, text) to anon',
-    /\(anon\) may execute public\.refund_usage/,
-  ],
-  'a function that everybody may execute': [
-    'grant execute on function quota.record(quota.events) to public',
-    /\(public\) may execute quota\.record/,
-  ],
-  'a function of the server that signed-in users may execute': [
-    'grant execute on function public.set_plan(text, text, timestamptz, text, timestamptz) to authenticated',
-    /\(authenticated\) may execute public\.set_plan/,
-  ],
-  'a function that users lost': [
-    'revoke execute on function public.consume_usage(text, bigint, text, text, jsonb) from authenticated',
-    /\(authenticated\) may not execute public\.consume_usage/,
-  ],
-  'a function that lost its search_path': [
-    'alter function quota.consume_usage(text, bigint, text, text, jsonb) reset search_path',
-    /quota\.consume_usage.* lost its search_path/,
-  ],
-  'a function that lost security definer': [
-    'alter function quota.consume_usage(text, bigint, text, text, jsonb) security invoker',
-    /quota\.consume_usage.* is no longer security definer/,
-  ],
-  'a function that became security definer': [
-    'alter function public.check_usage(text, bigint, text) security definer',
-    /public\.check_usage.* became security definer/,
-  ],
-  'a table without row level security': [
-    'alter table quota.counters disable row level security',
-    /Row level security is off on quota\.counters/,
-  ],
-  'a view that lost security_invoker': [
-    'alter view public.usage_events reset (security_invoker)',
-    /View public\.usage_events lost security_invoker/,
-  ],
-  'a table that users may write': [
-    'grant insert, update on quota.grants to authenticated',
-    /\(authenticated\) may insert, update on quota\.grants/,
-  ],
-  'a view that visitors may read': [
-    'grant select on public.current_usage to anon',
-    /\(anon\) may select on public\.current_usage/,
-  ],
-  'a table that its readers lost': [
-    'revoke select on quota.counters from authenticated',
-    /\(authenticated\) may not read quota\.counters/,
-  ],
-  'a policy of somebody else': [
-    'create policy everything on quota.events for select to authenticated using (true)',
-    /Policy everything on quota\.events is not of pgquota/,
-  ],
-  'a schema that users may not use': [
-    'revoke usage on schema quota from authenticated',
-    /authenticated may not use schema quota/,
-  ],
-  'a schema that users may create in': [
-    'grant create on schema quota to authenticated',
-    /authenticated may create in schema quota/,
-  ],
-};
-
-describe.each(Object.entries(REPAIRABLE))('%s', (_, [damage, finding]) => {
-  test('is found, and the advice heals it', async () => {
+describe('what statements put right', () => {
+  test('is told one by one, and --sql, run, heals all of it', async () => {
     const database = await createDatabase();
     try {
       const client = await database.connect();
       await applyPlans(client);
-      await client.query(damage);
+      await client.query(`
+        create table public.files (user_id text);
+        alter table public.files enable row level security;
+        select quota.limit_table('public.files', 'kb_file', 'user_id');
+        create or replace function quota.is_trusted() returns boolean language plpgsql stable
+          set search_path = pg_catalog, pg_temp as 'begin return true; end';
+        create or replace function quota.room(p_limit bigint, p_used bigint) returns bigint
+          language sql as 'select 1';
+        grant execute on function public.refund_usage(uuid, bigint, text, text, text) to anon;
+        alter view public.usage_events reset (security_invoker);
+        alter policy select_own on quota.counters using (true);
+        drop index quota.events_by_id;
+        alter table public.files disable trigger user;
+        insert into public.files values ('ada'), ('ada');
+        create function public.consume_usage(user_id uuid) returns void language sql as '';`);
       const sick = await doctor(database.url);
-      expect(sick.output).toMatch(finding);
-      expect(sick.output).toContain('\n1 thing is wrong.');
+      for (const finding of [
+        /^✗ Function quota\.is_trusted\(\) is not that of this release/m,
+        /^✗ Function public\.refund_usage.*anon EXECUTE should not be/m,
+        /^✗ View public\.usage_events: it lost security_invoker/m,
+        /^✗ Policy select_own on quota\.counters: it is .*using \(true\)/m,
+        /^✗ Index quota\.events_by_id: it is missing/m,
+        /^✗ Limited table public\.files: trigger .* is disabled.*uncounted/m,
+        /^✗ Function public\.consume_usage\(uuid\): it is not of pgquota/m,
+        /^✗ Gauge kb_file is not what its limited tables hold, for 1 subject/m,
+      ]) {
+        expect(sick.output).toMatch(finding);
+      }
+      expect(sick.output).not.toContain('somebody wrote past the functions');
+      expect(sick.output.match(/quota\.is_trusted\(\)/g)).toHaveLength(1);
       expect(sick.code).toBe(1);
-      await client.query(adviceIn(sick.output));
-      expect((await doctor(database.url)).output).toContain('Nothing is wrong.');
+
+      const cure = await doctor(database.url, '--sql');
+      expect(cure.code).toBe(1);
+      await client.query(cure.output);
+      const healed = await doctor(database.url);
+      expect(healed.output).toContain('Nothing is wrong.');
+      expect((await doctor(database.url, '--sql')).output).toBe('-- Nothing is wrong.\n');
+    } finally {
+      await database.drop();
+    }
+  });
+
+  test('a checker that was made to find nothing is found, and so is what it hid', async () => {
+    const database = await createDatabase();
+    try {
+      const client = await database.connect();
+      await applyPlans(client);
+      await client.query(`
+        alter policy select_own on quota.counters using (true);
+        create or replace function public.verify_installation()
+          returns setof public.installation_problem language plpgsql stable
+          set search_path = pg_catalog, pg_temp as 'begin end'`);
+      const blind = await doctor(database.url, '--sql');
+      expect(blind.output).toMatch(/^-- Function public\.verify_installation\(\) is not that of/m);
+      await client.query(blind.output);
+      const seen = await doctor(database.url);
+      expect(seen.output).toMatch(/✗ Policy select_own on quota\.counters/);
     } finally {
       await database.drop();
     }
   });
 });
-
-/** Indented lines below a finding. */
-const adviceIn = (output: string) =>
-  [...output.matchAll(/^✗.*\n((?: {4}.*\n)+)/gm)].map(([, advice]) => advice).join('');
 
 describe('what needs a person', () => {
   let database: TestDatabase;
@@ -163,41 +147,50 @@ describe('what needs a person', () => {
     return { code, output };
   }
 
-  test('a function that was dropped is named', async () => {
-    const { code, output } = await diagnosis(
-      'alter function public.enforce_usage(text, bigint, text, text, jsonb) rename to gone',
-      'alter function public.gone(text, bigint, text, text, jsonb) rename to enforce_usage',
-    );
-    expect(output).toMatch(/Functions are missing: public\.enforce_usage\./);
-    expect(code).toBe(1);
-  });
-
-  test('a policy that was dropped is named', async () => {
-    const { output } = await diagnosis(
-      'alter policy select_own on quota.counters rename to gone',
-      'alter policy gone on quota.counters rename to select_own',
-    );
-    expect(output).toMatch(/Policies are missing: quota\.counters select_own\./);
-  });
-
   test('a table that is gone is named, and the looks that need it say so', async () => {
     const { code, output } = await diagnosis(
       'alter table quota.counters rename to gone',
       'alter table quota.gone rename to counters',
     );
-    expect(output).toMatch(/Tables and views are missing: quota\.counters\./);
-    expect(output).toMatch(/A look at catalogue, time or ledger failed: .*\(42P01\)/);
+    expect(output).toMatch(
+      /✗ Table quota\.counters: it is missing\.\n {4}Restore it from a backup/,
+    );
+    expect(output).toMatch(/A look at catalogue, zones or ledger failed: .*\(42P01\)/);
     expect(code).toBe(1);
   });
 
-  test('a second function of the same name is named, since REST cannot tell them apart', async () => {
-    const { output } = await diagnosis(
-      `create function public.consume_usage(feature text, amount integer) returns void
-         set search_path = pg_catalog, pg_temp as '' language sql;
-       revoke execute on function public.consume_usage(text, integer) from public, anon, authenticated, service_role`,
-      'drop function public.consume_usage(text, integer)',
+  test('an older release, and a migration that was not applied, are told', async () => {
+    const manifest = (
+      await client.query(`select pg_get_functiondef('quota.release_manifest'::regproc) as d`)
+    ).rows[0].d;
+    const version = (await client.query(`select pg_get_functiondef('quota.version'::regproc) as d`))
+      .rows[0].d;
+    const half = await diagnosis(manifest.replace('quota.clock()', 'quota.watch()'), manifest);
+    expect(half.output).toMatch(/✗ Not all of the migrations of pgquota [\d.]+ were applied/);
+    expect(half.code).toBe(1);
+    const older = await diagnosis(
+      `${manifest.replace('quota.clock()', 'quota.watch()')};${version.replace(/return '[\d.]+'/, "return '0.0.9'")}`,
+      `${manifest};${version}`,
     );
-    expect(output).toMatch(/There are 2 functions public\.consume_usage/);
+    expect(older.output).toMatch(
+      /✗ pgquota 0\.0\.9 is installed, \d+\.\d+\.\d+ is here\.\n {4}npx pgquota init/,
+    );
+    expect((await doctor(database.url)).code).toBe(0);
+  });
+
+  test('a limited table that was dropped is told as that', async () => {
+    await client.query(`create table public.notes (user_id text);
+      alter table public.notes enable row level security;
+      select quota.limit_table('public.notes', 'kb_file', 'user_id');
+      insert into public.notes values ('zoe');
+      drop table public.notes;`);
+    const { output } = await doctor(database.url);
+    expect(output).toMatch(
+      /✗ Limited table \d+: it was dropped.*\n {4}select quota\.unlimit_table\(/,
+    );
+    expect(output).not.toContain('somebody wrote past the functions');
+    await client.query((await doctor(database.url, '--sql')).output);
+    expect((await doctor(database.url)).output).toContain('Nothing is wrong.');
   });
 
   test('a counter that somebody wrote by hand is shown beside its ledger', async () => {
@@ -226,7 +219,7 @@ describe('what needs a person', () => {
       `update quota.plans set is_default = true where plan_id = '${rows[0].plan_id}'`,
     );
     expect(undefaulted.output).toMatch(/^· No plan is the default/m);
-    expect(undefaulted.code).toBe(0);
+    expect(undefaulted.code, undefaulted.output).toBe(0);
 
     const fresh = await createDatabase();
     const { code, output } = await doctor(fresh.url);
@@ -243,16 +236,6 @@ describe('what needs a person', () => {
     expect(output).toMatch(/✗ Schema quota is exposed over REST/);
   });
 
-  test('a clock that was replaced is told', async () => {
-    const { output } = await diagnosis(
-      `create or replace function quota.clock() returns timestamptz language plpgsql
-         set search_path = pg_catalog, pg_temp as 'begin return ''2020-01-01Z''::timestamptz; end'`,
-      `create or replace function quota.clock() returns timestamptz language plpgsql
-         set search_path = pg_catalog, pg_temp as 'begin return pg_catalog.clock_timestamp(); end'`,
-    );
-    expect(output).toMatch(/quota\.clock\(\) was replaced: it says 2020/);
-  });
-
   test('a role that may not read what is counted is told so', async () => {
     const name = `reader_${database.name}`;
     const url = new URL(database.url);
@@ -266,6 +249,19 @@ describe('what needs a person', () => {
 });
 
 describe('a database without pgquota', () => {
+  test('that has a schema quota of somebody else is told so in one line', async () => {
+    const database = await createDatabase({ from: 'empty' });
+    const client = await database.connect();
+    await client.query('create schema quota; create table quota.budgets (id bigint)');
+    const { code, output } = await doctor(database.url);
+    await database.drop();
+    expect(output.match(/^✗.*/gm)).toEqual([
+      expect.stringMatching(/schema quota that is not of pgquota: rename it/),
+    ]);
+    expect(output).toContain('1 thing is wrong.');
+    expect(code).toBe(1);
+  });
+
   test('is told how to get it, and which names are taken', async () => {
     const database = await createDatabase({ from: 'empty' });
     const client = await database.connect();

@@ -2,7 +2,7 @@
 -- on. A change here is a change for every caller.
 begin;
 set local search_path = public, extensions;
-select plan(12);
+select plan(13);
 
 create temporary table contract (name text, arguments text, result text);
 insert into contract values
@@ -27,7 +27,8 @@ insert into contract values
   ('forget_subject', 'subject text', 'bigint'),
   ('deliver_alerts', 'max integer DEFAULT 100', 'SETOF usage_alerts'),
   ('acknowledge_alerts', 'ids uuid[]', 'bigint'),
-  ('verify_usage', 'subject text DEFAULT NULL::text', 'SETOF usage_mismatch');
+  ('verify_usage', 'subject text DEFAULT NULL::text', 'SETOF usage_mismatch'),
+  ('verify_installation', '', 'SETOF installation_problem');
 select set_eq(
   $$select proname::text, pg_get_function_arguments(oid), pg_get_function_result(oid)
     from pg_proc where pronamespace = 'public'::regnamespace$$,
@@ -39,11 +40,14 @@ select set_eq(
   $$select proname::text, pg_get_function_arguments(oid), pg_get_function_result(oid)
     from pg_proc
     where pronamespace = 'quota'::regnamespace
-      and proname in ('limit_table', 'unlimit_table', 'follow_plan', 'import_usage', 'tidy', 'acts_for', 'subjects_of', 'clock')$$,
+      and proname in ('limit_table', 'unlimit_table', 'follow_plan', 'unfollow_plan', 'version', 'repair_privileges', 'import_usage', 'tidy', 'acts_for', 'subjects_of', 'clock')$$,
   $$values
     ('limit_table', 'p_table regclass, p_feature text, p_subject_column name, p_amount_column name DEFAULT NULL::name', 'void'),
     ('unlimit_table', 'p_table regclass', 'void'),
     ('follow_plan', 'p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false', 'bigint'),
+    ('unfollow_plan', 'p_table regclass', 'void'),
+    ('version', '', 'text'),
+    ('repair_privileges', '', 'SETOF text'),
     ('import_usage', 'p_rows jsonb, p_dry_run boolean DEFAULT false', 'SETOF import_result'),
     ('tidy', '', 'bigint'),
     ('acts_for', 'p_user_id text, p_subject_id text', 'boolean'),
@@ -73,6 +77,10 @@ select is(
   pg_temp.columns_of('public.usage_mismatch'),
   'subject text, feature text, period text, period_start timestamp with time zone, counted bigint, ledger bigint',
   'a mismatch has these fields'
+);
+select is(
+  pg_temp.columns_of('public.installation_problem'), 'object text, problem text, statement text',
+  'a problem of the installation has these fields'
 );
 select is(
   pg_temp.columns_of('public.current_usage'),

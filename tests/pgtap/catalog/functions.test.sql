@@ -46,6 +46,7 @@ select set_eq(
       'release_usage', 'refund_usage', 'grant_usage', 'void_grant', 'set_plan', 'change_limit',
       'change_member', 'return_usage', 'apply_plans', 'explain_usage', 'forget_subject', 'verify_usage',
       'deliver_alerts', 'acknowledge_alerts',
+      'verify_installation',
       -- Triggers on tables of the app, which run for whoever writes there.
       'count_rows', 'plan_changed',
       -- For DBAs, so that each of them need not own the tables.
@@ -106,7 +107,7 @@ select is_empty(
     where code ~* '\mexecute\M'
       and proname not in (
         'limit_table', 'unlimit_table', 'make_triggers', 'drop_stale_triggers', 'count_rows', 'rows_in_tables',
-        'follow_plan', 'plan_changed'
+        'follow_plan', 'unfollow_plan', 'plan_changed', 'repair_privileges'
       )$$,
   'there is no dynamic SQL, but for the triggers on tables of the app'
 );

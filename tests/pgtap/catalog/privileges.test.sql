@@ -72,7 +72,8 @@ select set_eq(
       ('forget_subject', 'service_role'),
       ('deliver_alerts', 'service_role'),
       ('acknowledge_alerts', 'service_role'),
-      ('verify_usage', 'service_role')
+      ('verify_usage', 'service_role'),
+      ('verify_installation', 'service_role')
     ) as may (name, roles)$$,
   'who may call which function of the API'
 );
@@ -100,7 +101,8 @@ select set_eq(
     ('enforce', 'EXECUTE', 'authenticated, service_role'),
     -- Behind set_limit() and clear_limit(), add_member() and remove_member().
     ('change_limit', 'EXECUTE', 'service_role'),
-    ('change_member', 'EXECUTE', 'service_role')$$,
+    ('change_member', 'EXECUTE', 'service_role'),
+    ('version', 'EXECUTE', 'service_role')$$,
   'who may run which private function; those for DBAs are for their owner alone'
 );
 select is_empty(
@@ -137,6 +139,7 @@ select set_eq(
     ('alerts', 'SELECT', 'authenticated, service_role'),
     ('keys', 'SELECT', 'service_role'),
     ('limited_tables', 'SELECT', 'service_role'),
+    ('followed_tables', 'SELECT', 'service_role'),
     ('meters', 'SELECT', 'service_role')$$,
   'who may read which table; nobody may insert, update, delete, truncate, refer to one or add a trigger'
 );

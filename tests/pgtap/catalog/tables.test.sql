@@ -9,8 +9,9 @@ create temporary view tables as
 
 select is(
   (select array_agg(name order by name collate "C") from tables),
-  array['alerts', 'catalogue', 'counters', 'events', 'exceptions', 'features', 'grants',
-    'keys', 'limited_tables', 'members', 'meters', 'plan_limits', 'plans', 'reservations', 'subjects'],
+  array['alerts', 'catalogue', 'counters', 'events', 'exceptions', 'features', 'followed_tables',
+    'grants', 'keys', 'limited_tables', 'members', 'meters', 'plan_limits', 'plans', 'reservations',
+    'subjects'],
   'the tables are these'
 );
 
@@ -67,6 +68,7 @@ select set_eq(
     ('alerts', 'select_service', 'SELECT', '{service_role}'),
     ('keys', 'select_service', 'SELECT', '{service_role}'),
     ('limited_tables', 'select_service', 'SELECT', '{service_role}'),
+    ('followed_tables', 'select_service', 'SELECT', '{service_role}'),
     ('meters', 'select_service', 'SELECT', '{service_role}')$$,
   'the policies are these, each named <command>_<who>, and each is for reading'
 );
@@ -184,7 +186,8 @@ select is_empty(
       and format_type(c.atttypid, c.atttypmod) not in
         ('text', 'bigint', 'boolean', 'jsonb', 'uuid', 'timestamp with time zone')
       -- Names of the app's tables and columns, which stay right when those are renamed.
-      and not (c.attrelid = 'quota.limited_tables'::regclass and c.atttypid in ('regclass'::regtype, 'name'::regtype))$$,
+      and not (c.attrelid in ('quota.limited_tables'::regclass, 'quota.followed_tables'::regclass)
+        and c.atttypid in ('regclass'::regtype, 'name'::regtype))$$,
   'columns have plain types: no enums, no time without zone, no money, no float'
 );
 select is_empty(

@@ -2,7 +2,7 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'UTC';
-select plan(70);
+select plan(71);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -312,10 +312,9 @@ select throws_ok(
 );
 
 -- The end of it.
-drop trigger pgquota_follow_plan on profiles;
-drop trigger pgquota_follow_plan_update on profiles;
+select lives_ok($$select quota.unfollow_plan('profiles')$$, 'a table need not be followed for ever');
 update profiles set tier = 'pro' where id = 'kim';
-select is(pg_temp.plan_of('kim'), 'free', 'without its triggers a table is not followed');
+select is(pg_temp.plan_of('kim'), 'free', 'then it is not followed');
 select is_empty($$select * from verify_usage()$$, 'every number is proved by the ledger');
 
 select * from finish();
