@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import pg from 'pg';
-import { Problem } from './problem.ts';
+import { Problem, Unreachable } from './problem.ts';
 
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]', ''];
 
@@ -93,29 +93,29 @@ function parse(url: string): URL {
   );
 }
 
-function explain(error: Error & { code?: string }, url: string): Problem {
+function explain(error: Error & { code?: string }, url: string): Unreachable {
   const { hostname, username, pathname } = parse(url);
   const place = placeOf(url);
   switch (error.code) {
     case '28P01':
     case '28000':
-      return new Problem(
+      return new Unreachable(
         `${place} refuses ${decodeURIComponent(username) || 'this user'}: ${error.message}.`,
         'Check user and password in the database url.',
       );
     case '3D000':
-      return new Problem(
+      return new Unreachable(
         `There is no database "${decodeURIComponent(pathname.slice(1))}" at ${place}.`,
         'Check the last part of the database url, or create the database.',
       );
     case 'ECONNREFUSED':
-      return new Problem(
+      return new Unreachable(
         `Nothing answers at ${place}.`,
         'Is the server running, and is the port right?',
       );
   }
   const ipv6Only = /^db\.\w+\.supabase\.co$/.test(hostname);
-  return new Problem(
+  return new Unreachable(
     `Cannot connect to ${place}: ${error.message || error.code}.`,
     ipv6Only
       ? 'The direct address of a Supabase project may need IPv6: take the one of the session pooler ("Connect" shows it).'

@@ -6,7 +6,8 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Shipped, version } from './package.ts';
+import { type Shipped, shippedMigrations, version } from './package.ts';
+import { shippedNames } from './shipped.ts';
 
 const MARKER = /^-- pgquota \S+: (\S+\.sql) sha256:([0-9a-f]{64})\r?\n/;
 
@@ -43,6 +44,45 @@ export function addMigrations(
   }
   return report;
 }
+
+/**
+ * What migrations of others create under a name of ours and do not drop or rename again: schema quota,
+ * or a function, view or table of schema public.
+ */
+export function findTakenNames(folder: string): { file: string; what: string }[] {
+  const ours = new Set(shippedMigrations().map(({ name }) => slugOf(name)));
+  const names = shippedNames();
+  const taken = new Map<string, string>();
+  for (const file of readdirOf(folder)) {
+    const text = readFileSync(join(folder, file), 'utf8');
+    if (MARKER.test(text) || ours.has(slugOf(file))) continue;
+    for (const [, verb, kind, name] of withoutComments(text).matchAll(STATEMENT)) {
+      const what = `${kind?.toLowerCase()} ${name?.replaceAll('"', '').replace(/^public\./i, '')}`;
+      const [, bare = ''] = what.split(' ');
+      if (!(what === 'schema quota' || (!what.startsWith('schema ') && names.includes(bare))))
+        continue;
+      if (verb?.toLowerCase() === 'create') taken.set(what, file);
+      else taken.delete(what);
+    }
+  }
+  return [...taken].map(([what, file]) => ({ file, what }));
+}
+
+/** Verb, kind and name of each statement that makes, drops or renames something by its name. */
+const STATEMENT =
+  /\b(create|drop)\s+(?:or\s+replace\s+)?(function|view|table|type|schema)\s+(?:if\s+(?:not\s+)?exists\s+)?((?:"?public"?\.)?"?\w+"?)(?![\w".])/gi;
+
+const withoutComments = (sql: string) =>
+  sql
+    .replace(/--.*$/gm, '')
+    .replace(/\balter\s+(\w+)\s+([^\s(;]+)[^;]*?\brename\s+to\b/gi, 'drop $1 $2 ');
+
+const readdirOf = (folder: string) =>
+  existsSync(folder)
+    ? readdirSync(folder)
+        .filter((name) => name.endsWith('.sql'))
+        .sort()
+    : [];
 
 interface Present {
   name: string;

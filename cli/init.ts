@@ -1,10 +1,11 @@
 /** pgquota init: puts the migrations and a first plan document into somebody's project. */
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { findDatabaseUrl } from './database.ts';
 import { refuseUnfit } from './fitness.ts';
-import { addMigrations } from './folder.ts';
+import { addMigrations, findTakenNames } from './folder.ts';
 import { shippedMigrations, shippedRoles, version } from './package.ts';
-import { Problem } from './problem.ts';
+import { Problem, Unreachable } from './problem.ts';
 import { STARTER_PLANS } from './starter-plans.ts';
 
 export type Layout = 'supabase' | 'dbmate' | 'psql';
@@ -21,7 +22,8 @@ export async function init(options: {
   const folder = options.folder ?? FOLDERS[layout];
   if (layout === 'supabase' && !options.folder && !existsSync('supabase')) refuseNoProject();
   const isPlain = layout !== 'supabase';
-  if (databaseUrl) await refuseUnfit(databaseUrl, { createsRoles: isPlain });
+  refuseTakenNames(folder);
+  await look(databaseUrl, isPlain);
 
   const migrations = [...(isPlain ? [shippedRoles()] : []), ...shippedMigrations()];
   const report = addMigrations(folder, migrations);
@@ -52,6 +54,33 @@ export async function init(options: {
     `\nNow run:\n  ${commandFor(layout, folder, report.written)}\n  npx pgquota plans ${PLANS}`,
   );
   if (!process.env.DATABASE_URL) console.log('with DATABASE_URL set, or in a file .env here.');
+}
+
+/** The project's own migrations tell what its databases have, also where none can be asked. */
+function refuseTakenNames(folder: string): void {
+  const [first] = findTakenNames(folder);
+  if (!first) return;
+  throw new Problem(
+    `${join(folder, first.file)} creates ${first.what}, a name that pgquota needs: rename yours, or drop it in a later migration when pgquota takes its place.`,
+    'Nothing was written.',
+  );
+}
+
+/** The database that was named, else the one of this project if there is one and it answers. */
+async function look(databaseUrl: string | undefined, createsRoles: boolean): Promise<void> {
+  if (databaseUrl) return refuseUnfit(databaseUrl, { createsRoles });
+  let url: string;
+  try {
+    url = findDatabaseUrl(undefined);
+  } catch {
+    return;
+  }
+  try {
+    await refuseUnfit(url, { createsRoles });
+  } catch (error) {
+    if (!(error instanceof Unreachable)) throw error;
+    console.log(`note: the database of DATABASE_URL was not looked at. ${error.message}`);
+  }
 }
 
 function refuseNoProject(): never {

@@ -7,3 +7,6 @@ export class Problem extends Error {
     this.advice = advice;
   }
 }
+
+/** Of a database that was not reached; what it holds is not known. */
+export class Unreachable extends Problem {}

@@ -59,6 +59,17 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+test('what the release says of itself, read from another version of Postgres, holds here', async () => {
+  expect((await client.query('select * from public.verify_installation()')).rows).toEqual([]);
+  await client.query('begin');
+  await client.query('alter policy select_own on quota.events using (true)');
+  const { rows } = await client.query('select * from public.verify_installation()');
+  expect(rows).toHaveLength(1);
+  await client.query(rows[0].statement);
+  expect((await client.query('select * from public.verify_installation()')).rows).toEqual([]);
+  await client.query('rollback');
+});
+
 test('Postgres 15 runs the main job', async () => {
   await applyPlans(client, {
     features: { ai_generation: {} },

@@ -173,10 +173,14 @@ const CURABLE: Record<string, [damage: string, object: RegExp, count?: number]> 
     /^policy everything on quota\.events$/,
   ],
   'a dropped index': ['drop index quota.events_by_id', /^index quota\.events_by_id$/],
-  'the index of idempotency, no longer unique': [
-    `drop index quota.events_have_one_line_per_key;
-     create index events_have_one_line_per_key on quota.events (subject_id, idempotency_key)`,
-    /^index quota\.events_have_one_line_per_key$/,
+  'an index over another column': [
+    `drop index quota.events_by_what_they_are_about;
+     create index events_by_what_they_are_about on quota.events (subject_id, at)`,
+    /^index quota\.events_by_what_they_are_about$/,
+  ],
+  'a unique index that is gone': [
+    'drop index quota.plans_have_one_default',
+    /^index quota\.plans_have_one_default$/,
   ],
   'a unique index of somebody else': [
     'create unique index one_line on quota.events (subject_id)',

@@ -218,6 +218,65 @@ describe('an error', () => {
     expect(code).toBe(1);
   });
 
+  test.each([
+    ['create schema quota;', 'schema quota'],
+    ['CREATE SCHEMA IF NOT EXISTS "quota" ;', 'schema quota'],
+    [
+      'create or replace function public.consume_usage(user_id uuid)\nreturns void language sql as $$$$;',
+      'function consume_usage',
+    ],
+    ['create table usage_events (id bigint);', 'table usage_events'],
+  ])(
+    'a migration of the project that takes a name is told, without a database: %s',
+    async (sql, what) => {
+      const folder = project({ ...SUPABASE, [OWN]: sql });
+      const { code, output } = await pgquota(folder, ['init']);
+      expect(output).toContain(`${OWN} creates ${what}, a name that pgquota needs`);
+      expect(readdirSync(join(folder, 'supabase/migrations'))).toHaveLength(1);
+      expect(code).toBe(1);
+    },
+  );
+
+  test('but not one that it dropped or renamed since, or only speaks of', async () => {
+    const folder = project({
+      ...SUPABASE,
+      'supabase/migrations/20260101000000_own.sql':
+        'create schema quota; create function public.consume_usage(a uuid) returns void as $$$$ language sql;\n' +
+        'create function quota.check_usage() returns void as $$$$ language sql;\n' +
+        '-- create table usage_events\ncreate table app.usage_events (id bigint);',
+      [OWN]:
+        'alter schema quota rename to budgets; drop function if exists public.consume_usage(uuid);',
+    });
+    expect((await pgquota(folder, ['init'])).code).toBe(0);
+  });
+
+  test('a foreign schema quota is refused, by the database that .env names, too', async () => {
+    const database = await createDatabase({ from: 'empty' });
+    const client = await database.connect();
+    await client.query('create schema quota');
+    const folder = project({ ...SUPABASE, '.env': `DATABASE_URL=${database.url}\n` });
+    for (const args of [['init'], ['init', '--database-url', database.url]]) {
+      const { code, output } = await pgquota(folder, args);
+      expect(output).toMatch(/has a schema quota that is not of pgquota: rename it/);
+      expect(existsSync(join(folder, 'supabase/migrations'))).toBe(false);
+      expect(code).toBe(1);
+    }
+    await database.drop();
+  });
+
+  test('a database of .env that does not answer is a note', async () => {
+    const folder = project({
+      ...SUPABASE,
+      '.env': 'DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/app\n',
+    });
+    const { code, output } = await pgquota(folder, ['init']);
+    expect(output).toMatch(
+      /note: the database of DATABASE_URL was not looked at\. Nothing answers/,
+    );
+    expect(output).not.toContain('hunter2');
+    expect(code).toBe(0);
+  });
+
   test('a user without the rights is told which, and by which statement they come', async () => {
     const database = await createDatabase({ from: 'empty' });
     const client = await database.connect();
