@@ -383,7 +383,12 @@ begin
           from (
             select r.role, x.privilege,
               string_agg(quote_ident(a.attname), ', ' order by a.attnum) as columns
-            from unnest(array['anon', 'authenticated']) as r (role)
+            from (
+              select o.rolname as role
+              from pg_catalog.pg_roles as o
+              where o.rolname in ('anon', 'authenticated')
+                and not o.rolsuper
+            ) as r
             cross join unnest(array['insert', 'update']) as x (privilege)
             join pg_catalog.pg_attribute as a on a.attrelid = c.oid and a.attnum > 0
             where not a.attisdropped

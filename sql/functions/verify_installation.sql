@@ -549,7 +549,12 @@ begin
             '%s may write its column %s, and so choose a plan', array_to_string(w.names, ', '),
             quote_ident(v_row.plan_column)
           ), quota.plan_statement(v_row.table_id, v_row.plan_column), false
-        from quota.plan_writers(v_row.table_id, v_row.plan_column) as w (names)
+        from (
+          -- A superuser may write everything, and is told of as a role.
+          select array_agg(r.rolname order by r.rolname) as names
+          from unnest(quota.plan_writers(v_row.table_id, v_row.plan_column)) as u (name)
+          join pg_catalog.pg_roles as r on r.rolname = u.name and not r.rolsuper
+        ) as w
         where cardinality(w.names) > 0;
     end if;
   end loop;

