@@ -7,6 +7,7 @@ import { callAndWaitBlocked } from '../support/blocking.ts';
 import { setClock } from '../support/clock.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { applyPlans } from '../support/plans.ts';
+import { startRest } from '../support/rest.ts';
 import { asService, asUser } from '../support/session.ts';
 
 const ADA = '00000000-0000-4000-8000-00000000000a';
@@ -70,6 +71,16 @@ async function expectSound(): Promise<void> {
   expect(await rows(mismatches as string)).toEqual([]);
   await client.query(full as string);
 }
+
+test('every snippet that brings months in says that they are months, also when there are none', () => {
+  const snippets = readFileSync(fromRoot('docs/migrating.md'), 'utf8').split('quota.import_usage(');
+  const [, ...imports] = snippets.map((text) => text.slice(0, text.indexOf(')) as r')));
+  expect(imports).toHaveLength(4);
+  for (const sql of imports) {
+    expect(sql).toMatch(/'month' as period|c\.period,/);
+    expect(sql).toContain(`coalesce(jsonb_agg(t), '[]')`);
+  }
+});
 
 describe('plans', () => {
   beforeEach(async () => {
@@ -177,9 +188,6 @@ describe('a table of counts per user, type and period', () => {
 
   test('importing again counts nothing twice', async () => {
     await client.query(withDropIn(change));
-    await client.query(
-      'drop function public.increment_usage(text, text, timestamptz, timestamptz, jsonb)',
-    );
     await client.query('alter table public.usage_tracking_before rename to usage_tracking');
     await client.query(withDropIn(change));
     expect(await used(ADA)).toEqual([{ feature: 'ai_generation', used: 32, limit: 50 }]);
@@ -191,10 +199,9 @@ describe('a table of counts per user, type and period', () => {
     const call = `select public.increment_usage(
       p_user_id => $1, p_type => 'ai_generation',
       p_period_start => '2020-01-01Z', p_period_end => '2020-02-01Z', p_metadata => '{"old": true}'
-    )::integer as used`;
-    const once = () =>
-      asUser(client, ADA, async (session) => (await session.query(call, [ADA])).rows[0].used);
-    for (let expected = 33; expected <= 50; expected++) expect(await once()).toBe(expected);
+    )`;
+    const once = () => asUser(client, ADA, (session) => session.query(call, [ADA]));
+    for (let n = 33; n <= 50; n++) await once();
     await expect(once()).rejects.toMatchObject({ code: 'PT402' });
     await expect(
       asUser(client, ADA, (session) => session.query(call, [EVE])),
@@ -203,6 +210,91 @@ describe('a table of counts per user, type and period', () => {
       code: 'PT402',
     });
     expect(await used(ADA)).toEqual([{ feature: 'ai_generation', used: 50, limit: 50 }]);
+    await expectSound();
+  });
+
+  test('who knows the function from before goes on: PostgREST with its old schema, prepared statements', async () => {
+    await client.query(`
+      grant execute on function public.increment_usage to service_role;
+      grant select, insert, update on public.usage_tracking to service_role`);
+    const rest = await startRest(database);
+    try {
+      const service = rest.asService();
+      const overRest = () =>
+        service.rpc('increment_usage', {
+          p_user_id: ADA,
+          p_type: 'ai_generation',
+          p_period_start: '2026-11-01T00:00:00Z',
+          p_period_end: '2026-12-01T00:00:00Z',
+        });
+      const prepared = await database.connect();
+      const asBefore = () =>
+        prepared.query({
+          name: 'as before',
+          text: `select public.increment_usage($1, 'ai_generation', $2, $3)`,
+          values: [ADA, '2026-11-01Z', '2026-12-01Z'],
+        });
+      expect((await overRest()).status).toBe(204);
+      await asBefore();
+
+      await client.query(withDropIn(change));
+      await client.query(`
+        create function public.made_since() returns integer language sql as 'select 1';
+        grant execute on function public.made_since to service_role`);
+      expect((await service.rpc('made_since')).error, 'the schema is the old one').toMatchObject({
+        code: 'PGRST202',
+      });
+      expect((await overRest()).status).toBe(204);
+      await asBefore();
+      // The old function added to both rows of the month: 32 + 2 × 2, and two since.
+      expect(await used(ADA)).toEqual([{ feature: 'ai_generation', used: 38, limit: 50 }]);
+      for (let n = 39; n <= 50; n++) await asBefore();
+      expect((await overRest()).status).toBe(402);
+      await expect(asBefore()).rejects.toMatchObject({ code: 'PT402' });
+      await expectSound();
+    } finally {
+      await rest.stop();
+    }
+  });
+
+  test('over a function with other types the switch stops, and nothing has changed', async () => {
+    await client.query(`
+      drop function public.increment_usage;
+      create function public.increment_usage(
+        p_user_id text, p_type text, p_period_start timestamptz, p_period_end timestamptz,
+        p_metadata jsonb default '{}'
+      ) returns void language plpgsql as 'begin end'`);
+    await expect(client.query(withDropIn(change))).rejects.toMatchObject({ code: '42723' });
+    await client.query(`
+      rollback;
+      drop function public.increment_usage;
+      create function public.increment_usage(
+        p_user_id uuid, p_type text, p_period_start timestamptz, p_period_end timestamptz,
+        p_metadata jsonb default '{}'
+      ) returns integer language plpgsql as 'begin return 1; end'`);
+    await expect(client.query(withDropIn(change))).rejects.toMatchObject({ code: '42P13' });
+    await client.query('rollback');
+    expect(await rows('select from public.usage_tracking')).toHaveLength(5);
+    expect(await rows('select from quota.events')).toEqual([]);
+  });
+
+  test('an app that has counted nothing yet switches as well', async () => {
+    await client.query('truncate public.usage_tracking');
+    expect(await rows(rehearsal)).toEqual([]);
+    await client.query(withDropIn(change));
+  });
+
+  test("a month that is none of the subject's is told of, and lands nowhere", async () => {
+    await client.query(`select public.set_plan($1, 'free', anchor => '2026-10-15Z')`, [ADA]);
+    const rejected = await rows(rehearsal);
+    expect(rejected.map(({ subject, feature }) => [subject, feature])).toEqual([
+      [ADA, 'ai_generation'],
+      [ADA, 'ai_generation'],
+    ]);
+    expect(rejected[1].problem).toContain('2026-10-15T00:00:00Z');
+    await client.query(withDropIn(change));
+    expect(await used(ADA)).toEqual([]);
+    expect(await used(EVE)).toEqual([{ feature: 'ai_generation', used: 77, limit: 50 }]);
     await expectSound();
   });
 
@@ -242,34 +334,67 @@ test('a counter per month as text becomes a row per feature', async () => {
 
 describe('a column of credits left', () => {
   const [refilled = '', bought = ''] = blocksBelow('A column of credits left');
+  const NEW = '00000000-0000-4000-8000-00000000000c';
+  const RICH = '00000000-0000-4000-8000-00000000000d';
+  const OVER = '00000000-0000-4000-8000-00000000000f';
   beforeEach(async () => {
     await client.query(`
-      create table public.profiles (id uuid primary key, plan text, credits_left integer, tokens_left integer);
+      create table public.profiles (id uuid primary key, credits_left integer, tokens_left integer);
       revoke all on public.profiles from anon, authenticated;
-      insert into public.profiles values ('${ADA}', 'free', 30, 500), ('${EVE}', 'pro', 1200, 0);`);
-    await client.query(`select quota.follow_plan('public.profiles', 'id', 'plan')`);
+      insert into public.profiles values
+        ('${ADA}', 30, 500), ('${EVE}', 1200, 0),
+        ('${NEW}', 40, 7), ('${RICH}', 170, 0), ('${OVER}', -5, 0);`);
+    // The others were never seen: they are on the default plan, and no view lists them.
+    await client.query(`select public.set_plan($1, 'free'), public.set_plan($2, 'pro')`, [
+      ADA,
+      EVE,
+    ]);
   });
 
   const left = async (feature: string, subject: string) =>
     (
       await rows('select remaining::integer from public.check_usage($1, 1, $2)', [feature, subject])
     )[0].remaining;
+  const leftToAll = async (feature: string) => {
+    const found = [];
+    for (const subject of [ADA, EVE, NEW, RICH, OVER]) found.push(await left(feature, subject));
+    return found;
+  };
 
-  test('refilled each month: what is gone was used, what is more was bought', async () => {
+  test('refilled each month: what is gone was used, what is more was bought, for whoever was seen or not', async () => {
     await client.query(refilled);
-    expect(await left('credit', ADA)).toBe(30);
-    expect(await left('credit', EVE)).toBe(1200);
+    expect(await leftToAll('credit')).toEqual([30, 1200, 40, 170, 0]);
+    expect(await used(OVER)).toEqual([{ feature: 'credit', used: 105, limit: 100 }]);
     await expectSound();
+    await client.query(refilled);
+    expect(await leftToAll('credit')).toEqual([30, 1200, 40, 170, 0]);
     await setClock(client, '2026-12-02T12:00:00Z');
-    expect(await left('credit', ADA)).toBe(100);
+    expect(await leftToAll('credit')).toEqual([100, 1200, 100, 170, 100]);
+  });
+
+  test('what a plan without credits leaves over is kept for the plan that has them', async () => {
+    const { credit: _, ...limits } = PLANS.plans.free.limits;
+    await applyPlans(client, {
+      ...PLANS,
+      plans: { ...PLANS.plans, free: { ...PLANS.plans.free, limits } },
+    });
+    await client.query(refilled);
+    expect(await left('credit', NEW)).toBe(0);
+    await client.query(`select public.set_plan($1, 'pro')`, [NEW]);
+    expect(await left('credit', NEW)).toBe(1040);
+    await expectSound();
+  });
+
+  test('nobody has used anything: what is more is taken over all the same', async () => {
+    await client.query(`delete from public.profiles where credits_left < 1200`);
+    await client.query(refilled);
     expect(await left('credit', EVE)).toBe(1200);
   });
 
   test('bought and never refilled: all of it is a grant, given once', async () => {
     await client.query(bought);
     await client.query(bought);
-    expect(await left('token', ADA)).toBe(500);
-    expect(await left('token', EVE)).toBe(0);
+    expect(await leftToAll('token')).toEqual([500, 0, 7, 0, 0]);
     await setClock(client, '2026-12-02T12:00:00Z');
     expect(await left('token', ADA)).toBe(500);
     await expectSound();
