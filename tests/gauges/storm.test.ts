@@ -17,6 +17,9 @@ test('under a storm of every kind of statement no subject ever has more rows tha
     const oneIn = (many: number) => between(1, many) === 1;
     const subject = () => pick(SUBJECTS);
     const files = 'public.files';
+    /** Events of uses counted by hand: of subjects that were forgotten, and refunded ones, too. */
+    const uses: string[] = [];
+    let refunded = 0;
 
     const work: Record<string, (client: pg.Client) => Promise<unknown>> = {
       insert: (client) => insertRows(client, ...Array.from({ length: some(3) }, subject)),
@@ -39,9 +42,22 @@ test('under a storm of every kind of statement no subject ever has more rows tha
         ),
       rename: (client) =>
         client.query(`update ${files} set name = 'other' where user_id = $1`, [subject()]),
-      consume: (client) =>
-        client.query(`select public.enforce_usage('kb_file', 1, $1)`, [subject()]),
+      async consume(client) {
+        const { rows } = await client.query(
+          `select (public.enforce_usage('kb_file', 1, $1)).event_id`,
+          [subject()],
+        );
+        uses.push(rows[0].event_id);
+      },
+      // What rows count is neither given back by hand nor refunded nor forgotten while they stand.
       return: (client) => client.query(`select public.return_usage('kb_file', 2, $1)`, [subject()]),
+      async refund(client) {
+        const use = oneIn(3) ? pick(uses) : uses.at(-1);
+        if (!use) return;
+        await client.query('select public.refund_usage($1)', [use]);
+        refunded++;
+      },
+      forget: (client) => client.query('select public.forget_subject($1)', [subject()]),
       async hold(client) {
         await client.query('begin');
         try {
@@ -70,11 +86,13 @@ test('under a storm of every kind of statement no subject ever has more rows tha
     };
 
     const kinds = Object.keys(work);
+    // A use has nothing left when it was refunded, or returned by hand; forgotten, there is none.
+    const answers: Record<string, string[]> = { refund: ['QAMNT', 'QRSRV'] };
     const met = new Map<string, number>();
     const sessions = await Promise.all(Array.from({ length: 8 }, server));
     let busy = sessions.length;
     const write = async (client: pg.Client) => {
-      for (let n = 0; n < 60; n++) {
+      for (let n = 0; n < 70; n++) {
         const kind = pick(kinds);
         // 40P01: rows of the app's own table may be locked crosswise by its statements, and truncate
         // and limit_table() hold the table before the meters, a hold that becomes a row the other way.
@@ -82,6 +100,7 @@ test('under a storm of every kind of statement no subject ever has more rows tha
           (work[kind] as (typeof work)[string])(client),
           '55P03',
           '40P01',
+          ...(answers[kind] ?? []),
         );
         met.set(`${kind} ${outcome}`, (met.get(`${kind} ${outcome}`) ?? 0) + 1);
       }
@@ -96,11 +115,17 @@ test('under a storm of every kind of statement no subject ever has more rows tha
               select coalesce(max(n), 0)::integer
               from (select count(*) as n from ${files} where user_id is not null group by user_id) as c
             ) as most,
+            (
+              select coalesce(min(d.used - c.n), 0)::integer
+              from (select user_id, count(*) as n from ${files} where user_id is not null group by user_id) as c
+              cross join public.check_usage('kb_file', 1, c.user_id) as d
+            ) as beside,
             (select count(*)::integer from public.verify_usage()) as mismatches`,
         );
         if ((await outcomeOf(seen, '40P01')) !== 'ok') continue; // the victim may be who only looks
-        const [{ most, mismatches }] = (await seen).rows;
+        const [{ most, beside, mismatches }] = (await seen).rows;
         expect(most, `rows of a subject at any time (seed ${seed})`).toBeLessThanOrEqual(LIMIT);
+        expect(beside, `a gauge beside its rows (seed ${seed})`).toBeGreaterThanOrEqual(0);
         expect(mismatches, `verify_usage() under load (seed ${seed})`).toBe(0);
         await sleep(20);
       }
@@ -113,9 +138,26 @@ test('under a storm of every kind of statement no subject ever has more rows tha
         `${kind} PT402`,
       );
     }
+    expect(refunded, `seed ${seed}`).toBeGreaterThan(0);
+    for (const code of answers.refund ?? []) {
+      expect([...met.keys()], `seed ${seed}`).toContain(`refund ${code}`);
+    }
     for (const each of SUBJECTS) {
       const { gauge, rows } = await countsOf(owner, each);
       expect(gauge, `seed ${seed}`).toBeGreaterThanOrEqual(rows);
       expect(gauge, `seed ${seed}`).toBeLessThanOrEqual(LIMIT);
+      // All that was taken by hand goes, in any way there is; what is left are the rows.
+      await owner.query(`select public.return_usage('kb_file', 1000, $1)`, [each]);
+      expect(await countsOf(owner, each), `returned (seed ${seed})`).toEqual({ gauge: rows, rows });
+      await owner.query('select public.forget_subject($1)', [each]);
+      expect(await countsOf(owner, each), `forgotten (seed ${seed})`).toEqual({
+        gauge: rows,
+        rows,
+      });
+    }
+    for (const use of uses) {
+      await expect(owner.query('select public.refund_usage($1)', [use])).rejects.toMatchObject({
+        code: 'QRSRV',
+      });
     }
   }));
