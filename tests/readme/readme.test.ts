@@ -3,8 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { SupabaseClient } from '@supabase/supabase-js';
+import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { fromRoot } from '../../scripts/local/project.ts';
+import { setClock } from '../support/clock.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { openTables } from '../support/open-tables.ts';
 import { type Rest, startRest } from '../support/rest.ts';
@@ -46,6 +48,70 @@ async function run(code: string, given: { supabase: SupabaseClient; userId: stri
   }
   return lines;
 }
+
+/** What psql would show: the columns, and the rows as text. */
+function shown(result: pg.QueryArrayResult): string[][] {
+  const text = (value: unknown) => (typeof value === 'boolean' ? String(value)[0] : String(value));
+  const table = [result.fields.map(({ name }) => name), ...result.rows.map((row) => row.map(text))];
+  return result.rows.length ? (table as string[][]) : [['(0 rows)']];
+}
+
+/** The README's prompts and, below each, the table that it prints. */
+const transcript = blocks('console')
+  .flatMap((block) => block.split(/^=> /m).slice(1))
+  .map((part) => {
+    const [statement = '', ...lines] = part.trimEnd().split('\n');
+    const cells = lines.filter((line) => !/^[-+]+$/.test(line));
+    return { statement, table: cells.map((line) => line.split('|').map((cell) => cell.trim())) };
+  });
+
+describe('the first screen', () => {
+  let own: TestDatabase;
+  let api: Rest;
+  afterAll(async () => {
+    await api?.stop();
+    await own?.drop();
+  });
+
+  test('shows answers as they are: the fiftieth, the fifty-first over HTTP, and the proof', async () => {
+    own = await createDatabase();
+    const client = await own.connect();
+    await setClock(client, '2026-11-20T12:00:00Z');
+    await client.query(blocks('sql')[0] as string);
+    await client.query(`select consume_usage('ai_generation', 25, 'maya')`);
+    await setClock(client, '2026-11-21T12:00:00Z');
+    await client.query(`select consume_usage('ai_generation', 24, 'maya')`);
+    api = await startRest(own);
+
+    expect(transcript).toHaveLength(2);
+    for (const { statement, table } of transcript) {
+      const result = await client.query({ text: statement, rowMode: 'array' });
+      expect(shown(result), statement).toEqual(table);
+    }
+
+    const [, path, body, status, statusText, retryAfter, answer] =
+      blocks('http')[0]?.match(
+        /^POST (\S+)\n(\{.*\})\n\n(\d+) (.*)\nRetry-After: (\d+)\n(\{.*\})\n$/,
+      ) ?? [];
+    const response = await fetch(`${api.url}${path}`, {
+      method: 'POST',
+      headers: {
+        apikey: api.serviceRoleKey,
+        authorization: `Bearer ${api.serviceRoleKey}`,
+        'content-type': 'application/json',
+      },
+      body: body as string,
+    });
+    expect(`${response.status} ${response.statusText}`).toBe(`${status} ${statusText}`);
+    expect(response.headers.get('retry-after')).toBe(retryAfter);
+    const { details, ...rest } = await response.json();
+    expect({ ...rest, details: expect.any(String) }).toEqual({
+      ...JSON.parse(answer as string),
+      details: expect.any(String),
+    });
+    expect(JSON.parse(details)).toMatchObject({ allowed: false, used: 50, limit: 50 });
+  });
+});
 
 describe('the README', () => {
   test('has SQL that runs from top to bottom and leaves nothing unproved', async () => {
