@@ -102,3 +102,15 @@ test('every function that the page names is there', async () => {
     [],
   );
 });
+
+test('SECURITY.md grants users what pg_proc grants them', async () => {
+  const granted = readFileSync(fromRoot('SECURITY.md'), 'utf8').match(
+    /^- `authenticated`: executes (.*?); reads the views/m,
+  )?.[1];
+  const listed = [...(granted ?? '').matchAll(/`(\w+)`/g)].map((m) => m[1]);
+  const may = await column(
+    `select proname::text from pg_proc
+     where pronamespace = 'public'::regnamespace and has_function_privilege('authenticated', oid, 'execute')`,
+  );
+  expect(listed.toSorted()).toEqual(may.toSorted());
+});
