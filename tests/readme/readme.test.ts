@@ -104,12 +104,12 @@ describe('the first screen', () => {
     });
     expect(`${response.status} ${response.statusText}`).toBe(`${status} ${statusText}`);
     expect(response.headers.get('retry-after')).toBe(retryAfter);
-    const { details, ...rest } = await response.json();
+    const { details, ...rest } = (await response.json()) as Record<string, string>;
     expect({ ...rest, details: expect.any(String) }).toEqual({
       ...JSON.parse(answer as string),
       details: expect.any(String),
     });
-    expect(JSON.parse(details)).toMatchObject({ allowed: false, used: 50, limit: 50 });
+    expect(JSON.parse(details as string)).toMatchObject({ allowed: false, used: 50, limit: 50 });
   });
 });
 
