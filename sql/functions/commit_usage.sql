@@ -56,7 +56,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_allowance quota.allowance := quota.limits_of(
-    p_hold.subject_id, p_hold.feature_id, p_hold.reserved_at
+    p_hold.subject_id, p_hold.feature_id, p_hold.reserved_at, p_is_settled => true
   );
   v_granted bigint;
 begin
@@ -123,7 +123,8 @@ begin
   end if;
 
   v_amount := coalesce(p_amount, v_hold.amount);
-  v_before := (quota.limits_of_hold(v_hold, v_now)).limits;
+  v_allowance := quota.limits_of_hold(v_hold, v_now);
+  v_before := v_allowance.limits;
   v_event := quota.hold_line(v_hold, 'commit', v_now);
   v_event.used_change := v_amount;
   v_event.metadata := coalesce(p_metadata, '{}');
@@ -134,23 +135,28 @@ begin
     'committed'
   );
 
-  v_allowance := quota.limits_of_hold(v_hold, v_now);
-  foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
-    if v_limit.period not in ('minute', 'hour') then
-      v_shortfall := greatest(
-        v_shortfall, v_limit.used + v_limit.reserved - v_limit.amount - v_limit.drawn
-      );
-    end if;
-  end loop;
-  v_drawn := least(
-    v_excess, v_shortfall, quota.granted_to(v_hold.subject_id, v_hold.feature_id, v_now)
-  );
-  if v_drawn > 0 and v_allowance.kind = 'metered' then
-    perform quota.draw(
-      v_hold.subject_id, v_hold.feature_id, v_drawn, v_now, v_hold.reserved_at,
-      v_hold.reservation_id
-    );
+  if v_excess = 0 and v_allowance.is_plain then
+    -- The usual end: what was held is used, or less of it, and no grant has a part in it.
+    v_allowance.limits := quota.after_event(v_before, v_event);
+  else
     v_allowance := quota.limits_of_hold(v_hold, v_now);
+    foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
+      if v_limit.period not in ('minute', 'hour') then
+        v_shortfall := greatest(
+          v_shortfall, v_limit.used + v_limit.reserved - v_limit.amount - v_limit.drawn
+        );
+      end if;
+    end loop;
+    v_drawn := least(
+      v_excess, v_shortfall, quota.granted_to(v_hold.subject_id, v_hold.feature_id, v_now)
+    );
+    if v_drawn > 0 and v_allowance.kind = 'metered' then
+      perform quota.draw(
+        v_hold.subject_id, v_hold.feature_id, v_drawn, v_now, v_hold.reserved_at,
+        v_hold.reservation_id
+      );
+      v_allowance := quota.limits_of_hold(v_hold, v_now);
+    end if;
   end if;
 
   if v_excess > 0 then

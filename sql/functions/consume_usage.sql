@@ -34,19 +34,27 @@ begin
   ) is not true then
     perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
   end if;
-  if p_idempotency_key is null then
-    v_decision := quota.take_fresh(
-      v_caller, p_feature, p_amount, 'consume', coalesce(p_metadata, '{}')
-    );
-    if v_decision.allowed then
-      return v_decision;
-    end if;
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
+  end if;
+  v_decision := quota.take_fresh(
+    v_caller, p_feature, p_amount, 'consume', p_idempotency_key, v_arguments,
+    coalesce(p_metadata, '{}')
+  );
+  if v_decision.allowed is not null then
+    return v_decision;
   end if;
 
   perform quota.check_server_only(v_caller, array[p_feature]);
+  if p_idempotency_key is not null then
+    -- Most repetitions come when the first call has long committed: they are told without a lock.
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, quota.clock());
+    if v_answer is not null then
+      return quota.replayed(v_answer);
+    end if;
+  end if;
   v_now := quota.lock_meter(v_caller.subject_id, p_feature);
   if p_idempotency_key is not null then
-    v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   if v_answer is null then

@@ -53,9 +53,11 @@ create function quota.judge_batch(
   p_subject_id text,
   p_features text[],
   p_amounts bigint[],
-  p_at timestamptz
+  p_at timestamptz,
+  p_is_settled boolean,
+  out decisions public.usage_decision[],
+  out allowances quota.allowance[]
 )
-returns public.usage_decision[]
 language plpgsql
 stable
 security invoker
@@ -68,11 +70,14 @@ declare
   v_sum bigint;
   v_refused bigint[];
   v_refusals public.usage_decision[];
+  v_items integer;
   v_decision public.usage_decision;
-  v_decisions public.usage_decision[];
 begin
   for v_feature_id in select distinct f from unnest(p_features) as f loop
-    v_allowance := quota.limits_of(p_subject_id, v_feature_id, p_at);
+    v_allowance := quota.limits_of(
+      p_subject_id, v_feature_id, p_at, p_is_settled => p_is_settled
+    );
+    v_items := 0;
     v_sum := 0;
     v_refused := '{}';
     v_refusals := '{}';
@@ -94,17 +99,19 @@ begin
         v_refused := v_refused || p_amounts[i];
         v_refusals := v_refusals || v_decision;
       end if;
-      v_decisions[i] := v_decision;
+      decisions[i] := v_decision;
+      -- What the first item of a feature takes is not in the limits of the next.
+      v_items := v_items + 1;
+      allowances[i] := case when v_items = 1 then v_allowance end;
     end loop;
   end loop;
-  return v_decisions;
 end
 $$;
 
-comment on function quota.judge_batch(text, text[], bigint[], timestamptz) is
-  'What a batch would be told if it were refused: all not_taken where all have room. Errors: QAMNT, a counter would pass 2^53 - 1.';
+comment on function quota.judge_batch(text, text[], bigint[], timestamptz, boolean) is
+  'What a batch would be told if it were refused: all not_taken where all have room; and the limits of the first item of each feature. Errors: QAMNT, a counter would pass 2^53 - 1.';
 
-revoke all on function quota.judge_batch(text, text[], bigint[], timestamptz)
+revoke all on function quota.judge_batch(text, text[], bigint[], timestamptz, boolean)
   from public, anon, authenticated, service_role;
 
 create function quota.all_have_room(p_decisions public.usage_decision[])
@@ -152,6 +159,7 @@ declare
   v_batch_id uuid;
   v_decision public.usage_decision;
   v_decisions public.usage_decision[];
+  v_allowances quota.allowance[];
 begin
   perform quota.check_key(p_idempotency_key);
   perform quota.check_metadata(p_metadata);
@@ -170,7 +178,9 @@ begin
     if p_idempotency_key is null
       or quota.replay(v_caller, p_idempotency_key, v_arguments, v_now) is null
     then
-      v_decisions := quota.judge_batch(v_caller.subject_id, v_features, v_amounts, v_now);
+      v_decisions := (quota.judge_batch(
+        v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => false
+      )).decisions;
       if not quota.all_have_room(v_decisions) then
         foreach v_decision in array v_decisions loop
           return next v_decision;
@@ -193,7 +203,11 @@ begin
     end if;
   end if;
 
-  v_decisions := quota.judge_batch(v_caller.subject_id, v_features, v_amounts, v_now);
+  select j.decisions, j.allowances
+    into v_decisions, v_allowances
+    from quota.judge_batch(
+      v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => true
+    ) as j;
   if quota.all_have_room(v_decisions) then
     -- What belongs to the batch as a whole stands once, in a line that its items are about.
     if p_idempotency_key is not null or v_metadata <> '{}' then
@@ -207,7 +221,8 @@ begin
     end if;
     for i in 1 .. cardinality(v_features) loop
       v_decisions[i] := quota.take(
-        v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, '{}', v_batch_id
+        v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, '{}', v_batch_id,
+        v_allowances[i]
       );
     end loop;
     if p_idempotency_key is not null and not quota.bind_key(

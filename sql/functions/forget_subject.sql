@@ -74,7 +74,7 @@ begin
       on conflict do nothing;
     update quota.meters as m
       set holds_expire_at = 'infinity',
-          fresh_until = '-infinity',
+          fresh_from = 'infinity',
           rows_used = 0
       where m.subject_id = v_caller.subject_id
         and m.feature_id = v_feature_id;

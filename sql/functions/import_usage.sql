@@ -190,7 +190,7 @@ begin
       end if;
       -- A counter that a former plan would count in is no limit of the present one.
       update quota.meters as m
-        set fresh_until = '-infinity'
+        set fresh_from = 'infinity'
         where m.subject_id = v_event.subject_id
           and m.feature_id = v_event.feature_id;
     end if;

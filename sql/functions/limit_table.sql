@@ -275,9 +275,12 @@ begin
     end if;
     if v_change > 0 then
       v_decision := quota.take_fresh(
-        v_caller, v_feature_id, v_change::bigint, 'table', v_metadata
+        v_caller, v_feature_id, v_change::bigint, 'table', null, null, v_metadata
       );
-      continue when v_decision.allowed;
+      if v_decision.allowed is not null then
+        perform quota.enforce(v_decision);
+        continue;
+      end if;
     end if;
     v_now := coalesce(v_now, quota.lock_meter(v_subject_id, v_feature_id));
     if v_change > 0 then

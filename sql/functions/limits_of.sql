@@ -316,7 +316,9 @@ create function quota.with_details(
   p_feature_id text,
   p_at timestamptz,
   p_anchor_at timestamptz,
-  p_time_zone text
+  p_time_zone text,
+  p_is_plain boolean,
+  p_is_settled boolean
 )
 returns quota.limit_state[]
 language plpgsql
@@ -325,7 +327,10 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_granted bigint := quota.granted_to(p_subject_id, p_feature_id, p_at);
+  v_granted bigint := case
+    when p_is_plain then 0
+    else quota.granted_to(p_subject_id, p_feature_id, p_at)
+  end;
   v_limits quota.limit_state[];
   v_limit quota.limit_state;
   v_balance quota.balance;
@@ -342,7 +347,7 @@ begin
       v_limit.reserved := v_balance.reserved;
       v_limit.drawn := v_balance.drawn;
     end if;
-    if v_limit.reserved > 0 then
+    if v_limit.reserved > 0 and not (p_is_settled and v_limit.is_counted) then
       v_balance := quota.expired_holds(
         p_subject_id, p_feature_id, p_at, v_limit.period_start, v_limit.resets_at, v_limit.drawn > 0
       );
@@ -367,21 +372,22 @@ end
 $$;
 
 comment on function quota.with_details(
-  quota.limit_state[], text, text, timestamptz, timestamptz, text
+  quota.limit_state[], text, text, timestamptz, timestamptz, text, boolean, boolean
 ) is 'The limits with the periods that have no counter yet, expired holds and grants worked in.';
 
 revoke all on function quota.with_details(
-  quota.limit_state[], text, text, timestamptz, timestamptz, text
+  quota.limit_state[], text, text, timestamptz, timestamptz, text, boolean, boolean
 ) from public, anon, authenticated, service_role;
 grant execute on function quota.with_details(
-  quota.limit_state[], text, text, timestamptz, timestamptz, text
+  quota.limit_state[], text, text, timestamptz, timestamptz, text, boolean, boolean
 ) to authenticated, service_role;
 
 create function quota.limits_of(
   p_subject_id text,
   p_feature_id text,
   p_at timestamptz,
-  p_plan_id text default null
+  p_plan_id text default null,
+  p_is_settled boolean default false
 )
 returns quota.allowance
 language plpgsql
@@ -433,7 +439,7 @@ begin
         0, c.used is not null, c.last_limit
       )::quota.limit_state
     ) filter (where l.period is not null),
-    bool_and(coalesce(c.reserved = 0, false))
+    bool_and(coalesce(c.reserved = 0 or c.reserved > 0 and p_is_settled, false))
   into v_allowance.upgrade_url, v_allowance.limits, v_is_settled
   from quota.plans as p
   left join quota.plan_limits as l
@@ -448,19 +454,24 @@ begin
   where p.plan_id = v_allowance.plan_id;
 
   v_allowance.is_plain := v_has_extras is not true;
+  if not v_allowance.is_plain then
+    v_allowance.limits := quota.with_exceptions(
+      v_allowance.limits, p_subject_id, p_feature_id, p_at
+    );
+  end if;
   if v_is_settled is not true or not v_allowance.is_plain then
     v_allowance.limits := quota.with_details(
-      quota.with_exceptions(v_allowance.limits, p_subject_id, p_feature_id, p_at),
-      p_subject_id, p_feature_id, p_at, v_anchor_at, coalesce(v_time_zone, 'UTC')
+      v_allowance.limits, p_subject_id, p_feature_id, p_at, v_anchor_at,
+      coalesce(v_time_zone, 'UTC'), v_allowance.is_plain, p_is_settled
     );
   end if;
   return v_allowance;
 end
 $$;
 
-comment on function quota.limits_of(text, text, timestamptz, text) is
-  'The plan and every limit that applies to a subject and feature at an instant, with what is used, held, drawn and granted; or what they would be on another plan. Limits come in no order.';
+comment on function quota.limits_of(text, text, timestamptz, text, boolean) is
+  'The plan and every limit that applies to a subject and feature at an instant, with what is used, held, drawn and granted; or what they would be on another plan. p_is_settled: asked under the lock, where no hold has expired that is not settled. Limits come in no order.';
 
-revoke all on function quota.limits_of(text, text, timestamptz, text)
+revoke all on function quota.limits_of(text, text, timestamptz, text, boolean)
   from public, anon, authenticated, service_role;
-grant execute on function quota.limits_of(text, text, timestamptz, text) to authenticated, service_role;
+grant execute on function quota.limits_of(text, text, timestamptz, text, boolean) to authenticated, service_role;

@@ -85,7 +85,7 @@ begin
     where s.subject_id = p_subject_id
       and not s.has_extras;
   update quota.meters as m
-    set fresh_until = '-infinity'
+    set fresh_from = 'infinity'
     where m.subject_id = p_subject_id
       and m.feature_id = p_feature_id;
   return v_now;

@@ -76,7 +76,9 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
+  v_allowance quota.allowance := quota.limits_of(
+    p_caller.subject_id, p_feature_id, p_at, p_is_settled => true
+  );
   v_used bigint := quota.level_of(p_caller.subject_id, p_feature_id);
   v_event quota.events;
   v_decision public.usage_decision;

@@ -99,7 +99,9 @@ begin
       v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_refund.at, v_use.counts_at,
       v_use.about_id
     );
-    v_allowance := quota.limits_of(v_use.subject_id, v_use.feature_id, v_refund.at);
+    v_allowance := quota.limits_of(
+      v_use.subject_id, v_use.feature_id, v_refund.at, p_is_settled => true
+    );
     v_allowance.limits := quota.after_event(v_allowance.limits, v_refund);
     v_decision := quota.decision(
       v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_allowance,

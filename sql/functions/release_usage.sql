@@ -34,7 +34,9 @@ begin
   perform quota.end_hold(
     v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount else 0 end, 'released'
   );
-  v_allowance := quota.limits_of(v_hold.subject_id, v_hold.feature_id, v_now);
+  v_allowance := quota.limits_of(
+    v_hold.subject_id, v_hold.feature_id, v_now, p_is_settled => true
+  );
   v_decision := quota.decision(
     v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
     (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id, v_hold.reservation_id

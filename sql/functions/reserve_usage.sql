@@ -22,24 +22,32 @@ declare
   v_arguments jsonb;
   v_answer jsonb;
   v_now timestamptz;
-  v_expires_at timestamptz;
   v_decision public.usage_decision;
 begin
   perform quota.require_trusted();
   v_caller := quota.caller_for(p_subject);
   perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
-  -- In seconds: a day of an interval would follow the session's time zone.
   if v_seconds is null or v_seconds <= 0 or v_seconds > 604800 then
     raise exception 'the ttl is %, more than nothing and at most 7 days are allowed',
       coalesce(p_ttl::text, 'null')
       using errcode = '22023', hint = 'for example 15 minutes';
   end if;
 
-  v_now := quota.lock_meter(v_caller.subject_id, p_feature);
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object(
       'call', 'reserve_usage', 'feature', p_feature, 'amount', p_amount, 'ttl', v_seconds
     );
+  end if;
+  v_decision := quota.take_fresh(
+    v_caller, p_feature, p_amount, 'reserve', p_idempotency_key, v_arguments,
+    coalesce(p_metadata, '{}'), p_ttl
+  );
+  if v_decision.allowed is not null then
+    return v_decision;
+  end if;
+
+  v_now := quota.lock_meter(v_caller.subject_id, p_feature);
+  if p_idempotency_key is not null then
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   if v_answer is null then
@@ -48,19 +56,9 @@ begin
       p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
     );
     if v_decision.allowed then
-      v_expires_at := v_now + make_interval(secs => v_seconds::double precision);
-      insert into quota.reservations (
-        subject_id, reservation_id, feature_id, amount, reserved_at, expires_at
-      )
-      values (
-        v_caller.subject_id, v_decision.reservation_id, p_feature, p_amount, v_now, v_expires_at
+      perform quota.write_hold(
+        v_caller.subject_id, v_decision.reservation_id, p_feature, p_amount, v_now, p_ttl
       );
-      -- Also where it stays the same: a call whose snapshot lacks this hold must fail with 40001, or
-      -- it would compute when the next hold expires without it.
-      update quota.meters as m
-        set holds_expire_at = least(m.holds_expire_at, v_expires_at)
-        where m.subject_id = v_caller.subject_id
-          and m.feature_id = p_feature;
     end if;
     if v_decision.allowed is not null then
       return v_decision;

@@ -68,7 +68,7 @@ begin
   );
 
   update quota.meters as m
-    set fresh_until = '-infinity'
+    set fresh_from = 'infinity'
     where m.subject_id = v_subject.subject_id;
 
   -- New periods begin here and now, with the use that falls into them: those of counters that the

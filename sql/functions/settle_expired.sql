@@ -1,5 +1,42 @@
--- Why this exists: a hold ends once: committed, released or expired. All three come here, holding the
--- meter.
+-- Why this exists: a hold begins once and ends once: committed, released or expired. All come here,
+-- holding the meter.
+
+create function quota.write_hold(
+  p_subject_id text,
+  p_reservation_id uuid,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_ttl interval
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- In seconds: a day of an interval would follow the session's time zone.
+  v_expires_at timestamptz := p_at + make_interval(secs => extract(epoch from p_ttl)::double precision);
+begin
+  insert into quota.reservations (
+    subject_id, reservation_id, feature_id, amount, reserved_at, expires_at
+  )
+  values (p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at);
+  -- Also where it stays the same: a call whose snapshot lacks this hold must fail with 40001, or
+  -- it would compute when the next hold expires without it.
+  update quota.meters as m
+    set holds_expire_at = least(m.holds_expire_at, v_expires_at)
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+end
+$$;
+
+comment on function quota.write_hold(text, uuid, text, bigint, timestamptz, interval) is
+  'Makes a hold, beside the ledger line that reserves it.';
+
+revoke all on function quota.write_hold(text, uuid, text, bigint, timestamptz, interval)
+  from public, anon, authenticated, service_role;
 
 create function quota.end_hold(
   p_hold quota.reservations,

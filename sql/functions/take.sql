@@ -130,6 +130,14 @@ begin
           and g.feature_id = p_feature_id
           and g.expires_at > v_from
           and g.voided_at is null
+          -- The end of a grant makes no room. It matters only to the search among holds.
+          and g.expires_at < (
+            select max(r.expires_at)
+            from quota.reservations as r
+            where r.subject_id = p_subject_id
+              and r.feature_id = p_feature_id
+              and r.state = 'open'
+          )
       ) as candidates;
     v_ends := array(
       select r.expires_at
@@ -213,7 +221,8 @@ create function quota.take(
   p_idempotency_key text,
   p_arguments jsonb,
   p_metadata jsonb,
-  p_about_id uuid default null
+  p_about_id uuid default null,
+  p_allowance quota.allowance default null
 )
 returns public.usage_decision
 language plpgsql
@@ -222,12 +231,15 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
+  v_allowance quota.allowance := p_allowance;
   v_verdict quota.verdict;
   v_event quota.events;
   v_after quota.limit_state[];
   v_decision public.usage_decision;
 begin
+  if v_allowance.kind is null then
+    v_allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at, p_is_settled => true);
+  end if;
   if v_allowance.server_only and p_caller.is_trusted is not true then
     perform quota.reject_user();
   end if;
@@ -242,9 +254,6 @@ begin
     v_verdict.drawn := 0;
   end if;
   perform quota.open_counters(p_caller.subject_id, p_feature_id, p_at, v_allowance.limits);
-  if v_allowance.is_plain then
-    perform quota.remember(p_caller.subject_id, p_feature_id, p_at, v_allowance);
-  end if;
 
   v_event := row(
     p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
@@ -264,6 +273,11 @@ begin
     return null;
   end if;
   perform quota.record(v_event);
+  if v_allowance.is_plain then
+    perform quota.remember(
+      p_caller.subject_id, p_feature_id, p_at, v_allowance, v_decision.remaining is not distinct from 0
+    );
+  end if;
   if v_verdict.drawn > 0 then
     perform quota.draw(
       p_caller.subject_id, p_feature_id, v_verdict.drawn, p_at, p_at,
@@ -278,9 +292,9 @@ end
 $$;
 
 comment on function quota.take(
-  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb, uuid
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb, uuid, quota.allowance
 ) is 'Decides and, if there is room, counts, or holds when it is given a reservation id. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
 
 revoke all on function quota.take(
-  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb, uuid
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb, uuid, quota.allowance
 ) from public, anon, authenticated, service_role;

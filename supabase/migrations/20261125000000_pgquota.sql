@@ -657,14 +657,20 @@ grant select on quota.grants to authenticated, service_role;
 -- update's speed without, 0.5 with). The memory is exact because (a) it is used under the lock and
 -- only for the edition of the catalogue that it was read from, looked at again in a statement after
 -- the lock; (b) set_plan(), set_limit() and grants lock the meter too and make it forget; (c) it ends
--- at the next instant at which time changes something.
+-- at the next instant at which time changes something. Of a minute or an hour that begins, the limit is
+-- remembered, too, so that a user's usual call, some minutes after the last, is not a long one.
 
 create table quota.meters (
   subject_id text collate "C" not null,
   feature_id text collate "C" not null,
   holds_expire_at timestamptz not null default 'infinity',
-  fresh_from timestamptz not null default '-infinity',
+  fresh_from timestamptz not null default 'infinity',
   fresh_until timestamptz not null default '-infinity',
+  long_until timestamptz not null default '-infinity',
+  plan_ends_at timestamptz not null default 'infinity',
+  minute_limit bigint,
+  hour_limit bigint,
+  is_full boolean not null default false,
   catalogue_version bigint not null default 0,
   plan_id text collate "C",
   upgrade_url text,
@@ -678,9 +684,16 @@ comment on table quota.meters is
 comment on column quota.meters.holds_expire_at is
   'No open hold expires before this instant: most calls need not look for expired ones.';
 comment on column quota.meters.fresh_from is
-  'When it was remembered: a clock that was set back behind it finds other counters open.';
+  'When it was remembered: a clock that was set back behind it finds other counters open. infinity: forgotten.';
 comment on column quota.meters.fresh_until is
   'Until then the open counters are all the limits there are, and their last_limit is the limit; the columns after this one are what else is remembered.';
+comment on column quota.meters.long_until is 'Until then only minutes and hours end.';
+comment on column quota.meters.plan_ends_at is 'When the plan ends by itself; infinity: never.';
+comment on column quota.meters.minute_limit is
+  'The limit of a minute that begins: -1 is unlimited, null is no limit of that period.';
+comment on column quota.meters.hour_limit is 'The same of an hour.';
+comment on column quota.meters.is_full is
+  'The last use left no room under a limit: the next call looks before it locks.';
 comment on column quota.meters.rows_used is
   'How much of a gauge the rows of limited tables are: only they give it back.';
 
@@ -1624,7 +1637,9 @@ create function quota.with_details(
   p_feature_id text,
   p_at timestamptz,
   p_anchor_at timestamptz,
-  p_time_zone text
+  p_time_zone text,
+  p_is_plain boolean,
+  p_is_settled boolean
 )
 returns quota.limit_state[]
 language plpgsql
@@ -1633,7 +1648,10 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_granted bigint := quota.granted_to(p_subject_id, p_feature_id, p_at);
+  v_granted bigint := case
+    when p_is_plain then 0
+    else quota.granted_to(p_subject_id, p_feature_id, p_at)
+  end;
   v_limits quota.limit_state[];
   v_limit quota.limit_state;
   v_balance quota.balance;
@@ -1650,7 +1668,7 @@ begin
       v_limit.reserved := v_balance.reserved;
       v_limit.drawn := v_balance.drawn;
     end if;
-    if v_limit.reserved > 0 then
+    if v_limit.reserved > 0 and not (p_is_settled and v_limit.is_counted) then
       v_balance := quota.expired_holds(
         p_subject_id, p_feature_id, p_at, v_limit.period_start, v_limit.resets_at, v_limit.drawn > 0
       );
@@ -1675,21 +1693,22 @@ end
 $$;
 
 comment on function quota.with_details(
-  quota.limit_state[], text, text, timestamptz, timestamptz, text
+  quota.limit_state[], text, text, timestamptz, timestamptz, text, boolean, boolean
 ) is 'The limits with the periods that have no counter yet, expired holds and grants worked in.';
 
 revoke all on function quota.with_details(
-  quota.limit_state[], text, text, timestamptz, timestamptz, text
+  quota.limit_state[], text, text, timestamptz, timestamptz, text, boolean, boolean
 ) from public, anon, authenticated, service_role;
 grant execute on function quota.with_details(
-  quota.limit_state[], text, text, timestamptz, timestamptz, text
+  quota.limit_state[], text, text, timestamptz, timestamptz, text, boolean, boolean
 ) to authenticated, service_role;
 
 create function quota.limits_of(
   p_subject_id text,
   p_feature_id text,
   p_at timestamptz,
-  p_plan_id text default null
+  p_plan_id text default null,
+  p_is_settled boolean default false
 )
 returns quota.allowance
 language plpgsql
@@ -1741,7 +1760,7 @@ begin
         0, c.used is not null, c.last_limit
       )::quota.limit_state
     ) filter (where l.period is not null),
-    bool_and(coalesce(c.reserved = 0, false))
+    bool_and(coalesce(c.reserved = 0 or c.reserved > 0 and p_is_settled, false))
   into v_allowance.upgrade_url, v_allowance.limits, v_is_settled
   from quota.plans as p
   left join quota.plan_limits as l
@@ -1756,22 +1775,27 @@ begin
   where p.plan_id = v_allowance.plan_id;
 
   v_allowance.is_plain := v_has_extras is not true;
+  if not v_allowance.is_plain then
+    v_allowance.limits := quota.with_exceptions(
+      v_allowance.limits, p_subject_id, p_feature_id, p_at
+    );
+  end if;
   if v_is_settled is not true or not v_allowance.is_plain then
     v_allowance.limits := quota.with_details(
-      quota.with_exceptions(v_allowance.limits, p_subject_id, p_feature_id, p_at),
-      p_subject_id, p_feature_id, p_at, v_anchor_at, coalesce(v_time_zone, 'UTC')
+      v_allowance.limits, p_subject_id, p_feature_id, p_at, v_anchor_at,
+      coalesce(v_time_zone, 'UTC'), v_allowance.is_plain, p_is_settled
     );
   end if;
   return v_allowance;
 end
 $$;
 
-comment on function quota.limits_of(text, text, timestamptz, text) is
-  'The plan and every limit that applies to a subject and feature at an instant, with what is used, held, drawn and granted; or what they would be on another plan. Limits come in no order.';
+comment on function quota.limits_of(text, text, timestamptz, text, boolean) is
+  'The plan and every limit that applies to a subject and feature at an instant, with what is used, held, drawn and granted; or what they would be on another plan. p_is_settled: asked under the lock, where no hold has expired that is not settled. Limits come in no order.';
 
-revoke all on function quota.limits_of(text, text, timestamptz, text)
+revoke all on function quota.limits_of(text, text, timestamptz, text, boolean)
   from public, anon, authenticated, service_role;
-grant execute on function quota.limits_of(text, text, timestamptz, text) to authenticated, service_role;
+grant execute on function quota.limits_of(text, text, timestamptz, text, boolean) to authenticated, service_role;
 
 -- sql/functions/decide.sql
 
@@ -2728,8 +2752,45 @@ revoke all on function quota.write_draw(
 
 -- sql/functions/settle_expired.sql
 
--- Why this exists: a hold ends once: committed, released or expired. All three come here, holding the
--- meter.
+-- Why this exists: a hold begins once and ends once: committed, released or expired. All come here,
+-- holding the meter.
+
+create function quota.write_hold(
+  p_subject_id text,
+  p_reservation_id uuid,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_ttl interval
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- In seconds: a day of an interval would follow the session's time zone.
+  v_expires_at timestamptz := p_at + make_interval(secs => extract(epoch from p_ttl)::double precision);
+begin
+  insert into quota.reservations (
+    subject_id, reservation_id, feature_id, amount, reserved_at, expires_at
+  )
+  values (p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at);
+  -- Also where it stays the same: a call whose snapshot lacks this hold must fail with 40001, or
+  -- it would compute when the next hold expires without it.
+  update quota.meters as m
+    set holds_expire_at = least(m.holds_expire_at, v_expires_at)
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+end
+$$;
+
+comment on function quota.write_hold(text, uuid, text, bigint, timestamptz, interval) is
+  'Makes a hold, beside the ledger line that reserves it.';
+
+revoke all on function quota.write_hold(text, uuid, text, bigint, timestamptz, interval)
+  from public, anon, authenticated, service_role;
 
 create function quota.end_hold(
   p_hold quota.reservations,
@@ -3126,7 +3187,7 @@ begin
     where s.subject_id = p_subject_id
       and not s.has_extras;
   update quota.meters as m
-    set fresh_until = '-infinity'
+    set fresh_from = 'infinity'
     where m.subject_id = p_subject_id
       and m.feature_id = p_feature_id;
   return v_now;
@@ -3240,61 +3301,20 @@ revoke all on function quota.write_alerts(
 -- Why this exists: speed. What a call costs is the number of functions, statements and expressions it
 -- goes through, since Postgres sets each up anew in every transaction (9 µs for a look-up, 3 for a
 -- function, 1 for an assignment). The long way through limits_of(), decide() and record() reached 0.3
--- of a bare update's speed; this one, for the most common call, 0.5.
+-- of a bare update's speed; this one, for the most common calls, 0.5.
 --
 -- It knows nothing of plans: it trusts what the long way found last and left with the meter (see
 -- sql/tables/meters.sql for why that is exact), and leaves everything that is not plain to it.
-
-create function quota.remember(
-  p_subject_id text,
-  p_feature_id text,
-  p_at timestamptz,
-  p_allowance quota.allowance
-)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update quota.meters as m
-    set fresh_from = p_at,
-        fresh_until = least(
-          p_allowance.changes_at,
-          (select min(l.resets_at) from unnest(p_allowance.limits) as l)
-        ),
-        catalogue_version = p_allowance.catalogue_version,
-        plan_id = p_allowance.plan_id,
-        upgrade_url = p_allowance.upgrade_url,
-        server_only = p_allowance.server_only
-    where m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id
-      and (m.fresh_until <= p_at or m.catalogue_version <> p_allowance.catalogue_version)
-      -- An open counter that a former plan left behind would be taken for a limit.
-      and cardinality(p_allowance.limits) = (
-        select count(*)
-        from quota.counters as c
-        where c.subject_id = p_subject_id
-          and c.feature_id = p_feature_id
-          and c.period_end > p_at
-          and c.period_start <= p_at
-      );
-end
-$$;
-
-comment on function quota.remember(text, text, timestamptz, quota.allowance) is
-  'Leaves a plain allowance, whose counters are open, with its meter.';
-
-revoke all on function quota.remember(text, text, timestamptz, quota.allowance)
-  from public, anon, authenticated, service_role;
 
 create function quota.take_fresh(
   p_caller quota.caller,
   p_feature_id text,
   p_amount bigint,
   p_kind text,
-  p_metadata jsonb
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_metadata jsonb,
+  p_ttl interval default null
 )
 returns public.usage_decision
 language plpgsql
@@ -3305,10 +3325,14 @@ as $$
 declare
   v_fresh_from timestamptz;
   v_fresh_until timestamptz;
+  v_long_until timestamptz;
+  v_minute_limit bigint;
+  v_hour_limit bigint;
   v_catalogue_version bigint;
   v_plan_id text;
   v_upgrade_url text;
   v_now timestamptz;
+  v_used_change bigint := case when p_ttl is null then p_amount else 0 end;
   v_period text;
   v_period_start timestamptz;
   v_period_end timestamptz;
@@ -3317,28 +3341,55 @@ declare
   v_reserved bigint;
   v_is_plain boolean;
   v_event_id uuid;
+  v_reservation_id uuid;
+  v_decision public.usage_decision;
 begin
+  -- A repetition is told without a lock.
+  if p_idempotency_key is not null then
+    perform from quota.keys as k
+      where k.subject_id = p_caller.subject_id
+        and k.is_server = p_caller.is_trusted
+        and k.idempotency_key = p_idempotency_key;
+    if found then
+      return null;
+    end if;
+  end if;
+  -- Where a limit is used up, no row and so no lock.
   select
-      m.fresh_from, least(m.fresh_until, m.holds_expire_at), m.catalogue_version, m.plan_id,
-      m.upgrade_url
-    into v_fresh_from, v_fresh_until, v_catalogue_version, v_plan_id, v_upgrade_url
+      m.fresh_from, m.fresh_until, least(m.long_until, m.holds_expire_at), m.minute_limit,
+      m.hour_limit, m.catalogue_version, m.plan_id, m.upgrade_url
+    into v_fresh_from, v_fresh_until, v_long_until, v_minute_limit, v_hour_limit,
+      v_catalogue_version, v_plan_id, v_upgrade_url
     from quota.meters as m
     where m.subject_id = p_caller.subject_id
       and m.feature_id = p_feature_id
       and (p_caller.is_trusted or not m.server_only)
+      and not m.is_full
     for no key update;
+  if not found then
+    if p_idempotency_key is null and p_ttl is null then
+      return quota.refuse_fresh(p_caller, p_feature_id, p_amount);
+    end if;
+    return null;
+  end if;
   v_now := quota.clock();
-  if (v_now >= v_fresh_from and v_now < v_fresh_until) is not true
+  if v_now < v_fresh_from
+    or v_now >= v_long_until
     or current_setting('transaction_isolation') <> 'read committed'
   then
     return null;
+  end if;
+  if v_now >= v_fresh_until then
+    perform quota.open_windows(
+      p_caller.subject_id, p_feature_id, v_now, v_minute_limit, v_hour_limit
+    );
   end if;
 
   -- The one with least room, the longest period among equals; but first one that is not plain: full
   -- with this call or before it, or crossing 80 %, since alerts are for the long way. No row: the
   -- catalogue has changed.
   select
-      c.period, c.period_start, c.period_end, c.last_limit, c.used + p_amount, c.reserved,
+      c.period, c.period_start, c.period_end, c.last_limit, c.used, c.reserved,
       c.used + c.reserved + p_amount < coalesce(c.last_limit, 9007199254740992)
         and (
           (c.used + c.reserved + p_amount) * 100 < c.last_limit * 80
@@ -3359,15 +3410,42 @@ begin
   end if;
 
   v_event_id := quota.new_id(v_now);
+  if p_ttl is not null then
+    v_reservation_id := quota.new_id(v_now);
+  end if;
+  v_decision := row(
+    true, 'ok', p_feature_id, p_caller.subject_id, v_plan_id, p_amount,
+    v_used + v_used_change, v_reserved + p_amount - v_used_change,
+    v_limit, v_limit - v_used - v_reserved - p_amount, v_limit is null, v_period,
+    nullif(v_period_start, '-infinity'), nullif(v_period_end, 'infinity'), null,
+    case when p_ttl is null then v_event_id end, v_reservation_id,
+    false, v_upgrade_url, 0
+  )::public.usage_decision;
+  -- The key goes first: when it is taken, nothing was counted.
+  if p_idempotency_key is not null then
+    insert into quota.keys (
+      subject_id, is_server, idempotency_key, bound_at, arguments, answer
+    )
+    values (
+      p_caller.subject_id, p_caller.is_trusted, p_idempotency_key, v_now, p_arguments,
+      to_jsonb(v_decision)
+    )
+    on conflict do nothing;
+    if not found then
+      return null;
+    end if;
+  end if;
   insert into quota.events (
-    subject_id, event_id, at, kind, feature_id, counts_at, used_change, actor, metadata
+    subject_id, event_id, at, kind, feature_id, counts_at, used_change, reserved_change, about_id,
+    actor, idempotency_key, metadata
   )
   values (
-    p_caller.subject_id, v_event_id, v_now, p_kind, p_feature_id, v_now, p_amount,
-    p_caller.actor, p_metadata
+    p_caller.subject_id, v_event_id, v_now, p_kind, p_feature_id, v_now, v_used_change,
+    p_amount - v_used_change, v_reservation_id, p_caller.actor, p_idempotency_key, p_metadata
   );
   update quota.counters as c
-    set used = c.used + p_amount
+    set used = c.used + v_used_change,
+        reserved = c.reserved + p_amount - v_used_change
     where c.subject_id = p_caller.subject_id
       and c.feature_id = p_feature_id
       and c.period_end > v_now
@@ -3377,21 +3455,204 @@ begin
       set rows_used = m.rows_used + p_amount
       where m.subject_id = p_caller.subject_id
         and m.feature_id = p_feature_id;
+  elsif p_ttl is not null then
+    perform quota.write_hold(
+      p_caller.subject_id, v_reservation_id, p_feature_id, p_amount, v_now, p_ttl
+    );
   end if;
+  return v_decision;
+end
+$$;
 
+comment on function quota.take_fresh(
+  quota.caller, text, bigint, text, text, jsonb, jsonb, interval
+) is
+  'Locks the meter, and counts (or, given a ttl, holds) if what it remembers holds and there is room; refuses without a lock where it plainly has none. Null: nothing was counted, ask the long way.';
+
+revoke all on function quota.take_fresh(
+  quota.caller, text, bigint, text, text, jsonb, jsonb, interval
+) from public, anon, authenticated, service_role;
+
+create function quota.remember(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_allowance quota.allowance,
+  p_is_full boolean
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.meters as m
+    set fresh_from = p_at,
+        fresh_until = least(p_allowance.changes_at, l.ends_at),
+        long_until = least(p_allowance.changes_at, l.long_ends_at),
+        plan_ends_at = coalesce(p_allowance.changes_at, 'infinity'),
+        minute_limit = l.minute_limit,
+        hour_limit = l.hour_limit,
+        catalogue_version = p_allowance.catalogue_version,
+        plan_id = p_allowance.plan_id,
+        upgrade_url = p_allowance.upgrade_url,
+        server_only = p_allowance.server_only,
+        is_full = p_is_full
+    from (
+      select
+        min(u.resets_at) as ends_at,
+        coalesce(min(u.resets_at) filter (where u.period not in ('minute', 'hour')), 'infinity')
+          as long_ends_at,
+        max(coalesce(u.amount, -1)) filter (where u.period = 'minute') as minute_limit,
+        max(coalesce(u.amount, -1)) filter (where u.period = 'hour') as hour_limit
+      from unnest(p_allowance.limits) as u
+    ) as l
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id
+      and (
+        m.fresh_from > p_at
+        or m.fresh_until <= p_at
+        or m.catalogue_version <> p_allowance.catalogue_version
+        or m.is_full <> p_is_full
+      )
+      -- An open counter that a former plan left behind would be taken for a limit.
+      and cardinality(p_allowance.limits) = (
+        select count(*)
+        from quota.counters as c
+        where c.subject_id = p_subject_id
+          and c.feature_id = p_feature_id
+          and c.period_end > p_at
+          and c.period_start <= p_at
+      );
+end
+$$;
+
+comment on function quota.remember(text, text, timestamptz, quota.allowance, boolean) is
+  'Leaves a plain allowance, whose counters are open, with its meter.';
+
+revoke all on function quota.remember(text, text, timestamptz, quota.allowance, boolean)
+  from public, anon, authenticated, service_role;
+
+-- A minute or hour begins, and nothing else changes. Its counter starts at nothing: no line counts in an
+-- instant after the one at which the meter was last remembered.
+create function quota.open_windows(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_minute_limit bigint,
+  p_hour_limit bigint
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_minute timestamptz := date_trunc('minute', p_at, 'UTC');
+  v_hour timestamptz := date_trunc('hour', p_at, 'UTC');
+begin
+  if p_minute_limit is not null then
+    insert into quota.counters (
+      subject_id, feature_id, period, period_start, period_end, used, reserved, drawn, last_limit
+    )
+    values (
+      p_subject_id, p_feature_id, 'minute', v_minute, v_minute + interval '1 minute', 0, 0, 0,
+      nullif(p_minute_limit, -1)
+    )
+    on conflict do nothing;
+  end if;
+  if p_hour_limit is not null then
+    insert into quota.counters (
+      subject_id, feature_id, period, period_start, period_end, used, reserved, drawn, last_limit
+    )
+    values (
+      p_subject_id, p_feature_id, 'hour', v_hour, v_hour + interval '1 hour', 0, 0, 0,
+      nullif(p_hour_limit, -1)
+    )
+    on conflict do nothing;
+  end if;
+  update quota.meters as m
+    set fresh_from = p_at,
+        fresh_until = least(
+          m.long_until,
+          case when p_minute_limit is not null then v_minute + interval '1 minute' end,
+          case when p_hour_limit is not null then v_hour + interval '1 hour' end
+        )
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+end
+$$;
+
+comment on function quota.open_windows(text, text, timestamptz, bigint, bigint) is
+  'Makes the counters of the minute and the hour that hold this instant, where the meter remembers a limit of them.';
+
+revoke all on function quota.open_windows(text, text, timestamptz, bigint, bigint)
+  from public, anon, authenticated, service_role;
+
+-- The cheapest answer: what was committed when it was looked at had no room. No lock, no write, and no
+-- search for the wait: without open holds, grants and an end of the plan only resets make room.
+create function quota.refuse_fresh(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint
+)
+returns public.usage_decision
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := quota.clock();
+  v_found record;
+begin
+  select
+      m.plan_id, m.upgrade_url, c.period, c.period_start, c.period_end, c.last_limit, c.used,
+      c.reserved
+    into v_found
+    from quota.meters as m
+    join quota.catalogue as k on k.version = m.catalogue_version
+    join quota.counters as c
+      on c.subject_id = p_caller.subject_id
+      and c.feature_id = p_feature_id
+      and c.period_end > v_now
+      and c.period_start <= v_now
+    where m.subject_id = p_caller.subject_id
+      and m.feature_id = p_feature_id
+      and (p_caller.is_trusted or not m.server_only)
+      and m.fresh_from <= v_now
+      and m.fresh_until > v_now
+      and m.plan_ends_at = 'infinity'
+      and m.holds_expire_at = 'infinity'
+      and c.used + c.reserved + p_amount > c.last_limit
+    -- The one that refuses longest: for ever, where the amount is above the limit.
+    order by
+      case when p_amount > c.last_limit then quota.period_rank(c.period) else 0 end desc,
+      c.period_end desc
+    limit 1;
+  if not found then
+    return null;
+  end if;
   return row(
-    true, 'ok', p_feature_id, p_caller.subject_id, v_plan_id, p_amount, v_used, v_reserved,
-    v_limit, v_limit - v_used - v_reserved, v_limit is null, v_period,
-    nullif(v_period_start, '-infinity'), nullif(v_period_end, 'infinity'), null, v_event_id, null,
-    false, v_upgrade_url, 0
+    false, 'limit_reached', p_feature_id, p_caller.subject_id, v_found.plan_id, p_amount,
+    v_found.used, v_found.reserved, v_found.last_limit,
+    greatest(v_found.last_limit - v_found.used - v_found.reserved, 0), false, v_found.period,
+    nullif(v_found.period_start, '-infinity'), nullif(v_found.period_end, 'infinity'),
+    case
+      when p_amount <= v_found.last_limit and v_found.period_end < 'infinity'
+      then least(greatest(ceil(extract(epoch from v_found.period_end - v_now)), 1), 2147483647)
+    end,
+    null, null, false, v_found.upgrade_url, 0
   )::public.usage_decision;
 end
 $$;
 
-comment on function quota.take_fresh(quota.caller, text, bigint, text, jsonb) is
-  'Locks the meter, and counts if what it remembers holds and there is room. Null: nothing was counted, ask the long way.';
+comment on function quota.refuse_fresh(quota.caller, text, bigint) is
+  'The refusal of an amount for which a limit that the meter remembers has no room, if it is plain; else null.';
 
-revoke all on function quota.take_fresh(quota.caller, text, bigint, text, jsonb)
+revoke all on function quota.refuse_fresh(quota.caller, text, bigint)
   from public, anon, authenticated, service_role;
 
 -- sql/functions/take.sql
@@ -3528,6 +3789,14 @@ begin
           and g.feature_id = p_feature_id
           and g.expires_at > v_from
           and g.voided_at is null
+          -- The end of a grant makes no room. It matters only to the search among holds.
+          and g.expires_at < (
+            select max(r.expires_at)
+            from quota.reservations as r
+            where r.subject_id = p_subject_id
+              and r.feature_id = p_feature_id
+              and r.state = 'open'
+          )
       ) as candidates;
     v_ends := array(
       select r.expires_at
@@ -3611,7 +3880,8 @@ create function quota.take(
   p_idempotency_key text,
   p_arguments jsonb,
   p_metadata jsonb,
-  p_about_id uuid default null
+  p_about_id uuid default null,
+  p_allowance quota.allowance default null
 )
 returns public.usage_decision
 language plpgsql
@@ -3620,12 +3890,15 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
+  v_allowance quota.allowance := p_allowance;
   v_verdict quota.verdict;
   v_event quota.events;
   v_after quota.limit_state[];
   v_decision public.usage_decision;
 begin
+  if v_allowance.kind is null then
+    v_allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at, p_is_settled => true);
+  end if;
   if v_allowance.server_only and p_caller.is_trusted is not true then
     perform quota.reject_user();
   end if;
@@ -3640,9 +3913,6 @@ begin
     v_verdict.drawn := 0;
   end if;
   perform quota.open_counters(p_caller.subject_id, p_feature_id, p_at, v_allowance.limits);
-  if v_allowance.is_plain then
-    perform quota.remember(p_caller.subject_id, p_feature_id, p_at, v_allowance);
-  end if;
 
   v_event := row(
     p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
@@ -3662,6 +3932,11 @@ begin
     return null;
   end if;
   perform quota.record(v_event);
+  if v_allowance.is_plain then
+    perform quota.remember(
+      p_caller.subject_id, p_feature_id, p_at, v_allowance, v_decision.remaining is not distinct from 0
+    );
+  end if;
   if v_verdict.drawn > 0 then
     perform quota.draw(
       p_caller.subject_id, p_feature_id, v_verdict.drawn, p_at, p_at,
@@ -3676,11 +3951,11 @@ end
 $$;
 
 comment on function quota.take(
-  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb, uuid
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb, uuid, quota.allowance
 ) is 'Decides and, if there is room, counts, or holds when it is given a reservation id. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
 
 revoke all on function quota.take(
-  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb, uuid
+  quota.caller, text, bigint, timestamptz, text, uuid, text, jsonb, jsonb, uuid, quota.allowance
 ) from public, anon, authenticated, service_role;
 
 
@@ -3766,19 +4041,27 @@ begin
   ) is not true then
     perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
   end if;
-  if p_idempotency_key is null then
-    v_decision := quota.take_fresh(
-      v_caller, p_feature, p_amount, 'consume', coalesce(p_metadata, '{}')
-    );
-    if v_decision.allowed then
-      return v_decision;
-    end if;
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
+  end if;
+  v_decision := quota.take_fresh(
+    v_caller, p_feature, p_amount, 'consume', p_idempotency_key, v_arguments,
+    coalesce(p_metadata, '{}')
+  );
+  if v_decision.allowed is not null then
+    return v_decision;
   end if;
 
   perform quota.check_server_only(v_caller, array[p_feature]);
+  if p_idempotency_key is not null then
+    -- Most repetitions come when the first call has long committed: they are told without a lock.
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, quota.clock());
+    if v_answer is not null then
+      return quota.replayed(v_answer);
+    end if;
+  end if;
   v_now := quota.lock_meter(v_caller.subject_id, p_feature);
   if p_idempotency_key is not null then
-    v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   if v_answer is null then
@@ -3917,9 +4200,11 @@ create function quota.judge_batch(
   p_subject_id text,
   p_features text[],
   p_amounts bigint[],
-  p_at timestamptz
+  p_at timestamptz,
+  p_is_settled boolean,
+  out decisions public.usage_decision[],
+  out allowances quota.allowance[]
 )
-returns public.usage_decision[]
 language plpgsql
 stable
 security invoker
@@ -3932,11 +4217,14 @@ declare
   v_sum bigint;
   v_refused bigint[];
   v_refusals public.usage_decision[];
+  v_items integer;
   v_decision public.usage_decision;
-  v_decisions public.usage_decision[];
 begin
   for v_feature_id in select distinct f from unnest(p_features) as f loop
-    v_allowance := quota.limits_of(p_subject_id, v_feature_id, p_at);
+    v_allowance := quota.limits_of(
+      p_subject_id, v_feature_id, p_at, p_is_settled => p_is_settled
+    );
+    v_items := 0;
     v_sum := 0;
     v_refused := '{}';
     v_refusals := '{}';
@@ -3958,17 +4246,19 @@ begin
         v_refused := v_refused || p_amounts[i];
         v_refusals := v_refusals || v_decision;
       end if;
-      v_decisions[i] := v_decision;
+      decisions[i] := v_decision;
+      -- What the first item of a feature takes is not in the limits of the next.
+      v_items := v_items + 1;
+      allowances[i] := case when v_items = 1 then v_allowance end;
     end loop;
   end loop;
-  return v_decisions;
 end
 $$;
 
-comment on function quota.judge_batch(text, text[], bigint[], timestamptz) is
-  'What a batch would be told if it were refused: all not_taken where all have room. Errors: QAMNT, a counter would pass 2^53 - 1.';
+comment on function quota.judge_batch(text, text[], bigint[], timestamptz, boolean) is
+  'What a batch would be told if it were refused: all not_taken where all have room; and the limits of the first item of each feature. Errors: QAMNT, a counter would pass 2^53 - 1.';
 
-revoke all on function quota.judge_batch(text, text[], bigint[], timestamptz)
+revoke all on function quota.judge_batch(text, text[], bigint[], timestamptz, boolean)
   from public, anon, authenticated, service_role;
 
 create function quota.all_have_room(p_decisions public.usage_decision[])
@@ -4016,6 +4306,7 @@ declare
   v_batch_id uuid;
   v_decision public.usage_decision;
   v_decisions public.usage_decision[];
+  v_allowances quota.allowance[];
 begin
   perform quota.check_key(p_idempotency_key);
   perform quota.check_metadata(p_metadata);
@@ -4034,7 +4325,9 @@ begin
     if p_idempotency_key is null
       or quota.replay(v_caller, p_idempotency_key, v_arguments, v_now) is null
     then
-      v_decisions := quota.judge_batch(v_caller.subject_id, v_features, v_amounts, v_now);
+      v_decisions := (quota.judge_batch(
+        v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => false
+      )).decisions;
       if not quota.all_have_room(v_decisions) then
         foreach v_decision in array v_decisions loop
           return next v_decision;
@@ -4057,7 +4350,11 @@ begin
     end if;
   end if;
 
-  v_decisions := quota.judge_batch(v_caller.subject_id, v_features, v_amounts, v_now);
+  select j.decisions, j.allowances
+    into v_decisions, v_allowances
+    from quota.judge_batch(
+      v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => true
+    ) as j;
   if quota.all_have_room(v_decisions) then
     -- What belongs to the batch as a whole stands once, in a line that its items are about.
     if p_idempotency_key is not null or v_metadata <> '{}' then
@@ -4071,7 +4368,8 @@ begin
     end if;
     for i in 1 .. cardinality(v_features) loop
       v_decisions[i] := quota.take(
-        v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, '{}', v_batch_id
+        v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, '{}', v_batch_id,
+        v_allowances[i]
       );
     end loop;
     if p_idempotency_key is not null and not quota.bind_key(
@@ -4121,24 +4419,32 @@ declare
   v_arguments jsonb;
   v_answer jsonb;
   v_now timestamptz;
-  v_expires_at timestamptz;
   v_decision public.usage_decision;
 begin
   perform quota.require_trusted();
   v_caller := quota.caller_for(p_subject);
   perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
-  -- In seconds: a day of an interval would follow the session's time zone.
   if v_seconds is null or v_seconds <= 0 or v_seconds > 604800 then
     raise exception 'the ttl is %, more than nothing and at most 7 days are allowed',
       coalesce(p_ttl::text, 'null')
       using errcode = '22023', hint = 'for example 15 minutes';
   end if;
 
-  v_now := quota.lock_meter(v_caller.subject_id, p_feature);
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object(
       'call', 'reserve_usage', 'feature', p_feature, 'amount', p_amount, 'ttl', v_seconds
     );
+  end if;
+  v_decision := quota.take_fresh(
+    v_caller, p_feature, p_amount, 'reserve', p_idempotency_key, v_arguments,
+    coalesce(p_metadata, '{}'), p_ttl
+  );
+  if v_decision.allowed is not null then
+    return v_decision;
+  end if;
+
+  v_now := quota.lock_meter(v_caller.subject_id, p_feature);
+  if p_idempotency_key is not null then
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   if v_answer is null then
@@ -4147,19 +4453,9 @@ begin
       p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
     );
     if v_decision.allowed then
-      v_expires_at := v_now + make_interval(secs => v_seconds::double precision);
-      insert into quota.reservations (
-        subject_id, reservation_id, feature_id, amount, reserved_at, expires_at
-      )
-      values (
-        v_caller.subject_id, v_decision.reservation_id, p_feature, p_amount, v_now, v_expires_at
+      perform quota.write_hold(
+        v_caller.subject_id, v_decision.reservation_id, p_feature, p_amount, v_now, p_ttl
       );
-      -- Also where it stays the same: a call whose snapshot lacks this hold must fail with 40001, or
-      -- it would compute when the next hold expires without it.
-      update quota.meters as m
-        set holds_expire_at = least(m.holds_expire_at, v_expires_at)
-        where m.subject_id = v_caller.subject_id
-          and m.feature_id = p_feature;
     end if;
     if v_decision.allowed is not null then
       return v_decision;
@@ -4238,7 +4534,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_allowance quota.allowance := quota.limits_of(
-    p_hold.subject_id, p_hold.feature_id, p_hold.reserved_at
+    p_hold.subject_id, p_hold.feature_id, p_hold.reserved_at, p_is_settled => true
   );
   v_granted bigint;
 begin
@@ -4305,7 +4601,8 @@ begin
   end if;
 
   v_amount := coalesce(p_amount, v_hold.amount);
-  v_before := (quota.limits_of_hold(v_hold, v_now)).limits;
+  v_allowance := quota.limits_of_hold(v_hold, v_now);
+  v_before := v_allowance.limits;
   v_event := quota.hold_line(v_hold, 'commit', v_now);
   v_event.used_change := v_amount;
   v_event.metadata := coalesce(p_metadata, '{}');
@@ -4316,23 +4613,28 @@ begin
     'committed'
   );
 
-  v_allowance := quota.limits_of_hold(v_hold, v_now);
-  foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
-    if v_limit.period not in ('minute', 'hour') then
-      v_shortfall := greatest(
-        v_shortfall, v_limit.used + v_limit.reserved - v_limit.amount - v_limit.drawn
-      );
-    end if;
-  end loop;
-  v_drawn := least(
-    v_excess, v_shortfall, quota.granted_to(v_hold.subject_id, v_hold.feature_id, v_now)
-  );
-  if v_drawn > 0 and v_allowance.kind = 'metered' then
-    perform quota.draw(
-      v_hold.subject_id, v_hold.feature_id, v_drawn, v_now, v_hold.reserved_at,
-      v_hold.reservation_id
-    );
+  if v_excess = 0 and v_allowance.is_plain then
+    -- The usual end: what was held is used, or less of it, and no grant has a part in it.
+    v_allowance.limits := quota.after_event(v_before, v_event);
+  else
     v_allowance := quota.limits_of_hold(v_hold, v_now);
+    foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
+      if v_limit.period not in ('minute', 'hour') then
+        v_shortfall := greatest(
+          v_shortfall, v_limit.used + v_limit.reserved - v_limit.amount - v_limit.drawn
+        );
+      end if;
+    end loop;
+    v_drawn := least(
+      v_excess, v_shortfall, quota.granted_to(v_hold.subject_id, v_hold.feature_id, v_now)
+    );
+    if v_drawn > 0 and v_allowance.kind = 'metered' then
+      perform quota.draw(
+        v_hold.subject_id, v_hold.feature_id, v_drawn, v_now, v_hold.reserved_at,
+        v_hold.reservation_id
+      );
+      v_allowance := quota.limits_of_hold(v_hold, v_now);
+    end if;
   end if;
 
   if v_excess > 0 then
@@ -4400,7 +4702,9 @@ begin
   perform quota.end_hold(
     v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount else 0 end, 'released'
   );
-  v_allowance := quota.limits_of(v_hold.subject_id, v_hold.feature_id, v_now);
+  v_allowance := quota.limits_of(
+    v_hold.subject_id, v_hold.feature_id, v_now, p_is_settled => true
+  );
   v_decision := quota.decision(
     v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
     (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id, v_hold.reservation_id
@@ -4519,7 +4823,9 @@ begin
       v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_refund.at, v_use.counts_at,
       v_use.about_id
     );
-    v_allowance := quota.limits_of(v_use.subject_id, v_use.feature_id, v_refund.at);
+    v_allowance := quota.limits_of(
+      v_use.subject_id, v_use.feature_id, v_refund.at, p_is_settled => true
+    );
     v_allowance.limits := quota.after_event(v_allowance.limits, v_refund);
     v_decision := quota.decision(
       v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_allowance,
@@ -4618,7 +4924,7 @@ begin
   );
 
   update quota.meters as m
-    set fresh_until = '-infinity'
+    set fresh_from = 'infinity'
     where m.subject_id = v_subject.subject_id;
 
   -- New periods begin here and now, with the use that falls into them: those of counters that the
@@ -5055,7 +5361,7 @@ begin
       on conflict do nothing;
     update quota.meters as m
       set holds_expire_at = 'infinity',
-          fresh_until = '-infinity',
+          fresh_from = 'infinity',
           rows_used = 0
       where m.subject_id = v_caller.subject_id
         and m.feature_id = v_feature_id;
@@ -6027,7 +6333,9 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_allowance quota.allowance := quota.limits_of(p_caller.subject_id, p_feature_id, p_at);
+  v_allowance quota.allowance := quota.limits_of(
+    p_caller.subject_id, p_feature_id, p_at, p_is_settled => true
+  );
   v_used bigint := quota.level_of(p_caller.subject_id, p_feature_id);
   v_event quota.events;
   v_decision public.usage_decision;
@@ -6407,9 +6715,12 @@ begin
     end if;
     if v_change > 0 then
       v_decision := quota.take_fresh(
-        v_caller, v_feature_id, v_change::bigint, 'table', v_metadata
+        v_caller, v_feature_id, v_change::bigint, 'table', null, null, v_metadata
       );
-      continue when v_decision.allowed;
+      if v_decision.allowed is not null then
+        perform quota.enforce(v_decision);
+        continue;
+      end if;
     end if;
     v_now := coalesce(v_now, quota.lock_meter(v_subject_id, v_feature_id));
     if v_change > 0 then
@@ -7602,7 +7913,7 @@ begin
       end if;
       -- A counter that a former plan would count in is no limit of the present one.
       update quota.meters as m
-        set fresh_until = '-infinity'
+        set fresh_from = 'infinity'
         where m.subject_id = v_event.subject_id
           and m.feature_id = v_event.feature_id;
     end if;
@@ -9790,9 +10101,14 @@ begin
     ('column', 'quota.members.user_id', '{"of": "table", "on": "quota.members", "name": "user_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.meters.catalogue_version', '{"of": "table", "on": "quota.meters", "name": "catalogue_version", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.feature_id', '{"of": "table", "on": "quota.meters", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
-    ('column', 'quota.meters.fresh_from', '{"of": "table", "on": "quota.meters", "name": "fresh_from", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
+    ('column', 'quota.meters.fresh_from', '{"of": "table", "on": "quota.meters", "name": "fresh_from", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.fresh_until', '{"of": "table", "on": "quota.meters", "name": "fresh_until", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.holds_expire_at', '{"of": "table", "on": "quota.meters", "name": "holds_expire_at", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
+    ('column', 'quota.meters.hour_limit', '{"of": "table", "on": "quota.meters", "name": "hour_limit", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.is_full', '{"of": "table", "on": "quota.meters", "name": "is_full", "type": "boolean", "default": "false", "is_required": true}'),
+    ('column', 'quota.meters.long_until', '{"of": "table", "on": "quota.meters", "name": "long_until", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
+    ('column', 'quota.meters.minute_limit', '{"of": "table", "on": "quota.meters", "name": "minute_limit", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.plan_ends_at', '{"of": "table", "on": "quota.meters", "name": "plan_ends_at", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.plan_id', '{"of": "table", "on": "quota.meters", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": false}'),
     ('column', 'quota.meters.rows_used', '{"of": "table", "on": "quota.meters", "name": "rows_used", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.server_only', '{"of": "table", "on": "quota.meters", "name": "server_only", "type": "boolean", "default": "false", "is_required": true}'),
@@ -9913,10 +10229,10 @@ begin
     ('function', 'quota.check_server_only(quota.caller, text[])', '{"body": "dfd9d82a5aebe3c3616e8346269d96c0", "name": "quota.check_server_only", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.check_usage(text, bigint, text)', '{"body": "776d4929d277521f03bc851e4dae3ff9", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
-    ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "d80ae31b9c8f2bf60a7451d9ddf65649", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb)', '{"body": "89839365e88e14e81986a4617ae30618", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "e5787b2badae3f8f877c09a953d95718", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
-    ('function', 'quota.count_rows()', '{"body": "569bf083af476aa0170df83baebd3266", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
+    ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "e00bbc078d2f0e1741328e9f43983184", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb)', '{"body": "5f3dcf0cf1e13c103f78d04e3681189b", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "78ea1eb238a42d60f86926510e357645", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
+    ('function', 'quota.count_rows()', '{"body": "5a6b547a7ae03ccba8dc8051101aff6d", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.create_meters(text, text[])', '{"body": "7b558ab3a1438fb64fc7f20ca3189a68", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "77eeb79942879455d88df9d4c10d4ab9", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
     ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "54391438998e3306d48bb9c4fca6a0d8", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
@@ -9930,14 +10246,14 @@ begin
     ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "97a71dd0f7738f4265b08a369d628b63", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "51dbc9a05f93eaadf01c27112360b0b8", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
     ('function', 'quota.follow_row(text, text)', '{"body": "4cbaf89e7776980b91dbed459f880b25", "name": "quota.follow_row", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text) returns void"}'),
-    ('function', 'quota.forget_subject(text)', '{"body": "4e17b7b89675922e3091394710993d7a", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
+    ('function', 'quota.forget_subject(text)', '{"body": "5c24b9a64fbd7f0361c4f25f517da024", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
     ('function', 'quota.give_back(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "a32965002c641144e738b94dba89fa0a", "name": "quota.give_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns bigint"}'),
     ('function', 'quota.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "ab3d3e3ad1eada011cb61298d643e655", "name": "quota.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_expires_at timestamp with time zone, p_idempotency_key text, p_metadata jsonb) returns uuid"}'),
     ('function', 'quota.granted_to(text, text, timestamp with time zone)', '{"body": "93d49a742db82c63ff99a84f703b8897", "name": "quota.granted_to", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.has_number_types(regtype[])', '{"body": "9c03bb73d63a8744faa9810c96a21a5b", "name": "quota.has_number_types", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_types regtype[]) returns boolean"}'),
     ('function', 'quota.has_plain_types(regclass, text[], regtype[])', '{"body": "689b63c53ca57311ed159b13303a9a0b", "name": "quota.has_plain_types", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns boolean"}'),
     ('function', 'quota.hold_line(quota.reservations, text, timestamp with time zone)', '{"body": "a41563600980659c7be8d77beb8b046c", "name": "quota.hold_line", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_kind text, p_at timestamp with time zone) returns quota.events"}'),
-    ('function', 'quota.import_usage(jsonb, boolean)', '{"body": "3a3aa6f91bc6c184c8e18bfc34357f90", "name": "quota.import_usage", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_dry_run boolean DEFAULT false) returns SETOF public.import_result"}'),
+    ('function', 'quota.import_usage(jsonb, boolean)', '{"body": "d8999fb1512a4c3b89ab2f64caaed009", "name": "quota.import_usage", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_dry_run boolean DEFAULT false) returns SETOF public.import_result"}'),
     ('function', 'quota.installation_findings()', '{"body": "d464956bb5b6382db4a66f4d06d50bd8", "name": "quota.installation_findings", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.installed_objects()', '{"body": "d5249415f65eff2794cad36847c61153", "name": "quota.installed_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.instant_from(text)', '{"body": "5e4ffc72f7c6135e92a9266ebf75939a", "name": "quota.instant_from", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["TimeZone=UTC", "search_path=pg_catalog, pg_temp"], "signature": "(p_text text) returns timestamp with time zone"}'),
@@ -9945,18 +10261,18 @@ begin
     ('function', 'quota.is_time_zone(text)', '{"body": "cf04653432ec8a7e02f0eee1d286c00b", "name": "quota.is_time_zone", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_name text) returns boolean"}'),
     ('function', 'quota.is_trusted()', '{"body": "2569ea88567161eee855c1b5bdab9d62", "name": "quota.is_trusted", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns boolean"}'),
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
-    ('function', 'quota.judge_batch(text, text[], bigint[], timestamp with time zone)', '{"body": "4295eaf3355d184c44776135b9684588", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone) returns public.usage_decision[]"}'),
+    ('function', 'quota.judge_batch(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "3deb71fff56389caa40afb8ab3f99913", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
     ('function', 'quota.ledger_balance(text, text, timestamp with time zone, timestamp with time zone)', '{"body": "2b9e37d2645cadb7fce2d3c2e07b55f6", "name": "quota.ledger_balance", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.level_of(text, text)', '{"body": "91ea93107bca02ba3a5d640cd530f646", "name": "quota.level_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.limit_table(regclass, text, name, name)', '{"body": "68eb12d4d4541afd8a29a179e36f207f", "name": "quota.limit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature text, p_subject_column name, p_amount_column name DEFAULT NULL::name) returns void"}'),
-    ('function', 'quota.limits_of(text, text, timestamp with time zone, text)', '{"body": "5657bb29e67f3bb1799bd278e7a7f810", "name": "quota.limits_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text) returns quota.allowance"}'),
-    ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "8b22380e4b1e794fa918648526b5a75a", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
+    ('function', 'quota.limits_of(text, text, timestamp with time zone, text, boolean)', '{"body": "11a234b6b1b021b7f565b97a4f1eac39", "name": "quota.limits_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text, p_is_settled boolean DEFAULT false) returns quota.allowance"}'),
+    ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "89f1dc4d6b8ff579c2d2a5d2077239e1", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
     ('function', 'quota.lock_gauges(text[])', '{"body": "f06a466502019bccb92b6fb3ad27fbd2", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.lock_meter(text, text)', '{"body": "09db7f326d4142e3db48a76262086243", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meters(text, text[])', '{"body": "c4c896d6e63646b613b6cddd6f3ac08c", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_reservation(uuid, text)', '{"body": "0ef4e434770f1f32c06a26a09ccd975a", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text, OUT hold quota.reservations, OUT at timestamp with time zone) returns record"}'),
     ('function', 'quota.lock_subject(text)', '{"body": "898240053095787facd048052a2c9220", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.subjects"}'),
-    ('function', 'quota.lock_terms(text, text)', '{"body": "ddc5d75d11dc9e3eefe28e3e468be958", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_triggers(regclass)', '{"body": "37b9d33f8a607e554f5f443cd3d0cbc0", "name": "quota.make_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.meters_of(text)', '{"body": "c6c624c0d9bae3e64641be2812e5fb0a", "name": "quota.meters_of", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
@@ -9964,6 +10280,7 @@ begin
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "82c58e5d5c7b8b3ff661beb95daf575d", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
     ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "1f089b66ca728b46d6f2fd0f1afc3113", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
     ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "a4e2ea9a4f42c91cc54145598c80445c", "name": "quota.open_grants", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
+    ('function', 'quota.open_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "8fec1cf858df8c7a3ca97fc53ea5ef41", "name": "quota.open_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_minute_limit bigint, p_hour_limit bigint) returns void"}'),
     ('function', 'quota.over_limit_note(text[], jsonb)', '{"body": "ead0c10ccc757a1c96cb5c7ce1db462d", "name": "quota.over_limit_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_path text[], p_amount jsonb) returns text"}'),
     ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "a1fef72c2c965c0dd0a240e03278b859", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
     ('function', 'quota.period_of(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "1900e9a3d3466422ec9d41df2ed11b5d", "name": "quota.period_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
@@ -9973,25 +10290,26 @@ begin
     ('function', 'quota.plan_sources(regclass, name)', '{"body": "2514f1fff09c93e9608dad28fda1b2d5", "name": "quota.plan_sources", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
     ('function', 'quota.plan_statement(regclass, name)', '{"body": "863ce583d21b8e35496e9170fbcae0c4", "name": "quota.plan_statement", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns text"}'),
     ('function', 'quota.plan_writers(regclass, name)', '{"body": "eba028101bc984b08104d4b701654cd9", "name": "quota.plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
-    ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "8a17039e7655d7408be8f5df6fe8855f", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "0a8c14ed9ee99175e46a0555928a04cb", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_time_zone text DEFAULT NULL::text, p_ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
+    ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "bed62f89084765a2b52fb07bfa77f95b", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "ebc41a1650d44cc004da34d2cb0c94b1", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_time_zone text DEFAULT NULL::text, p_ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
     ('function', 'quota.record(quota.events)', '{"body": "891f6bfbf1e2e314359eb1109d8b31d1", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.recount(text[])', '{"body": "aba36d7200a998df42537940931cf16f", "name": "quota.recount", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.recount_gauge(text)', '{"body": "706d14d096869ab34355ac4075e603cb", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
-    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "00e07d766d1929d0517bed589812e855", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "2269d71c0b80392f1334b8d58bbb069a", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
+    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "87cc4efe0acd56cb077bc886d65f107d", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "02de26b16932f201bd759828f7bf1501", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
+    ('function', 'quota.refuse_fresh(quota.caller, text, bigint)', '{"body": "36e710fd55c271af5587e831783a9f2e", "name": "quota.refuse_fresh", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint) returns public.usage_decision"}'),
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),
     ('function', 'quota.reject_plans(text, jsonb, text)', '{"body": "c2e93df26c8549a84af7857d95fdbf91", "name": "quota.reject_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_found jsonb, p_expected text) returns void"}'),
     ('function', 'quota.reject_user()', '{"body": "ae57997953b410c834031c2683c7ae22", "name": "quota.reject_user", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
-    ('function', 'quota.release_usage(uuid, text)', '{"body": "60e7644769c02ca37bb034bee7c39fcd", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "d8ca4445de97200687521921e4413565", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
+    ('function', 'quota.release_usage(uuid, text)', '{"body": "df8689bfda281ffd32fe3366f266a36f", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance, boolean)', '{"body": "942bf14a8fa0ec8756e8374df976da02", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance, p_is_full boolean) returns void"}'),
     ('function', 'quota.remember_answer(quota.reservations, public.usage_decision)', '{"body": "77ac0ef95b5788965cb0424810e93364", "name": "quota.remember_answer", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_decision public.usage_decision) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "9fa78bcfa986b4770f309b42bccf0734", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replayed(jsonb)', '{"body": "ba8ea9d5d89463eb662a566bca26bf9c", "name": "quota.replayed", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer jsonb) returns public.usage_decision"}'),
     ('function', 'quota.require_trusted()', '{"body": "89f765120da9700c1fad36330418fe8b", "name": "quota.require_trusted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
-    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb)', '{"body": "a3ee90fc7eb28bd14704eac06874ca09", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb)', '{"body": "66f3483ea488be5e35c1f22f17e04644", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.return_usage(text, bigint, text, text, jsonb)', '{"body": "dbfdb9d86b5f1a82f00db647159f9bbf", "name": "quota.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.rights_in(aclitem[], oid, text)', '{"body": "5023efea40ac53e5ac67ceda677833cd", "name": "quota.rights_in", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rights aclitem[], p_owner oid, p_column text DEFAULT NULL::text) returns SETOF text"}'),
     ('function', 'quota.rights_statement(text, text, jsonb)', '{"body": "7502571cbb136a999fbb8404f84874b8", "name": "quota.rights_statement", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_rights jsonb) returns text"}'),
@@ -10007,8 +10325,8 @@ begin
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
     ('function', 'quota.table_problems()', '{"body": "fd0610ea3168eb216a871af8d2f4f1ac", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
-    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid)', '{"body": "5b9cd798106658e2b3ddf2d1d022b930", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
-    ('function', 'quota.take_fresh(quota.caller, text, bigint, text, jsonb)', '{"body": "79c9408b433a971208c81531766415b3", "name": "quota.take_fresh", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance)', '{"body": "fd96795519830ab2ff6ecb678e0f7197", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance) returns public.usage_decision"}'),
+    ('function', 'quota.take_fresh(quota.caller, text, bigint, text, text, jsonb, jsonb, interval)', '{"body": "23013b0fda624735812d8b3f8ff5e549", "name": "quota.take_fresh", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.tidy()', '{"body": "85b4d77f06518f838ec9fbdb18b46d3f", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
     ('function', 'quota.types_query(text, text[])', '{"body": "183f9f350ea9eec8a9e61a5f206417b2", "name": "quota.types_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_columns text[]) returns text"}'),
     ('function', 'quota.unfollow_plan(regclass)', '{"body": "271211a0eada26b80b56f0bca634a0a4", "name": "quota.unfollow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
@@ -10018,11 +10336,12 @@ begin
     ('function', 'quota.verify_usage(text)', '{"body": "ed7b1428eb896598f9d638ddae58b2fe", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.void_grant(uuid, text)', '{"body": "6d757cf0ea8df9ba4e05b7dcf03672bf", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text) returns boolean"}'),
-    ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, text)', '{"body": "3a9e3e955bcb69b67b717fd3b9143efc", "name": "quota.with_details", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text) returns quota.limit_state[]"}'),
+    ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, text, boolean, boolean)', '{"body": "168f489263ab4d705f9188c433af06e3", "name": "quota.with_details", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean) returns quota.limit_state[]"}'),
     ('function', 'quota.with_exceptions(quota.limit_state[], text, text, timestamp with time zone)', '{"body": "35cacd7608e2868ffb89466b2f7f9ef6", "name": "quota.with_exceptions", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.limit_state[]"}'),
     ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "c12bb7c5614e306b446688dd4bcc7d21", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, quota.counters, quota.limit_state, bigint)', '{"body": "c07fd2f448d3bd9457019e998e9e28e5", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_former quota.counters, p_limit quota.limit_state, p_moved bigint) returns void"}'),
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "885123707ca9d0c65c500874592ac946", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
+    ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval)', '{"body": "2766dedfb448b84ed98cfb91ddb306bc", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval) returns void"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_deliver', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_deliver ON quota.alerts USING btree (handed_at NULLS FIRST, at) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),

@@ -51,8 +51,8 @@ export const memoryWithoutVersion: Sabotage = (owner) =>
 /** set_plan() does not make the meters forget. */
 export const memoryThatOutlivesThePlan: Sabotage = (owner) =>
   rewrite(owner, 'quota.put_on_plan', [
-    `set fresh_until = '-infinity'`,
-    'set fresh_until = fresh_until',
+    `set fresh_from = 'infinity'`,
+    'set fresh_from = fresh_from',
   ]);
 
 /** The time of the call, not of the decision. */
@@ -73,10 +73,8 @@ export const unscopedKey: Sabotage = (owner) =>
 
 /** Counts first, and lets the unique key find out that it was a repetition. */
 export const countedBeforeTheKey: Sabotage = async (owner) => {
-  await rewrite(owner, 'quota.consume_usage', [
-    /v_answer := quota\.replay\([^;]*;/,
-    'v_answer := null;',
-  ]);
+  const replay = [/v_answer := quota\.replay\([^;]*;/, 'v_answer := null;'] as [RegExp, string];
+  await rewrite(owner, 'quota.consume_usage', replay, replay);
   await rewrite(owner, 'quota.take', [
     /if p_idempotency_key is not null and not quota\.bind_key\([^;]*?\) then\s+return null;\s+end if;\s+perform quota\.record\(v_event\);/,
     `perform quota.record(v_event);
