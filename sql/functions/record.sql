@@ -200,9 +200,11 @@ begin
     p_event.used_change, p_event.reserved_change, p_event.drawn_change,
     p_event.about_id, p_event.grant_id, p_event.actor, p_event.idempotency_key, p_event.metadata
   );
-  if p_event.used_change = 0 and p_event.reserved_change = 0 and p_event.drawn_change = 0 then
+  if p_event.feature_id is null then
     return;
   end if;
+  -- Also by nothing: the answer to an ending that changes no number shows the counters, and a snapshot
+  -- that lacks their last change must fail with 40001.
   with counted as (
     update quota.counters as c
       set used = c.used + p_event.used_change,

@@ -2536,9 +2536,11 @@ begin
     p_event.used_change, p_event.reserved_change, p_event.drawn_change,
     p_event.about_id, p_event.grant_id, p_event.actor, p_event.idempotency_key, p_event.metadata
   );
-  if p_event.used_change = 0 and p_event.reserved_change = 0 and p_event.drawn_change = 0 then
+  if p_event.feature_id is null then
     return;
   end if;
+  -- Also by nothing: the answer to an ending that changes no number shows the counters, and a snapshot
+  -- that lacks their last change must fail with 40001.
   with counted as (
     update quota.counters as c
       set used = c.used + p_event.used_change,
@@ -10292,7 +10294,7 @@ begin
     ('function', 'quota.plan_writers(regclass, name)', '{"body": "eba028101bc984b08104d4b701654cd9", "name": "quota.plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "bed62f89084765a2b52fb07bfa77f95b", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "ebc41a1650d44cc004da34d2cb0c94b1", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_time_zone text DEFAULT NULL::text, p_ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
-    ('function', 'quota.record(quota.events)', '{"body": "891f6bfbf1e2e314359eb1109d8b31d1", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
+    ('function', 'quota.record(quota.events)', '{"body": "d466132e446945b5c9d6d5922306d5de", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.recount(text[])', '{"body": "aba36d7200a998df42537940931cf16f", "name": "quota.recount", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.recount_gauge(text)', '{"body": "706d14d096869ab34355ac4075e603cb", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
     ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "87cc4efe0acd56cb077bc886d65f107d", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
