@@ -34,8 +34,8 @@ beforeAll(async () => {
         timestamptz '2026-01-02Z' + n * interval '1 day', n % 7, 0, 0, 100
       from generate_series(1, 15000) as n;
     insert into quota.alerts
-      (subject_id, feature_id, period, period_start, threshold, at, used, amount)
-      select case when n <= 3000 then 'whale' else 's' || n end, 'export', 'day',
+      (subject_id, alert_id, feature_id, period, period_start, threshold, at, used, amount)
+      select case when n <= 3000 then 'whale' else 's' || n end, gen_random_uuid(), 'export', 'day',
         timestamptz '2026-01-01Z' + n * interval '1 day', 80, timestamptz '2026-01-01Z', 80, 100
       from generate_series(1, 10000) as n;
     insert into quota.members (subject_id, user_id)
