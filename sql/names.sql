@@ -40,7 +40,7 @@ begin
         'installation_problem', 'plan_catalog', 'plan_change', 'refund_usage', 'release_usage',
         'remove_member', 'reserve_usage', 'return_usage', 'set_limit', 'set_plan', 'usage_alerts',
         'usage_decision', 'usage_events', 'usage_explanation', 'usage_history', 'usage_mismatch',
-        'verify_installation', 'verify_usage', 'void_grant'
+        'usage_overview', 'verify_installation', 'verify_usage', 'void_grant'
       ]);
   if v_taken is not null then
     raise exception 'schema public has names that pgquota needs: %', v_taken

@@ -116,6 +116,7 @@
 \ir api/verify_usage.sql
 \ir api/verify_installation.sql
 \ir api/current_usage.sql
+\ir api/usage_overview.sql
 \ir api/usage_history.sql
 \ir api/usage_events.sql
 \ir api/deliver_alerts.sql

@@ -381,6 +381,47 @@ export type UsageMismatch<Feature extends string = string> = {
   ledger: number;
 };
 
+/**
+ * The operator's list: one row per subject, feature and running period that has been used, from
+ * stored numbers alone. Who is near a limit, over any number of subjects: where status in
+ * ('warning', 'at_limit', 'over_limit') order by percent_used desc limit 50. A limit that changed
+ * since the subject's last call shows with its next one (set_plan and set_limit show at once),
+ * and an expired hold counts until then; current_usage of that subject is exact at any time. For
+ * the server.
+ */
+export type UsageOverview<Feature extends string = string> = {
+  /** Who is limited. */
+  subject: string;
+  /** The id of the feature. */
+  feature: Feature;
+  /** `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`. */
+  period: 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+  /** Units used in the period. */
+  used: number;
+  /** Units held by reservations, also by expired ones that no call has met since. */
+  reserved: number;
+  /**
+   * Units allowed at the period's last call, open grants included; null when unlimited. Over REST
+   * filter it with and=(limit.gte.10): ?limit= is paging.
+   */
+  limit: number | null;
+  /** Units left, never negative; null when unlimited. */
+  remaining: number | null;
+  /** True when there is no limit: still counted. */
+  unlimited: boolean;
+  /**
+   * Used and reserved as a percentage of the limit, rounded down; 100 for a limit of 0; null when
+   * unlimited.
+   */
+  percent_used: number | null;
+  /** When the period began; null for lifetime. */
+  period_start: string | null;
+  /** When used starts again at 0; null for lifetime. */
+  resets_at: string | null;
+  /** `ok`; `warning` from 80 %; `at_limit`; `over_limit`. */
+  status: 'ok' | 'warning' | 'at_limit' | 'over_limit';
+};
+
 /** The arguments of acknowledgeAlerts. */
 export type AcknowledgeAlertsArgs = {
   ids: string[];
@@ -942,6 +983,7 @@ export type UsageViews<Feature extends string = string> = {
       usage_alerts: { Row: UsageAlert<Feature>; Relationships: [] };
       usage_events: { Row: UsageEvent<Feature>; Relationships: [] };
       usage_history: { Row: UsageHistory<Feature>; Relationships: [] };
+      usage_overview: { Row: UsageOverview<Feature>; Relationships: [] };
     };
     Functions: Record<never, never>;
   };

@@ -169,6 +169,24 @@ export type Database = {
         };
         Relationships: [];
       };
+      usage_overview: {
+        Row: {
+          feature: string | null;
+          limit: number | null;
+          percent_used: number | null;
+          period: string | null;
+          period_start: string | null;
+          remaining: number | null;
+          reserved: number | null;
+          resets_at: string | null;
+          status: string | null;
+          subject: string | null;
+          unlimited: boolean | null;
+          used: number | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
+      };
     };
     Functions: {
       acknowledge_alerts: { Args: { ids: string[] }; Returns: number };

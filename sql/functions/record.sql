@@ -44,7 +44,10 @@ begin
     if v_limit.is_counted then
       if v_limit.last_limit is distinct from v_limit.amount + v_limit.drawn + v_limit.granted then
         update quota.counters as c
-          set last_limit = v_limit.amount + v_limit.drawn + v_limit.granted
+          set last_limit = v_limit.amount + v_limit.drawn + v_limit.granted,
+              passed = quota.mark_of(
+                c.used, c.reserved, v_limit.amount + v_limit.drawn + v_limit.granted
+              )
           where c.subject_id = p_subject_id
             and c.feature_id = p_feature_id
             and c.period = v_limit.period
@@ -112,12 +115,23 @@ begin
     -- on conflict: at repeatable read a counter that this snapshot cannot see raises 40001 here,
     -- where a plain insert would say unique_violation, which no client retries.
     insert into quota.counters (
-      subject_id, feature_id, period, period_start, period_end, used, reserved, drawn, last_limit
+      subject_id, feature_id, period, period_start, period_end, used, reserved, drawn, last_limit,
+      passed
     )
     values (
       p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at,
       v_balance.used, v_balance.reserved, v_balance.drawn,
-      v_limit.amount + v_limit.drawn + v_limit.granted
+      v_limit.amount + v_limit.drawn + v_limit.granted,
+      -- Most periods begin with nothing used, below any mark of a limit above 0.
+      case
+        when v_balance.used = 0
+          and v_balance.reserved = 0
+          and v_limit.amount + v_limit.drawn + v_limit.granted > 0
+        then 0
+        else quota.mark_of(
+          v_balance.used, v_balance.reserved, v_limit.amount + v_limit.drawn + v_limit.granted
+        )
+      end
     )
     on conflict do nothing;
   end loop;

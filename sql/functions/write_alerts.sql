@@ -4,7 +4,11 @@
 -- next call. Sends nothing: NOTIFY takes one lock of the whole server at commit (560 calls/s became 117),
 -- so deliver_alerts() hands the rows out afterwards.
 
-create function quota.passed_mark(p_limit quota.limit_state)
+create function quota.mark_of(
+  p_used bigint,
+  p_reserved bigint,
+  p_limit bigint
+)
 returns bigint
 language plpgsql
 immutable
@@ -12,19 +16,38 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_percents numeric := (p_limit.used + p_limit.reserved)::numeric * 100;
-  v_limit bigint := p_limit.amount + p_limit.drawn + p_limit.granted;
+  v_percents numeric := (p_used::numeric + p_reserved) * 100;
 begin
   return case
-    when v_percents >= v_limit::numeric * 100 then 100
-    when v_percents >= v_limit::numeric * 80 then 80
+    when v_percents >= p_limit::numeric * 100 then 100
+    when v_percents >= p_limit::numeric * 80 then 80
     else 0
   end;
 end
 $$;
 
+comment on function quota.mark_of(bigint, bigint, bigint) is
+  'The highest threshold that used and reserved together have reached of a limit: 0, 80 or 100 percent; unlimited (null) has none.';
+
+revoke all on function quota.mark_of(bigint, bigint, bigint)
+  from public, anon, authenticated, service_role;
+
+create function quota.passed_mark(p_limit quota.limit_state)
+returns bigint
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return quota.mark_of(
+    p_limit.used, p_limit.reserved, p_limit.amount + p_limit.drawn + p_limit.granted
+  );
+end
+$$;
+
 comment on function quota.passed_mark(quota.limit_state) is
-  'The highest threshold that used and reserved together have reached: 0, 80 or 100 percent; unlimited has none.';
+  'The mark of a limit as it stands.';
 
 revoke all on function quota.passed_mark(quota.limit_state)
   from public, anon, authenticated, service_role;
@@ -51,7 +74,8 @@ begin
     select
       a.period, a.period_start, a.resets_at, a.used + a.reserved as used,
       least(a.amount + a.drawn + a.granted, 9007199254740991) as allowed,
-      least(c.alerted, quota.passed_mark(b)) as told, quota.passed_mark(a) as passed, c.alerted
+      least(c.alerted, quota.passed_mark(b)) as told, quota.passed_mark(a) as passed, c.alerted,
+      c.passed as noted
     from unnest(p_after) as a
     join unnest(p_before) as b on b.period = a.period
     join quota.counters as c
@@ -72,9 +96,10 @@ begin
         );
       end if;
     end loop;
-    if v_limit.passed <> v_limit.alerted then
+    if v_limit.passed <> v_limit.alerted or v_limit.passed <> v_limit.noted then
       update quota.counters as c
-        set alerted = v_limit.passed
+        set alerted = v_limit.passed,
+            passed = v_limit.passed
         where c.subject_id = p_subject_id
           and c.feature_id = p_feature_id
           and c.period_end = v_limit.resets_at

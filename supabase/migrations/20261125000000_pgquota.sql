@@ -63,7 +63,7 @@ begin
         'installation_problem', 'plan_catalog', 'plan_change', 'refund_usage', 'release_usage',
         'remove_member', 'reserve_usage', 'return_usage', 'set_limit', 'set_plan', 'usage_alerts',
         'usage_decision', 'usage_events', 'usage_explanation', 'usage_history', 'usage_mismatch',
-        'verify_installation', 'verify_usage', 'void_grant'
+        'usage_overview', 'verify_installation', 'verify_usage', 'void_grant'
       ]);
   if v_taken is not null then
     raise exception 'schema public has names that pgquota needs: %', v_taken
@@ -723,6 +723,7 @@ create table quota.counters (
   drawn bigint not null,
   last_limit bigint,
   alerted bigint not null default 0,
+  passed bigint not null default 0,
   -- The end stands in the key, and before the period: open periods are those with
   -- period_end > now, found without walking over the closed ones (20,000 closed minutes).
   constraint counters_pkey primary key (subject_id, feature_id, period_end, period),
@@ -743,6 +744,16 @@ comment on column quota.counters.last_limit is
 comment on column quota.counters.alerted is
   'The highest threshold of alerts that use has passed and was told of: 0, 80 or 100 percent.';
 
+comment on column quota.counters.passed is
+  'The highest threshold that use had reached when the limit or the threshold last changed: 0, 80 or 100 percent. Use may have fallen since, never risen past it.';
+
+-- Serves usage_overview: who is near a limit, in a running period. passed changes twice in a period at
+-- most, and the other columns of a call are in no index, so that counting stays a HOT update. Asked
+-- as a range: without statistics the planner takes that for 1 row in 200, and a single comparison for
+-- every third row, which it would rather find by reading the whole table.
+create index counters_near_the_limit on quota.counters (period_end, subject_id)
+  where passed between 80 and 100;
+
 -- used, reserved and drawn are in no index and the pages keep room, so that counting is a HOT
 -- update (an index on a column that every call changes took HOT updates from 100 % to 0 %).
 
@@ -757,7 +768,8 @@ alter table quota.counters
   alter column reserved set statistics 0,
   alter column drawn set statistics 0,
   alter column last_limit set statistics 0,
-  alter column alerted set statistics 0;
+  alter column alerted set statistics 0,
+  alter column passed set statistics 0;
 
 alter table quota.counters enable row level security;
 
@@ -2380,7 +2392,10 @@ begin
     if v_limit.is_counted then
       if v_limit.last_limit is distinct from v_limit.amount + v_limit.drawn + v_limit.granted then
         update quota.counters as c
-          set last_limit = v_limit.amount + v_limit.drawn + v_limit.granted
+          set last_limit = v_limit.amount + v_limit.drawn + v_limit.granted,
+              passed = quota.mark_of(
+                c.used, c.reserved, v_limit.amount + v_limit.drawn + v_limit.granted
+              )
           where c.subject_id = p_subject_id
             and c.feature_id = p_feature_id
             and c.period = v_limit.period
@@ -2448,12 +2463,23 @@ begin
     -- on conflict: at repeatable read a counter that this snapshot cannot see raises 40001 here,
     -- where a plain insert would say unique_violation, which no client retries.
     insert into quota.counters (
-      subject_id, feature_id, period, period_start, period_end, used, reserved, drawn, last_limit
+      subject_id, feature_id, period, period_start, period_end, used, reserved, drawn, last_limit,
+      passed
     )
     values (
       p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at,
       v_balance.used, v_balance.reserved, v_balance.drawn,
-      v_limit.amount + v_limit.drawn + v_limit.granted
+      v_limit.amount + v_limit.drawn + v_limit.granted,
+      -- Most periods begin with nothing used, below any mark of a limit above 0.
+      case
+        when v_balance.used = 0
+          and v_balance.reserved = 0
+          and v_limit.amount + v_limit.drawn + v_limit.granted > 0
+        then 0
+        else quota.mark_of(
+          v_balance.used, v_balance.reserved, v_limit.amount + v_limit.drawn + v_limit.granted
+        )
+      end
     )
     on conflict do nothing;
   end loop;
@@ -3210,7 +3236,11 @@ revoke all on function quota.lock_terms(text, text)
 -- next call. Sends nothing: NOTIFY takes one lock of the whole server at commit (560 calls/s became 117),
 -- so deliver_alerts() hands the rows out afterwards.
 
-create function quota.passed_mark(p_limit quota.limit_state)
+create function quota.mark_of(
+  p_used bigint,
+  p_reserved bigint,
+  p_limit bigint
+)
 returns bigint
 language plpgsql
 immutable
@@ -3218,19 +3248,38 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_percents numeric := (p_limit.used + p_limit.reserved)::numeric * 100;
-  v_limit bigint := p_limit.amount + p_limit.drawn + p_limit.granted;
+  v_percents numeric := (p_used::numeric + p_reserved) * 100;
 begin
   return case
-    when v_percents >= v_limit::numeric * 100 then 100
-    when v_percents >= v_limit::numeric * 80 then 80
+    when v_percents >= p_limit::numeric * 100 then 100
+    when v_percents >= p_limit::numeric * 80 then 80
     else 0
   end;
 end
 $$;
 
+comment on function quota.mark_of(bigint, bigint, bigint) is
+  'The highest threshold that used and reserved together have reached of a limit: 0, 80 or 100 percent; unlimited (null) has none.';
+
+revoke all on function quota.mark_of(bigint, bigint, bigint)
+  from public, anon, authenticated, service_role;
+
+create function quota.passed_mark(p_limit quota.limit_state)
+returns bigint
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return quota.mark_of(
+    p_limit.used, p_limit.reserved, p_limit.amount + p_limit.drawn + p_limit.granted
+  );
+end
+$$;
+
 comment on function quota.passed_mark(quota.limit_state) is
-  'The highest threshold that used and reserved together have reached: 0, 80 or 100 percent; unlimited has none.';
+  'The mark of a limit as it stands.';
 
 revoke all on function quota.passed_mark(quota.limit_state)
   from public, anon, authenticated, service_role;
@@ -3257,7 +3306,8 @@ begin
     select
       a.period, a.period_start, a.resets_at, a.used + a.reserved as used,
       least(a.amount + a.drawn + a.granted, 9007199254740991) as allowed,
-      least(c.alerted, quota.passed_mark(b)) as told, quota.passed_mark(a) as passed, c.alerted
+      least(c.alerted, quota.passed_mark(b)) as told, quota.passed_mark(a) as passed, c.alerted,
+      c.passed as noted
     from unnest(p_after) as a
     join unnest(p_before) as b on b.period = a.period
     join quota.counters as c
@@ -3278,9 +3328,10 @@ begin
         );
       end if;
     end loop;
-    if v_limit.passed <> v_limit.alerted then
+    if v_limit.passed <> v_limit.alerted or v_limit.passed <> v_limit.noted then
       update quota.counters as c
-        set alerted = v_limit.passed
+        set alerted = v_limit.passed,
+            passed = v_limit.passed
         where c.subject_id = p_subject_id
           and c.feature_id = p_feature_id
           and c.period_end = v_limit.resets_at
@@ -9734,6 +9785,94 @@ revoke all on public.current_usage from public, anon, authenticated, service_rol
 grant select on public.current_usage to authenticated, service_role;
 -- Withheld: everything from anon (nobody's usage), and every write.
 
+-- sql/api/usage_overview.sql
+
+-- Why this exists: "who is near the limit?", asked by the operator over all subjects. current_usage
+-- computes every limit of every subject for that (20,000 subjects: 10 s); this reads the numbers that
+-- calls left in the counters.
+--
+-- Two halves. The first is what has passed a mark, found by an index that holds nothing else; its
+-- status is computed, since use may have fallen again. The second has not, so its status is a
+-- constant: a query for other statuses leaves it out while it is planned, and never touches it.
+create view public.usage_overview
+with (security_invoker = true)
+as
+with moment as materialized (
+  select quota.clock() as at
+)
+select
+  c.subject_id as subject,
+  c.feature_id as feature,
+  c.period,
+  n.used,
+  n.reserved,
+  c.last_limit as "limit",
+  case when c.last_limit is not null then greatest(c.last_limit - n.used - n.reserved, 0) end as remaining,
+  c.last_limit is null as unlimited,
+  case
+    when c.last_limit = 0 then 100
+    else (n.used + n.reserved) * 100 / c.last_limit
+  end as percent_used,
+  nullif(c.period_start, '-infinity') as period_start,
+  nullif(c.period_end, 'infinity') as resets_at,
+  case
+    when n.used + n.reserved > c.last_limit then 'over_limit'
+    when n.used + n.reserved = c.last_limit then 'at_limit'
+    when (n.used + n.reserved) * 100 >= c.last_limit * 80 then 'warning'
+    else 'ok'
+  end as status
+from quota.counters as c
+cross join lateral (
+  select least(c.used, 9007199254740991) as used, least(c.reserved, 9007199254740991) as reserved
+) as n
+where c.passed between 80 and 100
+  and c.period_end > (select m.at from moment as m)
+union all
+select
+  c.subject_id,
+  c.feature_id,
+  c.period,
+  n.used,
+  n.reserved,
+  c.last_limit,
+  case when c.last_limit is not null then greatest(c.last_limit - n.used - n.reserved, 0) end,
+  c.last_limit is null,
+  (n.used + n.reserved) * 100 / nullif(c.last_limit, 0),
+  nullif(c.period_start, '-infinity'),
+  nullif(c.period_end, 'infinity'),
+  'ok'
+from quota.counters as c
+cross join lateral (
+  select least(c.used, 9007199254740991) as used, least(c.reserved, 9007199254740991) as reserved
+) as n
+where c.passed not between 80 and 100
+  and c.period_end > (select m.at from moment as m);
+
+comment on view public.usage_overview is
+  'The operator''s list: one row per subject, feature and running period that has been used, from stored numbers alone. Who is near a limit, over any number of subjects: where status in (''warning'', ''at_limit'', ''over_limit'') order by percent_used desc limit 50. A limit that changed since the subject''s last call shows with its next one (set_plan and set_limit show at once), and an expired hold counts until then; current_usage of that subject is exact at any time. For the server.';
+comment on column public.usage_overview.subject is 'Who is limited.';
+comment on column public.usage_overview.feature is 'The id of the feature.';
+comment on column public.usage_overview.period is
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
+comment on column public.usage_overview.used is 'Units used in the period.';
+comment on column public.usage_overview.reserved is
+  'Units held by reservations, also by expired ones that no call has met since.';
+comment on column public.usage_overview."limit" is
+  'Units allowed at the period''s last call, open grants included; null when unlimited. Over REST filter it with and=(limit.gte.10): ?limit= is paging.';
+comment on column public.usage_overview.remaining is 'Units left, never negative; null when unlimited.';
+comment on column public.usage_overview.unlimited is 'True when there is no limit: still counted.';
+comment on column public.usage_overview.percent_used is
+  'Used and reserved as a percentage of the limit, rounded down; 100 for a limit of 0; null when unlimited.';
+comment on column public.usage_overview.period_start is
+  'When the period began; null for lifetime.';
+comment on column public.usage_overview.resets_at is 'When used starts again at 0; null for lifetime.';
+comment on column public.usage_overview.status is
+  '`ok`; `warning` from 80 %; `at_limit`; `over_limit`.';
+
+revoke all on public.usage_overview from public, anon, authenticated, service_role;
+grant select on public.usage_overview to service_role;
+-- Withheld: everything from users (current_usage is theirs), and every write.
+
 -- sql/api/usage_history.sql
 
 -- Why this exists: the use of past periods, for a chart or an invoice.
@@ -10031,6 +10170,7 @@ begin
     ('column', 'quota.counters.drawn', '{"of": "table", "on": "quota.counters", "name": "drawn", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.counters.feature_id', '{"of": "table", "on": "quota.counters", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.counters.last_limit', '{"of": "table", "on": "quota.counters", "name": "last_limit", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.counters.passed', '{"of": "table", "on": "quota.counters", "name": "passed", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.counters.period', '{"of": "table", "on": "quota.counters", "name": "period", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.counters.period_end', '{"of": "table", "on": "quota.counters", "name": "period_end", "type": "timestamp with time zone", "default": null, "is_required": true}'),
     ('column', 'quota.counters.period_start', '{"of": "table", "on": "quota.counters", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": true}'),
@@ -10277,14 +10417,15 @@ begin
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_triggers(regclass)', '{"body": "37b9d33f8a607e554f5f443cd3d0cbc0", "name": "quota.make_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
+    ('function', 'quota.mark_of(bigint, bigint, bigint)', '{"body": "a21811f239402fdcfdf4f92a95aa3374", "name": "quota.mark_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_reserved bigint, p_limit bigint) returns bigint"}'),
     ('function', 'quota.meters_of(text)', '{"body": "c6c624c0d9bae3e64641be2812e5fb0a", "name": "quota.meters_of", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.most_allowed(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "b7445881c23eb0cc6cdfdd1718cdd210", "name": "quota.most_allowed", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns bigint"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "82c58e5d5c7b8b3ff661beb95daf575d", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
-    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "1f089b66ca728b46d6f2fd0f1afc3113", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
+    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "301ad8c7ea33a8fe9c7c161a96b5c661", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
     ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "a4e2ea9a4f42c91cc54145598c80445c", "name": "quota.open_grants", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.open_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "8fec1cf858df8c7a3ca97fc53ea5ef41", "name": "quota.open_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_minute_limit bigint, p_hour_limit bigint) returns void"}'),
     ('function', 'quota.over_limit_note(text[], jsonb)', '{"body": "ead0c10ccc757a1c96cb5c7ce1db462d", "name": "quota.over_limit_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_path text[], p_amount jsonb) returns text"}'),
-    ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "a1fef72c2c965c0dd0a240e03278b859", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
+    ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "cb1479d44b45b755ebcaedc1ea527027", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
     ('function', 'quota.period_of(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "1900e9a3d3466422ec9d41df2ed11b5d", "name": "quota.period_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
     ('function', 'quota.period_rank(text)', '{"body": "25354d356808fd070dc147037cd5aa85", "name": "quota.period_rank", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text) returns integer"}'),
     ('function', 'quota.plan_changed()', '{"body": "12626573dfe14aea71ac0f957df50f16", "name": "quota.plan_changed", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
@@ -10340,13 +10481,14 @@ begin
     ('function', 'quota.void_grant(uuid, text)', '{"body": "6d757cf0ea8df9ba4e05b7dcf03672bf", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text) returns boolean"}'),
     ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, text, boolean, boolean)', '{"body": "168f489263ab4d705f9188c433af06e3", "name": "quota.with_details", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean) returns quota.limit_state[]"}'),
     ('function', 'quota.with_exceptions(quota.limit_state[], text, text, timestamp with time zone)', '{"body": "35cacd7608e2868ffb89466b2f7f9ef6", "name": "quota.with_exceptions", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.limit_state[]"}'),
-    ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "c12bb7c5614e306b446688dd4bcc7d21", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
+    ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "841baeace1cd434dbd9c2ccd639ece90", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, quota.counters, quota.limit_state, bigint)', '{"body": "c07fd2f448d3bd9457019e998e9e28e5", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_former quota.counters, p_limit quota.limit_state, p_moved bigint) returns void"}'),
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "885123707ca9d0c65c500874592ac946", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
     ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval)', '{"body": "2766dedfb448b84ed98cfb91ddb306bc", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval) returns void"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_deliver', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_deliver ON quota.alerts USING btree (handed_at NULLS FIRST, at) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.counters_near_the_limit', '{"on": "quota.counters", "text": "CREATE INDEX counters_near_the_limit ON quota.counters USING btree (period_end, subject_id) WHERE ((passed >= 80) AND (passed <= 100))", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.events_by_id', '{"on": "quota.events", "text": "CREATE INDEX events_by_id ON quota.events USING btree (event_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.events_by_user', '{"on": "quota.events", "text": "CREATE INDEX events_by_user ON quota.events USING btree (COALESCE(actor, (metadata ->> ''user_id''::text))) WHERE ((actor IS NOT NULL) OR (kind = ''member''::text))", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.events_by_what_they_are_about', '{"on": "quota.events", "text": "CREATE INDEX events_by_what_they_are_about ON quota.events USING btree (subject_id, about_id) WHERE (about_id IS NOT NULL)", "is_valid": true, "is_unique": false}'),
@@ -10419,7 +10561,8 @@ begin
     ('view', 'public.plan_catalog', '{"query": "24e8185b74c11d9c98c3c4bab7e2b6f2", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_alerts', '{"query": "9932cc12ebc6569cec2469f08e49ca8e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_events', '{"query": "0fd3b9040716b061ee7766883724e1af", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.usage_history', '{"query": "6d7010f6c2af9d62ffd4b2dc75ac70d4", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}')
+    ('view', 'public.usage_history', '{"query": "6d7010f6c2af9d62ffd4b2dc75ac70d4", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.usage_overview', '{"query": "09764803140dcd3b07e2c034e53908d7", "rights": ["service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}')
   ) as m (kind, object, definition);
 end
 $$;

@@ -2,7 +2,7 @@
 -- on. A change here is a change for every caller.
 begin;
 set local search_path = public, extensions;
-select plan(13);
+select plan(14);
 
 create temporary table contract (name text, arguments text, result text);
 insert into contract values
@@ -91,6 +91,13 @@ select is(
   'current_usage has these columns in this order'
 );
 select is(
+  pg_temp.columns_of('public.usage_overview'),
+  'subject text, feature text, period text, used bigint, reserved bigint, limit bigint, '
+  || 'remaining bigint, unlimited boolean, percent_used bigint, period_start timestamp with time zone, '
+  || 'resets_at timestamp with time zone, status text',
+  'usage_overview has these columns in this order'
+);
+select is(
   pg_temp.columns_of('public.usage_history'),
   'subject text, feature text, period text, period_start timestamp with time zone, '
   || 'period_end timestamp with time zone, used bigint, limit bigint',
@@ -118,7 +125,7 @@ select is(
 select is(
   (select array_agg(relname::text order by relname) from pg_class
    where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f', 'S')),
-  array['current_usage', 'plan_catalog', 'usage_alerts', 'usage_events', 'usage_history'],
+  array['current_usage', 'plan_catalog', 'usage_alerts', 'usage_events', 'usage_history', 'usage_overview'],
   'the views that callers may read are these, and there is no table or sequence among them'
 );
 select is(

@@ -116,6 +116,7 @@ select set_eq(
   $$select name, privilege, roles from pg_temp.holders('view', 'public')$$,
   $$values
     ('current_usage', 'SELECT', 'authenticated, service_role'),
+    ('usage_overview', 'SELECT', 'service_role'),
     ('usage_history', 'SELECT', 'authenticated, service_role'),
     ('usage_events', 'SELECT', 'authenticated, service_role'),
     ('usage_alerts', 'SELECT', 'authenticated, service_role'),
