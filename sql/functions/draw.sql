@@ -17,11 +17,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_left bigint := p_amount;
-  v_grant quota.grants;
-  v_part bigint;
+  v_grant_id uuid;
+  v_rest bigint;
+  v_full uuid[] := '{}';
 begin
   -- Soonest to expire first.
-  for v_grant.grant_id, v_part in
+  for v_grant_id, v_rest in
     select g.grant_id, g.amount - g.drawn
     from quota.grants as g
     where g.subject_id = p_subject_id
@@ -29,16 +30,23 @@ begin
       and g.granted_at <= p_at
       and g.expires_at > p_at
       and g.voided_at is null
-      and g.drawn < g.amount
+      and not g.is_spent
     order by g.expires_at, g.grant_id
   loop
-    exit when v_left = 0;
-    v_part := least(v_part, v_left);
-    v_left := v_left - v_part;
-    perform quota.write_draw(
-      p_subject_id, p_feature_id, v_part, p_at, p_counts_at, p_about_id, v_grant.grant_id
-    );
+    exit when v_left = 0 and v_rest > 0;
+    if v_rest > 0 then
+      perform quota.write_draw(
+        p_subject_id, p_feature_id, least(v_rest, v_left), p_at, p_counts_at, p_about_id, v_grant_id
+      );
+    end if;
+    if v_rest <= v_left then
+      v_full := v_full || v_grant_id;
+    end if;
+    v_left := v_left - least(v_rest, v_left);
   end loop;
+  if v_full <> '{}' then
+    perform quota.mark_spent(p_subject_id, p_feature_id, v_full, p_about_id);
+  end if;
 end
 $$;
 
@@ -46,6 +54,60 @@ comment on function quota.draw(text, text, bigint, timestamptz, timestamptz, uui
   'Takes an amount from the open grants of a subject and feature, soonest to expire first.';
 
 revoke all on function quota.draw(text, text, bigint, timestamptz, timestamptz, uuid)
+  from public, anon, authenticated, service_role;
+
+-- What a hold has drawn comes back when it expires, at an instant at which nobody writes: a grant
+-- that one has drawn from stays open, and is looked at again by the next draw.
+create function quota.mark_spent(
+  p_subject_id text,
+  p_feature_id text,
+  p_grant_ids uuid[],
+  p_about_id uuid
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_held uuid[] := array(
+    select e.grant_id
+    from quota.reservations as r
+    join quota.events as e on e.subject_id = r.subject_id and e.about_id = r.reservation_id
+    where r.subject_id = p_subject_id
+      and r.feature_id = p_feature_id
+      and r.state = 'open'
+      and e.kind = 'draw'
+    union
+    -- A hold that is being made: its line is written, its row is not yet.
+    select d.grant_id
+    from quota.events as h
+    join quota.events as d on d.subject_id = h.subject_id and d.about_id = h.about_id
+    where h.subject_id = p_subject_id
+      and h.about_id = p_about_id
+      and h.kind = 'reserve'
+      and d.kind = 'draw'
+      and not exists (
+        select from quota.reservations as r
+        where r.subject_id = h.subject_id
+          and r.reservation_id = h.about_id
+      )
+  );
+begin
+  update quota.grants as g
+    set is_spent = true
+    where g.subject_id = p_subject_id
+      and g.grant_id = any (p_grant_ids)
+      and g.drawn = g.amount
+      and g.grant_id <> all (v_held);
+end
+$$;
+
+comment on function quota.mark_spent(text, text, uuid[], uuid) is
+  'Notes which of these grants have nothing left that a hold could give back; what is drawn just now was drawn for p_about_id.';
+
+revoke all on function quota.mark_spent(text, text, uuid[], uuid)
   from public, anon, authenticated, service_role;
 
 create function quota.give_back(
@@ -114,7 +176,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   update quota.grants as g
-    set drawn = g.drawn + p_amount
+    set drawn = g.drawn + p_amount,
+        is_spent = g.is_spent and p_amount > 0
     where g.subject_id = p_subject_id
       and g.grant_id = p_grant_id;
   perform quota.record(

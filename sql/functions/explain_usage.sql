@@ -66,7 +66,7 @@ begin
   end loop;
   for v_grant in
     select g.amount, g.drawn, g.expires_at
-    from quota.open_grants(v_caller.subject_id, p_feature, v_now) as g
+    from quota.standing_grants(v_caller.subject_id, p_feature, v_now) as g
     order by g.expires_at, g.grant_id
   loop
     return next row(

@@ -164,13 +164,15 @@ begin
           and r.expires_at <= p_at
           and e.grant_id = g.grant_id
       ), 0)::bigint,
-      g.granted_at, g.expires_at, g.voided_at, g.metadata
+      g.granted_at, g.expires_at, g.voided_at, g.metadata, g.is_spent
     from quota.grants as g
     where g.subject_id = p_subject_id
       and g.feature_id = p_feature_id
       and g.granted_at <= p_at
       and g.expires_at > p_at
-      and g.voided_at is null;
+      and g.voided_at is null
+      -- Which no open hold has drawn from, so none that has expired meanwhile.
+      and not g.is_spent;
 end
 $$;
 
@@ -180,6 +182,47 @@ comment on function quota.open_grants(text, text, timestamptz) is
 revoke all on function quota.open_grants(text, text, timestamptz)
   from public, anon, authenticated, service_role;
 grant execute on function quota.open_grants(text, text, timestamptz) to authenticated, service_role;
+
+-- With those that are spent: what a customer is shown, and what refunds may give back to. No call that
+-- counts walks over them.
+create function quota.standing_grants(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns setof quota.grants
+language plpgsql
+stable
+strict
+rows 3
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select
+      o.subject_id, o.grant_id, o.feature_id, o.amount, o.drawn, o.granted_at, o.expires_at,
+      o.voided_at, o.metadata, o.is_spent
+    from quota.open_grants(p_subject_id, p_feature_id, p_at) as o
+    union all
+    select
+      g.subject_id, g.grant_id, g.feature_id, g.amount, g.drawn, g.granted_at, g.expires_at,
+      g.voided_at, g.metadata, g.is_spent
+    from quota.grants as g
+    where g.subject_id = p_subject_id
+      and g.feature_id = p_feature_id
+      and g.granted_at <= p_at
+      and g.expires_at > p_at
+      and g.voided_at is null
+      and g.is_spent;
+end
+$$;
+
+comment on function quota.standing_grants(text, text, timestamptz) is
+  'The grants of a subject and feature that have not ended, spent or not.';
+
+revoke all on function quota.standing_grants(text, text, timestamptz)
+  from public, anon, authenticated, service_role;
 
 create function quota.granted_to(
   p_subject_id text,
@@ -208,8 +251,8 @@ revoke all on function quota.granted_to(text, text, timestamptz)
   from public, anon, authenticated, service_role;
 grant execute on function quota.granted_to(text, text, timestamptz) to authenticated, service_role;
 
--- The most that any limit may come to show. Refunds give back to open grants what was drawn in other
--- periods, so those count whole.
+-- The most that any limit may come to show. Refunds give back to grants what was drawn in other
+-- periods, so those count whole, the spent ones too. For writers of grants and limits, which are rare.
 create function quota.most_allowed(
   p_subject_id text,
   p_feature_id text,
@@ -229,7 +272,7 @@ declare
 begin
   select coalesce(sum(g.amount), 0), coalesce(sum(g.drawn), 0)
     into v_amount, v_drawn
-    from quota.open_grants(p_subject_id, p_feature_id, p_at) as g;
+    from quota.standing_grants(p_subject_id, p_feature_id, p_at) as g;
   return v_amount + coalesce(
     (
       select max(l.amount + greatest(l.drawn - v_drawn, 0))
@@ -242,7 +285,7 @@ end
 $$;
 
 comment on function quota.most_allowed(text, text, timestamptz, quota.limit_state[]) is
-  'The largest limit with its draws and all of the open grants: what writers keep within 2^53 - 1.';
+  'The largest limit with its draws and all grants that have not ended: what writers keep within 2^53 - 1.';
 
 revoke all on function quota.most_allowed(text, text, timestamptz, quota.limit_state[])
   from public, anon, authenticated, service_role;

@@ -601,12 +601,14 @@ create table quota.grants (
   expires_at timestamptz not null default 'infinity',
   voided_at timestamptz,
   metadata jsonb not null default '{}',
+  is_spent boolean not null default false,
   constraint grants_pkey primary key (subject_id, grant_id),
   constraint grants_feature_exists
     foreign key (feature_id) references quota.features (feature_id),
   constraint grants_amount_is_1_to_9007199254740991
     check (amount between 1 and 9007199254740991),
-  constraint grants_drawn_is_within_the_amount check (drawn between 0 and amount)
+  constraint grants_drawn_is_within_the_amount check (drawn between 0 and amount),
+  constraint grants_spent_is_drawn_in_full check (not is_spent or drawn = amount)
 );
 
 comment on table quota.grants is
@@ -614,9 +616,14 @@ comment on table quota.grants is
 comment on column quota.grants.drawn is
   'How much calls have taken from it; every change has a draw line in the ledger.';
 
--- Serves limits_of(): the open grants of a subject and feature, soonest to expire first. drawn
--- is in no index, so that drawing stays a HOT update.
-create index grants_by_expiry on quota.grants (subject_id, feature_id, expires_at, grant_id);
+comment on column quota.grants.is_spent is
+  'Nothing is left of it, and no open hold has drawn from it: it has nothing to give until a refund. One that is drawn in full and not spent yet is open.';
+
+-- Serves limits_of() and draw(): the open grants of a subject and feature, soonest to expire first. A
+-- customer who buys a top-up a day has thousands that are spent, expired or void, and no call walks
+-- over them. drawn is in no index, so that drawing stays a HOT update.
+create index grants_open on quota.grants (subject_id, feature_id, expires_at, grant_id)
+  where not is_spent and voided_at is null;
 -- Serves the foreign key to features, and void_grant() without a subject.
 create index grants_by_feature on quota.grants (feature_id);
 create index grants_by_id on quota.grants (grant_id);
@@ -631,7 +638,8 @@ alter table quota.grants
   alter column granted_at set statistics 0,
   alter column expires_at set statistics 0,
   alter column voided_at set statistics 0,
-  alter column metadata set statistics 0;
+  alter column metadata set statistics 0,
+  alter column is_spent set statistics 0;
 
 alter table quota.grants enable row level security;
 
@@ -1497,13 +1505,15 @@ begin
           and r.expires_at <= p_at
           and e.grant_id = g.grant_id
       ), 0)::bigint,
-      g.granted_at, g.expires_at, g.voided_at, g.metadata
+      g.granted_at, g.expires_at, g.voided_at, g.metadata, g.is_spent
     from quota.grants as g
     where g.subject_id = p_subject_id
       and g.feature_id = p_feature_id
       and g.granted_at <= p_at
       and g.expires_at > p_at
-      and g.voided_at is null;
+      and g.voided_at is null
+      -- Which no open hold has drawn from, so none that has expired meanwhile.
+      and not g.is_spent;
 end
 $$;
 
@@ -1513,6 +1523,47 @@ comment on function quota.open_grants(text, text, timestamptz) is
 revoke all on function quota.open_grants(text, text, timestamptz)
   from public, anon, authenticated, service_role;
 grant execute on function quota.open_grants(text, text, timestamptz) to authenticated, service_role;
+
+-- With those that are spent: what a customer is shown, and what refunds may give back to. No call that
+-- counts walks over them.
+create function quota.standing_grants(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns setof quota.grants
+language plpgsql
+stable
+strict
+rows 3
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select
+      o.subject_id, o.grant_id, o.feature_id, o.amount, o.drawn, o.granted_at, o.expires_at,
+      o.voided_at, o.metadata, o.is_spent
+    from quota.open_grants(p_subject_id, p_feature_id, p_at) as o
+    union all
+    select
+      g.subject_id, g.grant_id, g.feature_id, g.amount, g.drawn, g.granted_at, g.expires_at,
+      g.voided_at, g.metadata, g.is_spent
+    from quota.grants as g
+    where g.subject_id = p_subject_id
+      and g.feature_id = p_feature_id
+      and g.granted_at <= p_at
+      and g.expires_at > p_at
+      and g.voided_at is null
+      and g.is_spent;
+end
+$$;
+
+comment on function quota.standing_grants(text, text, timestamptz) is
+  'The grants of a subject and feature that have not ended, spent or not.';
+
+revoke all on function quota.standing_grants(text, text, timestamptz)
+  from public, anon, authenticated, service_role;
 
 create function quota.granted_to(
   p_subject_id text,
@@ -1541,8 +1592,8 @@ revoke all on function quota.granted_to(text, text, timestamptz)
   from public, anon, authenticated, service_role;
 grant execute on function quota.granted_to(text, text, timestamptz) to authenticated, service_role;
 
--- The most that any limit may come to show. Refunds give back to open grants what was drawn in other
--- periods, so those count whole.
+-- The most that any limit may come to show. Refunds give back to grants what was drawn in other
+-- periods, so those count whole, the spent ones too. For writers of grants and limits, which are rare.
 create function quota.most_allowed(
   p_subject_id text,
   p_feature_id text,
@@ -1562,7 +1613,7 @@ declare
 begin
   select coalesce(sum(g.amount), 0), coalesce(sum(g.drawn), 0)
     into v_amount, v_drawn
-    from quota.open_grants(p_subject_id, p_feature_id, p_at) as g;
+    from quota.standing_grants(p_subject_id, p_feature_id, p_at) as g;
   return v_amount + coalesce(
     (
       select max(l.amount + greatest(l.drawn - v_drawn, 0))
@@ -1575,7 +1626,7 @@ end
 $$;
 
 comment on function quota.most_allowed(text, text, timestamptz, quota.limit_state[]) is
-  'The largest limit with its draws and all of the open grants: what writers keep within 2^53 - 1.';
+  'The largest limit with its draws and all grants that have not ended: what writers keep within 2^53 - 1.';
 
 revoke all on function quota.most_allowed(text, text, timestamptz, quota.limit_state[])
   from public, anon, authenticated, service_role;
@@ -2661,11 +2712,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_left bigint := p_amount;
-  v_grant quota.grants;
-  v_part bigint;
+  v_grant_id uuid;
+  v_rest bigint;
+  v_full uuid[] := '{}';
 begin
   -- Soonest to expire first.
-  for v_grant.grant_id, v_part in
+  for v_grant_id, v_rest in
     select g.grant_id, g.amount - g.drawn
     from quota.grants as g
     where g.subject_id = p_subject_id
@@ -2673,16 +2725,23 @@ begin
       and g.granted_at <= p_at
       and g.expires_at > p_at
       and g.voided_at is null
-      and g.drawn < g.amount
+      and not g.is_spent
     order by g.expires_at, g.grant_id
   loop
-    exit when v_left = 0;
-    v_part := least(v_part, v_left);
-    v_left := v_left - v_part;
-    perform quota.write_draw(
-      p_subject_id, p_feature_id, v_part, p_at, p_counts_at, p_about_id, v_grant.grant_id
-    );
+    exit when v_left = 0 and v_rest > 0;
+    if v_rest > 0 then
+      perform quota.write_draw(
+        p_subject_id, p_feature_id, least(v_rest, v_left), p_at, p_counts_at, p_about_id, v_grant_id
+      );
+    end if;
+    if v_rest <= v_left then
+      v_full := v_full || v_grant_id;
+    end if;
+    v_left := v_left - least(v_rest, v_left);
   end loop;
+  if v_full <> '{}' then
+    perform quota.mark_spent(p_subject_id, p_feature_id, v_full, p_about_id);
+  end if;
 end
 $$;
 
@@ -2690,6 +2749,60 @@ comment on function quota.draw(text, text, bigint, timestamptz, timestamptz, uui
   'Takes an amount from the open grants of a subject and feature, soonest to expire first.';
 
 revoke all on function quota.draw(text, text, bigint, timestamptz, timestamptz, uuid)
+  from public, anon, authenticated, service_role;
+
+-- What a hold has drawn comes back when it expires, at an instant at which nobody writes: a grant
+-- that one has drawn from stays open, and is looked at again by the next draw.
+create function quota.mark_spent(
+  p_subject_id text,
+  p_feature_id text,
+  p_grant_ids uuid[],
+  p_about_id uuid
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_held uuid[] := array(
+    select e.grant_id
+    from quota.reservations as r
+    join quota.events as e on e.subject_id = r.subject_id and e.about_id = r.reservation_id
+    where r.subject_id = p_subject_id
+      and r.feature_id = p_feature_id
+      and r.state = 'open'
+      and e.kind = 'draw'
+    union
+    -- A hold that is being made: its line is written, its row is not yet.
+    select d.grant_id
+    from quota.events as h
+    join quota.events as d on d.subject_id = h.subject_id and d.about_id = h.about_id
+    where h.subject_id = p_subject_id
+      and h.about_id = p_about_id
+      and h.kind = 'reserve'
+      and d.kind = 'draw'
+      and not exists (
+        select from quota.reservations as r
+        where r.subject_id = h.subject_id
+          and r.reservation_id = h.about_id
+      )
+  );
+begin
+  update quota.grants as g
+    set is_spent = true
+    where g.subject_id = p_subject_id
+      and g.grant_id = any (p_grant_ids)
+      and g.drawn = g.amount
+      and g.grant_id <> all (v_held);
+end
+$$;
+
+comment on function quota.mark_spent(text, text, uuid[], uuid) is
+  'Notes which of these grants have nothing left that a hold could give back; what is drawn just now was drawn for p_about_id.';
+
+revoke all on function quota.mark_spent(text, text, uuid[], uuid)
   from public, anon, authenticated, service_role;
 
 create function quota.give_back(
@@ -2758,7 +2871,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   update quota.grants as g
-    set drawn = g.drawn + p_amount
+    set drawn = g.drawn + p_amount,
+        is_spent = g.is_spent and p_amount > 0
     where g.subject_id = p_subject_id
       and g.grant_id = p_grant_id;
   perform quota.record(
@@ -5778,7 +5892,7 @@ begin
   end loop;
   for v_grant in
     select g.amount, g.drawn, g.expires_at
-    from quota.open_grants(v_caller.subject_id, p_feature, v_now) as g
+    from quota.standing_grants(v_caller.subject_id, p_feature, v_now) as g
     order by g.expires_at, g.grant_id
   loop
     return next row(
@@ -10215,6 +10329,7 @@ begin
     ('column', 'quota.grants.feature_id', '{"of": "table", "on": "quota.grants", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.grants.grant_id', '{"of": "table", "on": "quota.grants", "name": "grant_id", "type": "uuid", "default": null, "is_required": true}'),
     ('column', 'quota.grants.granted_at', '{"of": "table", "on": "quota.grants", "name": "granted_at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
+    ('column', 'quota.grants.is_spent', '{"of": "table", "on": "quota.grants", "name": "is_spent", "type": "boolean", "default": "false", "is_required": true}'),
     ('column', 'quota.grants.metadata', '{"of": "table", "on": "quota.grants", "name": "metadata", "type": "jsonb", "default": "''{}''::jsonb", "is_required": true}'),
     ('column', 'quota.grants.subject_id', '{"of": "table", "on": "quota.grants", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.grants.voided_at', '{"of": "table", "on": "quota.grants", "name": "voided_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
@@ -10300,6 +10415,7 @@ begin
     ('constraint', 'grants_drawn_is_within_the_amount on quota.grants', '{"on": "quota.grants", "name": "grants_drawn_is_within_the_amount", "text": "CHECK (((drawn >= 0) AND (drawn <= amount)))"}'),
     ('constraint', 'grants_feature_exists on quota.grants', '{"on": "quota.grants", "name": "grants_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id)"}'),
     ('constraint', 'grants_pkey on quota.grants', '{"on": "quota.grants", "name": "grants_pkey", "text": "PRIMARY KEY (subject_id, grant_id)"}'),
+    ('constraint', 'grants_spent_is_drawn_in_full on quota.grants', '{"on": "quota.grants", "name": "grants_spent_is_drawn_in_full", "text": "CHECK (((NOT is_spent) OR (drawn = amount)))"}'),
     ('constraint', 'keys_pkey on quota.keys', '{"on": "quota.keys", "name": "keys_pkey", "text": "PRIMARY KEY (subject_id, is_server, idempotency_key)"}'),
     ('constraint', 'limited_tables_feature_exists on quota.limited_tables', '{"on": "quota.limited_tables", "name": "limited_tables_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id)"}'),
     ('constraint', 'limited_tables_pkey on quota.limited_tables', '{"on": "quota.limited_tables", "name": "limited_tables_pkey", "text": "PRIMARY KEY (table_id, feature_id)"}'),
@@ -10380,12 +10496,12 @@ begin
     ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "54391438998e3306d48bb9c4fca6a0d8", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
     ('function', 'quota.deliver_alerts(integer)', '{"body": "7d22467eb9722035b7d42ab680d12504", "name": "quota.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_max integer) returns SETOF public.usage_alerts"}'),
     ('function', 'quota.differences(text, text, jsonb, jsonb)', '{"body": "66684739c181e91e0a47e44ad964618f", "name": "quota.differences", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns SETOF quota.finding"}'),
-    ('function', 'quota.draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "6dab32139b704ef8f6468271208fad87", "name": "quota.draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns void"}'),
+    ('function', 'quota.draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "fd3e4063e4821b613011a3e04190385d", "name": "quota.draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns void"}'),
     ('function', 'quota.drop_stale_triggers()', '{"body": "0dad5b4e49069a018189568abc25a3f6", "name": "quota.drop_stale_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint, text)', '{"body": "8de9e75b528222be96457b6336d33af3", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint, p_state text) returns void"}'),
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "6eafc966239695fe5a886b4baf5404d8", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
-    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "97a71dd0f7738f4265b08a369d628b63", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "9184b18d5739f9cd3d3285b2b83d3ad6", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "51dbc9a05f93eaadf01c27112360b0b8", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
     ('function', 'quota.follow_row(text, text)', '{"body": "4cbaf89e7776980b91dbed459f880b25", "name": "quota.follow_row", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text) returns void"}'),
     ('function', 'quota.forget_subject(text)', '{"body": "5c24b9a64fbd7f0361c4f25f517da024", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
@@ -10418,11 +10534,12 @@ begin
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_triggers(regclass)', '{"body": "37b9d33f8a607e554f5f443cd3d0cbc0", "name": "quota.make_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.mark_of(bigint, bigint, bigint)', '{"body": "a21811f239402fdcfdf4f92a95aa3374", "name": "quota.mark_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_reserved bigint, p_limit bigint) returns bigint"}'),
+    ('function', 'quota.mark_spent(text, text, uuid[], uuid)', '{"body": "8739556466d458f80aec213bb4f8277a", "name": "quota.mark_spent", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_grant_ids uuid[], p_about_id uuid) returns void"}'),
     ('function', 'quota.meters_of(text)', '{"body": "c6c624c0d9bae3e64641be2812e5fb0a", "name": "quota.meters_of", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
-    ('function', 'quota.most_allowed(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "b7445881c23eb0cc6cdfdd1718cdd210", "name": "quota.most_allowed", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns bigint"}'),
+    ('function', 'quota.most_allowed(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "589e3ee1f733082ee183d4948a51ad2b", "name": "quota.most_allowed", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns bigint"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "82c58e5d5c7b8b3ff661beb95daf575d", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
     ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "301ad8c7ea33a8fe9c7c161a96b5c661", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
-    ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "a4e2ea9a4f42c91cc54145598c80445c", "name": "quota.open_grants", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
+    ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "0b46cdec53c1dcfb673aa0d252b4b3ec", "name": "quota.open_grants", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.open_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "8fec1cf858df8c7a3ca97fc53ea5ef41", "name": "quota.open_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_minute_limit bigint, p_hour_limit bigint) returns void"}'),
     ('function', 'quota.over_limit_note(text[], jsonb)', '{"body": "ead0c10ccc757a1c96cb5c7ce1db462d", "name": "quota.over_limit_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_path text[], p_amount jsonb) returns text"}'),
     ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "cb1479d44b45b755ebcaedc1ea527027", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
@@ -10464,6 +10581,7 @@ begin
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "cf8dc9cbda526afdf8fb6edc52649ff0", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.settle(text, text[], timestamp with time zone)', '{"body": "819b15ae1c8c00583150ac0eb69b2be3", "name": "quota.settle", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "0c512264c70844d901d527380b13fe49", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.standing_grants(text, text, timestamp with time zone)', '{"body": "733f380c25cff93090016269fd3cda6b", "name": "quota.standing_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.still_counts(text, text, jsonb, timestamp with time zone)', '{"body": "26b52e3008378cac34169e6277fe68aa", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
@@ -10483,7 +10601,7 @@ begin
     ('function', 'quota.with_exceptions(quota.limit_state[], text, text, timestamp with time zone)', '{"body": "35cacd7608e2868ffb89466b2f7f9ef6", "name": "quota.with_exceptions", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.limit_state[]"}'),
     ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "841baeace1cd434dbd9c2ccd639ece90", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, quota.counters, quota.limit_state, bigint)', '{"body": "c07fd2f448d3bd9457019e998e9e28e5", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_former quota.counters, p_limit quota.limit_state, p_moved bigint) returns void"}'),
-    ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "885123707ca9d0c65c500874592ac946", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
+    ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "64ef57169d9819cb6fa1a5716a18629b", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
     ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval)', '{"body": "2766dedfb448b84ed98cfb91ddb306bc", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval) returns void"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
@@ -10493,9 +10611,9 @@ begin
     ('index', 'quota.events_by_user', '{"on": "quota.events", "text": "CREATE INDEX events_by_user ON quota.events USING btree (COALESCE(actor, (metadata ->> ''user_id''::text))) WHERE ((actor IS NOT NULL) OR (kind = ''member''::text))", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.events_by_what_they_are_about', '{"on": "quota.events", "text": "CREATE INDEX events_by_what_they_are_about ON quota.events USING btree (subject_id, about_id) WHERE (about_id IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.exceptions_by_feature', '{"on": "quota.exceptions", "text": "CREATE INDEX exceptions_by_feature ON quota.exceptions USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
-    ('index', 'quota.grants_by_expiry', '{"on": "quota.grants", "text": "CREATE INDEX grants_by_expiry ON quota.grants USING btree (subject_id, feature_id, expires_at, grant_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.grants_by_feature', '{"on": "quota.grants", "text": "CREATE INDEX grants_by_feature ON quota.grants USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.grants_by_id', '{"on": "quota.grants", "text": "CREATE INDEX grants_by_id ON quota.grants USING btree (grant_id)", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.grants_open', '{"on": "quota.grants", "text": "CREATE INDEX grants_open ON quota.grants USING btree (subject_id, feature_id, expires_at, grant_id) WHERE ((NOT is_spent) AND (voided_at IS NULL))", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.keys_by_age', '{"on": "quota.keys", "text": "CREATE INDEX keys_by_age ON quota.keys USING btree (bound_at)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.limited_tables_by_feature', '{"on": "quota.limited_tables", "text": "CREATE INDEX limited_tables_by_feature ON quota.limited_tables USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.members_by_user', '{"on": "quota.members", "text": "CREATE INDEX members_by_user ON quota.members USING btree (user_id, subject_id)", "is_valid": true, "is_unique": false}'),
