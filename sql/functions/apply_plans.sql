@@ -313,6 +313,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
+set jit = off
 as $$
 declare
   v_changes public.plan_change[];

@@ -7,6 +7,7 @@ language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 begin
   perform quota.require_trusted();

@@ -1,7 +1,7 @@
 -- The style of functions, asked of pg_catalog.
 begin;
 set local search_path = public, extensions;
-select plan(22);
+select plan(23);
 
 -- Bodies without comments and texts, so that only code is judged.
 create temporary view ours as
@@ -24,9 +24,16 @@ select is_empty(
     where split_part(setting, '=', 1) not in ('search_path', 'lock_timeout', 'plan_cache_mode')
       -- A table of the app's is read past its policies, or not at all.
       and (setting <> 'row_security=off' or proname not in ('limit_table', 'rows_in_tables', 'follow_plan'))
+      -- Asked for by name below.
+      and setting <> 'jit=off'
       -- Texts without an offset are instants of UTC, whatever the session says.
       and name <> 'quota.instant_from(text)'$$,
   'no function sets anything but that, its lock timeout and how it is planned'
+);
+select set_eq(
+  $$select schema, proname from ours where 'jit=off' = any (proconfig)$$,
+  $$values ('quota', 'apply_plans'), ('quota', 'tidy'), ('quota', 'verify_usage')$$,
+  'those whose long statements a stock server would compile for seconds say that it must not'
 );
 select is_empty(
   $$select name from ours where obj_description(oid, 'pg_proc') is null$$, 'every function has a comment'
