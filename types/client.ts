@@ -370,7 +370,7 @@ export type UsageMismatch<Feature extends string = string> = {
   feature: Feature;
   /**
    * The counter's period; reserved where holds differ from open reservations, granted where a
-   * grant's draws do.
+   * grant's draws do, rows where what a meter remembers of the rows of limited tables does.
    */
   period: string;
   /** When the period began or the grant was made; null for lifetime. */
@@ -948,9 +948,10 @@ export interface UsageMethods<Feature extends string = string> {
    */
   verifyInstallation(options?: CallOptions): Promise<InstallationProblem[]>;
   /**
-   * Compares every counter with its ledger, holds with open reservations and grants with their
-   * draws, of one subject or of all (null). No rows: every number is proved. Each row (subject,
-   * feature, period, period_start, counted, ledger) is a number that is not. Reads only.
+   * Compares every counter with its ledger, holds with open reservations, grants with their draws
+   * and gauges with the rows of limited tables, of one subject or of all (null). No rows: every
+   * number is proved. Each row (subject, feature, period, period_start, counted, ledger) is a
+   * number that is not. Reads only.
    *
    * Server only: needs the service key.
    *

@@ -17,7 +17,7 @@ end
 $$;
 
 comment on function public.verify_usage(text) is
-  'Compares every counter with its ledger, holds with open reservations and grants with their draws, of one subject or of all (null). No rows: every number is proved. Each row (subject, feature, period, period_start, counted, ledger) is a number that is not. Reads only. Errors: 42501 not a trusted role.';
+  'Compares every counter with its ledger, holds with open reservations, grants with their draws and gauges with the rows of limited tables, of one subject or of all (null). No rows: every number is proved. Each row (subject, feature, period, period_start, counted, ledger) is a number that is not. Reads only. Errors: 42501 not a trusted role.';
 
 revoke all on function public.verify_usage(text)
   from public, anon, authenticated, service_role;

@@ -1,58 +1,81 @@
 -- Why this exists: proves every number. One statement, so one snapshot: it never cries wolf while
 -- others work.
-
+--
+-- What a counter should say is read off running totals, as from a meter: that at the end of its period
+-- less that at its start. So a subject's lines and the bounds of all its periods are put in order of
+-- time once, and each line is looked at once, whatever the number of counters. (100,000 lines of five
+-- subjects and 40,000 closed minutes: 1.5 s, where a sum per counter had not ended after a minute.)
 create function quota.verify_usage(p_subject text)
 returns setof public.usage_mismatch
 language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
 set jit = off
 as $$
 begin
   perform quota.require_trusted();
   return query
-    with counters as (
-      select c.subject_id, c.feature_id, c.period, c.period_start, c.period_end,
-        c.used, c.reserved, c.drawn, l.used as ledger_used, l.reserved as ledger_reserved,
-        l.drawn as ledger_drawn
+    with steps as (
+      select e.subject_id, e.feature_id, e.counts_at as at, 0 as side,
+        null::text as period, null::timestamptz as period_start, null::timestamptz as period_end,
+        0::bigint as used, 0::bigint as reserved, 0::bigint as drawn,
+        e.used_change, e.reserved_change, e.drawn_change, 0::bigint as held
+      from quota.events as e
+      where (p_subject is null or e.subject_id = p_subject)
+        and (e.used_change <> 0 or e.reserved_change <> 0 or e.drawn_change <> 0)
+        -- One that lies before the instant it counts in is missed by whoever sums up a period from
+        -- its start (ledger_balance); so it proves nothing.
+        and e.at >= e.counts_at
+      union all
+      select r.subject_id, r.feature_id, r.reserved_at, 0, null, null, null, 0, 0, 0, 0, 0, 0, r.amount
+      from quota.reservations as r
+      where (p_subject is null or r.subject_id = p_subject)
+        and r.state = 'open'
+      union all
+      select c.subject_id, c.feature_id, b.at, b.side, c.period, c.period_start, c.period_end,
+        c.used, c.reserved, c.drawn, 0, 0, 0, 0
       from quota.counters as c
-      cross join lateral (
-        select
-          least(coalesce(sum(e.used_change), 0), 4611686018427387904)::bigint as used,
-          least(coalesce(sum(e.reserved_change), 0), 4611686018427387904)::bigint as reserved,
-          least(coalesce(sum(e.drawn_change), 0), 4611686018427387904)::bigint as drawn
-        from quota.events as e
-        where e.subject_id = c.subject_id
-          and e.feature_id = c.feature_id
-          and e.at >= c.period_start
-          and e.counts_at >= c.period_start
-          and e.counts_at < c.period_end
-      ) as l
+      cross join lateral (values (c.period_start, -1), (c.period_end, 1)) as b (at, side)
       where p_subject is null or c.subject_id = p_subject
     ),
-    holds as (
-      select c.subject_id, c.feature_id, c.period_start, c.reserved,
-        (
-          select coalesce(sum(r.amount), 0)::bigint
-          from quota.reservations as r
-          where r.subject_id = c.subject_id
-            and r.feature_id = c.feature_id
-            and r.state = 'open'
-            and r.reserved_at >= c.period_start
-            and r.reserved_at < c.period_end
-        ) as open_holds
-      from counters as c
+    totals as (
+      select s.subject_id, s.feature_id, s.side, s.period, s.period_start, s.period_end,
+        s.used, s.reserved, s.drawn,
+        sum(s.used_change) over earlier as used_before,
+        sum(s.reserved_change) over earlier as reserved_before,
+        sum(s.drawn_change) over earlier as drawn_before,
+        sum(s.held) over earlier as held_before
+      from steps as s
+      -- Bounds before the lines of their instant: a period has its start, and not its end.
+      window earlier as (
+        partition by s.subject_id, s.feature_id
+        order by s.at, s.side = 0
+        rows unbounded preceding
+      )
+    ),
+    counters as (
+      select t.subject_id, t.feature_id, t.period, t.period_start, t.used, t.reserved, t.drawn,
+        least(sum(t.side * t.used_before), 4611686018427387904)::bigint as ledger_used,
+        least(sum(t.side * t.reserved_before), 4611686018427387904)::bigint as ledger_reserved,
+        least(sum(t.side * t.drawn_before), 4611686018427387904)::bigint as ledger_drawn,
+        sum(t.side * t.held_before)::bigint as open_holds
+      from totals as t
+      where t.side <> 0
+      group by t.subject_id, t.feature_id, t.period, t.period_start, t.period_end,
+        t.used, t.reserved, t.drawn
     ),
     draws as (
-      select g.subject_id, g.feature_id, g.granted_at, g.drawn,
-        (
-          select coalesce(sum(e.drawn_change), 0)::bigint
-          from quota.events as e
-          where e.subject_id = g.subject_id
-            and e.grant_id = g.grant_id
-        ) as ledger
+      select g.subject_id, g.feature_id, g.granted_at, g.drawn, coalesce(d.drawn, 0)::bigint as ledger
       from quota.grants as g
+      left join (
+        select e.subject_id, e.grant_id, sum(e.drawn_change) as drawn
+        from quota.events as e
+        where (p_subject is null or e.subject_id = p_subject)
+          and e.grant_id is not null
+        group by e.subject_id, e.grant_id
+      ) as d on d.subject_id = g.subject_id and d.grant_id = g.grant_id
       where p_subject is null or g.subject_id = p_subject
     )
     select c.subject_id, c.feature_id, c.period, nullif(c.period_start, '-infinity'),
@@ -65,10 +88,10 @@ begin
     from counters as c
     where c.reserved <> c.ledger_reserved
     union all
-    select h.subject_id, h.feature_id, 'reserved', nullif(h.period_start, '-infinity'),
-      h.reserved, h.open_holds
-    from holds as h
-    where h.reserved <> h.open_holds
+    select c.subject_id, c.feature_id, 'reserved', nullif(c.period_start, '-infinity'),
+      c.reserved, c.open_holds
+    from counters as c
+    where c.reserved <> c.open_holds
     union all
     select c.subject_id, c.feature_id, 'granted', nullif(c.period_start, '-infinity'),
       c.drawn, c.ledger_drawn
@@ -79,6 +102,7 @@ begin
     from draws as d
     where d.drawn <> d.ledger
     union all
+    -- Rows of limited tables, as their lines count them, and as they stand.
     select t.subject_id, t.feature_id, 'lifetime', null, sum(t.counted)::bigint, sum(t.rows)::bigint
     from (
       select e.subject_id, e.feature_id, e.used_change as counted, 0 as rows
@@ -91,7 +115,23 @@ begin
       cross join lateral quota.rows_in_tables(f.feature_id, p_subject) as r
     ) as t
     group by t.subject_id, t.feature_id
-    having sum(t.counted) <> sum(t.rows);
+    having sum(t.counted) <> sum(t.rows)
+    union all
+    -- And what the meter remembers of them, which cannot be given back by hand.
+    select t.subject_id, t.feature_id, 'rows', null, sum(t.counted)::bigint, sum(t.ledger)::bigint
+    from (
+      select m.subject_id, m.feature_id, m.rows_used as counted, 0 as ledger
+      from quota.meters as m
+      where m.rows_used <> 0
+        and (p_subject is null or m.subject_id = p_subject)
+      union all
+      select e.subject_id, e.feature_id, 0, e.used_change
+      from quota.events as e
+      where e.kind = 'table'
+        and (p_subject is null or e.subject_id = p_subject)
+    ) as t
+    group by t.subject_id, t.feature_id
+    having sum(t.counted) <> sum(t.ledger);
 end
 $$;
 

@@ -8114,7 +8114,7 @@ comment on type public.usage_mismatch is
 comment on column public.usage_mismatch.subject is 'Whose number it is.';
 comment on column public.usage_mismatch.feature is 'The feature it counts.';
 comment on column public.usage_mismatch.period is
-  'The counter''s period; reserved where holds differ from open reservations, granted where a grant''s draws do.';
+  'The counter''s period; reserved where holds differ from open reservations, granted where a grant''s draws do, rows where what a meter remembers of the rows of limited tables does.';
 comment on column public.usage_mismatch.period_start is
   'When the period began or the grant was made; null for lifetime.';
 comment on column public.usage_mismatch.counted is 'The number that is kept.';
@@ -8124,59 +8124,82 @@ comment on column public.usage_mismatch.ledger is 'The number that the ledger pr
 
 -- Why this exists: proves every number. One statement, so one snapshot: it never cries wolf while
 -- others work.
-
+--
+-- What a counter should say is read off running totals, as from a meter: that at the end of its period
+-- less that at its start. So a subject's lines and the bounds of all its periods are put in order of
+-- time once, and each line is looked at once, whatever the number of counters. (100,000 lines of five
+-- subjects and 40,000 closed minutes: 1.5 s, where a sum per counter had not ended after a minute.)
 create function quota.verify_usage(p_subject text)
 returns setof public.usage_mismatch
 language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
 set jit = off
 as $$
 begin
   perform quota.require_trusted();
   return query
-    with counters as (
-      select c.subject_id, c.feature_id, c.period, c.period_start, c.period_end,
-        c.used, c.reserved, c.drawn, l.used as ledger_used, l.reserved as ledger_reserved,
-        l.drawn as ledger_drawn
+    with steps as (
+      select e.subject_id, e.feature_id, e.counts_at as at, 0 as side,
+        null::text as period, null::timestamptz as period_start, null::timestamptz as period_end,
+        0::bigint as used, 0::bigint as reserved, 0::bigint as drawn,
+        e.used_change, e.reserved_change, e.drawn_change, 0::bigint as held
+      from quota.events as e
+      where (p_subject is null or e.subject_id = p_subject)
+        and (e.used_change <> 0 or e.reserved_change <> 0 or e.drawn_change <> 0)
+        -- One that lies before the instant it counts in is missed by whoever sums up a period from
+        -- its start (ledger_balance); so it proves nothing.
+        and e.at >= e.counts_at
+      union all
+      select r.subject_id, r.feature_id, r.reserved_at, 0, null, null, null, 0, 0, 0, 0, 0, 0, r.amount
+      from quota.reservations as r
+      where (p_subject is null or r.subject_id = p_subject)
+        and r.state = 'open'
+      union all
+      select c.subject_id, c.feature_id, b.at, b.side, c.period, c.period_start, c.period_end,
+        c.used, c.reserved, c.drawn, 0, 0, 0, 0
       from quota.counters as c
-      cross join lateral (
-        select
-          least(coalesce(sum(e.used_change), 0), 4611686018427387904)::bigint as used,
-          least(coalesce(sum(e.reserved_change), 0), 4611686018427387904)::bigint as reserved,
-          least(coalesce(sum(e.drawn_change), 0), 4611686018427387904)::bigint as drawn
-        from quota.events as e
-        where e.subject_id = c.subject_id
-          and e.feature_id = c.feature_id
-          and e.at >= c.period_start
-          and e.counts_at >= c.period_start
-          and e.counts_at < c.period_end
-      ) as l
+      cross join lateral (values (c.period_start, -1), (c.period_end, 1)) as b (at, side)
       where p_subject is null or c.subject_id = p_subject
     ),
-    holds as (
-      select c.subject_id, c.feature_id, c.period_start, c.reserved,
-        (
-          select coalesce(sum(r.amount), 0)::bigint
-          from quota.reservations as r
-          where r.subject_id = c.subject_id
-            and r.feature_id = c.feature_id
-            and r.state = 'open'
-            and r.reserved_at >= c.period_start
-            and r.reserved_at < c.period_end
-        ) as open_holds
-      from counters as c
+    totals as (
+      select s.subject_id, s.feature_id, s.side, s.period, s.period_start, s.period_end,
+        s.used, s.reserved, s.drawn,
+        sum(s.used_change) over earlier as used_before,
+        sum(s.reserved_change) over earlier as reserved_before,
+        sum(s.drawn_change) over earlier as drawn_before,
+        sum(s.held) over earlier as held_before
+      from steps as s
+      -- Bounds before the lines of their instant: a period has its start, and not its end.
+      window earlier as (
+        partition by s.subject_id, s.feature_id
+        order by s.at, s.side = 0
+        rows unbounded preceding
+      )
+    ),
+    counters as (
+      select t.subject_id, t.feature_id, t.period, t.period_start, t.used, t.reserved, t.drawn,
+        least(sum(t.side * t.used_before), 4611686018427387904)::bigint as ledger_used,
+        least(sum(t.side * t.reserved_before), 4611686018427387904)::bigint as ledger_reserved,
+        least(sum(t.side * t.drawn_before), 4611686018427387904)::bigint as ledger_drawn,
+        sum(t.side * t.held_before)::bigint as open_holds
+      from totals as t
+      where t.side <> 0
+      group by t.subject_id, t.feature_id, t.period, t.period_start, t.period_end,
+        t.used, t.reserved, t.drawn
     ),
     draws as (
-      select g.subject_id, g.feature_id, g.granted_at, g.drawn,
-        (
-          select coalesce(sum(e.drawn_change), 0)::bigint
-          from quota.events as e
-          where e.subject_id = g.subject_id
-            and e.grant_id = g.grant_id
-        ) as ledger
+      select g.subject_id, g.feature_id, g.granted_at, g.drawn, coalesce(d.drawn, 0)::bigint as ledger
       from quota.grants as g
+      left join (
+        select e.subject_id, e.grant_id, sum(e.drawn_change) as drawn
+        from quota.events as e
+        where (p_subject is null or e.subject_id = p_subject)
+          and e.grant_id is not null
+        group by e.subject_id, e.grant_id
+      ) as d on d.subject_id = g.subject_id and d.grant_id = g.grant_id
       where p_subject is null or g.subject_id = p_subject
     )
     select c.subject_id, c.feature_id, c.period, nullif(c.period_start, '-infinity'),
@@ -8189,10 +8212,10 @@ begin
     from counters as c
     where c.reserved <> c.ledger_reserved
     union all
-    select h.subject_id, h.feature_id, 'reserved', nullif(h.period_start, '-infinity'),
-      h.reserved, h.open_holds
-    from holds as h
-    where h.reserved <> h.open_holds
+    select c.subject_id, c.feature_id, 'reserved', nullif(c.period_start, '-infinity'),
+      c.reserved, c.open_holds
+    from counters as c
+    where c.reserved <> c.open_holds
     union all
     select c.subject_id, c.feature_id, 'granted', nullif(c.period_start, '-infinity'),
       c.drawn, c.ledger_drawn
@@ -8203,6 +8226,7 @@ begin
     from draws as d
     where d.drawn <> d.ledger
     union all
+    -- Rows of limited tables, as their lines count them, and as they stand.
     select t.subject_id, t.feature_id, 'lifetime', null, sum(t.counted)::bigint, sum(t.rows)::bigint
     from (
       select e.subject_id, e.feature_id, e.used_change as counted, 0 as rows
@@ -8215,7 +8239,23 @@ begin
       cross join lateral quota.rows_in_tables(f.feature_id, p_subject) as r
     ) as t
     group by t.subject_id, t.feature_id
-    having sum(t.counted) <> sum(t.rows);
+    having sum(t.counted) <> sum(t.rows)
+    union all
+    -- And what the meter remembers of them, which cannot be given back by hand.
+    select t.subject_id, t.feature_id, 'rows', null, sum(t.counted)::bigint, sum(t.ledger)::bigint
+    from (
+      select m.subject_id, m.feature_id, m.rows_used as counted, 0 as ledger
+      from quota.meters as m
+      where m.rows_used <> 0
+        and (p_subject is null or m.subject_id = p_subject)
+      union all
+      select e.subject_id, e.feature_id, 0, e.used_change
+      from quota.events as e
+      where e.kind = 'table'
+        and (p_subject is null or e.subject_id = p_subject)
+    ) as t
+    group by t.subject_id, t.feature_id
+    having sum(t.counted) <> sum(t.ledger);
 end
 $$;
 
@@ -9779,7 +9819,7 @@ end
 $$;
 
 comment on function public.verify_usage(text) is
-  'Compares every counter with its ledger, holds with open reservations and grants with their draws, of one subject or of all (null). No rows: every number is proved. Each row (subject, feature, period, period_start, counted, ledger) is a number that is not. Reads only. Errors: 42501 not a trusted role.';
+  'Compares every counter with its ledger, holds with open reservations, grants with their draws and gauges with the rows of limited tables, of one subject or of all (null). No rows: every number is proved. Each row (subject, feature, period, period_start, counted, ledger) is a number that is not. Reads only. Errors: 42501 not a trusted role.';
 
 revoke all on function public.verify_usage(text)
   from public, anon, authenticated, service_role;
@@ -10597,7 +10637,7 @@ begin
     ('function', 'quota.unlimit_table(regclass)', '{"body": "d55a73320653a95c32d3f8852665a542", "name": "quota.unlimit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.user_id()', '{"body": "1cc609b08630ef15a1ab0ca89c2eede5", "name": "quota.user_id", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.verify_installation()', '{"body": "b9ad9a171b5f39351452d3ea95c157f4", "name": "quota.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
-    ('function', 'quota.verify_usage(text)', '{"body": "ed7b1428eb896598f9d638ddae58b2fe", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
+    ('function', 'quota.verify_usage(text)', '{"body": "35d7010f1b23bb581f1c0ed9f2a8c1d3", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.void_grant(uuid, text)', '{"body": "6d757cf0ea8df9ba4e05b7dcf03672bf", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text) returns boolean"}'),
     ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, text, boolean, boolean)', '{"body": "168f489263ab4d705f9188c433af06e3", "name": "quota.with_details", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean) returns quota.limit_state[]"}'),
