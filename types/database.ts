@@ -90,18 +90,18 @@ export type Database = {
         Row: {
           about_id: string | null;
           actor: string | null;
-          at: string;
-          counts_at: string;
-          drawn_change: number;
-          event_id: string;
+          at: string | null;
+          counts_at: string | null;
+          drawn_change: number | null;
+          event_id: string | null;
           feature: string | null;
           grant_id: string | null;
           idempotency_key: string | null;
-          kind: string;
-          metadata: NonNullable<Json>;
-          reserved_change: number;
-          subject: string;
-          used_change: number;
+          kind: string | null;
+          metadata: Json | null;
+          reserved_change: number | null;
+          subject: string | null;
+          used_change: number | null;
         };
         ComputedFields: never;
         Insert: {

@@ -116,6 +116,31 @@ revoke all on function quota.subjects_of(text) from public, anon, authenticated,
 -- The policies ask it as the reader.
 grant execute on function quota.subjects_of(text) to authenticated, service_role;
 
+create function quota.organisations_of(p_user_id text)
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select o.subject_id
+    from quota.subjects_of(p_user_id) as o (subject_id)
+    where o.subject_id <> p_user_id
+    group by o.subject_id
+    order by o.subject_id
+  );
+end
+$$;
+
+comment on function quota.organisations_of(text) is
+  'Whose use this user may see beside its own: quota.subjects_of() without itself, each once, in order.';
+
+revoke all on function quota.organisations_of(text) from public, anon, authenticated, service_role;
+-- usage_events asks it as the reader.
+grant execute on function quota.organisations_of(text) to authenticated, service_role;
+
 create function quota.caller_for(p_subject_id text)
 returns quota.caller
 language plpgsql

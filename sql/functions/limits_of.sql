@@ -31,11 +31,12 @@ create type quota.allowance as (
   changes_at timestamptz,
   limits quota.limit_state[],
   is_plain boolean,
-  catalogue_version bigint
+  catalogue_version bigint,
+  time_zone text
 );
 
 comment on type quota.allowance is
-  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when the plan ends by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read.';
+  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when the plan ends by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read. time_zone: whose wall clock the periods follow.';
 
 create type quota.balance as (
   used bigint,
@@ -46,7 +47,8 @@ create type quota.balance as (
 comment on type quota.balance is 'The three sums of the ledger over a period.';
 
 -- What the ledger says of a period. Read where a counter does not exist yet: in a new period there
--- is nothing to find, and when a plan brings a new period or an anchor moves, the use so far is.
+-- is nothing to find, and when a plan brings a new period or an anchor moves, the use so far is. Only
+-- lines of this feature and period are looked at (an unused gauge beside 200,000 lines: none).
 create function quota.ledger_balance(
   p_subject_id text,
   p_feature_id text,
@@ -71,7 +73,6 @@ begin
   into v_balance.used, v_balance.reserved, v_balance.drawn
   from quota.events as e
   where e.subject_id = p_subject_id
-    and e.at >= p_from
     and e.feature_id = p_feature_id
     and e.counts_at >= p_from
     and e.counts_at < p_until;
@@ -441,7 +442,6 @@ as $$
 declare
   v_allowance quota.allowance;
   v_anchor_at timestamptz;
-  v_time_zone text;
   v_has_extras boolean;
   v_is_settled boolean;
 begin
@@ -459,13 +459,13 @@ begin
       (select d.plan_id from quota.plans as d where d.is_default)
     ),
     s.anchor_at,
-    s.time_zone,
+    coalesce(s.time_zone, 'UTC'),
     s.has_extras,
     -- None after a copy of the schema alone: then nothing is remembered for good.
     coalesce((select k.version from quota.catalogue as k), 0)
   into
     v_allowance.kind, v_allowance.server_only, v_allowance.changes_at, v_allowance.plan_id,
-    v_anchor_at, v_time_zone, v_has_extras, v_allowance.catalogue_version
+    v_anchor_at, v_allowance.time_zone, v_has_extras, v_allowance.catalogue_version
   from quota.features as f
   left join quota.subjects as s on s.subject_id = p_subject_id
   where f.feature_id = p_feature_id;
@@ -505,7 +505,7 @@ begin
   if v_is_settled is not true or not v_allowance.is_plain then
     v_allowance.limits := quota.with_details(
       v_allowance.limits, p_subject_id, p_feature_id, p_at, v_anchor_at,
-      coalesce(v_time_zone, 'UTC'), v_allowance.is_plain, p_is_settled
+      v_allowance.time_zone, v_allowance.is_plain, p_is_settled
     );
   end if;
   return v_allowance;
@@ -518,3 +518,49 @@ comment on function quota.limits_of(text, text, timestamptz, text, boolean) is
 revoke all on function quota.limits_of(text, text, timestamptz, text, boolean)
   from public, anon, authenticated, service_role;
 grant execute on function quota.limits_of(text, text, timestamptz, text, boolean) to authenticated, service_role;
+
+-- What current_usage shows of one subject and feature. Read as the owner: as the reader, each statement
+-- of limits_of() would ask its policy for the list of subjects again (100 organisations 0.2 s, 400 2.7).
+-- So it is asked here who reads, once a call: whoever may act for a subject may see it (check_usage()
+-- says as much); an app's subjects_of() may show more, and is asked where acts_for() says no.
+create function quota.limits_shown(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns quota.allowance
+language plpgsql
+stable
+strict
+security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_user_id text;
+begin
+  if quota.is_trusted() is not true then
+    v_user_id := quota.user_id();
+    if v_user_id is null then
+      return null;
+    end if;
+    if p_subject_id <> v_user_id
+      and quota.acts_for(v_user_id, p_subject_id) is not true
+      and not exists (
+        select from quota.subjects_of(v_user_id) as o (subject_id)
+        where o.subject_id = p_subject_id
+      )
+    then
+      return null;
+    end if;
+  end if;
+  return quota.limits_of(p_subject_id, p_feature_id, p_at);
+end
+$$;
+
+comment on function quota.limits_shown(text, text, timestamptz) is
+  'limits_of() for whoever may see the subject: a trusted role, the subject itself, and who belongs to it; null for everybody else.';
+
+revoke all on function quota.limits_shown(text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function quota.limits_shown(text, text, timestamptz) to authenticated, service_role;

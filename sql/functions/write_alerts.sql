@@ -78,11 +78,16 @@ begin
       c.passed as noted
     from unnest(p_after) as a
     join unnest(p_before) as b on b.period = a.period
-    join quota.counters as c
-      on c.subject_id = p_subject_id
-      and c.feature_id = p_feature_id
-      and c.period_end = a.resets_at
-      and c.period = a.period
+    -- A probe per limit: a plain join read all closed counters of the feature once (10,006 rows).
+    cross join lateral (
+      select o.alerted
+      from quota.counters as o
+      where o.subject_id = p_subject_id
+        and o.feature_id = p_feature_id
+        and o.period_end = a.resets_at
+        and o.period = a.period
+      limit 1
+    ) as c
   loop
     foreach v_threshold in array array[80, 100] loop
       if v_threshold > v_limit.told and v_threshold <= v_limit.passed then

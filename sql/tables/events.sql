@@ -41,8 +41,13 @@ comment on column quota.events.actor is
 comment on column quota.events.idempotency_key is
   'The key of the call that wrote it; what it is bound to stands in quota.keys.';
 
--- The primary key serves a subject's latest lines, and the sum over a period (a line never happens
--- before the instant it counts in, so at >= period_start bounds the scan).
+-- The primary key serves a subject's latest lines (usage_events), and what runs through all of them
+-- (forget_subject(), verify_usage()).
+
+-- Serves ledger_balance(): the lines of one feature in one period, at each check and each poll of the
+-- bar while the period has no counter. By (subject_id, at) an unused gauge read every line of the
+-- subject: 200,013 of them. It costs a call 1 % (10k of 690k instructions).
+create index events_by_what_they_count on quota.events (subject_id, feature_id, counts_at);
 -- Serves refund_usage(), which is not told the subject. Event ids grow with time: inserts stay at
 -- the right edge of the index.
 create index events_by_id on quota.events (event_id);
@@ -76,9 +81,14 @@ alter index quota.events_by_user alter column 1 set statistics 0;
 
 alter table quota.events enable row level security;
 
+-- Not = any (array(…)), as elsewhere: the branches of usage_events name their subjects, so this one need
+-- find no lines, only test those found; and it is not evaluated where there is none.
 create policy select_own on quota.events
   for select to authenticated
-  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+  using (subject_id in (
+    select o.subject_id
+    from quota.subjects_of((select quota.user_id())) as o (subject_id)
+  ));
 create policy select_service on quota.events
   for select to service_role using (true);
 

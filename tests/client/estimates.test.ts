@@ -34,9 +34,9 @@ beforeAll(async () => {
         timestamptz '2026-01-02Z' + n * interval '1 day', n % 7, 0, 0, 100
       from generate_series(1, 15000) as n;
     insert into quota.alerts
-      (subject_id, alert_id, feature_id, period, period_start, threshold, at, used, amount)
-      select case when n <= 3000 then 'whale' else 's' || n end, gen_random_uuid(), 'export', 'day',
-        timestamptz '2026-01-01Z' + n * interval '1 day', 80, timestamptz '2026-01-01Z', 80, 100
+      (subject_id, feature_id, period, period_start, threshold, at, used, amount, alert_id)
+      select case when n <= 3000 then 'whale' else 's' || n end, 'export', 'day',
+        timestamptz '2026-01-01Z' + n * interval '1 day', 80, timestamptz '2026-01-01Z', 80, 100, gen_random_uuid()
       from generate_series(1, 10000) as n;
     insert into quota.members (subject_id, user_id)
       select 'whale', 'u' || n from generate_series(1, 2000) as n;
@@ -106,6 +106,7 @@ interface Node {
   'Relation Name'?: string;
   'Index Name'?: string;
   'Actual Rows'?: number;
+  'Actual Loops'?: number;
   'Rows Removed by Filter'?: number;
   Plans?: Node[];
 }
@@ -114,8 +115,12 @@ const scanOf = async (sql: string, table: string, user = 'alice'): Promise<Node[
   const { rows } = await asUser(api.owner, user, (client) =>
     client.query(`explain (analyze, format json) ${sql}`),
   );
-  return nodesOf(rows[0]['QUERY PLAN'][0].Plan).filter((node) => node['Relation Name'] === table);
+  return nodesOf(rows[0]['QUERY PLAN'][0].Plan).filter(
+    (node) => node['Relation Name'] === table && node['Actual Loops'] !== 0,
+  );
 };
+const totalOf = (scans: Node[], key: 'Actual Rows' | 'Rows Removed by Filter') =>
+  scans.reduce((sum, node) => sum + (node[key] ?? 0), 0);
 
 describe('reads stay short', () => {
   test('a page of the own ledger is read by its index, and no line of another', async () => {
@@ -123,10 +128,10 @@ describe('reads stay short', () => {
       `select * from public.usage_events where subject = 'alice' order by at desc limit 50`,
       'events',
     );
-    expect(scans).toHaveLength(1);
-    expect(scans[0]?.['Node Type']).not.toBe('Seq Scan');
-    expect(scans[0]?.['Rows Removed by Filter'] ?? 0).toBe(0);
-    expect(scans[0]?.['Actual Rows']).toBeLessThanOrEqual(5000);
+    const reading = scans.filter((scan) => scan['Actual Rows'] !== 0);
+    expect(reading.map((scan) => scan['Node Type'])).toEqual(['Index Scan']);
+    expect(totalOf(scans, 'Rows Removed by Filter')).toBe(0);
+    expect(totalOf(scans, 'Actual Rows')).toBe(50);
   });
 
   test.each([
@@ -135,10 +140,9 @@ describe('reads stay short', () => {
     ['usage_alerts', 'alerts', 0],
   ])('%s without a filter reads the own rows alone', async (view, table, most) => {
     const scans = await scanOf(`select * from public.${view}`, table);
-    expect(scans).toHaveLength(1);
-    expect(scans[0]?.['Node Type']).not.toBe('Seq Scan');
-    expect(scans[0]?.['Actual Rows'] ?? 0).toBeLessThanOrEqual(most);
-    expect(scans[0]?.['Rows Removed by Filter'] ?? 0).toBe(0);
+    for (const scan of scans) expect(scan['Node Type']).not.toBe('Seq Scan');
+    expect(totalOf(scans, 'Actual Rows')).toBeLessThanOrEqual(most);
+    expect(totalOf(scans, 'Rows Removed by Filter')).toBe(0);
   });
 
   test('the server finds the lines of a key, and of a subject, by index', async () => {

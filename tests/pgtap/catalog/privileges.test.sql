@@ -90,6 +90,8 @@ select set_eq(
     ('ledger_balance', 'EXECUTE', 'authenticated, service_role'),
     ('open_grants', 'EXECUTE', 'authenticated, service_role'),
     ('limits_of', 'EXECUTE', 'authenticated, service_role'),
+    ('limits_shown', 'EXECUTE', 'authenticated, service_role'),
+    ('organisations_of', 'EXECUTE', 'authenticated, service_role'),
     ('period_of', 'EXECUTE', 'authenticated, service_role'),
     ('period_rank', 'EXECUTE', 'authenticated, service_role'),
     ('room', 'EXECUTE', 'authenticated, service_role'),

@@ -98,7 +98,7 @@ select is_empty(
     join pg_class as c on c.oid = p.polrelid
     where c.relnamespace = 'quota'::regnamespace
       and pg_get_expr(p.polqual, p.polrelid) like '%subjects_of%'
-      and pg_get_expr(p.polqual, p.polrelid) !~ 'subject_id = ANY'$$,
+      and pg_get_expr(p.polqual, p.polrelid) !~ 'subject_id (= ANY|IN) \('$$,
   'policies compare with what subjects_of() names, and a comparison with null shows nothing'
 );
 create function pg_temp.foreign_rows() returns setof text
