@@ -113,6 +113,18 @@ export const openPolicy: Sabotage = async (owner) => {
   await owner.query(
     `create policy select_all on quota.events for select to authenticated using (true)`,
   );
+  await plainEvents(owner);
+};
+
+/** usage_events without branches of its own and without its trigger: policies and rights alone hold. */
+const plainEvents: Sabotage = async (owner) => {
+  await owner.query(`
+    drop trigger refuse_writing on public.usage_events;
+    create or replace view public.usage_events with (security_invoker = true) as
+    select
+      subject_id as subject, event_id, at, kind, feature_id as feature, counts_at, used_change,
+      reserved_change, drawn_change, about_id, grant_id, actor, idempotency_key, metadata
+    from quota.events`);
 };
 
 /** What `drop` and `create` leave behind on Supabase: everybody may execute. */
@@ -160,6 +172,7 @@ export const serverCallsOpen: Sabotage = async (owner) => {
 
 /** A view over the tables that the API can write through. */
 export const writableView: Sabotage = async (owner) => {
+  await plainEvents(owner);
   await owner.query(`
     alter view public.usage_events reset (security_invoker);
     grant insert, update, delete on public.usage_events to authenticated`);
