@@ -130,6 +130,7 @@ begin
           and g.feature_id = p_feature_id
           and g.expires_at > v_from
           and g.voided_at is null
+          and not g.is_spent
           -- The end of a grant makes no room. It matters only to the search among holds.
           and g.expires_at < (
             select max(r.expires_at)
@@ -275,7 +276,9 @@ begin
   perform quota.record(v_event);
   if v_allowance.is_plain then
     perform quota.remember(
-      p_caller.subject_id, p_feature_id, p_at, v_allowance, v_decision.remaining is not distinct from 0
+      p_caller.subject_id, p_feature_id, p_at, v_allowance,
+      -- A hold may end while a call waits: whom it fills up asks under the lock.
+      coalesce(v_decision.remaining = 0 and v_decision.reserved = 0, false)
     );
   end if;
   if v_verdict.drawn > 0 then

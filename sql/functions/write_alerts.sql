@@ -80,7 +80,7 @@ begin
     join unnest(p_before) as b on b.period = a.period
     -- A probe per limit: a plain join read all closed counters of the feature once (10,006 rows).
     cross join lateral (
-      select o.alerted
+      select o.alerted, o.passed
       from quota.counters as o
       where o.subject_id = p_subject_id
         and o.feature_id = p_feature_id

@@ -81,12 +81,34 @@ test('an upgrade while a refused-to-be caller waits lets it through, use kept', 
   run(async (race) => {
     const subject = 'upgrade';
     const [admin, waiter] = await Promise.all([race.server(), race.server()]);
-    await consume(waiter, { subject, amount: 50 });
+    await consume(waiter, { subject, amount: 49 });
     await admin.query('begin');
     await admin.query(SET_PLAN, [subject, 'pro']);
-    const { answer } = await consumeBlocked(race, waiter, { subject });
+    const { answer } = await consumeBlocked(race, waiter, { subject, amount: 2 });
     await admin.query('commit');
     expect(await answer).toMatchObject({ allowed: true, plan: 'pro', used: 51, limit: null });
+  }));
+
+test('a caller whose limit is used up is refused at once, whoever holds the meter, and let through after', () =>
+  run(async (race) => {
+    const subject = 'full';
+    const [admin, caller] = await Promise.all([race.server(), race.server()]);
+    await consume(caller, { subject, amount: 50 });
+    await admin.query('begin');
+    await admin.query(SET_PLAN, [subject, 'pro']);
+    await caller.query('begin');
+    expect(await consume(caller, { subject })).toMatchObject({ allowed: false, used: 50 });
+    const { rows } = await caller.query(
+      `select c.relname, l.mode from pg_locks as l join pg_class as c on c.oid = l.relation
+       where c.relnamespace = 'quota'::regnamespace and l.pid = pg_backend_pid()
+         and l.mode not in ('AccessShareLock', 'RowShareLock')`,
+    );
+    expect(rows, 'what a plain refusal has written').toEqual([]);
+    const { rows: written } = await caller.query('select pg_current_xact_id_if_assigned() as id');
+    expect(written, 'a transaction that needs no number').toEqual([{ id: null }]);
+    await caller.query('commit');
+    await admin.query('commit');
+    expect(await consume(caller, { subject })).toMatchObject({ allowed: true, used: 51 });
   }));
 
 /** A subject that nobody has seen, and one that has a plan but never used anything. */

@@ -61,12 +61,12 @@ test('a caller that waits at the limit gets the unit that a refund gives back', 
   run(async (race) => {
     const subject = 'freed';
     const [server, waiter] = await Promise.all([race.server(), race.server()]);
-    await consume(server, { subject, amount: 49 });
+    await consume(server, { subject, amount: 48 });
     const { event_id } = await consume(server, { subject });
 
     await server.query('begin');
     await server.query(REFUND, [event_id, null]);
-    const { answer } = await consumeBlocked(race, waiter, { subject });
+    const { answer } = await consumeBlocked(race, waiter, { subject, amount: 2 });
     await server.query('commit');
 
     expect(await answer).toMatchObject({ allowed: true, used: 50 });

@@ -46,6 +46,7 @@ test.for([0, 1, 2])(
       await database.drop();
     }
   },
+  120_000,
 );
 
 interface State {

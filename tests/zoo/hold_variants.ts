@@ -30,7 +30,10 @@ export const holdReadBeforeTheLock: Sabotage = (owner) =>
 
 /** Holds count until a job has gone through them, and it has not run yet. */
 export const expiryByJob: Sabotage = async (owner) => {
-  await rewrite(owner, 'quota.with_details', ['if v_limit.reserved > 0 then', 'if false then']);
+  await rewrite(owner, 'quota.with_details', [
+    'if v_limit.reserved > 0 and not (p_is_settled and v_limit.is_counted) then',
+    'if false then',
+  ]);
   await rewrite(owner, 'quota.lock_meter', ['v_holds_expire_at <= v_now or', '']);
 };
 
