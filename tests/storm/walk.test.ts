@@ -15,6 +15,7 @@ const FEATURES = ['text', 'image', 'file'];
 
 test.for([0, 1, 2])(
   'walk %i: the books are right after each step, and answers come true',
+  { timeout: 120_000 },
   async (walk) => {
     const seed = seedOfThisRun() + walk;
     const database = await createDatabase();
@@ -46,7 +47,6 @@ test.for([0, 1, 2])(
       await database.drop();
     }
   },
-  120_000,
 );
 
 interface State {
