@@ -46,9 +46,9 @@ export const commitInItsOwnPeriod: Sabotage = (owner) =>
 
 /** A hold that expires after another leaves the meter as it is; the storm found this one in ours. */
 export const holdBesideTheMeter: Sabotage = (owner) =>
-  rewrite(owner, 'quota.reserve_usage', [
-    'and m.feature_id = p_feature;',
-    'and m.feature_id = p_feature and m.holds_expire_at > v_expires_at;',
+  rewrite(owner, 'quota.write_hold', [
+    'and m.feature_id = p_feature_id;',
+    'and m.feature_id = p_feature_id and m.holds_expire_at > v_expires_at;',
   ]);
 
 /** A batch locks its features in the order in which it names them. */

@@ -12,7 +12,8 @@ export const limitReadBeforeTheLock: Sabotage = async (owner) => {
   await owner.query(`
     alter function quota.limits_of rename to fresh_limits_of;
     create function quota.limits_of(
-      p_subject_id text, p_feature_id text, p_at timestamptz, p_plan_id text default null
+      p_subject_id text, p_feature_id text, p_at timestamptz, p_plan_id text default null,
+      p_is_settled boolean default false
     )
     returns quota.allowance
     language plpgsql
@@ -20,7 +21,7 @@ export const limitReadBeforeTheLock: Sabotage = async (owner) => {
     as $$
     declare
       v_allowance quota.allowance := quota.fresh_limits_of(
-        p_subject_id, p_feature_id, p_at, p_plan_id
+        p_subject_id, p_feature_id, p_at, p_plan_id, p_is_settled
       );
       v_stale bigint := nullif(current_setting('zoo.stale', true), '')::bigint;
     begin

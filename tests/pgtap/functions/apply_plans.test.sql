@@ -4,6 +4,11 @@ set local search_path = public, extensions;
 set local timezone = 'UTC';
 select plan(91);
 
+-- A minute that ends in between would begin anew.
+create or replace function quota.clock()
+returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
+as $$ begin return '2026-09-15 12:00:00+00'; end $$;
+
 create function pg_temp.changes(p_plans jsonb, p_dry_run boolean default false) returns text[]
 language sql as $$
   select array_agg(concat_ws(' ', action, kind, id) order by n)
