@@ -65,7 +65,7 @@ begin
     if v_decision.allowed is not null then
       return v_decision;
     end if;
-    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
+    v_answer := quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   return quota.replayed(v_answer);
 end

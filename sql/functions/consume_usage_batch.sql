@@ -229,7 +229,7 @@ begin
       v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_now
     ) then
       -- Taken under other meters, so with other features: this raises, and undoes the items.
-      perform quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
+      perform quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_now);
     end if;
   end if;
   foreach v_decision in array v_decisions loop

@@ -55,7 +55,7 @@ begin
     v_caller, p_idempotency_key, v_arguments, jsonb_build_object('grant_id', v_grant_id), v_now
   ) then
     -- Taken under another meter, so with other arguments: this raises.
-    perform quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
+    perform quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
   insert into quota.grants (
     subject_id, grant_id, feature_id, amount, granted_at, expires_at, metadata

@@ -121,6 +121,35 @@ comment on function quota.replay(quota.caller, text, jsonb, timestamptz) is
 revoke all on function quota.replay(quota.caller, text, jsonb, timestamptz)
   from public, anon, authenticated, service_role;
 
+create function quota.replay_taken(
+  p_caller quota.caller,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_at timestamptz
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer jsonb := quota.replay(p_caller, p_idempotency_key, p_arguments, p_at);
+begin
+  if v_answer is null then
+    raise exception 'the idempotency key was taken by a call that was given back since'
+      using errcode = '55P03', hint = 'call again with the same key';
+  end if;
+  return v_answer;
+end
+$$;
+
+comment on function quota.replay_taken(quota.caller, text, jsonb, timestamptz) is
+  'The first answer of a key that bind_key() found taken. Errors: QIDEM, other arguments; 55P03, it is free again: nothing was counted.';
+
+revoke all on function quota.replay_taken(quota.caller, text, jsonb, timestamptz)
+  from public, anon, authenticated, service_role;
+
 -- Before the lines of the call are written: when the key turns out to be taken, nothing was counted.
 create function quota.bind_key(
   p_caller quota.caller,

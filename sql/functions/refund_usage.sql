@@ -114,7 +114,7 @@ begin
       return v_decision;
     end if;
     -- Taken under another meter, so with other arguments: this raises, and undoes what was given back.
-    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_refund.at);
+    v_answer := quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_refund.at);
   end if;
 
   return quota.replayed(v_answer);

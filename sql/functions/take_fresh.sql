@@ -103,7 +103,11 @@ begin
       and c.period_end > v_now
       and c.period_start <= v_now
     where k.version = v_catalogue_version
-    order by 7, c.last_limit - c.used - c.reserved, c.period_end desc
+    order by 7, c.last_limit - c.used - c.reserved,
+      -- As period_rank() has it, without the call.
+      array_position(
+        array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime'], c.period
+      ) desc
     limit 1;
   if v_is_plain is not true then
     return null;
@@ -216,14 +220,20 @@ begin
         or m.catalogue_version <> p_allowance.catalogue_version
         or m.is_full <> p_is_full
       )
-      -- An open counter that a former plan left behind would be taken for a limit.
+      -- An open counter that a former plan left behind would be taken for a limit. So would one that lies
+      -- ahead, when the clock was set back; and a window that is opened then must find no line.
       and cardinality(p_allowance.limits) = (
         select count(*)
         from quota.counters as c
         where c.subject_id = p_subject_id
           and c.feature_id = p_feature_id
           and c.period_end > p_at
-          and c.period_start <= p_at
+      )
+      and not exists (
+        select from quota.events as e
+        where e.subject_id = p_subject_id
+          and e.feature_id = p_feature_id
+          and e.counts_at > p_at
       );
 end
 $$;
@@ -235,7 +245,7 @@ revoke all on function quota.remember(text, text, timestamptz, quota.allowance, 
   from public, anon, authenticated, service_role;
 
 -- A minute or hour begins, and nothing else changes. Its counter starts at nothing: no line counts in an
--- instant after the one at which the meter was last remembered.
+-- instant after the one at which the meter was last remembered (remember() has looked).
 create function quota.open_windows(
   p_subject_id text,
   p_feature_id text,
@@ -330,7 +340,7 @@ begin
     -- The one that refuses longest: for ever, where the amount is above the limit.
     order by
       case when p_amount > c.last_limit then quota.period_rank(c.period) else 0 end desc,
-      c.period_end desc
+      c.period_end desc, quota.period_rank(c.period) desc
     limit 1;
   if not found then
     return null;
