@@ -185,7 +185,7 @@ async function step(known: Known, session: pg.Client, level: Level, random: Rand
   const isBound = first[0]?.allowed && plan.call.values.includes(key);
   if (dice <= 30 && isBound) {
     // Often at once, sometimes when the hold is over or the use was given back.
-    if (random.between(0, 2) === 0) await sleep(random.between(5, 300));
+    if (random.between(0, 2) === 0) await sleep(random.between(5, 150));
     const from = known.now();
     const again = await retried(known, () => decisionsOf(session, plan.call));
     const to = known.now();

@@ -78,15 +78,24 @@ const STORMS: [string, Sabotage, RegExp][] = [
 ];
 
 describe("the storm's auditor catches", () => {
-  test.for(STORMS)('%s', async ([, sabotage, finding]) => {
-    const judged = storm(
-      { seed: seedOfThisRun(), levels: ['read committed'], seconds: 2 },
-      async (owner, log) => {
-        const { findings } = await audit(owner, log);
-        expect(findings, findings.join('\n')).toEqual([]);
-      },
-      sabotage,
-    );
-    await expect(judged).rejects.toThrow(finding);
+  test.for(STORMS)('%s', { timeout: 120_000 }, async ([, sabotage, finding]) => {
+    const play = (seed: number) =>
+      storm(
+        { seed, levels: ['read committed'], seconds: 2 },
+        async (owner, log) => {
+          const { findings } = await audit(owner, log);
+          expect(findings, findings.join('\n')).toEqual([]);
+        },
+        sabotage,
+      );
+    // One short storm may miss it on a slow machine.
+    let caught: unknown;
+    for (let more = 0; !caught && more < 5; more++) {
+      caught = await play(seedOfThisRun() + 100 * more).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    }
+    expect(String(caught)).toMatch(finding);
   });
 });
