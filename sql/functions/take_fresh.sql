@@ -44,7 +44,7 @@ declare
   v_reservation_id uuid;
   v_decision public.usage_decision;
 begin
-  -- A repetition is told without a lock.
+  -- A known key is for the long way; here it locks nothing.
   if p_idempotency_key is not null then
     perform from quota.keys as k
       where k.subject_id = p_caller.subject_id

@@ -35,7 +35,7 @@ comment on column quota.meters.holds_expire_at is
 comment on column quota.meters.fresh_from is
   'When it was remembered: a clock that was set back behind it finds other counters open. infinity: forgotten.';
 comment on column quota.meters.fresh_until is
-  'Until then the open counters are all the limits there are, and their last_limit is the limit; the columns after this one are what else is remembered.';
+  'Until then the open counters are all the limits there are, and their last_limit is the limit; long_until to is_full are what else is remembered.';
 comment on column quota.meters.long_until is 'Until then only minutes and hours end.';
 comment on column quota.meters.plan_ends_at is 'When the plan ends by itself; infinity: never.';
 comment on column quota.meters.minute_limit is

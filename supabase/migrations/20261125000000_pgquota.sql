@@ -719,7 +719,7 @@ comment on column quota.meters.holds_expire_at is
 comment on column quota.meters.fresh_from is
   'When it was remembered: a clock that was set back behind it finds other counters open. infinity: forgotten.';
 comment on column quota.meters.fresh_until is
-  'Until then the open counters are all the limits there are, and their last_limit is the limit; the columns after this one are what else is remembered.';
+  'Until then the open counters are all the limits there are, and their last_limit is the limit; long_until to is_full are what else is remembered.';
 comment on column quota.meters.long_until is 'Until then only minutes and hours end.';
 comment on column quota.meters.plan_ends_at is 'When the plan ends by itself; infinity: never.';
 comment on column quota.meters.minute_limit is
@@ -3626,7 +3626,7 @@ declare
   v_reservation_id uuid;
   v_decision public.usage_decision;
 begin
-  -- A repetition is told without a lock.
+  -- A known key is for the long way; here it locks nothing.
   if p_idempotency_key is not null then
     perform from quota.keys as k
       where k.subject_id = p_caller.subject_id
@@ -10878,7 +10878,7 @@ begin
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
     ('function', 'quota.table_problems()', '{"body": "fd0610ea3168eb216a871af8d2f4f1ac", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance)', '{"body": "584dd47bc7a295f1bcbb57537afb2059", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance) returns public.usage_decision"}'),
-    ('function', 'quota.take_fresh(quota.caller, text, bigint, text, text, jsonb, jsonb, interval)', '{"body": "4fa450f7afe77990aa8436744e1c73a3", "name": "quota.take_fresh", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
+    ('function', 'quota.take_fresh(quota.caller, text, bigint, text, text, jsonb, jsonb, interval)', '{"body": "d78a91ba61cc831fcc745ccfd31f1b56", "name": "quota.take_fresh", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.tidy()', '{"body": "85b4d77f06518f838ec9fbdb18b46d3f", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
     ('function', 'quota.types_query(text, text[])', '{"body": "183f9f350ea9eec8a9e61a5f206417b2", "name": "quota.types_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_columns text[]) returns text"}'),
     ('function', 'quota.unfollow_plan(regclass)', '{"body": "271211a0eada26b80b56f0bca634a0a4", "name": "quota.unfollow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
