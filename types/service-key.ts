@@ -2,18 +2,22 @@
 
 export function refuseServiceKeyInBrowser(supabase: object): void {
   if (!isBrowser()) return;
-  // Both are protected in supabase-js: the key, and a header that may stand in its place.
-  const { supabaseKey, headers } = supabase as {
-    supabaseKey?: unknown;
-    headers?: Record<string, unknown>;
-  };
-  const header = headers?.Authorization ?? headers?.authorization;
-  if (isServiceKey(supabaseKey) || isServiceKey(header)) {
+  if (keysOf(supabase).some(isServiceKey)) {
     throw new Error(
       'A service key in a browser: everybody who opens the page can read it and change any usage. ' +
         'Create this client with the anon or publishable key, and revoke the key that was exposed.',
     );
   }
+}
+
+/** The key, and the headers that may stand in its place. supabase-js keeps both to itself. */
+function keysOf(client: object): unknown[] {
+  const { supabaseKey, headers } = client as {
+    supabaseKey?: unknown;
+    headers?: Record<string, string>;
+  };
+  const sent = new Headers(headers);
+  return [supabaseKey, sent.get('authorization'), sent.get('apikey')];
 }
 
 function isBrowser(): boolean {

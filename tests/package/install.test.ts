@@ -3,7 +3,7 @@
  * three kinds of project. Needs the npm registry for the package's own dependencies.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resolveBinary } from 'dbmate';
@@ -196,71 +196,125 @@ async function runPsql(line: string, project: Project, database: TestDatabase): 
   await client.end();
 }
 
+/** What an app writes, with the database types that the Supabase CLI generates for it. */
+const APP = `
+  import { createClient, type SupabaseClient } from '@supabase/supabase-js';
+  import { createUsageClient, UsageLimitExceeded, usageLimitResponse } from 'pgquota';
+  const plans = { features: { export: {}, ai_generation: {} } };
+  export const usage = createUsageClient<keyof typeof plans.features>(
+    createClient<Database>('http://localhost', 'key'),
+  );
+  export const untyped = (supabase: SupabaseClient) => createUsageClient(supabase);
+  export async function route(): Promise<Response> {
+    try {
+      const decision = await usage.enforceUsage({ feature: 'export' });
+      const remaining: number | null = decision.remaining;
+      const { data } = await usage.from('current_usage').select('feature, limit');
+      const rows: { feature: 'export' | 'ai_generation'; limit: number | null }[] = data ?? [];
+      return new Response(JSON.stringify({ remaining, rows }));
+    } catch (error) {
+      if (error instanceof UsageLimitExceeded) return usageLimitResponse(error);
+      throw error;
+    }
+  }
+  // @ts-expect-error a feature that this project does not have
+  export const wrong = () => usage.enforceUsage({ feature: 'exprot' });
+  // @ts-expect-error rows are typed
+  export const wrongRow = async () => (await usage.from('current_usage').select()).data?.[0]?.nothing;
+  // @ts-expect-error a query is no client
+  export const nothing = () => createUsageClient({ query: 'select 1' });
+  ${readFileSync(fromRoot('types/database.ts'), 'utf8')}`;
+
+/** The same over PostgREST's own library. */
+const WITHOUT_SUPABASE = APP.replace('createClient, type SupabaseClient', 'PostgrestClient')
+  .replace('supabase-js', 'postgrest-js')
+  .replace(
+    "createClient<Database>('http://localhost', 'key')",
+    "new PostgrestClient<Database>('/')",
+  )
+  .replace('supabase: SupabaseClient', 'supabase: PostgrestClient');
+
 describe('the library in somebody’s code', () => {
   let project: Project;
   beforeAll(async () => {
     project = await install({
-      'app.ts': `
-        import { createClient } from '@supabase/supabase-js';
-        import { createUsageClient, UsageLimitExceeded, usageLimitResponse } from 'pgquota';
-        const usage = createUsageClient<'export'>(createClient('http://localhost', 'key'));
-        export async function route(): Promise<Response> {
-          try {
-            const decision = await usage.enforceUsage({ feature: 'export' });
-            const remaining: number | null = decision.remaining;
-            return Response.json({ remaining });
-          } catch (error) {
-            if (error instanceof UsageLimitExceeded) return usageLimitResponse(error);
-            throw error;
-          }
-        }
-        // @ts-expect-error a feature that this project does not have
-        export const wrong = () => usage.enforceUsage({ feature: 'exprot' });
-      `,
+      'app.ts': APP,
+      'app.cts': APP, // CommonJS: its import is a require
+      'postgrest.ts': WITHOUT_SUPABASE,
+      'postgrest.cts': WITHOUT_SUPABASE,
       'tsconfig.json': JSON.stringify({
         compilerOptions: {
           strict: true,
           noEmit: true,
           skipLibCheck: true,
           types: [],
+          target: 'es2022',
           lib: ['es2023', 'dom'],
         },
-        files: ['app.ts'],
+        files: [],
       }),
     });
-    await installSupabase('latest');
-  });
+    await add(
+      `typescript-5.4@npm:typescript@5.4`, // the least: docs/installing.md
+      `typescript-5.8@npm:typescript@5.8`, // the least for CommonJS
+    );
+  }, 120_000);
   afterAll(() => project.remove());
 
-  const { peerDependencies, devDependencies } = JSON.parse(
-    readFileSync(fromRoot('package.json'), 'utf8'),
-  );
-  const VERSIONS: Record<string, string> = {
-    oldest: peerDependencies['@supabase/supabase-js'].replace('^', ''),
-    latest: devDependencies['@supabase/supabase-js'],
-  };
-
-  async function installSupabase(age: string): Promise<void> {
-    const wanted = `@supabase/supabase-js@${VERSIONS[age]}`;
-    const { code, output } = await project.command('npm', ['install', wanted, ...QUIET]);
+  async function add(...packages: string[]): Promise<void> {
+    const { code, output } = await project.command('npm', ['install', ...packages, ...QUIET]);
     expect(code, output).toBe(0);
   }
 
-  test.each([
-    ['esnext', 'bundler', 'oldest'],
-    ['esnext', 'bundler', 'latest'],
-    ['nodenext', 'nodenext', 'latest'],
-  ])(
-    'compiles with module %s, resolution %s and the %s supabase-js',
-    async (module, resolution, age) => {
-      await installSupabase(age);
-      const { code, output } = await project.command(fromRoot('node_modules/.bin/tsc'), [
-        ...['-p', 'tsconfig.json', '--module', module, '--moduleResolution', resolution],
+  async function compile(file: string, module: string, typescript: string): Promise<string> {
+    const [folder, name] =
+      typescript === '7'
+        ? [fromRoot('.'), 'typescript']
+        : [project.folder, `typescript-${typescript}`];
+    const config = JSON.parse(readFileSync(join(project.folder, 'tsconfig.json'), 'utf8'));
+    config.compilerOptions.module = module === 'bundler' ? 'esnext' : module;
+    config.compilerOptions.moduleResolution = module;
+    config.files = [file];
+    writeFileSync(join(project.folder, 'tsconfig.run.json'), JSON.stringify(config));
+    const tsc = join(folder, 'node_modules', name, 'bin/tsc');
+    const { output } = await project.command('node', [tsc, '-p', 'tsconfig.run.json']);
+    return output;
+  }
+
+  // Corners, not the product: the oldest and newest of each, as ES modules, CommonJS and bundled.
+  const OLDEST = JSON.parse(readFileSync(fromRoot('package.json'), 'utf8')).peerDependencies[
+    '@supabase/supabase-js'
+  ].replace('^', '');
+  describe.each([
+    [`@supabase/supabase-js@${OLDEST}`, 'app', ['5.4 nodenext', '5.4 bundler', '5.8 CommonJS']],
+    ['@supabase/supabase-js@2.119.1', 'app', ['5.4 nodenext', '7 bundler', '7 CommonJS']],
+  ] as const)('with %s', (version, app, corners) => {
+    beforeAll(() => add(version), 120_000);
+    test.each(corners)('compiles: TypeScript %s', async (corner) => {
+      expect(await compileCorner(app, corner)).toBe('');
+    });
+  });
+
+  describe('with postgrest-js alone', () => {
+    beforeAll(async () => {
+      const { code, output } = await project.command('npm', [
+        ...['uninstall', '@supabase/supabase-js', ...QUIET],
       ]);
-      expect(output).toBe('');
-      expect(code).toBe(0);
-    },
-  );
+      expect(code, output).toBe(0);
+      await add('@supabase/postgrest-js@2.119.1');
+    }, 120_000);
+    test.each(['5.4 nodenext', '7 CommonJS'])('compiles: TypeScript %s', async (corner) => {
+      expect(existsSync(join(project.folder, 'node_modules/@supabase/supabase-js'))).toBe(false);
+      expect(await compileCorner('postgrest', corner)).toBe('');
+    });
+  });
+
+  function compileCorner(app: string, corner: string): Promise<string> {
+    const [typescript = '', module = ''] = corner.split(' ');
+    return module === 'CommonJS'
+      ? compile(`${app}.cts`, 'nodenext', typescript)
+      : compile(`${app}.ts`, module, typescript);
+  }
 
   test.each([
     ['import', 'esm.mjs', `import { UsageLimitExceeded } from 'pgquota';`],

@@ -1,5 +1,6 @@
 // A service key never works in a browser. The browser here is its two globals; real Chromium runs
 // the example's tests.
+import { PostgrestClient } from '@supabase/postgrest-js';
 import { createClient } from '@supabase/supabase-js';
 import { afterEach, expect, test, vi } from 'vitest';
 import WebSocket from 'ws';
@@ -23,8 +24,10 @@ test('in a browser a service key is refused, in both of its forms', () => {
   const secret = connect('sb_secret_N7UND0UgjKTVK');
   const legacy = connect(keys.serviceRoleKey);
   const header = connect(keys.anonKey, { Authorization: `Bearer ${keys.serviceRoleKey}` });
+  const authorization = { Authorization: `Bearer ${keys.serviceRoleKey}` };
+  const postgrest = new PostgrestClient('http://127.0.0.1:1', { headers: authorization });
   inBrowser();
-  for (const supabase of [secret, legacy, header]) {
+  for (const supabase of [secret, legacy, header, postgrest]) {
     expect(() => createUsageClient(supabase)).toThrow(/service key in a browser/);
   }
 });

@@ -1,6 +1,7 @@
 // The client over real HTTP: what it gives back, what it throws, and that a refusal counts nothing.
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { PostgrestClient } from '@supabase/postgrest-js';
 import { createClient } from '@supabase/supabase-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import WebSocket from 'ws';
@@ -141,6 +142,17 @@ test('a client of another schema still calls schema public', async () => {
   });
   const usage = createUsageClient(supabase);
   expect(await usage.checkUsage({ feature: 'export' })).toMatchObject({ allowed: true });
+});
+
+test('a PostgrestClient at PostgREST itself does the same', async () => {
+  const headers = { Authorization: `Bearer ${await rest.userToken('gus')}` };
+  for (const schema of ['app', 'public'] as const) {
+    const usage = createUsageClient(new PostgrestClient(rest.postgrestUrl, { headers, schema }));
+    expect(await usage.enforceUsage({ feature: 'export' })).toMatchObject({ subject: 'gus' });
+  }
+  const usage = createUsageClient(new PostgrestClient(rest.postgrestUrl, { headers }));
+  const { data } = await usage.from('current_usage').select('feature, used').eq('used', 2);
+  expect(data).toEqual([{ feature: 'export', used: 2 }]);
 });
 
 test('an aborted call is an error without code and status, never an answer', async () => {

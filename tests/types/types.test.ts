@@ -1,4 +1,5 @@
 // What the compiler knows. `npm run lint` compiles this file, so a wrong type is a failed lint.
+import type { PostgrestClient } from '@supabase/postgrest-js';
 import type { SupabaseClient } from '@supabase/supabase-js';
 import { expectTypeOf, test } from 'vitest';
 import type { Database } from '../../types/database.ts';
@@ -7,6 +8,7 @@ import {
   createUsageClient,
   type PlanCatalog,
   type UsageClient,
+  type UsageConnection,
   type UsageDecision,
   type UsageEvent,
   type UsageHistory,
@@ -76,7 +78,7 @@ test('features are narrowed to the union of the project', () => {
     .toEqualTypeOf<string>();
 });
 
-test('a client takes any SupabaseClient, and a refusal becomes a Response', () => {
+test('a client takes any SupabaseClient, PostgrestClient or their like, and a refusal becomes a Response', () => {
   type Other = { app: { Tables: Record<never, never>; Views: Record<never, never> } } & {
     app: { Functions: Record<never, never> };
   };
@@ -84,7 +86,17 @@ test('a client takes any SupabaseClient, and a refusal becomes a Response', () =
     untyped: SupabaseClient,
     typed: SupabaseClient<Database>,
     other: SupabaseClient<Other, 'app'>,
-  ) => [createUsageClient(untyped), createUsageClient(typed), createUsageClient<Feature>(other)];
+    postgrest: PostgrestClient<Database>,
+    own: UsageConnection,
+  ) => [
+    createUsageClient(untyped),
+    createUsageClient(typed),
+    createUsageClient<Feature>(other),
+    createUsageClient<Feature>(postgrest),
+    createUsageClient(own),
+    // @ts-expect-error: it makes no calls
+    createUsageClient({ from: untyped.from }),
+  ];
   expectTypeOf(accept).toBeFunction();
   expectTypeOf<UsageLimitExceeded['code']>().toEqualTypeOf<'USAGE_LIMIT_EXCEEDED'>();
   expectTypeOf<UsageLimitExceeded['upgradeUrl']>().toEqualTypeOf<string | null>();
