@@ -1,11 +1,16 @@
 // Generated from the SQL in sql/ by npm run build. Do not edit.
 
+import { decided } from './decided.ts';
+
 export type Json = string | number | boolean | null | JsonObject | Json[];
 export type JsonObject = { [key: string]: Json | undefined };
 
+/** How often a limit starts again; `lifetime` never does. */
+export type Period = 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+
 export interface CallOptions {
   /** Ends the wait for an answer. What the call counted stays counted. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | null;
 }
 
 /** Makes the call and gives its answer, never null; or throws. */
@@ -41,7 +46,7 @@ export type CurrentUsage<Feature extends string = string> = {
   /** The plan that holds now; null when the subject has none and an exception allows the feature. */
   plan: string | null;
   /** `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`. */
-  period: 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+  period: Period;
   /** Units used in the period. */
   used: number;
   /** Units held by open reservations. */
@@ -123,7 +128,7 @@ export type PlanCatalog<Feature extends string = string> = {
   /** `metered`: starts again each period. `gauge`: goes up and down (files, seats). */
   kind: 'metered' | 'gauge';
   /** `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`. */
-  period: 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+  period: Period;
   /** Units per period; null when unlimited. */
   limit: number | null;
   /** True when there is no limit. */
@@ -153,7 +158,7 @@ export type UsageAlert<Feature extends string = string> = {
   /** The id of the feature. */
   feature: Feature;
   /** `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`. */
-  period: 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+  period: Period;
   /** When the period began; null for lifetime. */
   period_start: string | null;
   /** 80 or 100: per cent of the limit. */
@@ -205,7 +210,7 @@ export type UsageDecision<Feature extends string = string> = {
    * `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null when the feature is not in
    * the plan.
    */
-  period: 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime' | null;
+  period: Period | null;
   /** When the period began; null for lifetime, and when the feature is not in the plan. */
   period_start: string | null;
   /**
@@ -300,7 +305,7 @@ export type UsageExplanation<Feature extends string = string> = {
    * `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a grant, and when the
    * feature is not in the plan.
    */
-  period: 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime' | null;
+  period: Period | null;
   /** `plan`, `exception` or `grant`: where it comes from. */
   source: 'plan' | 'exception' | 'grant';
   /**
@@ -395,7 +400,7 @@ export type UsageOverview<Feature extends string = string> = {
   /** The id of the feature. */
   feature: Feature;
   /** `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`. */
-  period: 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+  period: Period;
   /** Units used in the period. */
   used: number;
   /** Units held by reservations, also by expired ones that no call has met since. */
@@ -452,7 +457,7 @@ export type CheckUsageArgs<Feature extends string = string> = {
 export type ClearLimitArgs<Feature extends string = string> = {
   subject: string;
   feature: Feature;
-  period: string;
+  period: Period;
 };
 
 /** The arguments of commitUsage. */
@@ -461,7 +466,7 @@ export type CommitUsageArgs = {
   amount?: number | null;
   subject?: string | null;
   /** Default: '{}'. */
-  metadata?: JsonObject;
+  metadata?: JsonObject | null;
 };
 
 /** The arguments of consumeUsage. */
@@ -472,7 +477,7 @@ export type ConsumeUsageArgs<Feature extends string = string> = {
   subject?: string | null;
   idempotency_key?: string | null;
   /** Default: '{}'. */
-  metadata?: JsonObject;
+  metadata?: JsonObject | null;
 };
 
 /** The arguments of consumeUsageBatch. */
@@ -481,7 +486,7 @@ export type ConsumeUsageBatchArgs = {
   subject?: string | null;
   idempotency_key?: string | null;
   /** Default: '{}'. */
-  metadata?: JsonObject;
+  metadata?: JsonObject | null;
 };
 
 /** The arguments of deliverAlerts. */
@@ -498,7 +503,7 @@ export type EnforceUsageArgs<Feature extends string = string> = {
   subject?: string | null;
   idempotency_key?: string | null;
   /** Default: '{}'. */
-  metadata?: JsonObject;
+  metadata?: JsonObject | null;
 };
 
 /** The arguments of explainUsage. */
@@ -522,7 +527,7 @@ export type GrantUsageArgs<Feature extends string = string> = {
   expires_at?: string | null;
   idempotency_key?: string | null;
   /** Default: '{}'. */
-  metadata?: JsonObject;
+  metadata?: JsonObject | null;
 };
 
 /** The arguments of refundUsage. */
@@ -556,7 +561,7 @@ export type ReserveUsageArgs<Feature extends string = string> = {
   ttl?: string;
   idempotency_key?: string | null;
   /** Default: '{}'. */
-  metadata?: JsonObject;
+  metadata?: JsonObject | null;
 };
 
 /** The arguments of returnUsage. */
@@ -566,14 +571,14 @@ export type ReturnUsageArgs<Feature extends string = string> = {
   subject: string;
   idempotency_key?: string | null;
   /** Default: '{}'. */
-  metadata?: JsonObject;
+  metadata?: JsonObject | null;
 };
 
 /** The arguments of setLimit. */
 export type SetLimitArgs<Feature extends string = string> = {
   subject: string;
   feature: Feature;
-  period: string;
+  period: Period;
   limit: number | null;
 };
 
@@ -974,7 +979,7 @@ export interface UsageMethods<Feature extends string = string> {
   voidGrant(args: VoidGrantArgs, options?: CallOptions): Promise<boolean>;
 }
 
-/** The views, as the type parameter of a SupabaseClient. */
+/** The views, as the type parameter of a SupabaseClient or PostgrestClient. */
 export type UsageViews<Feature extends string = string> = {
   public: {
     Tables: Record<never, never>;
@@ -992,25 +997,26 @@ export type UsageViews<Feature extends string = string> = {
 
 /** Binds the methods to what makes the calls. */
 export function createMethods<Feature extends string>(ask: Ask, tell: Tell): UsageMethods<Feature> {
+  const decide: Ask = async (name, args, options) => decided(name, await ask(name, args, options));
   return {
     acknowledgeAlerts: (args, options) => ask('acknowledge_alerts', args, options),
     addMember: (args, options) => tell('add_member', args, options),
     applyPlans: (args, options) => ask('apply_plans', args, options),
-    checkUsage: (args, options) => ask('check_usage', args, options),
+    checkUsage: (args, options) => decide('check_usage', args, options),
     clearLimit: (args, options) => tell('clear_limit', args, options),
-    commitUsage: (args, options) => ask('commit_usage', args, options),
-    consumeUsage: (args, options) => ask('consume_usage', args, options),
-    consumeUsageBatch: (args, options) => ask('consume_usage_batch', args, options),
+    commitUsage: (args, options) => decide('commit_usage', args, options),
+    consumeUsage: (args, options) => decide('consume_usage', args, options),
+    consumeUsageBatch: (args, options) => decide('consume_usage_batch', args, options),
     deliverAlerts: (args, options) => ask('deliver_alerts', args, options),
-    enforceUsage: (args, options) => ask('enforce_usage', args, options),
+    enforceUsage: (args, options) => decide('enforce_usage', args, options),
     explainUsage: (args, options) => ask('explain_usage', args, options),
     forgetSubject: (args, options) => ask('forget_subject', args, options),
     grantUsage: (args, options) => ask('grant_usage', args, options),
-    refundUsage: (args, options) => ask('refund_usage', args, options),
-    releaseUsage: (args, options) => ask('release_usage', args, options),
+    refundUsage: (args, options) => decide('refund_usage', args, options),
+    releaseUsage: (args, options) => decide('release_usage', args, options),
     removeMember: (args, options) => tell('remove_member', args, options),
-    reserveUsage: (args, options) => ask('reserve_usage', args, options),
-    returnUsage: (args, options) => ask('return_usage', args, options),
+    reserveUsage: (args, options) => decide('reserve_usage', args, options),
+    returnUsage: (args, options) => decide('return_usage', args, options),
     setLimit: (args, options) => tell('set_limit', args, options),
     setPlan: (args, options) => tell('set_plan', args, options),
     verifyInstallation: (options) => ask('verify_installation', undefined, options),

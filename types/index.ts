@@ -22,8 +22,9 @@ export interface UsageClient<Feature extends string = string> extends UsageCalls
 }
 
 /**
- * `createUsageClient<'ai_generation' | 'export'>(supabase)` knows the project's features. It takes a
- * SupabaseClient or a PostgrestClient, of any version and whatever database types it has.
+ * `createUsageClient<keyof typeof plans.features>(supabase)` knows the features of the project's plan
+ * document (`import type plans from './plans.json'`), `<'ai_generation' | 'export'>` the named ones. It
+ * takes a SupabaseClient or a PostgrestClient, of any version and whatever database types it has.
  *
  * @throws Error in a browser when the client holds a service key
  */

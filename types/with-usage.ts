@@ -17,14 +17,14 @@ export interface WithUsageOptions {
   /** When the hold ends by itself, should this process die. Default: '15 minutes'. */
   ttl?: string;
   /** Kept in the ledger with the hold. */
-  metadata?: JsonObject;
+  metadata?: JsonObject | null;
   /**
    * One per logical call. Default: a new uuid. A call that comes again with the key of one that was
    * counted runs the work again and counts nothing more; after a release it is a new call.
    */
-  idempotencyKey?: string;
+  idempotencyKey?: string | null;
   /** Ends the wait for the work: commits what it has reported by then, and releases the rest. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | null;
   /** How long one attempt at the database may take, in milliseconds. Default: 5000. */
   timeout?: number;
   /** How often an attempt is repeated. Default: 3, with 0.1 to 2 s in between. */
@@ -47,7 +47,7 @@ export interface UsageWork<Feature extends string = string> {
    * the work is done or aborted, not when it throws. Report before you deliver: later is too late for
    * a reader who leaves with it.
    */
-  commit(amount: number, metadata?: JsonObject): void;
+  commit(amount: number, metadata?: JsonObject | null): void;
 }
 
 export interface WithUsageResult<Value, Feature extends string = string> {
@@ -74,7 +74,7 @@ export async function withUsage<Feature extends string, Value>(
   const { subject, amount, ttl, metadata, whenUnavailable = 'deny' } = options;
   const signal = options.signal ?? new AbortController().signal;
   const idempotencyKey = options.idempotencyKey ?? crypto.randomUUID();
-  let report: { amount: number | null; metadata?: JsonObject } = { amount: null };
+  let report: { amount: number | null; metadata?: JsonObject | null } = { amount: null };
   const usage = (decision: UsageDecision<Feature> | null): UsageWork<Feature> => ({
     idempotencyKey,
     decision,

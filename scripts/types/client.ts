@@ -12,9 +12,12 @@ import {
   key,
   mayBeNull,
   methodName,
+  PERIODS,
+  parameterType,
   SCALARS,
   typeName,
   typeOf,
+  unionOf,
   valuesOf,
 } from './rules.ts';
 
@@ -37,6 +40,10 @@ export function renderClient(catalogue: Catalogue): string {
   const shapes = new Map(
     catalogue.shapes.map((shape) => [shape.name, `${typeName(shape)}${generic(shape.fields)}`]),
   );
+  /** What answers yes or no; anything else in its place is no answer. */
+  const decisions = catalogue.shapes
+    .filter(({ fields }) => fields.some(({ name }) => name === 'allowed'))
+    .map(({ name }) => name);
   const views = catalogue.shapes.filter(({ kind }) => kind === 'view');
   return [
     '// Generated from the SQL in sql/ by npm run build. Do not edit.',
@@ -47,7 +54,7 @@ export function renderClient(catalogue: Catalogue): string {
     'export interface UsageMethods<Feature extends string = string> {',
     ...catalogue.routines.map((routine) => renderSignature(routine, shapes)),
     '}\n',
-    docBlock(['The views, as the type parameter of a SupabaseClient.']),
+    docBlock(['The views, as the type parameter of a SupabaseClient or PostgrestClient.']),
     'export type UsageViews<Feature extends string = string> = {',
     '  public: {',
     '    Tables: Record<never, never>;',
@@ -62,9 +69,11 @@ export function renderClient(catalogue: Catalogue): string {
     '};\n',
     docBlock(['Binds the methods to what makes the calls.']),
     'export function createMethods<Feature extends string>(ask: Ask, tell: Tell): UsageMethods<Feature> {',
+    '  const decide: Ask = async (name, args, options) => decided(name, await ask(name, args, options));',
     '  return {',
     ...catalogue.routines.map(({ name, parameters, returns }) => {
-      const verb = returns === 'void' ? 'tell' : 'ask';
+      const answers = decisions.includes(returns.replace(/^public\./, '')) ? 'decide' : 'ask';
+      const verb = returns === 'void' ? 'tell' : answers;
       return parameters.length
         ? `    ${camelCase(name)}: (args, options) => ${verb}('${name}', args, options),`
         : `    ${camelCase(name)}: (options) => ${verb}('${name}', undefined, options),`;
@@ -76,12 +85,17 @@ export function renderClient(catalogue: Catalogue): string {
 }
 
 const HEAD = `
+import { decided } from './decided.ts';
+
 export type Json = string | number | boolean | null | JsonObject | Json[];
 export type JsonObject = { [key: string]: Json | undefined };
 
+/** How often a limit starts again; \`lifetime\` never does. */
+export type Period = ${PERIODS.map((period) => `'${period}'`).join(' | ')};
+
 export interface CallOptions {
   /** Ends the wait for an answer. What the call counted stays counted. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | null;
 }
 
 /** Makes the call and gives its answer, never null; or throws. */
@@ -115,7 +129,7 @@ function renderField(field: Field, where: string): string {
     field.comment ??
     fail(where, 'has no comment; say what it is, and "null when …" where it can be null');
   const values = valuesOf(field);
-  const type = values ? values.map((value) => `'${value}'`).join(' | ') : typeOf(field, where);
+  const type = values ? unionOf(values) : typeOf(field, where);
   const nullable = isNullable(field) ? ' | null' : '';
   return `${docBlock([comment])}\n${key(field.name)}: ${type}${nullable};`;
 }
@@ -137,8 +151,7 @@ function renderParameter(parameter: Parameter, routine: Routine): string {
   }
   const value = defaultOf(parameter);
   const nullable = mayBeNull(parameter, routine) ? ' | null' : '';
-  const type =
-    parameter.type === 'jsonb' && value === "'{}'" ? 'JsonObject' : typeOf(parameter, where);
+  const type = parameterType(parameter, where);
   const doc = value && value !== 'NULL' ? `${docBlock([`Default: ${value}.`])}\n` : '';
   return `${doc}${key(parameter.name)}${value ? '?' : ''}: ${type}${nullable};`;
 }

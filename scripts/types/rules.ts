@@ -5,9 +5,10 @@
  *   needs a comment, so that this is a decision and not an omission.
  * - A parameter may be left out where it has a default, and may be null where that default is null,
  *   or where a clause of the function's comment that begins with its name speaks of null ("limit is
- *   in units of the feature, null is unlimited").
+ *   in units of the feature, null is unlimited"), or where it is an object that may be empty.
  * - A text field whose comment starts with a word in backquotes has only the values in backquotes.
- * - A text called feature is the project's own union of features.
+ * - A text called feature is the project's own union of features. A parameter called period, and a
+ *   field that has all of the periods, is a Period.
  * - jsonb with the default '{}' is an object, other jsonb is any JSON.
  * - In a function's comment, what follows "Errors:" is a list of codes, separated by semicolons.
  *
@@ -30,6 +31,8 @@ export const SCALARS: Record<string, string> = {
   'uuid[]': 'string[]',
 };
 
+export const PERIODS = ['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime'];
+
 export function isNullable({ comment }: Field): boolean {
   return /\bnull\b/i.test(comment ?? '');
 }
@@ -40,6 +43,10 @@ export function valuesOf({ type, comment }: Field): string[] | undefined {
   return [...comment.matchAll(/`([^`]*)`/g)].map(([, value]) => value as string);
 }
 
+export function unionOf(values: string[]): string {
+  return values.join() === PERIODS.join() ? 'Period' : values.map((v) => `'${v}'`).join(' | ');
+}
+
 /** Undefined without a default, 'NULL' for a default of null. */
 export function defaultOf({ default: value }: Parameter): string | undefined {
   // '00:15:00'::interval says no more than '00:15:00'
@@ -48,7 +55,17 @@ export function defaultOf({ default: value }: Parameter): string | undefined {
 
 export function mayBeNull(parameter: Parameter, { comment }: Routine): boolean {
   const clause = new RegExp(`(^|[.;] )${parameter.name} [^.;]*\\bnull\\b`, 'i');
-  return defaultOf(parameter) === 'NULL' || clause.test(comment ?? '');
+  return defaultOf(parameter) === 'NULL' || isBag(parameter) || clause.test(comment ?? '');
+}
+
+/** An object that one puts what one likes into: null is the empty one. */
+const isBag = (parameter: Parameter) =>
+  parameter.type === 'jsonb' && defaultOf(parameter) === "'{}'";
+
+export function parameterType(parameter: Parameter, where: string): string {
+  if (isBag(parameter)) return 'JsonObject';
+  if (parameter.name === 'period' && parameter.type === 'text') return 'Period';
+  return typeOf(parameter, where);
 }
 
 export function typeOf(field: Typed, where: string): string {

@@ -200,7 +200,7 @@ async function runPsql(line: string, project: Project, database: TestDatabase): 
 const APP = `
   import { createClient, type SupabaseClient } from '@supabase/supabase-js';
   import { createUsageClient, UsageLimitExceeded, usageLimitResponse } from 'pgquota';
-  const plans = { features: { export: {}, ai_generation: {} } };
+  import type plans from './plans.json';
   export const usage = createUsageClient<keyof typeof plans.features>(
     createClient<Database>('http://localhost', 'key'),
   );
@@ -210,7 +210,7 @@ const APP = `
       const decision = await usage.enforceUsage({ feature: 'export' });
       const remaining: number | null = decision.remaining;
       const { data } = await usage.from('current_usage').select('feature, limit');
-      const rows: { feature: 'export' | 'ai_generation'; limit: number | null }[] = data ?? [];
+      const rows: { feature: 'ai_generation' | 'export'; limit: number | null }[] = data ?? [];
       return new Response(JSON.stringify({ remaining, rows }));
     } catch (error) {
       if (error instanceof UsageLimitExceeded) return usageLimitResponse(error);
@@ -242,10 +242,12 @@ describe('the library in somebody’s code', () => {
       'app.cts': APP, // CommonJS: its import is a require
       'postgrest.ts': WITHOUT_SUPABASE,
       'postgrest.cts': WITHOUT_SUPABASE,
+      'plans.json': '{"features": {"export": {}, "ai_generation": {}}, "plans": {}}',
       'tsconfig.json': JSON.stringify({
         compilerOptions: {
           strict: true,
           noEmit: true,
+          resolveJsonModule: true,
           skipLibCheck: true,
           types: [],
           target: 'es2022',

@@ -170,15 +170,27 @@ test('no answer, an empty one, and one from something else than PostgREST are er
     [500, 'null'],
     [200, '<html>Sign in to the network</html>'],
     [200, ''],
+    [200, '{}'],
+    [200, '{"allowed": null, "reason": null}'],
   ] as const) {
     const { server, url } = await answering(status, body);
     const usage = createUsageClient(connectSupabase(url, 'key'));
-    const error = await failure(usage.consumeUsage({ feature: 'export' }));
-    expect(error, `${status} ${body}`).toBeInstanceOf(UsageError);
-    expect((error as UsageError).code).toBe('');
-    expect((error as UsageError).message).not.toBe('');
+    for (const call of ['consumeUsage', 'enforceUsage', 'checkUsage'] as const) {
+      const error = await failure(usage[call]({ feature: 'export' }));
+      expect(error, `${status} ${body}`).toBeInstanceOf(UsageError);
+      expect((error as UsageError).code).toBe('');
+      expect((error as UsageError).message).not.toBe('');
+    }
     server.close();
   }
+});
+
+test('one decision of a batch that is neither yes nor no fails the batch', async () => {
+  const { server, url } = await answering(200, '[{"allowed": true}, {"allowed": null}]');
+  const usage = createUsageClient(connectSupabase(url, 'key'));
+  const error = await failure(usage.consumeUsageBatch({ items: [{ feature: 'export' }] }));
+  expect(error).toBeInstanceOf(UsageError);
+  server.close();
 });
 
 function spyOn(supabase: ReturnType<Rest['asUser']>, paths: string[]) {

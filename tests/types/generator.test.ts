@@ -6,6 +6,7 @@ import { generateTypes } from '../../scripts/generate-types.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
 import { readCatalogue } from '../../scripts/types/catalogue.ts';
 import { renderClient } from '../../scripts/types/client.ts';
+import { mayBeNull, PERIODS } from '../../scripts/types/rules.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 
 let database: TestDatabase;
@@ -47,7 +48,7 @@ test('the committed files are what two databases give, to the letter', async () 
 test('a new function becomes a documented method', async () => {
   const text = await clientWith(`
     create function public.try_it(
-      feature text, "limit" bigint, amount bigint default 2, at timestamptz default null,
+      feature text, "limit" bigint, period text, amount bigint default 2, at timestamptz default null,
       data jsonb default '{}', ttl interval default '15 minutes'
     ) returns setof public.usage_decision language sql begin atomic select null::public.usage_decision; end;
     comment on function public.try_it is
@@ -59,9 +60,10 @@ test('a new function becomes a documented method', async () => {
   for (const line of [
     'feature: Feature;',
     'limit: number | null;',
+    'period: Period;',
     'amount?: number;',
     'at?: string | null;',
-    'data?: JsonObject;',
+    'data?: JsonObject | null;',
     'ttl?: string;',
     ' * Tries it *\\/ once; limit is in units, null is unlimited.',
     ' * - `QAMNT` too large',
@@ -69,6 +71,27 @@ test('a new function becomes a documented method', async () => {
   ]) {
     expect(text).toContain(`\n${line}\n`);
   }
+});
+
+test('a parameter may be null exactly where null has a meaning, as the suite of nulls says', async () => {
+  const suite = readFileSync(fromRoot('tests/pgtap/rules/null_arguments.test.sql'), 'utf8');
+  const rows = [...suite.matchAll(/^ {2}\('public\.(\w+)', '(\w+)', .*, '(\w+)'\)[,;]$/gm)];
+  expect(rows.length).toBeGreaterThan(50);
+  const { routines } = await readCatalogue(client);
+  for (const [, name, argument, expected] of rows) {
+    const routine = routines.find((one) => one.name === name);
+    const parameter = routine?.parameters.find((one) => one.name === argument);
+    if (!routine || !parameter) expect.unreachable(`${name} has no ${argument}`);
+    const hasMeaning = expected === 'value' || expected === 'void';
+    // A subject that is left out is the signed-in user; the suite asks as the server.
+    const isCaller = argument === 'subject' && parameter.default !== null;
+    expect(mayBeNull(parameter, routine), `${name}, ${argument}`).toBe(hasMeaning || isCaller);
+  }
+});
+
+test('the periods are those that a plan document may name', () => {
+  const schema = JSON.parse(readFileSync(fromRoot('schema/plans.schema.json'), 'utf8'));
+  expect(PERIODS).toEqual(Object.keys(schema.definitions.limits.properties));
 });
 
 test('what it cannot express stops it, with the name and what to do', async () => {

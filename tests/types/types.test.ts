@@ -6,6 +6,7 @@ import type { Database } from '../../types/database.ts';
 import {
   type CurrentUsage,
   createUsageClient,
+  type Period,
   type PlanCatalog,
   type UsageClient,
   type UsageConnection,
@@ -16,8 +17,12 @@ import {
   type usageLimitResponse,
 } from '../../types/index.ts';
 
-type Feature = 'ai_generation' | 'export';
-type Period = 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+/** As README says it: the plan document is where the features are. */
+type Feature = keyof typeof plans.features;
+const plans = {
+  features: { ai_generation: { name: 'AI generations' }, export: {} },
+  plans: { free: { default: true, limits: { export: { month: 5 } } } },
+} as const;
 
 test('a decision is exact about what can be null', () => {
   expectTypeOf<UsageDecision['allowed']>().toEqualTypeOf<boolean>();
@@ -67,7 +72,13 @@ test('features are narrowed to the union of the project', () => {
     usage.setLimit({ subject: 'ann', feature: 'export', period: 'month', limit: null });
     // @ts-expect-error: null is unlimited, leaving it out is nothing
     usage.setLimit({ subject: 'ann', feature: 'export', period: 'month' });
+    // @ts-expect-error: no period
+    usage.setLimit({ subject: 'ann', feature: 'export', period: 'monthly', limit: 1 });
+    // @ts-expect-error: no period
+    usage.clearLimit({ subject: 'ann', feature: 'export', period: 'months' });
+    usage.applyPlans({ plans });
   };
+  expectTypeOf<Feature>().toEqualTypeOf<'ai_generation' | 'export'>();
   expectTypeOf(use).toBeFunction();
   expectTypeOf<UsageClient<Feature>['consumeUsage']>().returns.resolves.toEqualTypeOf<
     UsageDecision<Feature>
@@ -76,6 +87,19 @@ test('features are narrowed to the union of the project', () => {
     .parameter(0)
     .toHaveProperty('feature')
     .toEqualTypeOf<string>();
+});
+
+test('null is what null means in SQL, also where a header or a form has none', () => {
+  const use = (usage: UsageClient<Feature>, request: Request) => {
+    const idempotencyKey = request.headers.get('idempotency-key');
+    usage.consumeUsage(
+      { feature: 'export', subject: null, idempotency_key: idempotencyKey, metadata: null },
+      { signal: null },
+    );
+    const options = { subject: 'ann', idempotencyKey, metadata: null, signal: null };
+    usage.withUsage('export', options, (work) => work.commit(1, null));
+  };
+  expectTypeOf(use).toBeFunction();
 });
 
 test('a client takes any SupabaseClient, PostgrestClient or their like, and a refusal becomes a Response', () => {
