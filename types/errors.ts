@@ -32,12 +32,19 @@ export class UsageLimitExceeded<Feature extends string = string> extends Error {
   override readonly name = 'UsageLimitExceeded';
   readonly code = 'USAGE_LIMIT_EXCEEDED';
   readonly decision: UsageDecision<Feature>;
+  /** As enforce_usage answers over REST: 429 where a minute or hour limit refuses and waiting helps, else 402. */
+  readonly status: 402 | 429;
+  /** Seconds until time alone would allow it; null for never. */
+  readonly retryAfter: number | null;
   /** Where the plan sends who wants more. */
   readonly upgradeUrl: string | null;
 
   constructor(decision: UsageDecision<Feature>) {
     super(describe(decision));
+    const { period, retry_after } = decision;
     this.decision = decision;
+    this.status = retry_after !== null && (period === 'minute' || period === 'hour') ? 429 : 402;
+    this.retryAfter = retry_after;
     this.upgradeUrl = decision.upgrade_url;
   }
 }

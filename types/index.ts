@@ -13,7 +13,8 @@ export type { UsageCalls, UsageItem } from './calls.ts';
 export type * from './client.ts';
 export type { UsageAnswer, UsageConnection, UsageRequest } from './connection.ts';
 export { UsageError, UsageLimitExceeded, UsageOutcomeUnknown } from './errors.ts';
-export { type UsageLimitBody, usageLimitResponse } from './response.ts';
+export { usageLimitHeaders } from './headers.ts';
+export { type UsageLimitBody, usageLimitBody, usageLimitResponse } from './response.ts';
 export type { UsageWork, WithUsageOptions, WithUsageResult } from './with-usage.ts';
 
 export interface UsageClient<Feature extends string = string> extends UsageCalls<Feature> {

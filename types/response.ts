@@ -1,6 +1,7 @@
 /** A refusal as an HTTP answer, with web standards alone: Node, Deno, edge runtimes. */
 import type { UsageDecision } from './client.ts';
 import type { UsageLimitExceeded } from './errors.ts';
+import { usageLimitHeaders } from './headers.ts';
 
 /** What a client of yours reads. */
 export interface UsageLimitBody {
@@ -19,18 +20,10 @@ export interface UsageLimitBody {
   retry_after: number | null;
 }
 
-/**
- * 429 where a minute or hour limit refuses and waiting helps, else 402: as enforce_usage answers
- * over REST. `headers` are added, for CORS and the like.
- */
-export function usageLimitResponse(
-  error: UsageLimitExceeded,
-  headers: Record<string, string> = {},
-): Response {
+/** The body, for frameworks that make the answer themselves. */
+export function usageLimitBody(error: UsageLimitExceeded): UsageLimitBody {
   const { decision } = error;
-  const wait = decision.retry_after;
-  const soon = wait !== null && (decision.period === 'minute' || decision.period === 'hour');
-  const body: UsageLimitBody = {
+  return {
     error: error.message,
     code: error.code,
     upgrade_url: error.upgradeUrl,
@@ -43,11 +36,21 @@ export function usageLimitResponse(
     limit: decision.limit,
     remaining: decision.remaining,
     resets_at: decision.resets_at,
-    retry_after: wait,
+    retry_after: error.retryAfter,
   };
-  const answer = new Response(JSON.stringify(body), { status: soon ? 429 : 402, headers });
-  answer.headers.set('content-type', 'application/json');
-  answer.headers.set('cache-control', 'no-store');
-  if (wait !== null) answer.headers.set('retry-after', String(wait));
+}
+
+/** The status of the error, its body, and the headers of usageLimitHeaders; `headers` are added, for CORS. */
+export function usageLimitResponse(
+  error: UsageLimitExceeded,
+  headers: Record<string, string> = {},
+): Response {
+  const answer = Response.json(usageLimitBody(error), { status: error.status, headers });
+  const own = {
+    ...usageLimitHeaders(error.decision),
+    'content-type': 'application/json',
+    'cache-control': 'no-store',
+  };
+  for (const [name, value] of Object.entries(own)) answer.headers.set(name, value);
   return answer;
 }

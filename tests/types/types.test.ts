@@ -123,6 +123,8 @@ test('a client takes any SupabaseClient, PostgrestClient or their like, and a re
   ];
   expectTypeOf(accept).toBeFunction();
   expectTypeOf<UsageLimitExceeded['code']>().toEqualTypeOf<'USAGE_LIMIT_EXCEEDED'>();
+  expectTypeOf<UsageLimitExceeded['status']>().toEqualTypeOf<402 | 429>();
+  expectTypeOf<UsageLimitExceeded['retryAfter']>().toEqualTypeOf<number | null>();
   expectTypeOf<UsageLimitExceeded['upgradeUrl']>().toEqualTypeOf<string | null>();
   expectTypeOf<typeof usageLimitResponse>().returns.toEqualTypeOf<Response>();
 });

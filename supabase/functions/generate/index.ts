@@ -26,7 +26,7 @@ const CORS = {
   'access-control-allow-origin': '*',
   'access-control-allow-headers': 'authorization, x-client-info, apikey, content-type',
   'access-control-allow-methods': 'POST',
-  'access-control-expose-headers': 'retry-after',
+  'access-control-expose-headers': 'retry-after, ratelimit, ratelimit-policy',
 };
 
 Deno.serve(async (request) => {
