@@ -81,7 +81,9 @@ export class UsageOutcomeUnknown extends UsageError {
     reservationId: string | null = null,
     value: unknown = undefined,
   ) {
-    super({ message: `no conclusive answer to ${step}_usage`, status: 0, cause });
+    const why = cause instanceof Error ? `: ${cause.message}` : '';
+    const hint = cause instanceof UsageError ? cause.hint : null;
+    super({ message: `no conclusive answer to ${step}_usage${why}`, hint, status: 0, cause });
     this.step = step;
     this.idempotencyKey = idempotencyKey;
     this.reservationId = reservationId;

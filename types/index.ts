@@ -6,6 +6,7 @@ import { createCalls, type UsageCalls } from './calls.ts';
 import type { Ask, CallOptions, Tell } from './client.ts';
 import type { UsageConnection, UsageFrom } from './connection.ts';
 import { UsageError } from './errors.ts';
+import { request } from './request.ts';
 import { refuseServiceKeyInBrowser } from './service-key.ts';
 
 export type { UsageAlertEvent } from './alert-event.ts';
@@ -35,24 +36,11 @@ export function createUsageClient<Feature extends string = string>(
   refuseServiceKeyInBrowser(supabase);
   const database = inPublic(supabase);
 
-  const request = async (name: string, args?: object, options?: CallOptions) => {
-    const call = database.rpc(name, args);
-    const { data, error, status } = await (options?.signal
-      ? call.abortSignal(options.signal)
-      : call);
-    if (error || status >= 400) {
-      // Whatever stands in front of PostgREST may answer in a form of its own.
-      const message = error?.message || `${name} failed with HTTP status ${status}`;
-      throw new UsageError({ ...error, message, status });
-    }
-    return data;
-  };
   const tell: Tell = async (name, args, options) => {
-    await request(name, args, options);
+    await request(supabase, database, name, args, options);
   };
   const ask: Ask = async <Answer>(name: string, args?: object, options?: CallOptions) => {
-    const data = await request(name, args, options);
-    // supabase-js reads a proxy's empty 404 as success without data.
+    const data = await request(supabase, database, name, args, options);
     if (data === null) throw new UsageError({ message: `${name} gave no answer`, status: 0 });
     return data as Answer;
   };

@@ -167,7 +167,9 @@ function isPassing(error: unknown): boolean {
 /** No answer, or that of something in front of Postgres which did not get one either. */
 function isLost(error: unknown): boolean {
   if (!(error instanceof UsageError)) return false;
-  return error.status < 400 || error.status >= 502 || /^(08|57P0)/.test(error.code);
+  const { status, code } = error;
+  const isProxy = status === 404 && code === ''; // PostgREST's own 404 has a code
+  return status < 400 || status >= 502 || isProxy || /^(08|57P0)/.test(code);
 }
 
 async function untilAborted<Value>(

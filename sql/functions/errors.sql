@@ -226,7 +226,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   raise exception 'this feature is used from the server only'
-    using errcode = '42501', hint = 'call it from your server as service_role';
+    using errcode = '42501',
+      hint = 'call it from your server with the service key alone, without a user''s '
+        'Authorization header';
 end
 $$;
 

@@ -175,7 +175,9 @@ begin
       -- An app's own function may answer null: for a stranger who is in no row of its table.
       if quota.acts_for(v_user_id, p_subject_id) is not true then
         raise exception 'the subject is not yours'
-          using errcode = '42501', hint = 'leave subject out to use your own allowance';
+          using errcode = '42501',
+            hint = 'leave subject out to use your own allowance; a server sends the service key alone, '
+              'without a user''s Authorization header';
       end if;
       v_caller.actor := v_user_id;
     end if;
@@ -203,7 +205,8 @@ as $$
 begin
   if quota.is_trusted() is not true then
     raise exception 'this function is for the server'
-      using errcode = '42501', hint = 'call it as service_role';
+      using errcode = '42501',
+        hint = 'call it with the service key alone, without a user''s Authorization header';
   end if;
 end
 $$;

@@ -9,8 +9,10 @@ import { withClient } from '../../scripts/local/client.ts';
 import { connectSupabase } from '../../scripts/local/supabase.ts';
 import {
   createUsageClient,
+  type UsageClient,
   UsageError,
   UsageLimitExceeded,
+  UsageOutcomeUnknown,
   usageLimitResponse,
 } from '../../types/index.ts';
 import { setClock } from '../support/clock.ts';
@@ -183,6 +185,101 @@ test('no answer, an empty one, and one from something else than PostgREST are er
     }
     server.close();
   }
+});
+
+test('at a bare PostgREST supabase-js gets a 404 that says nothing, and the error says what to do', async () => {
+  const calls: ((usage: UsageClient) => Promise<unknown>)[] = [
+    (usage) => usage.consumeUsage({ feature: 'export', subject: 'ida' }),
+    (usage) => usage.setPlan({ subject: 'ida', plan: 'pro' }),
+    (usage) => usage.addMember({ subject: 'ida', user_id: 'jim' }),
+    (usage) => usage.verifyUsage(),
+  ];
+  for (const call of calls) {
+    const bare = createUsageClient(connectSupabase(rest.postgrestUrl, rest.serviceRoleKey));
+    const error = await failure(call(bare));
+    expect(error).toBeInstanceOf(UsageError);
+    expect(error).toMatchObject({ status: 404, code: '' });
+    expect((error as UsageError).message).toContain(`${rest.postgrestUrl}/rest/v1/rpc/`);
+    expect((error as UsageError).hint).toContain('PostgrestClient');
+    await call(createUsageClient(rest.asService()));
+  }
+});
+
+test('an empty 404 of a proxy is no success of a call that returns nothing', async () => {
+  const { server, url } = await answering(404, '');
+  const headers = { Authorization: `Bearer ${rest.serviceRoleKey}` };
+  for (const client of [connectSupabase(url, 'key'), new PostgrestClient(url, { headers })]) {
+    expect(await client.rpc('set_plan', {})).toMatchObject({ error: null, status: 204 });
+    for (const signal of [null, AbortSignal.timeout(5000)]) {
+      const usage = createUsageClient(client);
+      const error = await failure(usage.setPlan({ subject: 'ida', plan: 'pro' }, { signal }));
+      expect(error).toMatchObject({ name: 'UsageError', status: 404 });
+    }
+  }
+  server.close();
+});
+
+test('so it does where PostgREST 13 and later give that 404 a code, and where pgquota is missing', async () => {
+  for (const [code, hint] of [
+    ['PGRST125', /PostgrestClient/],
+    ['PGRST202', /pgquota doctor/],
+  ] as const) {
+    const { server, url } = await answering(
+      404,
+      JSON.stringify({ code, message: 'No', hint: null }),
+    );
+    const usage = createUsageClient(connectSupabase(url, 'key'));
+    const error = await failure(usage.setPlan({ subject: 'ida', plan: 'pro' }));
+    expect(error).toMatchObject({ status: 404, code, hint: expect.stringMatching(hint) });
+    server.close();
+  }
+});
+
+test('such a 404 is no conclusive answer to withUsage, which says the same', async () => {
+  const bare = createUsageClient(connectSupabase(rest.postgrestUrl, rest.serviceRoleKey));
+  const work = () => expect.unreachable('the work ran');
+  const options = { subject: 'ida', retries: 0 };
+  const error = await failure(bare.withUsage('export', options, work));
+  expect(error).toBeInstanceOf(UsageOutcomeUnknown);
+  expect((error as UsageError).hint).toContain('PostgrestClient');
+});
+
+test('a service key beside a user’s Authorization header is that user: the 42501 names the cause', async () => {
+  const Authorization = `Bearer ${await rest.userToken('kim')}`;
+  const options = { realtime: { transport: WebSocket as never } };
+  const edge = createClient(rest.url, rest.serviceRoleKey, {
+    ...options,
+    global: { headers: { Authorization } }, // as the templates of edge functions have it
+  });
+  const session = createClient(rest.url, rest.serviceRoleKey, {
+    ...options,
+    accessToken: () => rest.userToken('kim'),
+  });
+  const postgrest = new PostgrestClient(rest.postgrestUrl, {
+    headers: { apikey: rest.serviceRoleKey, Authorization },
+  });
+  for (const [supabase, cause] of [
+    [edge, 'Authorization header'],
+    [session, 'accessToken'],
+    [postgrest, 'Authorization header'],
+  ] as const) {
+    const usage = createUsageClient(supabase);
+    for (const call of [
+      () => usage.consumeUsage({ feature: 'export', subject: 'lou' }),
+      () => usage.setPlan({ subject: 'lou', plan: 'pro' }),
+      () => usage.verifyInstallation(),
+    ]) {
+      const error = await failure(call());
+      expect(error).toMatchObject({ code: '42501', hint: expect.stringContaining(cause) });
+    }
+  }
+  // SQL says it too, to whoever calls without this client
+  const { error } = await edge.rpc('consume_usage', { feature: 'export', subject: 'lou' });
+  expect(error).toMatchObject({ code: '42501', hint: expect.stringContaining('service key') });
+  // and it is not said to a user, or where the service key is who called
+  const user = createUsageClient(rest.asUser('kim'));
+  const refused = (await failure(user.setPlan({ subject: 'kim', plan: 'pro' }))) as UsageError;
+  expect([refused.code, refused.hint]).toEqual(['42501', null]);
 });
 
 test('one decision of a batch that is neither yes nor no fails the batch', async () => {
