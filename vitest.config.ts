@@ -8,6 +8,7 @@ const FULL = [
   'tests/browser/**/*.test.ts',
   // npm installs the package's own dependencies: it needs the registry.
   'tests/package/install.test.ts',
+  'tests/package/next.test.ts',
 ];
 
 export default defineConfig({

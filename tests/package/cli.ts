@@ -26,24 +26,10 @@ export function pgquota(
 /** The same for what runs until it is stopped: `said` waits for words in its output. */
 export function startPgquota(cwd: string, args: string[], environment: NodeJS.ProcessEnv = {}) {
   const tsx = import.meta.resolve('tsx');
-  const started = start(process.execPath, ['--import', tsx, fromRoot('cli/main.ts'), ...args], {
+  return start(process.execPath, ['--import', tsx, fromRoot('cli/main.ts'), ...args], {
     cwd,
     environment,
   });
-  return {
-    ...started,
-    kill: (signal: NodeJS.Signals) => started.child.kill(signal),
-    async said(words: RegExp): Promise<void> {
-      let isOver = false;
-      started.ended.finally(() => {
-        isOver = true;
-      });
-      while (!words.test(started.output())) {
-        if (isOver) throw new Error(`it ended without ${words}:\n${started.output()}`);
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    },
-  };
 }
 
 export function run(
@@ -54,7 +40,7 @@ export function run(
   return start(command, args, options).ended;
 }
 
-function start(
+export function start(
   command: string,
   args: string[],
   options: { cwd: string; environment?: NodeJS.ProcessEnv },
@@ -75,7 +61,20 @@ function start(
     child.once('error', reject);
     child.once('close', (code) => resolve({ code, output }));
   });
-  return { child, ended, output: () => output };
+  let isOver = false;
+  child.once('close', () => {
+    isOver = true;
+  });
+  return {
+    ended,
+    kill: (signal: NodeJS.Signals) => child.kill(signal),
+    async said(words: RegExp): Promise<void> {
+      while (!words.test(output)) {
+        if (isOver) throw new Error(`it ended without ${words}:\n${output}`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+  };
 }
 
 /** A folder of its own with these files in it. */

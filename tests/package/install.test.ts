@@ -234,6 +234,20 @@ const WITHOUT_SUPABASE = APP.replace('createClient, type SupabaseClient', 'Postg
   )
   .replace('supabase: SupabaseClient', 'supabase: PostgrestClient');
 
+/** What supabase-js makes of an empty 404 differs from what came; the client must not. */
+const PROXY = `
+  import { createServer } from 'node:http';
+  import { createClient } from '@supabase/supabase-js';
+  import { createUsageClient } from 'pgquota';
+  globalThis.WebSocket ??= class {};
+  const server = createServer((_, response) => response.writeHead(404).end());
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const supabase = createClient('http://127.0.0.1:' + server.address().port, 'key');
+  await createUsageClient(supabase)
+    .setPlan({ subject: 'ada', plan: 'pro' }, { signal: AbortSignal.timeout(5000) })
+    .then(() => console.log('done'), ({ name, status }) => console.log(name, status));
+  process.exit();`;
+
 describe('the library in somebody’s code', () => {
   let project: Project;
   beforeAll(async () => {
@@ -243,6 +257,7 @@ describe('the library in somebody’s code', () => {
       'postgrest.ts': WITHOUT_SUPABASE,
       'postgrest.cts': WITHOUT_SUPABASE,
       'plans.json': '{"features": {"export": {}, "ai_generation": {}}, "plans": {}}',
+      'proxy.mjs': PROXY,
       'tsconfig.json': JSON.stringify({
         compilerOptions: {
           strict: true,
@@ -292,6 +307,10 @@ describe('the library in somebody’s code', () => {
     ['@supabase/supabase-js@2.119.1', 'app', ['5.4 nodenext', '7 bundler', '7 CommonJS']],
   ] as const)('with %s', (version, app, corners) => {
     beforeAll(() => add(version), 120_000);
+    test('takes no empty 404 for an answer', async () => {
+      const { output } = await project.command('node', ['proxy.mjs']);
+      expect(output).toMatch(/^UsageError 404$/m);
+    });
     test.each(corners)('compiles: TypeScript %s', async (corner) => {
       expect(await compileCorner(app, corner)).toBe('');
     });

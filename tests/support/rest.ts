@@ -6,18 +6,19 @@ import { connectSupabase } from '../../scripts/local/supabase.ts';
 import type { TestDatabase } from './database.ts';
 
 export interface Rest extends Api {
+  /** What signs its tokens. */
+  jwtSecret: string;
   asUser(sub: string): SupabaseClient;
   asAnon(): SupabaseClient;
   asService(): SupabaseClient;
 }
 
 export async function startRest(database: TestDatabase): Promise<Rest> {
-  const api = await startApi({
-    databaseUrl: database.authenticatorUrl,
-    jwtSecret: randomBytes(32).toString('hex'),
-  });
+  const jwtSecret = randomBytes(32).toString('hex');
+  const api = await startApi({ databaseUrl: database.authenticatorUrl, jwtSecret });
   return {
     ...api,
+    jwtSecret,
     asUser: (sub) => connectSupabase(api.url, api.anonKey, () => api.userToken(sub)),
     asAnon: () => connectSupabase(api.url, api.anonKey),
     asService: () => connectSupabase(api.url, api.serviceRoleKey),
