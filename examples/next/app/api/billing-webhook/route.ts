@@ -1,4 +1,7 @@
-/** The plan change as a route handler. Take `plan-change.ts`, `body.ts` and the SQL of examples/web/sql along. */
+/**
+ * The plan change as a route handler. Take `plan-change.ts`, `body.ts` and the SQL of examples/web/sql along.
+ * On Node 20 createClient needs `realtime: { transport: ws }`: docs/client.md.
+ */
 import { createClient } from '@supabase/supabase-js';
 import { createPlanChange } from '../../../../../supabase/functions/_shared/plan-change.ts';
 

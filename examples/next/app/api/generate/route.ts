@@ -1,6 +1,7 @@
 /**
  * The AI endpoint as a route handler of Next.js, and of all that speak Request and Response (Hono,
- * SvelteKit, Remix, Bun). Take `generate.ts`, `body.ts` and `model.ts` along.
+ * SvelteKit, Remix, Bun). Take `generate.ts`, `body.ts` and `model.ts` along. On Node 20 createClient needs
+ * `realtime: { transport: ws }`: docs/client.md.
  */
 import { createClient } from '@supabase/supabase-js';
 import { createGenerate } from '../../../../../supabase/functions/_shared/generate.ts';
