@@ -1,4 +1,4 @@
-// Writes types/database.ts and types/client.ts from what the migration makes of an empty database.
+// Writes types/database.ts, types/client.ts and types/statements.ts from what the migration makes of an empty database.
 // `npm run verify` generates again and compares.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +10,7 @@ import { readCatalogue } from './types/catalogue.ts';
 import { renderClient } from './types/client.ts';
 import { renderDatabase } from './types/database.ts';
 import { format } from './types/format.ts';
+import { renderStatements } from './types/statements.ts';
 
 /** The generated files by name, from a database that holds the migration and nothing else. */
 export async function generateTypes(url: string): Promise<Record<string, string>> {
@@ -17,6 +18,7 @@ export async function generateTypes(url: string): Promise<Record<string, string>
   return {
     'types/database.ts': await format(await renderDatabase(url)),
     'types/client.ts': await format(renderClient(catalogue)),
+    'types/statements.ts': await format(renderStatements(catalogue)),
   };
 }
 
