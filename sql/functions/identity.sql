@@ -167,7 +167,13 @@ begin
     v_user_id := quota.user_id();
     if v_user_id is null then
       raise exception 'no identity: the request carries no sub claim'
-        using errcode = '42501', hint = 'sign in, or call from the server as service_role';
+        using errcode = '42501',
+          hint = case
+            -- Nobody's request: a login of its own, which was granted service_role at best.
+            when coalesce(current_setting('role', true), 'none') in ('', 'none')
+              then 'set role service_role first (pgquota/pg: the option role), or set request.jwt.claims'
+            else 'sign in, or call from the server as service_role'
+          end;
     end if;
     v_caller.subject_id := coalesce(p_subject_id, v_user_id);
     -- The length is looked at first: what is not a subject cannot be someone else's.
@@ -206,7 +212,11 @@ begin
   if quota.is_trusted() is not true then
     raise exception 'this function is for the server'
       using errcode = '42501',
-        hint = 'call it with the service key alone, without a user''s Authorization header';
+        hint = case
+          when coalesce(current_setting('role', true), 'none') in ('', 'none')
+            then 'set role service_role first (pgquota/pg: the option role)'
+          else 'call it with the service key alone, without a user''s Authorization header'
+        end;
   end if;
 end
 $$;

@@ -88,9 +88,16 @@ async function expectServer(usage: UsageClient, subject: string) {
 describe('a login that was granted service_role', () => {
   test('is told what is missing', async () => {
     const pool = poolOf('app');
-    const error = await failure(createUsageClient(pool).consumeUsage(EXPORT));
-    expect(error).toMatchObject({ code: '42501', status: 403 });
-    expect(error.hint).toContain('set role service_role');
+    const usage = createUsageClient(pool);
+    for (const call of [
+      () => usage.consumeUsage(EXPORT),
+      () => usage.setPlan({ subject: 'ann', plan: 'pro' }),
+      () => usage.verifyInstallation(),
+    ]) {
+      const error = await failure(call());
+      expect(error).toMatchObject({ code: '42501', status: 403 });
+      expect(error.hint).toContain('set role service_role');
+    }
     const { data } = await createUsageClient(pool).from('current_usage').select().throwOnError();
     expect(data).toEqual([]);
   });
