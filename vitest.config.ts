@@ -11,9 +11,17 @@ const FULL = [
   'tests/package/next.test.ts',
 ];
 
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
 export default defineConfig({
   // As in tsconfig.json: the source, not what was built last.
-  resolve: { alias: { pgquota: fileURLToPath(new URL('types/index.ts', import.meta.url)) } },
+  resolve: {
+    alias: [
+      // The longer name first: an alias holds for what begins with it, too.
+      { find: 'pgquota/pg', replacement: source('types/pg.ts') },
+      { find: 'pgquota', replacement: source('types/index.ts') },
+    ],
+  },
   test: {
     include: process.env.FULL ? FULL : ['tests/**/*.test.ts'],
     exclude: process.env.FULL ? [] : FULL,

@@ -28,7 +28,7 @@ export interface UsageDatabase {
    * Runs the work in a transaction of its own. Needed only where a view is read as somebody else
    * and `query` takes any connection of a pool. (A Pool of pg needs no telling.)
    */
-  transaction?<Result>(work: (database: UsageDatabase) => Promise<Result>): Promise<Result>;
+  transaction?(work: (database: UsageDatabase) => Promise<void>): Promise<unknown>;
 }
 
 export interface UsageOptions {
@@ -152,7 +152,13 @@ async function inTransaction<Result>(
   database: UsageDatabase,
   work: (database: UsageDatabase, isOwn: boolean) => Promise<Result>,
 ): Promise<Result> {
-  if (database.transaction) return database.transaction((one) => work(one, true));
+  if (database.transaction) {
+    const results: Result[] = [];
+    await database.transaction(async (one) => {
+      results.push(await work(one, true));
+    });
+    return results[0] as Result;
+  }
   if (!isPool(database)) return work(database, false);
   const client = await database.connect();
   let failure: Error | undefined;

@@ -171,12 +171,74 @@ describe('from nothing to the first refusal', () => {
       expect(command).toMatch(/_pgquota_roles\.sql .*_pgquota\.sql$/);
       await runPsql(command, project, database);
       await expectRefusal(project, database);
+      await expectRefusalWithoutPostgrest(project, database);
     } finally {
       await database.drop();
       project.remove();
     }
   }, 120_000);
 });
+
+/** pgquota/pg where neither supabase-js nor PostgREST is: it compiles to the last declaration, and runs. */
+async function expectRefusalWithoutPostgrest(
+  { folder, command }: Project,
+  database: TestDatabase,
+): Promise<void> {
+  expect(readdirSync(join(folder, 'node_modules'))).not.toContain('@supabase');
+  const typescript = `
+    import { createUsageClient, UsageLimitExceeded, usageLimitResponse } from 'pgquota/pg';
+    declare const pool: { query(text: string, values: unknown[]): Promise<{ rows: object[] }> };
+    const usage = createUsageClient<'ai_generation'>(pool, { claims: { sub: 'grace' } });
+    export async function route(): Promise<Response | { used: number; limit: number | null }[]> {
+      try {
+        await usage.enforceUsage({ feature: 'ai_generation' });
+      } catch (error) {
+        if (error instanceof UsageLimitExceeded) return usageLimitResponse(error);
+        throw error;
+      }
+      const { data, error } = await usage.from('current_usage').select('used, limit');
+      if (error) throw error;
+      return data;
+    }
+    // @ts-expect-error a feature that this project does not have
+    export const wrong = () => usage.enforceUsage({ feature: 'ai_generatoin' });
+  `;
+  writeFileSync(join(folder, 'direct.ts'), typescript);
+  for (const [module, resolution] of [
+    ['esnext', 'bundler'],
+    ['nodenext', 'nodenext'],
+  ] as const) {
+    const compiled = await command(fromRoot('node_modules/.bin/tsc'), [
+      ...[
+        'direct.ts',
+        '--ignoreConfig',
+        '--noEmit',
+        '--strict',
+        '--lib',
+        'es2023,dom',
+        '--types',
+        '',
+      ],
+      ...['--module', module, '--moduleResolution', resolution, '--target', 'es2023'],
+    ]);
+    expect(compiled).toEqual({ code: 0, output: '' });
+  }
+  writeFileSync(
+    join(folder, 'direct.mjs'),
+    `import pg from 'pg';
+    import { UsageLimitExceeded } from 'pgquota';
+    import { createUsageClient } from 'pgquota/pg';
+    const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL });
+    const usage = createUsageClient(pool);
+    const enforce = () => usage.enforceUsage({ feature: 'ai_generation', subject: 'grace' });
+    const { used } = await enforce();
+    await enforce();
+    await enforce().catch((error) => console.log(used, error instanceof UsageLimitExceeded));
+    await pool.end();`,
+  );
+  const ran = await command('node', ['direct.mjs'], { DATABASE_URL: database.url });
+  expect(ran).toEqual({ code: 0, output: '1 true\n' });
+}
 
 /** The printed line as it is; where no psql is installed, its files through node, one transaction. */
 async function runPsql(line: string, project: Project, database: TestDatabase): Promise<void> {
