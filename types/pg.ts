@@ -13,8 +13,9 @@ export type { UsageAlertEvent } from './alert-event.ts';
 export type { UsageCalls, UsageItem } from './calls.ts';
 export type * from './client.ts';
 export { UsageError, UsageLimitExceeded, UsageOutcomeUnknown } from './errors.ts';
+export { usageLimitHeaders } from './headers.ts';
 export type { UsageFrom, UsageRows, UsageRowsAnswer } from './pg-views.ts';
-export { type UsageLimitBody, usageLimitResponse } from './response.ts';
+export { type UsageLimitBody, usageLimitBody, usageLimitResponse } from './response.ts';
 export type { UsageWork, WithUsageOptions, WithUsageResult } from './with-usage.ts';
 
 /** A Pool or a Client of pg is one; the recipes for others are a line or two. */
