@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import type { SupabaseClient } from '@supabase/supabase-js';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { STARTER_PLANS } from '../../cli/starter-plans.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
 import { setClock } from '../support/clock.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
@@ -114,6 +115,13 @@ describe('the first screen', () => {
 });
 
 describe('the README', () => {
+  test('applies the plan document that init writes', () => {
+    const [document] = blocks('sql').flatMap(
+      (sql) => sql.match(/apply_plans\('(\{.*?\})'\)/s)?.[1] ?? [],
+    );
+    expect(JSON.parse(document as string)).toEqual(STARTER_PLANS);
+  });
+
   test('has SQL that runs from top to bottom and leaves nothing unproved', async () => {
     const client = await database.connect();
     for (const sql of blocks('sql')) await client.query(sql);
@@ -144,7 +152,7 @@ describe('the README', () => {
 
     const [refusal] = await run(code[0] as string, given);
     expect(refusal).toEqual([
-      429,
+      402,
       expect.objectContaining({ code: 'USAGE_LIMIT_EXCEEDED', upgrade_url: '/settings/billing' }),
     ]);
     await run(code[1] as string, given);
