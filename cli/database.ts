@@ -8,18 +8,33 @@ const LOOPBACK = ['localhost', '127.0.0.1', '[::1]', ''];
 
 /** From the environment, or the .env file that most projects have. */
 export function fromEnvironment(name: string): string | undefined {
-  return (
-    process.env[name] ??
-    (existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8'))[name] : undefined)
-  );
+  return process.env[name] || fromFile(name);
+}
+
+/** An empty variable names nothing, as an empty line of .env does not. */
+const fromFile = (name: string) =>
+  (existsSync('.env') && parseEnv(readFileSync('.env', 'utf8'))[name]) || undefined;
+
+export interface NamedDatabase {
+  url: string;
+  from: 'option' | 'environment' | '.env';
+}
+
+export function findDatabase(option: string | undefined): NamedDatabase | undefined {
+  const { DATABASE_URL } = process.env;
+  if (option) return { url: option, from: 'option' };
+  if (DATABASE_URL) return { url: DATABASE_URL, from: 'environment' };
+  const url = fromFile('DATABASE_URL');
+  return url ? { url, from: '.env' } : undefined;
 }
 
 export function findDatabaseUrl(option: string | undefined): string {
-  const url = option ?? fromEnvironment('DATABASE_URL');
-  if (url) return url;
+  const database = findDatabase(option);
+  if (database) return database.url;
   throw new Problem(
     'No database named.',
-    'Set DATABASE_URL (or --database-url) to postgresql://user:password@host:port/database. ' +
+    'Set DATABASE_URL (or --database-url, or a line in a file .env here) to ' +
+      'postgresql://user:password@host:port/database. ' +
       'Of a Supabase project: the button "Connect" shows it; the local stack is ' +
       'postgresql://postgres:postgres@127.0.0.1:54322/postgres.',
   );
@@ -57,7 +72,7 @@ async function connect(url: string): Promise<pg.Client> {
       return client;
     } catch (error) {
       await client.end().catch(() => {});
-      const refusesTls = /does not support SSL/.test((error as Error).message);
+      const refusesTls = NO_TLS.test((error as Error).message);
       if (!refusesTls || i === attempts.length - 1) throw explain(error as pg.DatabaseError, url);
     }
   }
@@ -83,19 +98,69 @@ export function withTls(url: string): string[] {
   });
 }
 
+/** Of an address that cannot be read: false. */
+export function isLoopback(url: string): boolean {
+  return URL.canParse(url) && LOOPBACK.includes(new URL(url).hostname);
+}
+
+const SHAPE =
+  'It is postgresql://user:password@host:port/database, with special characters of user and password ' +
+  'in percent form: % is %25, @ is %40, # is %23, / is %2F, ? is %3F, : is %3A.';
+
+/**
+ * Without percent form the first # / or ? of a password ends the host: the rest of the password, and the
+ * real host behind its @, would be taken for a database, and shown in the next message.
+ */
 function parse(url: string): URL {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  if (parsed && ['postgres:', 'postgresql:'].includes(parsed.protocol)) return parsed;
-  throw new Problem(
-    'The database url cannot be read.',
-    'It looks like postgresql://user:password@host:port/database; write special characters of ' +
-      'the password in percent form (# is %23, @ is %40, / is %2F).',
-  );
+  if (!parsed || !['postgres:', 'postgresql:'].includes(parsed.protocol)) {
+    throw new Unreachable('The database url cannot be read.', SHAPE);
+  }
+  const isCut = parsed.hash || `${parsed.pathname}${parsed.search}`.includes('@');
+  const parts = [parsed.username, parsed.password, parsed.pathname];
+  if (isCut || url.trim() !== url || !parts.every(isDecodable)) {
+    throw new Unreachable(
+      'The database url has a character that must be in percent form, in its user or password.',
+      SHAPE,
+    );
+  }
+  return parsed;
 }
+
+function isDecodable(part: string): boolean {
+  try {
+    decodeURIComponent(part);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const NO_TLS = /does not support SSL/;
+const PLAIN_REFUSED = /no pg_hba\.conf entry .*(no encryption|SSL off)/;
+const CERTIFICATE = /certificate|self.signed|altname/i;
 
 function explain(error: Error & { code?: string }, url: string): Unreachable {
   const { hostname, username, pathname } = parse(url);
   const place = placeOf(url);
+  if (NO_TLS.test(error.message)) {
+    return new Unreachable(
+      `${place} speaks no TLS, and ${asksForTls(url)} asks for it.`,
+      'A server on this machine or behind a tunnel: sslmode=disable in the database url. Else turn ssl on in the server.',
+    );
+  }
+  if (PLAIN_REFUSED.test(error.message)) {
+    return new Unreachable(
+      `${place} takes encrypted connections only, or none of ${decodeURIComponent(username) || 'this user'} from here: ${error.message}.`,
+      'Take sslmode=disable out of the database url; else its pg_hba.conf has no line for this user and address.',
+    );
+  }
+  if (CERTIFICATE.test(`${error.code} ${error.message}`)) {
+    return new Unreachable(
+      `The certificate of ${place} is not trusted: ${error.message}.`,
+      'sslrootcert=<file> in the database url names its authority; sslmode=require encrypts without asking for one.',
+    );
+  }
   switch (error.code) {
     case '28P01':
     case '28000':
@@ -113,6 +178,8 @@ function explain(error: Error & { code?: string }, url: string): Unreachable {
         `Nothing answers at ${place}.`,
         'Is the server running, and is the port right?',
       );
+    case 'ENOTFOUND':
+      return new Unreachable(`There is no host ${hostname}.`, 'Check the database url.');
   }
   const ipv6Only = /^db\.\w+\.supabase\.co$/.test(hostname);
   return new Unreachable(
@@ -122,3 +189,8 @@ function explain(error: Error & { code?: string }, url: string): Unreachable {
       : 'Check host and port in the database url, and that this machine may reach it.',
   );
 }
+
+const asksForTls = (url: string) =>
+  parse(url).searchParams.has('sslmode')
+    ? `sslmode=${parse(url).searchParams.get('sslmode')}`
+    : 'PGSSLMODE';

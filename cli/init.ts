@@ -1,24 +1,22 @@
 /** pgquota init: puts the migrations and a first plan document into somebody's project. */
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findDatabaseUrl } from './database.ts';
+import { findDatabase } from './database.ts';
 import { refuseUnfit } from './fitness.ts';
 import { addMigrations, findTakenNames } from './folder.ts';
+import { FOLDERS, type Layout, PLANS } from './layout.ts';
+import { nextSteps } from './next-steps.ts';
 import { shippedMigrations, shippedRoles, version } from './package.ts';
 import { Problem, Unreachable } from './problem.ts';
 import { STARTER_PLANS } from './starter-plans.ts';
-
-export type Layout = 'supabase' | 'dbmate' | 'psql';
-
-const FOLDERS = { supabase: 'supabase/migrations', dbmate: 'db/migrations', psql: 'migrations' };
-const PLANS = 'plans.json';
 
 export async function init(options: {
   layout: Layout;
   folder: string | undefined;
   databaseUrl: string | undefined;
+  typedIn: string;
 }): Promise<void> {
-  const { layout, databaseUrl } = options;
+  const { layout, databaseUrl, typedIn } = options;
   const folder = options.folder ?? FOLDERS[layout];
   if (layout === 'supabase' && !options.folder && !existsSync('supabase')) refuseNoProject();
   const isPlain = layout !== 'supabase';
@@ -50,10 +48,7 @@ export async function init(options: {
         '  grant anon, authenticated, service_role to authenticator;',
     );
   }
-  console.log(
-    `\nNow run:\n  ${commandFor(layout, folder, report.written)}\n  npx pgquota plans ${PLANS}`,
-  );
-  if (!process.env.DATABASE_URL) console.log('with DATABASE_URL set, or in a file .env here.');
+  console.log(nextSteps({ layout, folder, written: report.written, databaseUrl, typedIn }));
 }
 
 /** The project's own migrations tell what its databases have, also where none can be asked. */
@@ -69,17 +64,14 @@ function refuseTakenNames(folder: string): void {
 /** The database that was named, else the one of this project if there is one and it answers. */
 async function look(databaseUrl: string | undefined, createsRoles: boolean): Promise<void> {
   if (databaseUrl) return refuseUnfit(databaseUrl, { createsRoles });
-  let url: string;
+  const database = findDatabase(undefined);
+  if (!database) return;
   try {
-    url = findDatabaseUrl(undefined);
-  } catch {
-    return;
-  }
-  try {
-    await refuseUnfit(url, { createsRoles });
+    await refuseUnfit(database.url, { createsRoles });
   } catch (error) {
     if (!(error instanceof Unreachable)) throw error;
     console.log(`note: the database of DATABASE_URL was not looked at. ${error.message}`);
+    if (error.advice) console.log(`  ${error.advice}`);
   }
 }
 
@@ -92,23 +84,6 @@ function refuseNoProject(): never {
           'npx pgquota init --dbmate, or --psql for plain SQL files.',
   );
 }
-
-function commandFor(layout: Layout, folder: string, written: string[]): string {
-  switch (layout) {
-    case 'supabase':
-      return 'npx supabase db push';
-    case 'dbmate':
-      return folder === FOLDERS.dbmate
-        ? 'npx dbmate up'
-        : `npx dbmate --migrations-dir ${quoted(folder)} up`;
-    case 'psql': {
-      const files = written.map((name) => `-f ${quoted(join(folder, name))}`).join(' ');
-      return `psql "$DATABASE_URL" -1 -v ON_ERROR_STOP=1 ${files}`;
-    }
-  }
-}
-
-const quoted = (path: string) => (/^[\w./-]+$/.test(path) ? path : `"${path}"`);
 
 /** The copy in node_modules matches the version and needs no network. */
 function schemaAddress(): string {

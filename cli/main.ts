@@ -1,9 +1,12 @@
 #!/usr/bin/env node
 /** The command `pgquota`: reads the arguments, runs one command, shows a Problem as plain words. */
+import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { closest, distance } from 'fastest-levenshtein';
 import { alerts } from './alerts.ts';
 import { doctor } from './doctor.ts';
-import { init, type Layout } from './init.ts';
+import { init } from './init.ts';
+import type { Layout } from './layout.ts';
 import { version } from './package.ts';
 import { plans } from './plans.ts';
 import { Problem } from './problem.ts';
@@ -30,7 +33,8 @@ const HELP = `pgquota ${version}: usage limits that Postgres itself enforces
       With --once what there is now; exit code 1 when something did not arrive.
 
   --database-url <url>   which database; else DATABASE_URL, also from a .env file here
-  --help, --version
+  --workdir <folder>     as if it were typed there
+  --help, -h; --version, -v
 `;
 
 const LAYOUTS = ['supabase', 'dbmate', 'psql'] as const;
@@ -40,6 +44,7 @@ const OPTIONS: Record<string, string[]> = {
   doctor: ['sql', 'database-url'],
   alerts: ['webhook', 'once', 'timeout', 'database-url'],
 };
+const EVERYWHERE = ['workdir', 'help', 'version'];
 
 async function main(): Promise<number> {
   const { values, positionals } = readArguments();
@@ -57,14 +62,19 @@ async function main(): Promise<number> {
     console.log(HELP);
     return values.help || command ? 0 : 2;
   }
-  const foreign = Object.keys(values).find((name) => !OPTIONS[command]?.includes(name));
-  if (OPTIONS[command] && foreign) throw usage(`${command} has no option --${foreign}`);
+  const known = OPTIONS[command];
+  const foreign = Object.keys(values).find(
+    (name) => ![...EVERYWHERE, ...(known ?? [])].includes(name),
+  );
+  if (known && foreign) throw usage(`${command} has no option --${foreign}`);
+  const typedIn = process.cwd();
+  if (values.workdir !== undefined) enter(values.workdir);
   switch (command) {
     case 'init': {
       const layouts = LAYOUTS.filter((name) => values[name]);
       if (layouts.length > 1) throw usage(`--${layouts.join(' and --')} exclude each other`);
       const layout: Layout = layouts[0] ?? 'supabase';
-      await init({ layout, folder: operand('folder'), databaseUrl });
+      await init({ layout, folder: operand('folder'), databaseUrl, typedIn });
       return 0;
     }
     case 'plans': {
@@ -87,8 +97,13 @@ async function main(): Promise<number> {
       return (await alerts({ webhook, once, timeout: seconds, databaseUrl })) ? 0 : 1;
     }
     default:
-      throw usage(`there is no command ${command}`);
+      throw usage(`there is no command ${command}${meant(command, Object.keys(OPTIONS))}`);
   }
+}
+
+function enter(workdir: string): void {
+  if (!existsSync(workdir)) throw usage(`there is no folder ${workdir}, which --workdir names`);
+  process.chdir(workdir);
 }
 
 function readArguments() {
@@ -106,12 +121,27 @@ function readArguments() {
         timeout: { type: 'string' },
         sql: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
-        version: { type: 'boolean' },
+        version: { type: 'boolean', short: 'v' },
+        workdir: { type: 'string' },
       },
     });
   } catch (error) {
-    throw usage((error as Error).message);
+    const { code, message } = error as Error & { code?: string };
+    const [, option] = /^Unknown option '(-[^']*)'/.exec(message) ?? [];
+    if (code !== 'ERR_PARSE_ARGS_UNKNOWN_OPTION' || !option) throw usage(message);
+    const command = process.argv.slice(2).find((argument) => Object.hasOwn(OPTIONS, argument));
+    const known = command ? OPTIONS[command] : Object.values(OPTIONS).flat();
+    const names = [...EVERYWHERE, ...(known ?? [])].map((name) => `--${name}`);
+    throw usage(`there is no option ${option}${meant(option, names)}`);
   }
+}
+
+/** `; did you mean --dry-run?` when one of them is a slip away. */
+function meant(typed: string, known: string[]): string {
+  const nearest = closest(typed, known);
+  return distance(typed, nearest) <= Math.max(2, typed.length / 3)
+    ? `; did you mean ${nearest}?`
+    : '';
 }
 
 class Usage extends Problem {}

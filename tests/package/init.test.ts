@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { addMigrations, nextVersion } from '../../cli/folder.ts';
 import { shippedMigrations } from '../../cli/package.ts';
+import { fromRoot } from '../../scripts/local/project.ts';
 import { createDatabase } from '../support/database.ts';
-import { createProject, pgquota } from './cli.ts';
+import { createProject, pgquota, run } from './cli.ts';
 
 const cleanups: (() => void)[] = [];
 afterEach(() => {
@@ -39,7 +40,9 @@ describe('the first run', () => {
       OWN,
       'supabase/migrations/20991231235959_pgquota.sql',
     ]);
-    expect(output).toMatch(/Now run:\n {2}npx supabase db push\n {2}npx pgquota plans plans\.json/);
+    expect(output).toMatch(
+      /Now run:\n {2}npx supabase db push --remote\n {2}npx pgquota plans plans\.json\nwith DATABASE_URL set/,
+    );
   });
 
   test('gives the day of today where nothing is newer', async () => {
@@ -114,6 +117,68 @@ describe('the first run', () => {
       const [up = ''] = text.split('-- migrate:down');
       expect(up.trim().split('\n').at(-1), name).toBe(`notify pgrst, 'reload schema';`);
     }
+  });
+});
+
+describe('the commands that it prints', () => {
+  const commands = (output: string) =>
+    output
+      .split('Now run:\n')[1]
+      ?.split('\n')
+      .filter((line) => line.startsWith('  '))
+      .map((line) => line.trim());
+  const away = 'postgres://u:hunter2@127.0.0.1:1/app';
+
+  test.each([
+    ['--supabase', 'npx supabase db push --remote="$DATABASE_URL"'],
+    ['--dbmate', 'npx dbmate --url "$DATABASE_URL?sslmode=disable" up'],
+    ['--psql', expect.stringMatching(/^psql "\$DATABASE_URL" -1 .*_pgquota\.sql$/)],
+  ])('%s are for the database of DATABASE_URL', async (layout, command) => {
+    const folder = project(SUPABASE);
+    const { output } = await pgquota(folder, ['init', layout], { DATABASE_URL: away });
+    expect(commands(output)).toEqual([command, 'npx pgquota plans plans.json']);
+    expect(output).not.toContain('hunter2');
+  });
+
+  test('a url that says its TLS itself is left alone for dbmate', async () => {
+    const { output } = await pgquota(project(), ['init', '--dbmate'], {
+      DATABASE_URL: `${away}?sslmode=require`,
+    });
+    expect(commands(output)?.[0]).toBe('npx dbmate up');
+  });
+
+  test('of .env the shell is told first, whatever characters the url has', async () => {
+    const url = `${away}?application_name=a&sslmode=require`;
+    const folder = project({ ...SUPABASE, '.env': `OTHER=1\nDATABASE_URL=${url}\n` });
+    const { output } = await pgquota(folder, ['init', '--psql']);
+    const [first = '', ...others] = commands(output) ?? [];
+    expect(others).toHaveLength(2);
+    const { output: shell } = await run('sh', ['-c', `${first}; printf %s "$DATABASE_URL"`], {
+      cwd: folder,
+    });
+    expect(shell).toBe(url);
+  });
+
+  test('--workdir: everything is written and read there, and the commands begin with it', async () => {
+    const folder = project({
+      'apps/api/supabase/config.toml': '',
+      'apps/api/.env': `DATABASE_URL=${away}\n`,
+      '.env': 'DATABASE_URL=postgres://wrong.invalid/app\n',
+    });
+    const { code, output } = await pgquota(folder, ['init', '--workdir', 'apps/api']);
+    expect(Object.keys(contents(folder)).filter((name) => !name.startsWith('apps/api/'))).toEqual([
+      '.env',
+    ]);
+    expect(existsSync(join(folder, 'apps/api/plans.json'))).toBe(true);
+    expect(output).toContain('Nothing answers at 127.0.0.1:1/app');
+    expect(commands(output)?.[0]).toBe('cd apps/api');
+    expect(code).toBe(0);
+  });
+
+  test('a workdir that is not there is told', async () => {
+    const { code, output } = await pgquota(project(), ['init', '--workdir', 'nowhere']);
+    expect(output).toContain('there is no folder nowhere');
+    expect(code).toBe(2);
   });
 });
 
@@ -296,7 +361,16 @@ describe('an error', () => {
   test.each([
     [['frobnicate'], /there is no command frobnicate/],
     [['init', '--dbmate', '--psql'], /--dbmate and --psql exclude each other/],
-    [['init', '--what'], /--what/],
+    [['init', '--what'], /there is no option --what$/m],
+    [['plans', 'plans.json', '--dryrun'], /there is no option --dryrun; did you mean --dry-run\?/],
+    [
+      ['plans', '--dry_run', 'plans.json'],
+      /there is no option --dry_run; did you mean --dry-run\?/,
+    ],
+    [['init', '--database-ur=x'], /did you mean --database-url\?/],
+    [['init', '-x'], /there is no option -x$/m],
+    [['plan'], /there is no command plan; did you mean plans\?/],
+    [['toString'], /there is no command toString$/m],
     [['init', '--dry-run'], /init has no option --dry-run/],
     [['doctor', '--psql'], /doctor has no option --psql/],
     [['init', 'a', 'b'], /init takes one folder, not 2/],
@@ -306,5 +380,19 @@ describe('an error', () => {
     expect(output).toMatch(message);
     expect(output).toContain('pgquota --help');
     expect(code).toBe(2);
+  });
+
+  test.each(['-v', '--version'])('%s says the release', async (option) => {
+    const { version } = JSON.parse(readFileSync(fromRoot('package.json'), 'utf8'));
+    expect(await pgquota(project(), [option])).toEqual({ code: 0, output: `${version}\n` });
+  });
+
+  test('a DATABASE_URL that is no Postgres, or has a password as it is spoken, is a note', async () => {
+    for (const url of ['file:./dev.db', 'postgres://u:p@ss#word@db.example.com/app']) {
+      const { code, output } = await pgquota(project(SUPABASE), ['init'], { DATABASE_URL: url });
+      expect(output).toContain('note: the database of DATABASE_URL was not looked at.');
+      expect(output).not.toMatch(/ss#|word@db/);
+      expect(code).toBe(0);
+    }
   });
 });

@@ -3,13 +3,18 @@
  * three kinds of project. Needs the npm registry for the package's own dependencies.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { resolveBinary } from 'dbmate';
-import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { withoutTlsOnLoopback } from '../../scripts/local/migrate.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { grantLikeSupabase } from '../support/privileges.ts';
@@ -79,6 +84,9 @@ async function install(files: Record<string, string>) {
     folder,
     remove,
     command,
+    /** As if the project had it too; npx takes what stands there. */
+    link: (name: string) =>
+      symlinkSync(fromRoot(`node_modules/.bin/${name}`), join(folder, 'node_modules/.bin', name)),
     pgquota: (...args: string[]) => command('npx', ['--no-install', 'pgquota', ...args]),
     migrations: (path: string) => readdirSync(join(folder, path)).sort(),
   };
@@ -86,14 +94,29 @@ async function install(files: Record<string, string>) {
 
 type Project = Awaited<ReturnType<typeof install>>;
 
-/** The plan document is edited (two instead of fifty), applied, and met over HTTP. */
-async function expectRefusal({ folder, pgquota }: Project, database: TestDatabase): Promise<void> {
+/**
+ * The commands that init prints, in the order and words of its output, with `.env` naming the database.
+ * The plan document is edited in between (two instead of fifty), and met over HTTP.
+ */
+async function expectRefusal(project: Project, database: TestDatabase, ...args: string[]) {
+  const { folder, pgquota, command } = project;
+  writeFileSync(join(folder, '.env'), `DATABASE_URL=${database.url}\n`);
+  const { output } = await pgquota('init', ...args);
+  const steps = output
+    .slice(output.indexOf('Now run:'))
+    .split('\n')
+    .filter((line) => line.startsWith('  '));
+  expect(steps.at(-1)).toBe('  npx pgquota plans plans.json');
   const file = join(folder, 'plans.json');
   writeFileSync(file, readFileSync(file, 'utf8').replace('"month": 50', '"month": 2'));
-  writeFileSync(join(folder, '.env'), `DATABASE_URL=${withoutTlsOnLoopback(database.url)}\n`);
-  const applied = await pgquota('plans', 'plans.json');
-  expect(applied.output).toMatch(/\+ limit {4}free\/ai_generation\/month +amount: 2/);
-  expect(applied.code).toBe(0);
+
+  const done = await command('sh', ['-c', ['set -e', ...steps].join('\n')], {
+    SUPABASE_YES: '1', // nobody is there to answer
+    DBMATE_NO_DUMP_SCHEMA: '1',
+    npm_config_yes: 'false',
+  });
+  expect(done.output).toMatch(/\+ limit {4}free\/ai_generation\/month +amount: 2/);
+  expect(done.code).toBe(0);
 
   const rest = await startRest(database);
   try {
@@ -110,33 +133,26 @@ async function expectRefusal({ folder, pgquota }: Project, database: TestDatabas
   const examined = await pgquota('doctor');
   expect(examined.output).toContain('Nothing is wrong.');
   expect(examined.code).toBe(0);
+  expect((await pgquota('init', ...args)).output).toContain('are all in');
 }
 
 describe('from nothing to the first refusal', () => {
+  const OWN = 'create table public.notes (id bigint primary key);\n';
+
   test('in a Supabase project whose newest migration is dated later than today', async () => {
-    const own = 'supabase/migrations/20991231000000_own.sql';
     const project = await install({
       'supabase/config.toml': 'project_id = "app"\n',
-      [own]: 'create table public.notes (id bigint primary key);\n',
+      'supabase/migrations/20991231000000_own.sql': OWN,
     });
+    project.link('supabase');
     const database = await createDatabase({ from: 'empty' });
     try {
       await grantLikeSupabase(await database.connect());
-      const started = await project.pgquota('init');
-      expect(started.output).toContain('npx supabase db push');
+      await expectRefusal(project, database);
       expect(project.migrations('supabase/migrations')).toEqual([
         '20991231000000_own.sql',
         '20991231000001_pgquota.sql',
       ]);
-      const pushed = await project.command(fromRoot('node_modules/.bin/supabase'), [
-        'db',
-        'push',
-        `--remote=${withoutTlsOnLoopback(database.url)}`,
-        '--yes',
-      ]);
-      expect(pushed.code, pushed.output).toBe(0);
-      await expectRefusal(project, database);
-      expect((await project.pgquota('init')).output).toContain('are all in supabase/migrations');
     } finally {
       await database.drop();
       project.remove();
@@ -145,17 +161,12 @@ describe('from nothing to the first refusal', () => {
 
   test('in a dbmate project', async () => {
     const project = await install({
-      'db/migrations/20200101000000_own.sql':
-        '-- migrate:up\ncreate table public.notes (id bigint);\n-- migrate:down\ndrop table public.notes;\n',
+      'db/migrations/20200101000000_own.sql': `-- migrate:up\n${OWN}-- migrate:down\ndrop table public.notes;\n`,
     });
+    project.link('dbmate');
     const database = await createDatabase({ from: 'empty' });
     try {
-      expect((await project.pgquota('init', '--dbmate')).output).toContain('npx dbmate up');
-      const up = await project.command(resolveBinary(), ['--no-dump-schema', 'up'], {
-        DATABASE_URL: withoutTlsOnLoopback(database.url),
-      });
-      expect(up.code, up.output).toBe(0);
-      await expectRefusal(project, database);
+      await expectRefusal(project, database, '--dbmate');
     } finally {
       await database.drop();
       project.remove();
@@ -166,11 +177,7 @@ describe('from nothing to the first refusal', () => {
     const project = await install({});
     const database = await createDatabase({ from: 'empty' });
     try {
-      const { output } = await project.pgquota('init', '--psql');
-      const [, command = ''] = output.match(/^ {2}(psql .*)$/m) ?? [];
-      expect(command).toMatch(/_pgquota_roles\.sql .*_pgquota\.sql$/);
-      await runPsql(command, project, database);
-      await expectRefusal(project, database);
+      await expectRefusal(project, database, '--psql');
       await expectRefusalWithoutPostgrest(project, database);
     } finally {
       await database.drop();
@@ -238,24 +245,6 @@ async function expectRefusalWithoutPostgrest(
   );
   const ran = await command('node', ['direct.mjs'], { DATABASE_URL: database.url });
   expect(ran).toEqual({ code: 0, output: '1 true\n' });
-}
-
-/** The printed line as it is; where no psql is installed, its files through node, one transaction. */
-async function runPsql(line: string, project: Project, database: TestDatabase): Promise<void> {
-  if (spawnSync('psql', ['--version']).status === 0) {
-    const { code, output } = await project.command('sh', ['-c', line], {
-      DATABASE_URL: database.url,
-    });
-    expect(code, output).toBe(0);
-    return;
-  }
-  const client = new pg.Client(database.url);
-  await client.connect();
-  const files = [...line.matchAll(/-f (\S+)/g)].map(([, file]) => join(project.folder, file ?? ''));
-  await client.query(
-    ['begin', ...files.map((file) => readFileSync(file, 'utf8')), 'commit'].join(';\n'),
-  );
-  await client.end();
 }
 
 /** What an app writes, with the database types that the Supabase CLI generates for it. */

@@ -1,5 +1,5 @@
 /** A server that nobody prepared: no roles, no login for PostgREST. Its roles are its own. */
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -8,7 +8,7 @@ import { withTls } from '../../cli/database.ts';
 import { withClient } from '../../scripts/local/client.ts';
 import { type Postgres, startPostgres } from '../../scripts/local/postgres.ts';
 import { guardFolder } from '../../scripts/local/warden.ts';
-import { applyPlans } from '../support/plans.ts';
+import { applyPlans, SAMPLE_PLANS } from '../support/plans.ts';
 import { createProject, pgquota } from './cli.ts';
 
 let home: string;
@@ -140,7 +140,49 @@ describe('encryption', () => {
   test('and is refused in words when it was required', async () => {
     const url = `${postgres.url('app')}?sslmode=require`;
     const { code, output } = await pgquota(project.folder, ['doctor', '--database-url', url]);
-    expect(output).toMatch(/Cannot connect to .*SSL/);
+    expect(output).toMatch(
+      /127\.0\.0\.1:\d+\/app speaks no TLS, and sslmode=require asks for it\.\n .*sslmode=disable/,
+    );
     expect(code).toBe(1);
+  });
+});
+
+describe('a url that is written wrongly', () => {
+  test.each([
+    'postgres://u:p@ss#zebra@db.example.com:5432/app',
+    'postgres://u:p@ss/zebra@db.example.com:5432/app',
+    'postgres://u:p@ss?zebra@db.example.com:5432/app',
+    'postgres://u:12/zebra@db.example.com:5432/app',
+    'postgres://u:pa/zebra@db.example.com:5432/app',
+    'postgres://u:p%sszebra@db.example.com:5432/app',
+    'postgres://u:zebra#x@db.example.com:5432/app',
+    'host=db.example.com password=zebra dbname=app',
+  ])('%s: percent form is named, and no piece of the password', async (url) => {
+    for (const args of [['doctor'], ['plans', 'plans.json']]) {
+      writeFileSync(join(project.folder, 'plans.json'), JSON.stringify(SAMPLE_PLANS));
+      const { code, output } = await pgquota(project.folder, args, { DATABASE_URL: url });
+      expect(output).toMatch(/percent form: % is %25, @ is %40, # is %23/);
+      expect(output).not.toMatch(/zebra|p@ss/);
+      expect(code).toBe(1);
+    }
+  });
+
+  test('in percent form the same password signs in', async () => {
+    await withClient(postgres.url(), (admin) =>
+      admin.query(`create role odd login superuser password 'p@ss#w/o?r:d%'`),
+    );
+    const url = new URL(postgres.url('app'));
+    url.username = 'odd';
+    url.password = encodeURIComponent('p@ss#w/o?r:d%');
+    const { output } = await pgquota(project.folder, ['doctor', '--database-url', url.href]);
+    expect(output).toContain('Nothing is wrong.');
+  });
+
+  test('a host that does not exist is named alone', async () => {
+    const { output } = await pgquota(project.folder, ['doctor'], {
+      DATABASE_URL: 'postgres://u:hunter2@nowhere.invalid/app',
+    });
+    expect(output).toMatch(/There is no host nowhere\.invalid|Cannot connect to nowhere\.invalid/);
+    expect(output).not.toContain('hunter2');
   });
 });
