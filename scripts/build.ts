@@ -6,11 +6,18 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { DOWN, down, UP, upBegins, upEnds } from './markers.ts';
 import { generateRelease } from './release.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const contentsPage = join(root, 'sql/pgquota.sql');
 export const migrationPath = join(root, 'supabase/migrations/20261125000000_pgquota.sql');
+
+/** Said last, when everything is there. */
+const RELOAD = /^-- PostgREST reads .*\nnotify pgrst.*$/m;
+
+export const thisVersion = (): string =>
+  JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version;
 
 /**
  * The whole of sql/ as one text that dbmate, the Supabase CLI and psql can run; `instead` has texts for
@@ -28,18 +35,18 @@ export function compileMigration(instead: Record<string, string> = {}): string {
       return `-- sql/${name}\n\n${instead[name] ?? readFileSync(join(root, 'sql', name), 'utf8')}`;
     })
     .join('\n');
+  const version = thisVersion();
   return [
-    '-- migrate:up',
+    UP,
     '',
     '-- Generated from sql/ by npm run build. Do not edit.',
     '',
-    body.trimEnd(),
+    upBegins(version),
+    body.replace(RELOAD, (reload) => `${upEnds(version)}\n${reload}`).trimEnd(),
     '',
-    '-- migrate:down',
+    DOWN,
     '',
-    '-- Forward only: a down body would also be run by tools that do not know this marker, and would',
-    '-- delete the ledger. To remove pgquota by hand, see "Removing it" in the README.',
-    '',
+    down(version),
   ].join('\n');
 }
 

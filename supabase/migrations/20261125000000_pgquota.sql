@@ -2,6 +2,12 @@
 
 -- Generated from sql/ by npm run build. Do not edit.
 
+do $$
+begin
+  perform pg_catalog.set_config('pgquota.migration', '0.1.0', true);
+end
+$$;
+
 -- pgquota: usage limits that Postgres itself enforces.
 --
 -- What is promised: a call is allowed exactly when there is room under every limit that applies, and
@@ -10998,10 +11004,29 @@ comment on function quota.release_manifest() is
 revoke all on function quota.release_manifest() from public, anon, authenticated, service_role;
 
 
+do $$
+begin
+  if pg_catalog.current_setting('pgquota.migration', true) is distinct from '0.1.0' then
+    perform pg_catalog.set_config('pgquota.migration', '0.1.0', false);
+  end if;
+end
+$$;
+
 -- PostgREST reads the new functions.
 notify pgrst, 'reload schema';
 
 -- migrate:down
 
--- Forward only: a down body would also be run by tools that do not know this marker, and would
--- delete the ledger. To remove pgquota by hand, see "Removing it" in the README.
+-- psql and the Supabase CLI come here after the part above, and nothing happens. dbmate's rollback comes
+-- alone: a down part that drops would delete the ledger, and one that does nothing would make the next
+-- up fail, since all of it is there.
+do $$
+begin
+  if pg_catalog.current_setting('pgquota.migration', true) is not distinct from '0.1.0' then
+    perform pg_catalog.set_config('pgquota.migration', '', false);
+  elsif exists (select from pg_catalog.pg_namespace where nspname = 'quota') then
+    raise exception 'pgquota goes forward only, and nothing was rolled back: that would delete the ledger. To take pgquota out, run node_modules/pgquota/sql/optional/remove.sql first'
+      using errcode = '0A000';
+  end if;
+end
+$$;
