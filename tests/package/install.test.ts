@@ -2,7 +2,6 @@
  * As somebody who has never seen pgquota: from the packed tarball to the first refusal over REST, in
  * three kinds of project. Needs the npm registry for the package's own dependencies.
  */
-import { spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdtempSync,
