@@ -1,6 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
+const fromHere = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
 // `npm test` needs Node alone. `npm run test:full` (FULL=1) runs what needs Debian packages besides:
 // a browser, the npm registry, pg_prove, pgbouncer, Postgres 15 with plpgsql_check. A missing one fails that run.
 const FULL = [
@@ -17,9 +19,9 @@ export default defineConfig({
   // As in tsconfig.json: the source, not what was built last.
   resolve: {
     alias: [
-      // The longer name first: an alias holds for what begins with it, too.
-      { find: 'pgquota/pg', replacement: source('types/pg.ts') },
-      { find: 'pgquota', replacement: source('types/index.ts') },
+      { find: /^pgquota\/react$/, replacement: source('react/index.ts') },
+      { find: /^pgquota\/pg$/, replacement: source('types/pg.ts') },
+      { find: /^pgquota$/, replacement: source('types/index.ts') },
     ],
   },
   test: {

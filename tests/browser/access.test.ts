@@ -132,6 +132,6 @@ test('what has the focus is marked', async () => {
 
 test('who wants no motion gets none', async () => {
   const page = await open(browser, example.url, example.newUser(), { reducedMotion: 'reduce' });
-  const bar = row(page).locator('.usage-used');
+  const bar = row(page).locator('.pgquota-used');
   expect(await bar.evaluate((element) => getComputedStyle(element).transitionDuration)).toBe('0s');
 });

@@ -1,6 +1,12 @@
 /** Debian's Chromium, and the page as a user of it. */
 import { existsSync } from 'node:fs';
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Page,
+} from 'playwright-core';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
@@ -17,6 +23,8 @@ export async function launch(): Promise<Browser> {
 /** What went wrong in a page since the last look. */
 export const takeErrors = () => errors.splice(0);
 const errors: string[] = [];
+export const watchErrors = (context: BrowserContext) =>
+  context.on('weberror', (failure) => errors.push(String(failure.error().stack)));
 
 /** Signed in as `user`, with all that it shows loaded. */
 export async function open(
@@ -32,7 +40,7 @@ export async function open(
     storageState: signedIn(url, user),
     ...options,
   });
-  context.on('weberror', (failure) => errors.push(String(failure.error().stack)));
+  watchErrors(context);
   context.setDefaultTimeout(10_000);
   const page = await context.newPage();
   await page.goto(url);
@@ -50,7 +58,7 @@ export const signedIn = (url: string, user: string) => ({
 export const row = (page: Page, feature = 'ai_generation') =>
   page.locator(`[data-feature=${feature}]`);
 export const amount = (page: Page, feature?: string) =>
-  row(page, feature).locator('.usage-amount').innerText();
+  row(page, feature).locator('.pgquota-amount').innerText();
 
 export async function generate(page: Page, drafts: 1 | 5 | 10): Promise<void> {
   await page.getByRole('radio', { name: String(drafts), exact: true }).check();

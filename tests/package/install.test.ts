@@ -40,11 +40,17 @@ beforeAll(async () => {
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 describe('the tarball', () => {
-  test('holds migrations, optional SQL, client, types, schema and the command, and nothing else', () => {
+  test('holds migrations, optional SQL, client, types, parts for React, schema and the command, and nothing else', () => {
     const wanted =
-      /^(dist\/cli\/[\w-]+\.js|dist\/types\/[\w-]+\.(js|d\.ts)|schema\/plans\.schema\.json|sql\/roles\.sql|sql\/optional\/\w+\.sql|supabase\/migrations\/\d{14}_\w+\.sql|package\.json|README\.md|LICENSE)$/;
+      /^(dist\/cli\/[\w-]+\.js|dist\/(react|types)\/[\w-]+\.(js|d\.ts)|react\/[\w-]+\.(tsx|css)|schema\/plans\.schema\.json|sql\/roles\.sql|sql\/optional\/\w+\.sql|supabase\/migrations\/\d{14}_\w+\.sql|package\.json|README\.md|LICENSE)$/;
     expect(packed.filter((path) => !wanted.test(path))).toEqual([]);
-    for (const path of ['dist/cli/main.js', 'dist/types/index.js', 'dist/types/index.d.ts']) {
+    for (const path of [
+      'dist/cli/main.js',
+      'dist/types/index.js',
+      'dist/types/index.d.ts',
+      'dist/react/index.js',
+      'react/styles.css',
+    ]) {
       expect(packed).toContain(path);
     }
     for (const name of readdirSync(fromRoot('supabase/migrations'))) {

@@ -43,11 +43,11 @@ function sampleUse() {
 }
 
 /** In a process of its own: whatever NODE_ENV says here, the page is built as it is meant to be. */
-export async function buildPage(): Promise<void> {
+export async function buildPage(folder = fileURLToPath(EXAMPLE)): Promise<void> {
   const vite = createRequire(import.meta.url).resolve('vite/package.json');
   const { code, output } = await run(
     process.execPath,
-    [join(dirname(vite), 'bin/vite.js'), 'build', fileURLToPath(EXAMPLE), '--logLevel', 'warn'],
+    [join(dirname(vite), 'bin/vite.js'), 'build', folder, '--logLevel', 'warn'],
     { env: cleanEnvironment({ NODE_ENV: 'production' }) },
   );
   if (code !== 0) throw new Error(`vite build failed:\n${output.trim()}`);

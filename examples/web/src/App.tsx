@@ -1,5 +1,7 @@
+import { UsageProvider } from 'pgquota/react';
 import { useEffect, useState } from 'react';
 import { type Session, signIn } from './api.ts';
+import { Billing } from './Billing.tsx';
 import { Dashboard } from './Dashboard.tsx';
 
 /** The sign-in and the switch between users; all else belongs to one of them. */
@@ -22,34 +24,38 @@ export function App() {
   }, [user]);
 
   const isOwn = user.startsWith('you-');
+  const isBilling = location.pathname === '/settings/billing';
+  const Page = isBilling ? Billing : Dashboard;
   return (
     <>
       <header className="top">
-        <div className="brand">
+        <a className="brand" href="/">
           <img src="/icon.svg" alt="" width="28" height="28" />
           <span>
             Draftwell <small>pgquota’s example</small>
           </span>
-        </div>
+        </a>
         <fieldset className="users">
           <legend className="hidden">Signed in as</legend>
-          {[
-            ['demo-free', 'Free user'],
-            ['demo-pro', 'Pro user'],
-            ...(isOwn ? [[user, user]] : []),
-          ].map(([id = '', name]) => (
-            <label key={id}>
-              <input
-                type="radio"
-                name="user"
-                value={id}
-                checked={id === user}
-                onChange={() => setUser(id)}
-              />
-              <span>{name}</span>
-            </label>
-          ))}
-          <button type="button" className="quiet" onClick={() => setUser(newUser())}>
+          <div className="choice">
+            {[
+              ['demo-free', 'Free user'],
+              ['demo-pro', 'Pro user'],
+              ...(isOwn ? [[user, user]] : []),
+            ].map(([id = '', name]) => (
+              <label key={id}>
+                <input
+                  type="radio"
+                  name="user"
+                  value={id}
+                  checked={id === user}
+                  onChange={() => setUser(id)}
+                />
+                <span>{name}</span>
+              </label>
+            ))}
+          </div>
+          <button type="button" onClick={() => setUser(newUser())}>
             New user
           </button>
         </fieldset>
@@ -60,7 +66,11 @@ export function App() {
             {failure}
           </p>
         )}
-        {session?.user === user && <Dashboard key={user} session={session} />}
+        {session?.user === user && (
+          <UsageProvider client={session.supabase} user={user}>
+            <Page key={user} session={session} />
+          </UsageProvider>
+        )}
       </main>
     </>
   );

@@ -1,68 +1,49 @@
-import { useCallback, useState } from 'react';
-import type { Session } from './api.ts';
+import { Paywall, type Refused, UsageIndicator, usePlans, useUsage } from 'pgquota/react';
+import { useState } from 'react';
+import { type Session, upgrade } from './api.ts';
 import { Events } from './Events.tsx';
 import { Files } from './Files.tsx';
 import { Generate } from './Generate.tsx';
 import { History } from './History.tsx';
-import { Paywall, type PaywallReason } from './Paywall.tsx';
-import { refreshUsage, UsageIndicator, useUsage } from './UsageIndicator.tsx';
-import { useQuery } from './use-query.ts';
 
-interface PlanName {
-  plan: string;
-  plan_name: string;
-}
+export const FEATURES = ['ai_generation', 'export', 'kb_file'];
 
 export function Dashboard({ session }: { session: Session }) {
   const { supabase, user } = session;
-  const [version, setVersion] = useState(0);
-  const [paywall, setPaywall] = useState<PaywallReason | null>(null);
+  const [refused, setRefused] = useState<Refused | null>(null);
   const [news, setNews] = useState('');
-
-  /** After each action: what it changed is shown at once. */
-  const refresh = useCallback(() => {
-    refreshUsage(supabase);
-    setVersion((before) => before + 1);
-  }, [supabase]);
-
-  const { rows } = useUsage(supabase);
-  const plans = useQuery<PlanName>(
-    () => supabase.from('plan_catalog').select('plan,plan_name'),
-    user,
-  );
-  const nameOf = (plan: string) => plans.rows?.find((row) => row.plan === plan)?.plan_name ?? plan;
-  const plan = rows?.find((row) => row.subject === user)?.plan;
-
-  const close = (upgradedTo?: string) => {
-    setPaywall(null);
-    if (upgradedTo) setNews(`You are on the ${nameOf(upgradedTo)} plan now.`);
-    refresh();
-  };
+  const { plan, refresh } = useUsage();
+  const { nameOf } = usePlans();
 
   return (
-    <div className="columns">
+    <div className="parts">
       <h1 className="hidden">Drafts, files and usage of {user}</h1>
-      <div className="column">
-        <Generate session={session} onChange={refresh} onRefuse={setPaywall} />
-        <Files session={session} onChange={refresh} onRefuse={setPaywall} />
-      </div>
-      <div className="column">
-        <section className="card" aria-labelledby="plan">
-          <div className="card-head">
-            <h2 id="plan">Your usage</h2>
-            <span className="plan" data-testid="plan">
-              {plan ? nameOf(plan) : '\u00a0'}
-            </span>
-          </div>
-          <UsageIndicator supabase={supabase} features={['ai_generation', 'export', 'kb_file']} />
-        </section>
-        <History supabase={supabase} version={version} />
-        <Events supabase={supabase} version={version} />
-      </div>
+      <Generate session={session} onRefuse={setRefused} />
+      <section className="card" aria-labelledby="usage">
+        <div className="card-head">
+          <h2 id="usage">Your usage</h2>
+          <a className="plan" href="/settings/billing" data-testid="plan" aria-label="Your plan">
+            {plan === null ? '\u00a0' : nameOf(plan)}
+          </a>
+        </div>
+        <UsageIndicator features={FEATURES} onUpgrade={({ feature }) => setRefused({ feature })} />
+      </section>
+      <Files session={session} onRefuse={setRefused} />
+      <History supabase={supabase} />
+      <Events supabase={supabase} />
       <p className="hidden" role="status">
         {news}
       </p>
-      {paywall && <Paywall session={session} reason={paywall} nameOf={nameOf} onClose={close} />}
+      <Paywall
+        refused={refused}
+        onUpgrade={(wanted) => upgrade(session, wanted)}
+        onClose={(why, wanted) => {
+          setRefused(null);
+          if (why === 'room') setNews('There is room again.');
+          if (wanted) setNews(`You are on the ${nameOf(wanted)} plan now.`);
+          refresh();
+        }}
+      />
     </div>
   );
 }

@@ -1,4 +1,5 @@
 import type { SupabaseClient } from '@supabase/supabase-js';
+import { useUsage, useUsageFormat } from 'pgquota/react';
 import { useQuery } from './use-query.ts';
 
 interface Event {
@@ -12,7 +13,12 @@ interface Event {
 
 const SHOWN = 8;
 
-export function Events({ supabase, version }: { supabase: SupabaseClient; version: number }) {
+/** Read anew with each answer about usage: both show the same moment. */
+export function Events({ supabase }: { supabase: SupabaseClient }) {
+  const { answeredAt } = useUsage();
+  const { time, number } = useUsageFormat();
+  const signed = (change: number) =>
+    change === 0 ? '·' : `${change > 0 ? '+' : '−'}${number(Math.abs(change))}`;
   const { rows, failed } = useQuery<Event>(
     () =>
       supabase
@@ -21,10 +27,10 @@ export function Events({ supabase, version }: { supabase: SupabaseClient; versio
         .order('at', { ascending: false })
         .order('event_id', { ascending: false })
         .limit(SHOWN),
-    version,
+    answeredAt,
   );
   return (
-    <section className="card" aria-labelledby="events">
+    <section className="card wide" aria-labelledby="events">
       <div className="card-head">
         <h2 id="events">Latest events</h2>
       </div>
@@ -41,7 +47,7 @@ export function Events({ supabase, version }: { supabase: SupabaseClient; versio
           {rows?.map((event) => (
             <tr key={event.event_id}>
               <td>
-                <time dateTime={event.at}>{timeOf(event.at)}</time>
+                <time dateTime={event.at}>{time(Date.parse(event.at))}</time>
               </td>
               <td>
                 {event.kind} <small>{event.feature}</small>
@@ -57,11 +63,3 @@ export function Events({ supabase, version }: { supabase: SupabaseClient; versio
     </section>
   );
 }
-
-const timeOf = (at: string) =>
-  new Date(at).toLocaleTimeString(undefined, {
-    hour: '2-digit',
-    minute: '2-digit',
-    second: '2-digit',
-  });
-const signed = (change: number) => (change === 0 ? '·' : change > 0 ? `+${change}` : `−${-change}`);

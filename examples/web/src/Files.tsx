@@ -1,12 +1,11 @@
+import { type Refused, useUsage } from 'pgquota/react';
 import { type FormEvent, useState } from 'react';
 import type { Session } from './api.ts';
-import type { PaywallReason } from './Paywall.tsx';
 import { useQuery } from './use-query.ts';
 
 interface FilesProps {
   session: Session;
-  onChange(): void;
-  onRefuse(reason: PaywallReason): void;
+  onRefuse(refused: Refused): void;
 }
 
 interface File {
@@ -15,12 +14,13 @@ interface File {
 }
 
 /** A plain table of the app. Its limit is in the database, so this code need not know of it. */
-export function Files({ session: { supabase, user }, onChange, onRefuse }: FilesProps) {
+export function Files({ session: { supabase, user }, onRefuse }: FilesProps) {
   const [status, setStatus] = useState('');
+  const { refresh } = useUsage();
   const files = useQuery<File>(() => supabase.from('kb_files').select('id,name').order('id'), user);
   const changed = () => {
     files.refresh();
-    onChange();
+    refresh();
   };
 
   async function add(event: FormEvent<HTMLFormElement>) {
@@ -62,7 +62,7 @@ export function Files({ session: { supabase, user }, onChange, onRefuse }: Files
             <span>{file.name}</span>
             <button
               type="button"
-              className="quiet"
+              className="plain"
               aria-label={`Delete ${file.name}`}
               onClick={() => remove(file)}
             >

@@ -1,18 +1,22 @@
+import { type Refused, UpgradeAction, useUsage, useUsageFormat } from 'pgquota/react';
 import { type FormEvent, useEffect, useRef, useState } from 'react';
 import { generate, type Session } from './api.ts';
-import type { PaywallReason } from './Paywall.tsx';
 
 interface GenerateProps {
   session: Session;
-  onChange(): void;
-  onRefuse(reason: PaywallReason): void;
+  onRefuse(refused: Refused): void;
 }
 
-export function Generate({ session, onChange, onRefuse }: GenerateProps) {
+const FEATURE = 'ai_generation';
+
+export function Generate({ session, onRefuse }: GenerateProps) {
   const [drafts, setDrafts] = useState(5);
   const [texts, setTexts] = useState<string[]>([]);
   const [status, setStatus] = useState('');
   const [running, setRunning] = useState<AbortController | null>(null);
+  const { tightest, refresh } = useUsage({ feature: FEATURE });
+  const { number } = useUsageFormat();
+  const left = tightest?.remaining ?? Number.POSITIVE_INFINITY;
   const field = useRef<HTMLTextAreaElement>(null);
 
   const list = useRef<HTMLOListElement>(null);
@@ -26,14 +30,15 @@ export function Generate({ session, onChange, onRefuse }: GenerateProps) {
     if (running) return running.abort();
     const stop = new AbortController();
     setRunning(stop);
-    setTexts([]);
     setStatus('Writing …');
     let shown = false;
     const onText = (draft: number, text: string) => {
-      if (!shown) onChange(); // the hold shows while it writes
+      const isFirst = !shown;
+      if (isFirst) refresh(); // the hold shows while it writes
       shown = true;
       setTexts((before) => {
-        const after = [...before];
+        // A refusal leaves the former ones where they are.
+        const after = isFirst ? [] : [...before];
         after[draft] = (after[draft] ?? '') + text;
         return after;
       });
@@ -44,7 +49,7 @@ export function Generate({ session, onChange, onRefuse }: GenerateProps) {
       if (!refusal) setStatus(`Written and counted: ${drafts}.`);
       else if (refusal.code === 'USAGE_LIMIT_EXCEEDED') {
         setStatus('');
-        onRefuse({ feature: 'ai_generation', amount: drafts });
+        onRefuse({ feature: FEATURE, amount: drafts });
       } else setStatus(`${refusal.error}. ${refusal.usage?.amount ?? 'Nothing'} was counted.`);
     } catch (error) {
       setStatus(
@@ -52,7 +57,7 @@ export function Generate({ session, onChange, onRefuse }: GenerateProps) {
       );
     }
     setRunning(null);
-    onChange();
+    refresh();
   }
 
   return (
@@ -70,24 +75,39 @@ export function Generate({ session, onChange, onRefuse }: GenerateProps) {
         defaultValue="A line on our landing page about fair limits"
       />
       <div className="actions">
-        <fieldset className="choice">
+        <fieldset className="amounts">
           <legend>Drafts</legend>
-          {[1, 5, 10].map((amount) => (
-            <label key={amount}>
-              <input
-                type="radio"
-                name="drafts"
-                checked={amount === drafts}
-                onChange={() => setDrafts(amount)}
-              />
-              <span>{amount}</span>
-            </label>
-          ))}
+          <div className="choice">
+            {[1, 5, 10].map((amount) => (
+              <label key={amount}>
+                <input
+                  type="radio"
+                  name="drafts"
+                  checked={amount === drafts}
+                  onChange={() => setDrafts(amount)}
+                />
+                <span>{amount}</span>
+              </label>
+            ))}
+          </div>
         </fieldset>
         <button type="submit" className="main">
           {running ? 'Stop' : 'Generate'}
         </button>
       </div>
+      <p className="left">
+        {tightest && left < drafts && !running && (
+          <>
+            <span>
+              {left === 0 ? 'None' : `Only ${number(left)}`} left this {tightest.period}.
+            </span>
+            <UpgradeAction
+              row={tightest}
+              onUpgrade={() => onRefuse({ feature: FEATURE, amount: drafts })}
+            />
+          </>
+        )}
+      </p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it */}
       <ol className="drafts" aria-label="Drafts" ref={list} tabIndex={0}>
         {texts.map((text, at) => (

@@ -1,5 +1,5 @@
 import type { SupabaseClient } from '@supabase/supabase-js';
-import { Bar, BarChart, CartesianGrid, ReferenceLine, Tooltip, XAxis, YAxis } from 'recharts';
+import { useUsage, useUsageFormat } from 'pgquota/react';
 import { useQuery } from './use-query.ts';
 
 interface Period {
@@ -10,7 +10,10 @@ interface Period {
 
 const SHOWN = 6;
 
-export function History({ supabase, version }: { supabase: SupabaseClient; version: number }) {
+/** A table that draws itself: each row has its bar, and a mark where the limit of that month was. */
+export function History({ supabase }: { supabase: SupabaseClient }) {
+  const { answeredAt, timeZone } = useUsage();
+  const { month, day, number } = useUsageFormat();
   const { rows, failed } = useQuery<Period>(
     () =>
       supabase
@@ -20,72 +23,21 @@ export function History({ supabase, version }: { supabase: SupabaseClient; versi
         .eq('period', 'month')
         .order('period_start', { ascending: false })
         .limit(SHOWN),
-    version,
+    answeredAt,
   );
   const periods = rows?.toReversed() ?? [];
-  const limit = periods.at(-1)?.limit;
+  const largest = Math.max(1, ...periods.flatMap(({ used, limit }) => [used, limit ?? 0]));
+  const share = (amount: number) => `${(100 * amount) / largest}%`;
   return (
     <section className="card" aria-labelledby="history">
       <div className="card-head">
         <h2 id="history">AI generations by month</h2>
-        {typeof limit === 'number' && <small className="limit">limit {limit}</small>}
+        {periods.some(({ limit }) => limit !== null) && <small className="limit">limit</small>}
       </div>
-      <div className="chart" aria-hidden>
-        {periods.length > 0 && (
-          <BarChart
-            responsive
-            accessibilityLayer={false}
-            data={periods}
-            margin={{ top: 8, right: 0, bottom: 0, left: -24 }}
-            style={{ width: '100%', height: '100%' }}
-          >
-            <CartesianGrid vertical={false} stroke="var(--line)" />
-            <XAxis
-              dataKey="period_start"
-              tickFormatter={monthOf}
-              tickLine={false}
-              axisLine={false}
-              tick={{ fill: 'var(--quiet)', fontSize: 12 }}
-            />
-            <YAxis
-              allowDecimals={false}
-              tickLine={false}
-              axisLine={false}
-              tick={{ fill: 'var(--quiet)', fontSize: 12 }}
-            />
-            {typeof limit === 'number' && (
-              <ReferenceLine
-                y={limit}
-                ifOverflow="extendDomain"
-                stroke="var(--bad)"
-                strokeDasharray="4 4"
-              />
-            )}
-            <Tooltip
-              cursor={{ fill: 'var(--hover)' }}
-              labelFormatter={(start) => dayOf(String(start))}
-              contentStyle={{
-                background: 'var(--card)',
-                border: '1px solid var(--line)',
-                borderRadius: 8,
-              }}
-            />
-            <Bar
-              dataKey="used"
-              name="Used"
-              fill="var(--accent)"
-              radius={[4, 4, 0, 0]}
-              maxBarSize={36}
-              isAnimationActive={false}
-            />
-          </BarChart>
-        )}
-        {rows?.length === 0 && <p className="empty">Nothing was used yet.</p>}
-      </div>
-      <div className="hidden">
-        <table>
-          <caption>AI generations by month</caption>
-          <thead>
+      {periods.length > 0 && (
+        <table className="history">
+          <caption className="hidden">AI generations by month</caption>
+          <thead className="hidden">
             <tr>
               <th scope="col">From</th>
               <th scope="col">Used</th>
@@ -93,26 +45,26 @@ export function History({ supabase, version }: { supabase: SupabaseClient; versi
             </tr>
           </thead>
           <tbody>
-            {periods.map((period) => (
-              <tr key={period.period_start}>
-                <th scope="row">{dayOf(period.period_start)}</th>
-                <td>{period.used}</td>
-                <td>{period.limit ?? 'unlimited'}</td>
+            {periods.map(({ period_start, used, limit }) => (
+              <tr key={period_start}>
+                <th scope="row" title={day(period_start, timeZone)}>
+                  {month(period_start, timeZone)}
+                </th>
+                <td>
+                  <span className="bar" aria-hidden>
+                    <span style={{ inlineSize: share(used) }} />
+                    {limit !== null && <i style={{ insetInlineStart: share(limit) }} />}
+                  </span>
+                  {number(used)}
+                </td>
+                <td className="hidden">{limit === null ? 'unlimited' : number(limit)}</td>
               </tr>
             ))}
           </tbody>
         </table>
-      </div>
+      )}
+      {rows?.length === 0 && <p className="empty">Nothing was used yet.</p>}
       {failed && <p role="alert">The history cannot be shown at the moment.</p>}
     </section>
   );
 }
-
-const monthOf = (start: string) =>
-  new Date(start).toLocaleDateString(undefined, { month: 'short' });
-const dayOf = (start: string) =>
-  new Date(start).toLocaleDateString(undefined, {
-    day: 'numeric',
-    month: 'short',
-    year: 'numeric',
-  });

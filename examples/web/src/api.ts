@@ -16,12 +16,17 @@ export interface Refusal {
   usage?: { amount: number } | null;
 }
 
+/** One client for the page, whoever is signed in; it sends the token of who is. */
+let client: SupabaseClient | undefined;
+let present = '';
+
 export async function signIn(user: string): Promise<Session> {
   const response = await post('/demo/session', { user });
   if (!response.ok) throw new Error(`Sign-in failed with status ${response.status}`);
   const { anonKey, token } = await response.json();
-  const supabase = createClient(location.origin, anonKey, { accessToken: async () => token });
-  return { user, token, supabase };
+  present = token;
+  client ??= createClient(location.origin, anonKey, { accessToken: async () => present });
+  return { user, token, supabase: client };
 }
 
 /** Gives a refusal, or null when all of it was written. `onText` is told each piece. */

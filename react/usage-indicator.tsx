@@ -1,0 +1,206 @@
+'use client';
+/** What a subject has used and may use: a bar per limit, and the way to more where one is used up. */
+import type { CurrentUsage } from 'pgquota';
+import type { ReactNode } from 'react';
+import { hasLargerPlan } from './plans.ts';
+import { usePlans, useUsage, useUsageFormat } from './provider.tsx';
+
+export interface UsageIndicatorProps {
+  /** Default: what the provider says. */
+  subject?: string;
+  /** Features to show, in this order. Default: all. */
+  features?: string[];
+  /** How many rows the space is kept for until the first answer. */
+  expected?: number;
+  /** At a limit that a larger plan lifts. Default: a link to the plan's upgrade_url. */
+  onUpgrade?: (row: CurrentUsage) => void;
+  /** Draws a row in another way. */
+  children?: (row: CurrentUsage) => ReactNode;
+  className?: string;
+}
+
+export function UsageIndicator({
+  subject,
+  features,
+  expected = features?.length ?? 3,
+  onUpgrade,
+  children,
+  className,
+}: UsageIndicatorProps) {
+  const { rows, error, answeredAt, refresh } = useUsage({ subject });
+  const { words, time } = useUsageFormat();
+  const shown = features
+    ? features.flatMap((feature) => rows?.filter((row) => row.feature === feature) ?? [])
+    : (rows ?? []);
+
+  return (
+    <section
+      className={['pgquota pgquota-indicator', className].filter(Boolean).join(' ')}
+      aria-label={words.title}
+      aria-busy={rows === null && error === null}
+    >
+      <ul className="pgquota-rows">
+        {rows === null
+          ? Array.from({ length: expected }, (_, at) => (
+              // biome-ignore lint/suspicious/noArrayIndexKey: they are all the same
+              <li className="pgquota-row pgquota-waiting" key={at} aria-hidden />
+            ))
+          : shown.map((row) => (
+              <li
+                className="pgquota-row"
+                key={`${row.subject}/${row.feature}/${row.period}`}
+                data-status={row.status}
+                data-feature={row.feature}
+                data-period={row.period}
+              >
+                {children ? children(row) : <UsageRow row={row} onUpgrade={onUpgrade} />}
+              </li>
+            ))}
+      </ul>
+      <p className="pgquota-note">
+        <span>
+          {error !== null
+            ? rows
+              ? words.outOfDate
+              : words.unavailable
+            : answeredAt === null
+              ? words.loading
+              : words.asOf(time(answeredAt))}
+        </span>
+        <button type="button" className="pgquota-link" onClick={refresh}>
+          {error === null ? words.refresh : words.tryAgain}
+        </button>
+      </p>
+      <Announcement rows={error === null ? shown : null} />
+    </section>
+  );
+}
+
+/** Name, amount, bar and reset of one limit. */
+export function UsageRow({
+  row,
+  onUpgrade,
+}: {
+  row: CurrentUsage;
+  onUpgrade?: (row: CurrentUsage) => void;
+}) {
+  const { words, number } = useUsageFormat();
+  const notes = useNotes(row);
+  const { status } = row;
+  return (
+    <>
+      <div className="pgquota-head">
+        <span className="pgquota-name">
+          {row.feature_name} <small>{words.per(row.period)}</small>
+        </span>
+        <span className="pgquota-amount" aria-hidden>
+          {row.limit === null
+            ? words.usedUnlimited(number(row.used))
+            : words.usedOf(number(row.used), number(row.limit))}
+        </span>
+      </div>
+      <UsageMeter row={row} />
+      <div className="pgquota-foot">
+        {status !== 'ok' && <span className="pgquota-badge">{words.status[status]}</span>}
+        <span className="pgquota-notes">{notes.join(' · ')}</span>
+        {(status === 'at_limit' || status === 'over_limit') && (
+          <UpgradeAction row={row} onUpgrade={onUpgrade} />
+        )}
+      </div>
+    </>
+  );
+}
+
+/** The bar alone: what is used, and lighter what is held. */
+export function UsageMeter({ row }: { row: CurrentUsage }) {
+  const { words, number } = useUsageFormat();
+  const notes = useNotes(row);
+  const { used, reserved, limit } = row;
+  if (limit === null) {
+    return (
+      <div className="pgquota-bar pgquota-unlimited">
+        <span className="pgquota-hidden">{words.spokenUnlimited(number(used))}</span>
+      </div>
+    );
+  }
+  const share = (amount: number) => (limit ? Math.min(100, (100 * amount) / limit) : 100);
+  const spoken = words.spoken(
+    words.usedOf(number(used), number(limit)),
+    words.units(row.unit, limit),
+  );
+  return (
+    // biome-ignore lint/a11y/useSemanticElements: <meter> cannot show what is reserved
+    <div
+      className="pgquota-bar"
+      role="meter"
+      aria-label={`${row.feature_name} ${words.per(row.period)}`.trim()}
+      aria-valuemin={0}
+      aria-valuemax={limit}
+      aria-valuenow={Math.min(used + reserved, limit)}
+      aria-valuetext={[spoken, ...notes].join(', ')}
+    >
+      <span className="pgquota-used" style={{ inlineSize: `${share(used)}%` }} />
+      <span
+        className="pgquota-reserved"
+        style={{ inlineSize: `${share(used + reserved) - share(used)}%` }}
+      />
+    </div>
+  );
+}
+
+/** The way to a larger plan, where there is one: your own, or a link to the plan's upgrade_url. */
+export function UpgradeAction({
+  row,
+  onUpgrade,
+}: {
+  row: CurrentUsage;
+  onUpgrade?: (row: CurrentUsage) => void;
+}) {
+  const { words } = useUsageFormat();
+  const { plans } = usePlans();
+  if (!plans || !hasLargerPlan(plans, row)) return null;
+  const about = { className: 'pgquota-upgrade', 'aria-label': words.upgradeFor(row.feature_name) };
+  if (onUpgrade) {
+    return (
+      <button type="button" {...about} onClick={() => onUpgrade(row)}>
+        {words.upgrade}
+      </button>
+    );
+  }
+  const url = plans.find(({ plan }) => plan === row.plan)?.upgradeUrl;
+  return url ? (
+    <a {...about} href={url}>
+      {words.upgrade}
+    </a>
+  ) : null;
+}
+
+function useNotes(row: CurrentUsage): string[] {
+  const { words, number, instant } = useUsageFormat();
+  return [
+    row.reserved > 0 && words.reserved(number(row.reserved)),
+    row.granted > 0 && words.extra(number(row.granted)),
+    row.resets_at
+      ? words.resets(instant(row.resets_at, row.time_zone))
+      : row.period === 'lifetime' && words.inTotal,
+  ].filter((note) => note !== false);
+}
+
+/** Told to who does not see the colours, once per change. */
+function Announcement({ rows }: { rows: CurrentUsage[] | null }) {
+  const { words } = useUsageFormat();
+  const namesOf = (...statuses: CurrentUsage['status'][]) =>
+    rows
+      ?.filter((row) => statuses.includes(row.status))
+      .map((row) => row.feature_name)
+      .join(', ');
+  const full = namesOf('at_limit', 'over_limit');
+  const near = namesOf('warning');
+  return (
+    <p className="pgquota-hidden" role="status">
+      {rows
+        ? [full && words.noRoom(full), near && words.nearlyUsedUp(near)].filter(Boolean).join(' ')
+        : words.couldNotBeRead}
+    </p>
+  );
+}
