@@ -1,8 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
-const fromHere = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-
 // `npm test` needs Node alone. `npm run test:full` (FULL=1) runs what needs Debian packages besides:
 // a browser, the npm registry, pg_prove, pgbouncer, Postgres 15 with plpgsql_check. A missing one fails that run.
 const FULL = [

@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { closest, distance } from 'fastest-levenshtein';
+import { add, PARTS } from './add.ts';
 import { alerts } from './alerts.ts';
 import { doctor } from './doctor.ts';
 import { init } from './init.ts';
@@ -32,6 +33,10 @@ const HELP = `pgquota ${version}: usage limits that Postgres itself enforces
       PGQUOTA_WEBHOOK_SECRET (standardwebhooks.com), each at least once, until it is stopped.
       With --once what there is now; exit code 1 when something did not arrive.
 
+  pgquota add <part> [folder]
+      Copies a part of pgquota/react into your project, with its styles, to be changed there:
+      usage-indicator, paywall or pricing-table. folder: else src/components or components.
+
   --database-url <url>   which database; else DATABASE_URL, also from a .env file here
   --workdir <folder>     as if it were typed there
   --help, -h; --version, -v
@@ -39,6 +44,7 @@ const HELP = `pgquota ${version}: usage limits that Postgres itself enforces
 
 const LAYOUTS = ['supabase', 'dbmate', 'psql'] as const;
 const OPTIONS: Record<string, string[]> = {
+  add: [],
   init: [...LAYOUTS, 'database-url'],
   plans: ['dry-run', 'database-url'],
   doctor: ['sql', 'database-url'],
@@ -75,6 +81,13 @@ async function main(): Promise<number> {
       if (layouts.length > 1) throw usage(`--${layouts.join(' and --')} exclude each other`);
       const layout: Layout = layouts[0] ?? 'supabase';
       await init({ layout, folder: operand('folder'), databaseUrl, typedIn });
+      return 0;
+    }
+    case 'add': {
+      const [part, folder] = operands;
+      if (!part) throw usage(`add needs a part: ${PARTS.join(', ')}`);
+      if (operands.length > 2) throw usage(`add takes a part and a folder, not ${operands.length}`);
+      add(part, folder);
       return 0;
     }
     case 'plans': {

@@ -406,3 +406,86 @@ describe('the library in somebody’s code', () => {
     expect((await project.command('node', ['-e', code])).output).toBe('pgquota plans\n');
   });
 });
+
+describe('in a page of React', () => {
+  let project: Project;
+  beforeAll(async () => {
+    project = await install({
+      'page.tsx': `
+        import { createClient } from '@supabase/supabase-js';
+        import { Paywall, PricingTable, UsageIndicator, UsageProvider, useUsage } from 'pgquota/react';
+        import 'pgquota/react/styles.css';
+        const supabase = createClient('http://localhost', 'anon');
+        export function Page({ user }: { user: string | null }) {
+          return (
+            <UsageProvider client={supabase} user={user}>
+              <UsageIndicator features={['ai_generation']} onUpgrade={({ feature }) => alert(feature)} />
+              <Paywall refused={null} onClose={(why) => alert(why)} />
+              <PricingTable prices={{ pro: '€ 19' }} onChoose={async (plan) => alert(plan)} />
+              <Left />
+            </UsageProvider>
+          );
+        }
+        function Left() {
+          const { tightest, refresh } = useUsage({ feature: 'ai_generation' });
+          return <button onClick={refresh}>{tightest?.remaining ?? 'unlimited'}</button>;
+        }
+      `,
+      'styles.d.ts': `declare module '*.css';`,
+      'tsconfig.json': JSON.stringify({
+        compilerOptions: {
+          strict: true,
+          noEmit: true,
+          skipLibCheck: true,
+          types: [],
+          lib: ['es2023', 'dom'],
+          jsx: 'react-jsx',
+        },
+        files: ['page.tsx', 'styles.d.ts'],
+      }),
+      'render.mjs': `
+        import { readFileSync } from 'node:fs';
+        import { createElement, version } from 'react';
+        import { renderToString } from 'react-dom/server';
+        import { UsageIndicator, UsageProvider } from 'pgquota/react';
+        readFileSync(new URL(import.meta.resolve('pgquota/react/styles.css')));
+        const client = { schema: () => client, from: () => client, rpc: () => client };
+        const page = createElement(UsageProvider, { client, user: 'ada' }, createElement(UsageIndicator));
+        console.log(version.split('.')[0], renderToString(page).match(/pgquota-waiting/g).length);
+      `,
+    });
+  });
+  afterAll(() => project.remove());
+
+  const react = JSON.parse(readFileSync(fromRoot('package.json'), 'utf8'));
+  test.each([
+    ['oldest', '18.2.0', '18'],
+    ['newest', react.devDependencies.react, react.devDependencies['@types/react']],
+  ])('it compiles and renders on a server with the %s React', async (_, version, types) => {
+    const { code, output } = await project.command('npm', [
+      'install',
+      ...[`react@${version}`, `react-dom@${version}`, `@types/react@${types}`],
+      ...[`@supabase/supabase-js@${react.devDependencies['@supabase/supabase-js']}`, ...QUIET],
+    ]);
+    expect(code, output).toBe(0);
+    for (const [module, resolution] of [
+      ['esnext', 'bundler'],
+      ['nodenext', 'nodenext'],
+    ] as const) {
+      const compiled = await project.command(fromRoot('node_modules/.bin/tsc'), [
+        ...['-p', '.', '--module', module, '--moduleResolution', resolution],
+      ]);
+      expect(compiled).toEqual({ code: 0, output: '' });
+    }
+    expect(await project.command('node', ['render.mjs'])).toEqual({
+      code: 0,
+      output: `${version.split('.')[0]} 3\n`,
+    });
+  });
+
+  test('npx pgquota add writes what the tarball holds', async () => {
+    expect((await project.pgquota('add', 'usage-indicator')).output).toContain(
+      'wrote components/usage-indicator.tsx',
+    );
+  });
+});
