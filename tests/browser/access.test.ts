@@ -45,8 +45,8 @@ const use = (user: string, units: number) =>
 test.for([
   ['light', 1120],
   ['dark', 1120],
-  ['light', 380],
-  ['dark', 380],
+  ['light', 320],
+  ['dark', 375],
 ] as const)(
   'axe-core finds nothing: %s, %i pixels wide, page and paywall',
   async ([scheme, width]) => {
@@ -71,6 +71,48 @@ test.for([
     expect(wider).toBeLessThanOrEqual(0);
   },
 );
+
+test('Tab leads to what can be seen, in the order of reading, and to each once', async () => {
+  const user = example.newUser();
+  await use(user, 50);
+  await example.admin.query(`insert into public.kb_files (owner, name) values ($1, 'a.pdf')`, [
+    user,
+  ]);
+  const page = await open(browser, example.url, user);
+  await page.getByText('a.pdf').waitFor();
+  await page.getByRole('table', { name: 'AI generations by month' }).waitFor();
+  await page.getByRole('form').getByRole('button', { name: 'Upgrade for more' }).waitFor();
+  const stops: string[] = [];
+  for (;;) {
+    await page.keyboard.press('Tab');
+    const stop = await page.evaluate(() => {
+      const element = document.activeElement as HTMLElement;
+      if (element === document.body) return null;
+      const label = (element as HTMLInputElement).labels?.[0]?.innerText;
+      const { width, height } = element.getBoundingClientRect();
+      if (width < 2 || height < 2 || element.closest('[aria-hidden=true]')) return 'hidden';
+      return element.getAttribute('aria-label') ?? label ?? element.innerText;
+    });
+    if (stop === null || stops.length > 20) break;
+    stops.push(stop.replace(/\s+/g, ' '));
+  }
+  expect(stops).toEqual([
+    'Draftwell pgquota’s example',
+    user,
+    'New user',
+    'What about?',
+    '5',
+    'Generate',
+    'Upgrade for more: AI generations',
+    'Drafts',
+    'Free',
+    'Upgrade for more: AI generations',
+    'Refresh',
+    'Name of the file',
+    'Add file',
+    'Delete a.pdf',
+  ]);
+});
 
 test('with the keyboard alone: write, be refused, upgrade, write again', async () => {
   const user = example.newUser();

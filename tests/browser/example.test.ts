@@ -89,7 +89,8 @@ describe('the limit', () => {
     await page.getByRole('button', { name: 'Stop' }).click();
     await ended(page);
     await expect.poll(async () => (await example.used(user)).reserved).toBe(0);
-    await page.getByRole('button', { name: 'Refresh' }).click();
+    // By itself: nobody presses Refresh, and nobody waits for a minute.
+    await expect.poll(() => row(page).innerText(), { timeout: 5000 }).not.toMatch(/reserved/);
     const { used } = await example.used(user);
     expect(used).toBeLessThan(10);
     await expect.poll(() => amount(page)).toBe(`${used} of 50`);
@@ -119,6 +120,84 @@ describe('the limit', () => {
     await ended(page);
     await expect.poll(() => amount(page)).toBe('50 of 50');
   });
+});
+
+test('a refusal leaves the drafts of before where they are', async () => {
+  const user = example.newUser();
+  const page = await open(browser, example.url, user);
+  await generate(page, 1);
+  await page.getByText('Written and counted: 1.').waitFor();
+  const drafts = page.getByRole('list', { name: 'Drafts' });
+  const written = await drafts.innerText();
+  expect(written).toContain('every call is counted');
+  await use(user, 49);
+  await page.getByRole('button', { name: 'Generate' }).click();
+  await paywall(page).getByRole('button', { name: 'Not now' }).click();
+  expect(await drafts.innerText()).toBe(written);
+});
+
+test('how many are left, and the way to more, are beside the button before it is pressed', async () => {
+  const user = example.newUser();
+  await use(user, 47);
+  const page = await open(browser, example.url, user);
+  const form = page.getByRole('form', { name: 'Write something' });
+  await page.getByRole('radio', { name: '1', exact: true }).check();
+  expect(await form.getByText('Only 3 left').count()).toBe(0);
+  await page.getByRole('radio', { name: '5', exact: true }).check();
+  await form.getByText('Only 3 left this month.').waitFor();
+  await form.getByRole('button', { name: 'Upgrade for more: AI generations' }).click();
+  await paywall(page).getByRole('button', { name: 'Upgrade to Pro' }).click();
+  await paywall(page).waitFor({ state: 'detached' });
+  await expect.poll(() => form.getByText('left this month').count()).toBe(0);
+});
+
+test('Refresh brings the events and the chart along', async () => {
+  const user = example.newUser();
+  const page = await open(browser, example.url, user);
+  await page.getByText('The ledger is empty.').waitFor();
+  await use(user, 3);
+  await page.getByRole('button', { name: 'Refresh' }).click();
+  await expect.poll(() => page.getByRole('table').last().innerText()).toMatch(/consume.*\n?.*\+3/s);
+  await page.getByRole('table', { name: 'AI generations by month' }).waitFor();
+});
+
+test('an upgrade in the middle of a month: each bar says when its period began', async () => {
+  const user = example.newUser();
+  await use(user, 50);
+  const page = await open(browser, example.url, user);
+  await generate(page, 1);
+  await page.getByRole('button', { name: 'Upgrade to Pro' }).click();
+  await paywall(page).waitFor({ state: 'detached' });
+  await generate(page, 1);
+  const names = page.getByRole('table', { name: 'AI generations by month' }).getByRole('rowheader');
+  await expect.poll(() => names.count()).toBe(2);
+  const [before, after] = await names.allInnerTexts();
+  expect(before).not.toBe(after);
+  if (new Date().getUTCDate() !== 1) expect(after).toMatch(/^\d+ \w+$/);
+});
+
+test('a month is named by the calendar of its subject, wherever it is looked at', async () => {
+  const user = example.newUser();
+  await use(user, 2);
+  const page = await open(browser, example.url, user, { timezoneId: 'America/Los_Angeles' });
+  const name = page.getByRole('table', { name: 'AI generations by month' }).getByRole('rowheader');
+  const month = new Date().toLocaleString('en-GB', { month: 'short', timeZone: 'UTC' });
+  expect(await name.allInnerTexts()).toEqual([month]);
+});
+
+test('where a refusal leads: the plans, the own one marked, and another can be chosen', async () => {
+  const user = example.newUser();
+  const page = await open(browser, example.url, user);
+  await page.getByTestId('plan').click();
+  const plan = (id: string) => page.locator(`[data-plan=${id}]`);
+  await expect.poll(() => plan('free').innerText()).toMatch(/50 AI generations.*Your plan/s);
+  expect(
+    await page.locator('[data-plan]').evaluateAll((all) => all.map((one) => one.dataset.plan)),
+  ).toEqual(['free', 'pro', 'enterprise']);
+  await page.getByRole('button', { name: 'Choose Pro' }).click();
+  await expect.poll(() => plan('pro').innerText()).toMatch(/Your plan/);
+  await page.getByRole('link', { name: 'Back to the drafts' }).click();
+  await expect.poll(() => page.getByTestId('plan').innerText()).toBe('Pro');
 });
 
 test('files: the eleventh row is refused by the database, deleting one makes room', async () => {

@@ -1,45 +1,64 @@
-/** Takes the pictures again, of a running `npm start`: npx tsx examples/web/screenshots/take.ts [url] */
-import { randomBytes } from 'node:crypto';
+/**
+ * Takes the pictures again, of an `npm start` that was started anew (`.pgquota` removed): they use up the
+ * free user's month. npx tsx examples/web/screenshots/take.ts [url]
+ */
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
+import { chromium, type Page } from 'playwright-core';
 
 const url = process.argv[2] ?? 'http://127.0.0.1:54321';
-const fileOf = (name: string) => fileURLToPath(new URL(`${name}.png`, import.meta.url));
+const SIZES = [
+  { width: 320, height: 700 },
+  { width: 768, height: 1024 },
+  { width: 1280, height: 900 },
+];
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   args: process.getuid?.() === 0 ? ['--no-sandbox'] : [],
 });
-for (const colorScheme of ['light', 'dark'] as const) {
-  const user = colorScheme === 'light' ? 'demo-free' : `you-${randomBytes(4).toString('hex')}`;
-  const context = await browser.newContext({
-    colorScheme,
-    locale: 'en-GB',
-    timezoneId: 'Europe/Berlin',
-    viewport: { width: 1120, height: 900 },
-    storageState: {
-      cookies: [],
-      origins: [{ origin: url, localStorage: [{ name: 'user', value: user }] }],
-    },
-  });
-  const page = await context.newPage();
-  await page.goto(url);
-  const generate = async () => {
-    await page.getByRole('radio', { name: '10', exact: true }).check();
-    await page.getByRole('button', { name: 'Generate' }).click();
-  };
-  const drafts = page.getByRole('list', { name: 'Drafts' }).getByRole('listitem');
-  await generate();
-  await drafts.nth(3).waitFor();
-  await page.screenshot({ path: fileOf(colorScheme) });
 
-  const offer = page.getByRole('button', { name: 'Upgrade to Pro' });
-  while (!(await offer.isVisible())) {
-    await page.getByText('Written and counted').or(offer).waitFor();
-    if (!(await offer.isVisible())) await generate();
-    await page.getByText('Writing').waitFor({ state: 'hidden' });
+async function each(name: string, prepare: (page: Page) => Promise<void>) {
+  for (const viewport of SIZES) {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const context = await browser.newContext({
+        ...{ colorScheme, viewport, locale: 'en-GB', timezoneId: 'Europe/Berlin' },
+        reducedMotion: 'reduce',
+      });
+      const page = await context.newPage();
+      await page.goto(url);
+      await page.locator('[data-feature=ai_generation]').waitFor();
+      await prepare(page);
+      const file = `${name}-${viewport.width}-${colorScheme}.png`;
+      await page.screenshot({ path: fileURLToPath(new URL(file, import.meta.url)) });
+      const stop = page.getByRole('button', { name: 'Stop' });
+      if (await stop.isVisible()) await stop.click();
+      await page.getByText(/reserved/).waitFor({ state: 'hidden' });
+      await context.close();
+    }
   }
-  await page.screenshot({ path: fileOf(`paywall-${colorScheme}`) });
-  await context.close();
 }
+
+const generate = (page: Page) => page.getByRole('button', { name: 'Generate' }).click();
+
+await each('page', async (page) => {
+  // All of it, measured before: whatever is begun while the picture is taken counts.
+  await page.waitForLoadState('networkidle');
+  const height = await page.locator('html').evaluate((html) => html.scrollHeight);
+  await page.setViewportSize({ width: page.viewportSize()?.width ?? 0, height: height + 32 });
+  await generate(page);
+  await page.getByText(/5 reserved/).waitFor();
+});
+await each('paywall', async (page) => {
+  const paywall = page.getByRole('dialog').getByText('You have used 50 of 50');
+  while (!(await paywall.isVisible())) {
+    const left =
+      50 - Number.parseInt((await page.locator('.pgquota-amount').first().textContent()) ?? '', 10);
+    const drafts = [10, 5, 1].find((amount) => amount <= left) ?? 1;
+    await page.getByRole('radio', { name: String(drafts), exact: true }).check();
+    await generate(page);
+    await page.getByText('Written and counted').or(paywall).waitFor();
+    await page.getByText('Writing').waitFor({ state: 'hidden' });
+    await page.waitForTimeout(500);
+  }
+});
 await browser.close();

@@ -22,7 +22,7 @@ export function Dashboard({ session }: { session: Session }) {
       <section className="card" aria-labelledby="usage">
         <div className="card-head">
           <h2 id="usage">Your usage</h2>
-          <a className="plan" href="/settings/billing" data-testid="plan" aria-label="Your plan">
+          <a className="plan" href="/settings/billing" data-testid="plan" title="Your plan">
             {plan === null ? '\u00a0' : nameOf(plan)}
           </a>
         </div>
