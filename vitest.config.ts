@@ -9,6 +9,7 @@ const FULL = [
   // npm installs the package's own dependencies: it needs the registry.
   'tests/package/install.test.ts',
   'tests/package/next.test.ts',
+  'tests/package/ways.test.ts',
 ];
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -17,6 +18,7 @@ export default defineConfig({
   // As in tsconfig.json: the source, not what was built last.
   resolve: {
     alias: [
+      { find: /^pgquota\/testing$/, replacement: source('testing/index.ts') },
       { find: /^pgquota\/react$/, replacement: source('react/index.ts') },
       { find: /^pgquota\/pg$/, replacement: source('types/pg.ts') },
       { find: /^pgquota$/, replacement: source('types/index.ts') },
@@ -27,7 +29,7 @@ export default defineConfig({
     exclude: process.env.FULL ? [] : FULL,
     globalSetup: [
       'tests/support/global-setup.ts',
-      ...(process.env.FULL ? ['tests/browser/build-page.ts'] : []),
+      ...(process.env.FULL ? ['tests/browser/build-page.ts', 'tests/package/pack.ts'] : []),
     ],
     expect: { poll: { timeout: 10_000 } },
     reporters: ['default', './tests/support/closing-line.ts'],

@@ -58,7 +58,7 @@ export async function withDatabase<T>(
   }
 }
 
-async function connect(url: string): Promise<pg.Client> {
+export async function connect(url: string): Promise<pg.Client> {
   const attempts = withTls(url);
   for (const [i, connectionString] of attempts.entries()) {
     const client = new pg.Client({

@@ -2,18 +2,9 @@
  * As somebody who has never seen pgquota: from the packed tarball to the first refusal over REST, in
  * three kinds of project. Needs the npm registry for the package's own dependencies.
  */
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { fromRoot } from '../../scripts/local/project.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { grantLikeSupabase } from '../support/privileges.ts';
@@ -22,27 +13,12 @@ import { createProject, run } from './cli.ts';
 
 const QUIET = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
 
-let home: string;
-let tarball: string;
-let packed: string[];
-
-beforeAll(async () => {
-  home = mkdtempSync(join(tmpdir(), 'pgquota-pack-'));
-  const { code, output } = await run('npm', ['pack', '--json', '--pack-destination', home], {
-    cwd: fromRoot('.'),
-    environment: { npm_config_loglevel: 'silent' },
-  });
-  if (code !== 0) throw new Error(`npm pack failed:\n${output}`);
-  const [pack] = JSON.parse(output.slice(output.search(/^\[/m)));
-  tarball = join(home, pack.filename);
-  packed = pack.files.map((file: { path: string }) => file.path);
-});
-afterAll(() => rmSync(home, { recursive: true, force: true }));
+const { tarball, files: packed } = inject('packed');
 
 describe('the tarball', () => {
   test('holds migrations, optional SQL, client, types, parts for React, schema and the command, and nothing else', () => {
     const wanted =
-      /^(dist\/cli\/[\w-]+\.js|dist\/(react|types)\/[\w-]+\.(js|d\.ts)|react\/[\w-]+\.(tsx|css)|schema\/plans\.schema\.json|sql\/roles\.sql|sql\/optional\/\w+\.sql|supabase\/migrations\/\d{14}_\w+\.sql|package\.json|README\.md|LICENSE)$/;
+      /^(dist\/cli\/[\w-]+\.js|dist\/(react|testing|types)\/[\w-]+\.(js|d\.ts)|react\/[\w-]+\.(tsx|css)|schema\/plans\.schema\.json|sql\/roles\.sql|sql\/optional\/\w+\.sql|supabase\/migrations\/\d{14}_\w+\.sql|package\.json|README\.md|LICENSE)$/;
     expect(packed.filter((path) => !wanted.test(path))).toEqual([]);
     for (const path of [
       'dist/cli/main.js',

@@ -1,0 +1,55 @@
+/** A fresh folder with the packed package in it, as `npm install pgquota` would leave it. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createProject, type Ended, run } from './cli.ts';
+
+const ENVIRONMENT = {
+  SUPABASE_TELEMETRY_DISABLED: '1',
+  npm_config_audit: 'false',
+  npm_config_fund: 'false',
+  npm_config_loglevel: 'error',
+  npm_config_prefer_offline: 'true',
+};
+
+export interface FreshProject {
+  folder: string;
+  /** A line as a person types it; an exit code other than 0 is an error. */
+  type(line: string, environment?: NodeJS.ProcessEnv): Promise<string>;
+  /** The same, whatever the exit code. */
+  tryTo(line: string, environment?: NodeJS.ProcessEnv): Promise<Ended>;
+  read(path: string): string;
+  write(path: string, text: string): void;
+  remove(): void;
+}
+
+export function createFreshProject(
+  tarball: string,
+  files: Record<string, string> = {},
+): FreshProject {
+  const { folder, remove } = createProject({
+    'package.json': JSON.stringify({ name: 'app', private: true, type: 'module' }),
+    ...files,
+  });
+  // The package comes from this checkout; everything else from where npm has it.
+  const resolved = (line: string) =>
+    line.replace(/\bnpm (install|i) [^\n&;|]*/g, (command) =>
+      command.replace(/(?<=\s)pgquota(@latest)?(?!\S)/, tarball),
+    );
+  const tryTo = (line: string, environment: NodeJS.ProcessEnv = {}) =>
+    run('bash', ['-e', '-o', 'pipefail', '-c', resolved(line)], {
+      cwd: folder,
+      environment: { ...ENVIRONMENT, ...environment },
+    });
+  return {
+    folder,
+    remove,
+    tryTo,
+    async type(line, environment) {
+      const { code, output } = await tryTo(line, environment);
+      if (code !== 0) throw new Error(`${line}\nended with exit code ${code}:\n${output}`);
+      return output;
+    },
+    read: (path) => readFileSync(join(folder, path), 'utf8'),
+    write: (path, text) => writeFileSync(join(folder, path), text),
+  };
+}
