@@ -249,7 +249,7 @@ begin
     ('constraint', 'keys_pkey on quota.keys', '{"on": "quota.keys", "name": "keys_pkey", "text": "PRIMARY KEY (subject_id, is_server, idempotency_key)"}'),
     ('constraint', 'limited_tables_feature_exists on quota.limited_tables', '{"on": "quota.limited_tables", "name": "limited_tables_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id)"}'),
     ('constraint', 'limited_tables_pkey on quota.limited_tables', '{"on": "quota.limited_tables", "name": "limited_tables_pkey", "text": "PRIMARY KEY (table_id, feature_id)"}'),
-    ('constraint', 'members_ids_are_1_to_255_characters on quota.members', '{"on": "quota.members", "name": "members_ids_are_1_to_255_characters", "text": "CHECK ((((length(subject_id) >= 1) AND (length(subject_id) <= 255)) AND ((length(user_id) >= 1) AND (length(user_id) <= 255))))"}'),
+    ('constraint', 'members_ids_are_1_to_255_characters on quota.members', '{"on": "quota.members", "name": "members_ids_are_1_to_255_characters", "text": "CHECK (((length(subject_id) >= 1) AND (length(subject_id) <= 255) AND (length(user_id) >= 1) AND (length(user_id) <= 255)))"}'),
     ('constraint', 'members_pkey on quota.members', '{"on": "quota.members", "name": "members_pkey", "text": "PRIMARY KEY (subject_id, user_id)"}'),
     ('constraint', 'meters_pkey on quota.meters', '{"on": "quota.meters", "name": "meters_pkey", "text": "PRIMARY KEY (subject_id, feature_id)"}'),
     ('constraint', 'plan_limits_amount_is_0_to_9007199254740991 on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_amount_is_0_to_9007199254740991", "text": "CHECK (((amount >= 0) AND (amount <= ''9007199254740991''::bigint)))"}'),

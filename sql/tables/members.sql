@@ -6,7 +6,11 @@ create table quota.members (
   user_id text collate "C" not null,
   constraint members_pkey primary key (subject_id, user_id),
   constraint members_ids_are_1_to_255_characters
-    check (length(subject_id) between 1 and 255 and length(user_id) between 1 and 255)
+    check (
+      -- Not between: its brackets are others after a restore, and the comparison would call it changed.
+      length(subject_id) >= 1 and length(subject_id) <= 255
+      and length(user_id) >= 1 and length(user_id) <= 255
+    )
 );
 
 comment on table quota.members is 'user_id may use and see on behalf of subject_id.';
