@@ -1,53 +1,19 @@
 // Postgres 15, the oldest that is promised, as Debian has it; and plpgsql_check, which reads every
 // statement of every function body against the catalogue.
-import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { migrationPath } from '../../scripts/build.ts';
-import { choosePort } from '../../scripts/local/ports.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
+import { type Debian15, startDebian15 } from '../support/debian15.ts';
 import { applyPlans } from '../support/plans.ts';
 
-const BIN = '/usr/lib/postgresql/15/bin';
-let folder: string;
+let server: Debian15;
 let client: pg.Client;
 
-function run(program: string, args: string[]) {
-  const asNobody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
-  const { status, error, stderr } = spawnSync(join(BIN, program), args, {
-    ...asNobody,
-    cwd: '/',
-    encoding: 'utf8',
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  expect(error, 'Debian: postgresql-15, postgresql-15-plpgsql-check').toBeUndefined();
-  expect(status, stderr).toBe(0);
-}
-
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'pgquota-15-'));
-  if (process.getuid?.() === 0) chownSync(folder, 65534, 65534);
-  else chmodSync(folder, 0o700);
-  const port = await choosePort(undefined, '127.0.0.1');
-  run('initdb', [
-    '-D',
-    join(folder, 'data'),
-    '-U',
-    'postgres',
-    '-A',
-    'trust',
-    '-E',
-    'UTF8',
-    '--locale=C.UTF-8',
-  ]);
-  run('pg_ctl', [
-    ...['-D', join(folder, 'data'), '-l', join(folder, 'log'), '-w', 'start'],
-    ...['-o', `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off`],
-  ]);
-  client = new pg.Client({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres' });
+  server = await startDebian15();
+  client = new pg.Client(server.url);
   await client.connect();
   await client.query(readFileSync(fromRoot('sql/roles.sql'), 'utf8'));
   await client.query(readFileSync(migrationPath, 'utf8'));
@@ -55,8 +21,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await client?.end();
-  run('pg_ctl', ['-D', join(folder, 'data'), '-m', 'immediate', 'stop']);
-  rmSync(folder, { recursive: true, force: true });
+  server?.stop();
 });
 
 test('what the release says of itself, read from another version of Postgres, holds here', async () => {

@@ -23,7 +23,7 @@ export function pgquota(
   });
 }
 
-/** The same for what runs until it is stopped: `said` waits for words in its output. */
+/** The same for what runs until it is stopped. */
 export function startPgquota(cwd: string, args: string[], environment: NodeJS.ProcessEnv = {}) {
   const tsx = import.meta.resolve('tsx');
   return start(process.execPath, ['--import', tsx, fromRoot('cli/main.ts'), ...args], {

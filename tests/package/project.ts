@@ -1,7 +1,7 @@
 /** A fresh folder with the packed package in it, as `npm install pgquota` would leave it. */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { createProject, type Ended, run } from './cli.ts';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { createProject, type Ended, run, start } from './cli.ts';
 
 const ENVIRONMENT = {
   SUPABASE_TELEMETRY_DISABLED: '1',
@@ -17,6 +17,8 @@ export interface FreshProject {
   type(line: string, environment?: NodeJS.ProcessEnv): Promise<string>;
   /** The same, whatever the exit code. */
   tryTo(line: string, environment?: NodeJS.ProcessEnv): Promise<Ended>;
+  /** What runs until it is killed. */
+  start(line: string, environment?: NodeJS.ProcessEnv): ReturnType<typeof start>;
   read(path: string): string;
   write(path: string, text: string): void;
   remove(): void;
@@ -49,7 +51,15 @@ export function createFreshProject(
       if (code !== 0) throw new Error(`${line}\nended with exit code ${code}:\n${output}`);
       return output;
     },
+    start: (line, environment = {}) =>
+      start('bash', ['-c', line], {
+        cwd: folder,
+        environment: { ...ENVIRONMENT, ...environment },
+      }),
     read: (path) => readFileSync(join(folder, path), 'utf8'),
-    write: (path, text) => writeFileSync(join(folder, path), text),
+    write(path, text) {
+      mkdirSync(dirname(join(folder, path)), { recursive: true });
+      writeFileSync(join(folder, path), text);
+    },
   };
 }

@@ -29,7 +29,13 @@ const CREATED = PAGES.flatMap((page) => {
 
 test('the pages that make tables are found', () => {
   expect(new Set(CREATED.map(({ page }) => page))).toEqual(
-    new Set(['README.md', 'docs/alerts.md', 'docs/tables.md', 'examples/web/sql/example.sql']),
+    new Set([
+      'README.md',
+      'docs/alerts.md',
+      'docs/production.md',
+      'docs/tables.md',
+      'examples/web/sql/example.sql',
+    ]),
   );
 });
 

@@ -12,7 +12,7 @@ export function blocksOf(path: string): (language: string, heading?: string) => 
   };
 }
 
-function sectionOf(text: string, heading: string): string {
+export function sectionOf(text: string, heading: string): string {
   const section = text.split(/^##+ /m).find((part) => part.startsWith(`${heading}\n`));
   if (section === undefined) throw new Error(`The page has no heading ${heading}`);
   return section;
