@@ -56,7 +56,7 @@
 \ir functions/lock_meters.sql
 \ir functions/lock_subject.sql
 \ir functions/write_alerts.sql
-\ir functions/take_fresh.sql
+\ir functions/take_plainly.sql
 \ir functions/take.sql
 
 -- The verbs.

@@ -149,24 +149,6 @@ export type Database = {
           used: number | null;
         };
         ComputedFields: never;
-        Insert: {
-          feature?: string | null;
-          limit?: number | null;
-          period?: string | null;
-          period_end?: never;
-          period_start?: never;
-          subject?: string | null;
-          used?: never;
-        };
-        Update: {
-          feature?: string | null;
-          limit?: number | null;
-          period?: string | null;
-          period_end?: never;
-          period_start?: never;
-          subject?: string | null;
-          used?: never;
-        };
         Relationships: [];
       };
       usage_overview: {

@@ -52,8 +52,8 @@ select
   a.time_zone
 from moment as m
 cross join subjects as s
-cross join quota.features as f
-cross join lateral quota.limits_shown(s.subject_id, f.feature_id, m.at) as a
+cross join lateral quota.limits_shown(s.subject_id, m.at) as a
+join quota.features as f on f.feature_id = a.feature_id
 cross join lateral unnest(a.limits) as l
 cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n;
 

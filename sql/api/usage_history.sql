@@ -8,10 +8,10 @@ select
   c.period,
   nullif(c.period_start, '-infinity') as period_start,
   nullif(c.period_end, 'infinity') as period_end,
-  least(c.used, 9007199254740991) as used,
+  least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
   c.last_limit as "limit"
 from quota.counters as c
-where c.period not in ('minute', 'hour');
+join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id;
 
 comment on view public.usage_history is
   'Use per period, closed and open ones, minutes and hours left out. A period in which nothing was used has no row. Periods of a kind never overlap.';

@@ -33,8 +33,10 @@ select
     else 'ok'
   end as status
 from quota.counters as c
+join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
 cross join lateral (
-  select least(c.used, 9007199254740991) as used, least(c.reserved, 9007199254740991) as reserved
+  select least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
+    least(coalesce(c.reserved, m.reserved - c.reserved_before), 9007199254740991) as reserved
 ) as n
 where c.passed between 80 and 100
   and c.period_end > (select m.at from moment as m)
@@ -53,8 +55,10 @@ select
   nullif(c.period_end, 'infinity'),
   'ok'
 from quota.counters as c
+join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
 cross join lateral (
-  select least(c.used, 9007199254740991) as used, least(c.reserved, 9007199254740991) as reserved
+  select least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
+    least(coalesce(c.reserved, m.reserved - c.reserved_before), 9007199254740991) as reserved
 ) as n
 where c.passed not between 80 and 100
   and c.period_end > (select m.at from moment as m);

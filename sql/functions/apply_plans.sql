@@ -198,12 +198,16 @@ begin
   select count(*)
     into v_subjects
     from quota.counters as c
+    join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
     join quota.subjects as s on s.subject_id = c.subject_id
     where c.feature_id = p_path[2]
       and c.period = p_path[3]
       and c.period_end > v_now
       and c.period_start <= v_now
-      and c.used + c.reserved - c.drawn > (p_amount #>> '{}')::numeric
+      and coalesce(
+        c.used + c.reserved - c.drawn,
+        m.used - c.used_before + m.reserved - c.reserved_before - m.drawn + c.drawn_before
+      ) > (p_amount #>> '{}')::numeric
       and not exists (
         select from quota.exceptions as x
         where x.subject_id = c.subject_id
@@ -349,7 +353,8 @@ begin
       for update;
     if exists (select from unnest(v_changes) as c where c.kind = 'feature' and c.action = 'remove') then
       delete from quota.meters as m
-        where not p_plans -> 'features' ? m.feature_id;
+        where not p_plans -> 'features' ? m.feature_id
+          and m.counted_until = '-infinity';
     end if;
   end if;
 
@@ -372,7 +377,11 @@ begin
           )
         )
         and (
-          exists (select from quota.counters as n where n.feature_id = c.id)
+          exists (
+            select from quota.meters as n
+            where n.feature_id = c.id
+              and n.counted_until > '-infinity'
+          )
           or exists (select from quota.exceptions as x where x.feature_id = c.id)
           or exists (select from quota.grants as g where g.feature_id = c.id)
           or exists (select from quota.limited_tables as t where t.feature_id = c.id)

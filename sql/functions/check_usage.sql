@@ -17,9 +17,17 @@ declare
   v_now timestamptz := quota.clock();
   v_allowance quota.allowance;
   v_verdict quota.verdict;
+  v_decision public.usage_decision;
 begin
+  if (p_amount between 1 and 9007199254740991) is not true then
+    perform quota.check_feature(p_feature);
+    perform quota.check_amount(p_amount);
+  end if;
+  v_decision := quota.look_plainly(v_caller, p_feature, p_amount, v_now);
+  if v_decision.allowed is not null then
+    return v_decision;
+  end if;
   perform quota.check_feature(p_feature);
-  perform quota.check_amount(p_amount);
   v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
   v_verdict := quota.decide(v_allowance.limits, p_amount);
   if not v_verdict.is_allowed then

@@ -37,7 +37,7 @@ begin
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
   end if;
-  v_decision := quota.take_fresh(
+  v_decision := quota.take_plainly(
     v_caller, p_feature, p_amount, 'consume', p_idempotency_key, v_arguments,
     coalesce(p_metadata, '{}')
   );
@@ -45,6 +45,12 @@ begin
     return v_decision;
   end if;
 
+  if p_idempotency_key is null then
+    v_decision := quota.refuse_plainly(v_caller, p_feature, p_amount);
+    if v_decision.allowed is false then
+      return v_decision;
+    end if;
+  end if;
   perform quota.check_server_only(v_caller, array[p_feature]);
   if p_idempotency_key is not null then
     -- Most repetitions come when the first call has long committed: they are told without a lock.

@@ -73,9 +73,17 @@ begin
       values (v_caller.subject_id)
       on conflict do nothing;
     update quota.meters as m
-      set holds_expire_at = 'infinity',
-          fresh_from = 'infinity',
-          rows_used = 0
+      set used = 0,
+          reserved = 0,
+          drawn = 0,
+          rows_used = 0,
+          counted_until = '-infinity',
+          holds_expire_at = 'infinity',
+          open_from = '-infinity',
+          open_until = 'infinity',
+          minute_until = '-infinity',
+          hour_until = '-infinity',
+          fresh_from = 'infinity'
       where m.subject_id = v_caller.subject_id
         and m.feature_id = v_feature_id;
     perform quota.record(

@@ -274,7 +274,7 @@ begin
       end if;
     end if;
     if v_change > 0 then
-      v_decision := quota.take_fresh(
+      v_decision := quota.take_plainly(
         v_caller, v_feature_id, v_change::bigint, 'table', null, null, v_metadata
       );
       if v_decision.allowed is not null then
@@ -453,24 +453,7 @@ begin
     group by t.subject_id
     having sum(t.change) <> 0
   );
-  insert into quota.events (
-    subject_id, event_id, at, kind, feature_id, counts_at, used_change, metadata
-  )
-    select l.subject_id, l.event_id, l.at, l.kind, l.feature_id, l.counts_at, l.used_change, l.metadata
-    from unnest(v_lines) as l;
-  update quota.meters as m
-    set rows_used = m.rows_used + l.used_change
-    from unnest(v_lines) as l
-    where m.subject_id = l.subject_id
-      and m.feature_id = l.feature_id;
-  -- A counter that is not there yet starts from the ledger, at the first call.
-  update quota.counters as c
-    set used = c.used + l.used_change
-    from unnest(v_lines) as l
-    where c.subject_id = l.subject_id
-      and c.feature_id = l.feature_id
-      and c.period_end > l.counts_at
-      and c.period_start <= l.counts_at;
+  perform quota.record_rows(v_lines);
   -- Statistics of before would have every call scan the ledger (verify_usage() took minutes, not 1 s).
   if cardinality(v_lines) > 1000 then
     analyze quota.subjects, quota.meters, quota.counters, quota.events;

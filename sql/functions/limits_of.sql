@@ -17,11 +17,13 @@ create type quota.limit_state as (
   drawn bigint,
   granted bigint,
   is_counted boolean,
-  last_limit bigint
+  last_limit bigint,
+  alerted bigint,
+  passed bigint
 );
 
 comment on type quota.limit_state is
-  'One limit at one instant. The limit is amount (of the plan or exception; null is unlimited) + drawn (from grants in this period) + granted (open grants). is_counted: the counter row exists.';
+  'One limit at one instant. The limit is amount (of the plan or exception; null is unlimited) + drawn (from grants in this period) + granted (open grants). is_counted: the reading at its start stands in a counter, or of a minute and hour in the meter; last_limit, alerted and passed are what stands there, too.';
 
 create type quota.allowance as (
   kind text,
@@ -32,7 +34,8 @@ create type quota.allowance as (
   limits quota.limit_state[],
   is_plain boolean,
   catalogue_version bigint,
-  time_zone text
+  time_zone text,
+  feature_id text
 );
 
 comment on type quota.allowance is
@@ -85,8 +88,6 @@ comment on function quota.ledger_balance(text, text, timestamptz, timestamptz) i
 
 revoke all on function quota.ledger_balance(text, text, timestamptz, timestamptz)
   from public, anon, authenticated, service_role;
-grant execute on function quota.ledger_balance(text, text, timestamptz, timestamptz)
-  to authenticated, service_role;
 
 -- What holds that have expired, and that no call has settled yet, still stand for in a counter.
 create function quota.expired_holds(
@@ -134,8 +135,6 @@ comment on function quota.expired_holds(text, text, timestamptz, timestamptz, ti
 
 revoke all on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz, boolean)
   from public, anon, authenticated, service_role;
-grant execute on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz, boolean)
-  to authenticated, service_role;
 
 create function quota.open_grants(
   p_subject_id text,
@@ -182,7 +181,6 @@ comment on function quota.open_grants(text, text, timestamptz) is
 
 revoke all on function quota.open_grants(text, text, timestamptz)
   from public, anon, authenticated, service_role;
-grant execute on function quota.open_grants(text, text, timestamptz) to authenticated, service_role;
 
 -- With those that are spent: what a customer is shown, and what refunds may give back to. No call that
 -- counts walks over them.
@@ -250,7 +248,6 @@ comment on function quota.granted_to(text, text, timestamptz) is
 
 revoke all on function quota.granted_to(text, text, timestamptz)
   from public, anon, authenticated, service_role;
-grant execute on function quota.granted_to(text, text, timestamptz) to authenticated, service_role;
 
 -- The most that any limit may come to show. Refunds give back to grants what was drawn in other
 -- periods, so those count whole, the spent ones too. For writers of grants and limits, which are rare.
@@ -291,74 +288,13 @@ comment on function quota.most_allowed(text, text, timestamptz, quota.limit_stat
 revoke all on function quota.most_allowed(text, text, timestamptz, quota.limit_state[])
   from public, anon, authenticated, service_role;
 
--- One subject's exceptions in place of its plan's limits, and beside them.
-create function quota.with_exceptions(
-  p_limits quota.limit_state[],
-  p_subject_id text,
-  p_feature_id text,
-  p_at timestamptz
-)
-returns quota.limit_state[]
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array(
-    select l
-    from (
-      select
-        o.period, o.period_start, o.resets_at, o.source, o.amount,
-        o.used, o.reserved, o.drawn, o.granted, o.is_counted, o.last_limit
-      from unnest(p_limits) as o
-      where not exists (
-        select from quota.exceptions as x
-        where x.subject_id = p_subject_id
-          and x.feature_id = p_feature_id
-          and x.period = o.period
-      )
-      union all
-      select
-        x.period, c.period_start, c.period_end, 'exception', x.amount,
-        case when c.used > 9007199254740991 then 9007199254740991 else c.used end, c.reserved, c.drawn, 0, c.used is not null, c.last_limit
-      from quota.exceptions as x
-      left join quota.counters as c
-        on c.subject_id = x.subject_id
-        and c.feature_id = x.feature_id
-        and c.period_end > p_at
-        and c.period_start <= p_at
-        and c.period = x.period
-      where x.subject_id = p_subject_id
-        and x.feature_id = p_feature_id
-    ) as u (
-      period, period_start, resets_at, source, amount,
-      used, reserved, drawn, granted, is_counted, last_limit
-    )
-    cross join lateral (
-      select row(
-        u.period, u.period_start, u.resets_at, u.source, u.amount,
-        u.used, u.reserved, u.drawn, u.granted, u.is_counted, u.last_limit
-      )::quota.limit_state
-    ) as r (l)
-  );
-end
-$$;
-
-comment on function quota.with_exceptions(quota.limit_state[], text, text, timestamptz) is
-  'The limits of a plan with the subject''s exceptions in their place.';
-
-revoke all on function quota.with_exceptions(quota.limit_state[], text, text, timestamptz)
-  from public, anon, authenticated, service_role;
-grant execute on function quota.with_exceptions(quota.limit_state[], text, text, timestamptz)
-  to authenticated, service_role;
-
--- What most calls need not look at: periods that have no counter yet, holds, grants.
+-- What most calls need not look at: periods that have not been counted in yet, holds, grants.
 create function quota.with_details(
   p_limits quota.limit_state[],
   p_subject_id text,
   p_feature_id text,
   p_at timestamptz,
+  p_counted_before timestamptz,
   p_anchor_at timestamptz,
   p_time_zone text,
   p_is_plain boolean,
@@ -384,12 +320,15 @@ begin
       select p.period_start, p.resets_at
         into v_limit.period_start, v_limit.resets_at
         from quota.period_of(v_limit.period, p_at, p_anchor_at, p_time_zone) as p;
-      v_balance := quota.ledger_balance(
-        p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
-      );
-      v_limit.used := least(v_balance.used, 9007199254740991);
-      v_limit.reserved := v_balance.reserved;
-      v_limit.drawn := v_balance.drawn;
+      -- Most periods begin after the last line, and with nothing.
+      if v_limit.period_start < p_counted_before then
+        v_balance := quota.ledger_balance(
+          p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
+        );
+        v_limit.used := least(v_balance.used, 9007199254740991);
+        v_limit.reserved := v_balance.reserved;
+        v_limit.drawn := v_balance.drawn;
+      end if;
     end if;
     if v_limit.reserved > 0 and not (p_is_settled and v_limit.is_counted) then
       v_balance := quota.expired_holds(
@@ -416,15 +355,156 @@ end
 $$;
 
 comment on function quota.with_details(
-  quota.limit_state[], text, text, timestamptz, timestamptz, text, boolean, boolean
-) is 'The limits with the periods that have no counter yet, expired holds and grants worked in.';
+  quota.limit_state[], text, text, timestamptz, timestamptz, timestamptz, text, boolean, boolean
+) is 'The limits with the periods that have not been counted in yet, expired holds and grants worked in.';
 
 revoke all on function quota.with_details(
-  quota.limit_state[], text, text, timestamptz, timestamptz, text, boolean, boolean
+  quota.limit_state[], text, text, timestamptz, timestamptz, timestamptz, text, boolean, boolean
 ) from public, anon, authenticated, service_role;
-grant execute on function quota.with_details(
-  quota.limit_state[], text, text, timestamptz, timestamptz, text, boolean, boolean
-) to authenticated, service_role;
+
+-- Of one feature, or (null) of all: what a call costs is the number of its statements, which Postgres
+-- sets up anew in every transaction.
+create function quota.allowances_of(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_plan_id text,
+  p_is_settled boolean
+)
+returns setof quota.allowance
+language plpgsql
+stable
+rows 5
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_plan_id text;
+  v_upgrade_url text;
+  v_changes_at timestamptz;
+  v_anchor_at timestamptz;
+  v_time_zone text;
+  v_has_extras boolean;
+  v_catalogue_version bigint;
+  v_allowance quota.allowance;
+  v_counted_before timestamptz;
+  v_needs_details boolean;
+begin
+  -- The subject, then its plan's limits: two statements, since the subject's rows may live on another
+  -- node than the catalogue.
+  select
+    case when s.plan_ends_at > p_at then s.plan_ends_at end,
+    p.plan_id,
+    p.upgrade_url,
+    s.anchor_at,
+    coalesce(s.time_zone, 'UTC'),
+    coalesce(s.has_extras, false),
+    -- None after a copy of the schema alone: then nothing is remembered for good.
+    coalesce((select k.version from quota.catalogue as k), 0)
+  into
+    v_changes_at, v_plan_id, v_upgrade_url, v_anchor_at, v_time_zone, v_has_extras,
+    v_catalogue_version
+  from (values (1)) as one (n)
+  left join quota.subjects as s on s.subject_id = p_subject_id
+  left join quota.plans as p on p.plan_id = coalesce(
+    p_plan_id,
+    case when s.plan_ends_at <= p_at then null else s.plan_id end,
+    (select d.plan_id from quota.plans as d where d.is_default)
+  );
+
+  -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
+  -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
+  for v_allowance.feature_id, v_allowance.kind, v_allowance.server_only, v_allowance.limits,
+    v_counted_before, v_needs_details
+  in
+    select f.feature_id, f.kind, f.server_only,
+      array_agg(
+        row(
+          l.period, c.period_start, c.period_end, l.source, l.amount,
+          least(coalesce(c.used, 0), 9007199254740991), coalesce(c.reserved, 0),
+          case when l.period in ('minute', 'hour') then 0 else coalesce(c.drawn, 0) end,
+          0, c.period_end is not null, c.last_limit, coalesce(c.alerted, 0), coalesce(c.passed, 0)
+        )::quota.limit_state
+      ) filter (where l.period is not null),
+      coalesce(greatest(m.counted_until + interval '1 microsecond', m.fresh_until), '-infinity'),
+      coalesce(bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled), false)
+    from quota.features as f
+    left join quota.meters as m
+      on m.subject_id = p_subject_id
+      and m.feature_id = f.feature_id
+    left join lateral (
+      select n.period, n.amount, 'plan' as source
+      from quota.plan_limits as n
+      where n.plan_id = v_plan_id
+        and n.feature_id = f.feature_id
+        and not (
+          v_has_extras
+          and exists (
+            select from quota.exceptions as x
+            where x.subject_id = p_subject_id
+              and x.feature_id = f.feature_id
+              and x.period = n.period
+          )
+        )
+      union all
+      select x.period, x.amount, 'exception'
+      from quota.exceptions as x
+      where v_has_extras
+        and x.subject_id = p_subject_id
+        and x.feature_id = f.feature_id
+    ) as l on true
+    left join lateral (
+      select c.period_start, c.period_end, coalesce(c.used, m.used - c.used_before) as used,
+        coalesce(c.reserved, m.reserved - c.reserved_before) as reserved,
+        coalesce(c.drawn, m.drawn - c.drawn_before) as drawn, c.last_limit, c.alerted, c.passed
+      from quota.counters as c
+      where c.subject_id = p_subject_id
+        and c.feature_id = f.feature_id
+        and c.period_end > p_at
+        and c.period_start <= p_at
+        and c.period = l.period
+      union all
+      select w.period_end - w.length, w.period_end, w.used, w.reserved, 0, null, w.alerted, w.alerted
+      from (values
+        (
+          'minute', m.minute_until, interval '1 minute', m.used - m.minute_used_before,
+          m.reserved - m.minute_reserved_before, m.minute_alerted
+        ),
+        (
+          'hour', m.hour_until, interval '1 hour', m.used - m.hour_used_before,
+          m.reserved - m.hour_reserved_before, m.hour_alerted
+        )
+      ) as w (period, period_end, length, used, reserved, alerted)
+      where w.period = l.period
+        and w.period_end > p_at
+        and w.period_end - w.length <= p_at
+    ) as c on true
+    where p_feature_id is null
+      or f.feature_id = p_feature_id
+    group by f.feature_id, m.counted_until, m.fresh_until
+  loop
+    v_allowance.plan_id := v_plan_id;
+    v_allowance.upgrade_url := v_upgrade_url;
+    v_allowance.changes_at := v_changes_at;
+    v_allowance.is_plain := not v_has_extras;
+    v_allowance.catalogue_version := v_catalogue_version;
+    v_allowance.time_zone := v_time_zone;
+    if v_needs_details or v_has_extras then
+      v_allowance.limits := quota.with_details(
+        v_allowance.limits, p_subject_id, v_allowance.feature_id, p_at, v_counted_before, v_anchor_at,
+        v_time_zone, v_allowance.is_plain, p_is_settled
+      );
+    end if;
+    return next v_allowance;
+  end loop;
+end
+$$;
+
+comment on function quota.allowances_of(text, text, timestamptz, text, boolean) is
+  'limits_of() for one feature, or for all (null).';
+
+revoke all on function quota.allowances_of(text, text, timestamptz, text, boolean)
+  from public, anon, authenticated, service_role;
 
 create function quota.limits_of(
   p_subject_id text,
@@ -441,73 +521,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_allowance quota.allowance;
-  v_anchor_at timestamptz;
-  v_has_extras boolean;
-  v_is_settled boolean;
 begin
-  -- The subject, then its plan's limits: two statements, since the subject's rows may live on another
-  -- node than the catalogue. And no more than two: what a call costs is the number of its statements
-  -- and expressions, which Postgres sets up anew in every transaction (9 µs for a look-up, 1 for an
-  -- assignment).
-  select
-    f.kind,
-    f.server_only,
-    case when s.plan_ends_at > p_at then s.plan_ends_at end,
-    coalesce(
-      p_plan_id,
-      case when s.plan_ends_at <= p_at then null else s.plan_id end,
-      (select d.plan_id from quota.plans as d where d.is_default)
-    ),
-    s.anchor_at,
-    coalesce(s.time_zone, 'UTC'),
-    s.has_extras,
-    -- None after a copy of the schema alone: then nothing is remembered for good.
-    coalesce((select k.version from quota.catalogue as k), 0)
-  into
-    v_allowance.kind, v_allowance.server_only, v_allowance.changes_at, v_allowance.plan_id,
-    v_anchor_at, v_allowance.time_zone, v_has_extras, v_allowance.catalogue_version
-  from quota.features as f
-  left join quota.subjects as s on s.subject_id = p_subject_id
-  where f.feature_id = p_feature_id;
-
-  -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
-  -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
-  select
-    max(p.upgrade_url),
-    array_agg(
-      row(
-        l.period, c.period_start, c.period_end, 'plan', l.amount,
-        case when c.used > 9007199254740991 then 9007199254740991 else c.used end, c.reserved,
-        case when l.period in ('minute', 'hour') then 0 else c.drawn end,
-        0, c.used is not null, c.last_limit
-      )::quota.limit_state
-    ) filter (where l.period is not null),
-    bool_and(coalesce(c.reserved = 0 or c.reserved > 0 and p_is_settled, false))
-  into v_allowance.upgrade_url, v_allowance.limits, v_is_settled
-  from quota.plans as p
-  left join quota.plan_limits as l
-    on l.plan_id = v_allowance.plan_id
-    and l.feature_id = p_feature_id
-  left join quota.counters as c
-    on c.subject_id = p_subject_id
-    and c.feature_id = p_feature_id
-    and c.period_end > p_at
-    and c.period_start <= p_at
-    and c.period = l.period
-  where p.plan_id = v_allowance.plan_id;
-
-  v_allowance.is_plain := v_has_extras is not true;
-  if not v_allowance.is_plain then
-    v_allowance.limits := quota.with_exceptions(
-      v_allowance.limits, p_subject_id, p_feature_id, p_at
-    );
-  end if;
-  if v_is_settled is not true or not v_allowance.is_plain then
-    v_allowance.limits := quota.with_details(
-      v_allowance.limits, p_subject_id, p_feature_id, p_at, v_anchor_at,
-      v_allowance.time_zone, v_allowance.is_plain, p_is_settled
-    );
-  end if;
+  select a.kind, a.server_only, a.plan_id, a.upgrade_url, a.changes_at, a.limits, a.is_plain,
+      a.catalogue_version, a.time_zone, a.feature_id
+    into v_allowance
+    from quota.allowances_of(p_subject_id, p_feature_id, p_at, p_plan_id, p_is_settled) as a;
   return v_allowance;
 end
 $$;
@@ -517,21 +535,20 @@ comment on function quota.limits_of(text, text, timestamptz, text, boolean) is
 
 revoke all on function quota.limits_of(text, text, timestamptz, text, boolean)
   from public, anon, authenticated, service_role;
-grant execute on function quota.limits_of(text, text, timestamptz, text, boolean) to authenticated, service_role;
 
--- What current_usage shows of one subject and feature. Read as the owner: as the reader, each statement
+-- What current_usage shows of one subject. Read as the owner: as the reader, each statement
 -- of limits_of() would ask its policy for the list of subjects again (100 organisations 0.2 s, 400 2.7).
 -- So it is asked here who reads, once a call: whoever may act for a subject may see it (check_usage()
 -- says as much); an app's subjects_of() may show more, and is asked where acts_for() says no.
 create function quota.limits_shown(
   p_subject_id text,
-  p_feature_id text,
   p_at timestamptz
 )
-returns quota.allowance
+returns setof quota.allowance
 language plpgsql
 stable
 strict
+rows 5
 security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -542,7 +559,7 @@ begin
   if quota.is_trusted() is not true then
     v_user_id := quota.user_id();
     if v_user_id is null then
-      return null;
+      return;
     end if;
     if p_subject_id <> v_user_id
       and quota.acts_for(v_user_id, p_subject_id) is not true
@@ -551,16 +568,19 @@ begin
         where o.subject_id = p_subject_id
       )
     then
-      return null;
+      return;
     end if;
   end if;
-  return quota.limits_of(p_subject_id, p_feature_id, p_at);
+  return query
+    select a.kind, a.server_only, a.plan_id, a.upgrade_url, a.changes_at, a.limits, a.is_plain,
+      a.catalogue_version, a.time_zone, a.feature_id
+    from quota.allowances_of(p_subject_id, null, p_at, null, false) as a;
 end
 $$;
 
-comment on function quota.limits_shown(text, text, timestamptz) is
-  'limits_of() for whoever may see the subject: a trusted role, the subject itself, and who belongs to it; null for everybody else.';
+comment on function quota.limits_shown(text, timestamptz) is
+  'limits_of() of every feature for whoever may see the subject: a trusted role, the subject itself, and who belongs to it; no rows for everybody else.';
 
-revoke all on function quota.limits_shown(text, text, timestamptz)
+revoke all on function quota.limits_shown(text, timestamptz)
   from public, anon, authenticated, service_role;
-grant execute on function quota.limits_shown(text, text, timestamptz) to authenticated, service_role;
+grant execute on function quota.limits_shown(text, timestamptz) to authenticated, service_role;

@@ -5,6 +5,10 @@
 -- that another call waits for while it holds a meter. A meter that does not exist is made under the
 -- subject's row, which set_plan() and forget_subject() lock too; so the existence of all meters is
 -- looked at before the first of them is locked.
+--
+-- At read committed the statements to come see what the last holder committed. At repeatable read and
+-- serializable they would not; there the lock itself fails with 40001 (could not serialize), which
+-- Postgres raises, not we: whoever writes a line, a hold or new terms updates the meter.
 
 create function quota.create_meters(
   p_subject_id text,
@@ -47,44 +51,6 @@ comment on function quota.create_meters(text, text[]) is
 revoke all on function quota.create_meters(text, text[])
   from public, anon, authenticated, service_role;
 
--- The books under the meters just locked, brought up to the time of the decision.
-create function quota.settle(
-  p_subject_id text,
-  p_feature_ids text[],
-  p_at timestamptz
-)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- At read committed the statements to come see what the last holder committed. A snapshot of a
-  -- whole transaction would not: there the lock is an update, so that it fails with 40001 (could not
-  -- serialize), which Postgres raises, not we, when a holder since has changed the meter: with a hold,
-  -- a new counter or new terms. A plain use changes only counters, and meets us at those.
-  if current_setting('transaction_isolation') <> 'read committed' then
-    update quota.meters as m
-      set holds_expire_at = m.holds_expire_at
-      where m.subject_id = p_subject_id
-        and m.feature_id = any (p_feature_ids);
-  end if;
-  perform quota.settle_expired(m.subject_id, m.feature_id, p_at)
-    from quota.meters as m
-    where m.subject_id = p_subject_id
-      and m.feature_id = any (p_feature_ids)
-      and m.holds_expire_at <= p_at
-    order by m.feature_id;
-end
-$$;
-
-comment on function quota.settle(text, text[], timestamptz) is
-  'Makes the lock hold at every isolation level, and settles what has expired.';
-
-revoke all on function quota.settle(text, text[], timestamptz)
-  from public, anon, authenticated, service_role;
-
 create function quota.lock_meter(
   p_subject_id text,
   p_feature_id text
@@ -112,8 +78,8 @@ begin
   -- The time is read under the lock: a call that waited over midnight counts into the new day, and a
   -- hold or grant that expired during the wait is over.
   v_now := quota.clock();
-  if v_holds_expire_at <= v_now or current_setting('transaction_isolation') <> 'read committed' then
-    perform quota.settle(p_subject_id, array[p_feature_id], v_now);
+  if v_holds_expire_at <= v_now then
+    perform quota.settle_expired(p_subject_id, p_feature_id, v_now);
   end if;
   return v_now;
 end
@@ -157,7 +123,12 @@ begin
     perform quota.create_meters(p_subject_id, p_feature_ids);
   end loop;
   v_now := quota.clock();
-  perform quota.settle(p_subject_id, p_feature_ids, v_now);
+  perform quota.settle_expired(m.subject_id, m.feature_id, v_now)
+    from quota.meters as m
+    where m.subject_id = p_subject_id
+      and m.feature_id = any (p_feature_ids)
+      and m.holds_expire_at <= v_now
+    order by m.feature_id;
   return v_now;
 end
 $$;

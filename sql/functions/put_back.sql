@@ -12,17 +12,15 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Of the counter, whatever the plan says now; a gauge that a plan never had has the ledger alone.
+  -- Of the meter, whatever the plan says now.
   return coalesce(
     (
-      select c.used
-      from quota.counters as c
-      where c.subject_id = p_subject_id
-        and c.feature_id = p_feature_id
-        and c.period_end = 'infinity'
-        and c.period = 'lifetime'
+      select m.used
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id
     ),
-    (quota.ledger_balance(p_subject_id, p_feature_id, '-infinity', 'infinity')).used
+    0
   );
 end
 $$;

@@ -38,7 +38,7 @@ begin
       'call', 'reserve_usage', 'feature', p_feature, 'amount', p_amount, 'ttl', v_seconds
     );
   end if;
-  v_decision := quota.take_fresh(
+  v_decision := quota.take_plainly(
     v_caller, p_feature, p_amount, 'reserve', p_idempotency_key, v_arguments,
     coalesce(p_metadata, '{}'), p_ttl
   );
@@ -46,6 +46,12 @@ begin
     return v_decision;
   end if;
 
+  if p_idempotency_key is null then
+    v_decision := quota.refuse_plainly(v_caller, p_feature, p_amount);
+    if v_decision.allowed is false then
+      return v_decision;
+    end if;
+  end if;
   v_now := quota.lock_meter(v_caller.subject_id, p_feature);
   if p_idempotency_key is not null then
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);

@@ -20,7 +20,6 @@ declare
   v_features text[];
   v_feature_id text;
   v_now timestamptz;
-  v_event_id uuid;
 begin
   -- for key share: apply_plans() does not remove the plan before this has ended.
   perform from quota.plans as p where p.plan_id = p_plan_id for key share;
@@ -57,14 +56,15 @@ begin
   v_features := quota.meters_of(v_subject.subject_id);
   -- lock_meters() also gives the time; no features, no lock.
   v_now := quota.lock_meters(v_subject.subject_id, v_features);
-  v_event_id := quota.new_id(v_now);
-  insert into quota.events (subject_id, event_id, at, kind, counts_at, metadata)
-  values (
-    v_subject.subject_id, v_event_id, v_now, 'plan', v_now,
-    jsonb_build_object(
-      'from', to_jsonb(v_former) - 'subject_id' - 'has_extras',
-      'to', to_jsonb(v_subject) - 'subject_id' - 'has_extras'
-    )
+  perform quota.record(
+    row(
+      v_subject.subject_id, quota.new_id(v_now), v_now, 'plan', null, v_now, 0, 0, 0, null, null, null,
+      null,
+      jsonb_build_object(
+        'from', to_jsonb(v_former) - 'subject_id' - 'has_extras',
+        'to', to_jsonb(v_subject) - 'subject_id' - 'has_extras'
+      )
+    )::quota.events
   );
 
   update quota.meters as m
@@ -79,7 +79,7 @@ begin
       v_subject.subject_id, v_feature_id, v_now,
       array(
         select row(
-          c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null
+          c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null, 0, 0
         )::quota.limit_state
         from quota.counters as c
         cross join lateral quota.period_of(

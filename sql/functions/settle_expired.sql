@@ -23,12 +23,11 @@ begin
     subject_id, reservation_id, feature_id, amount, reserved_at, expires_at
   )
   values (p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at);
-  -- Also where it stays the same: a call whose snapshot lacks this hold must fail with 40001, or
-  -- it would compute when the next hold expires without it.
   update quota.meters as m
-    set holds_expire_at = least(m.holds_expire_at, v_expires_at)
+    set holds_expire_at = v_expires_at
     where m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id;
+      and m.feature_id = p_feature_id
+      and m.holds_expire_at > v_expires_at;
 end
 $$;
 

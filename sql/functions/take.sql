@@ -184,7 +184,7 @@ begin
     );
   else
     select l.period, l.period_start, l.resets_at, l.source, l.amount,
-        l.used, l.reserved, l.drawn, l.granted, l.is_counted, l.last_limit
+        l.used, l.reserved, l.drawn, l.granted, l.is_counted, l.last_limit, l.alerted, l.passed
       into v_limit
       from unnest(p_allowance.limits) as l
       where l.period = any (v_refusing)
@@ -235,6 +235,7 @@ declare
   v_allowance quota.allowance := p_allowance;
   v_verdict quota.verdict;
   v_event quota.events;
+  v_before quota.limit_state[];
   v_after quota.limit_state[];
   v_decision public.usage_decision;
 begin
@@ -263,9 +264,12 @@ begin
     0, coalesce(p_reservation_id, p_about_id), null, p_caller.actor, p_idempotency_key, p_metadata
   )::quota.events;
   v_after := quota.after_event(v_allowance.limits, v_event, v_verdict.drawn);
+  v_before := v_allowance.limits;
+  v_allowance.limits := v_after;
+  -- All limits shrink by the same, so the one with least room is still that one.
   v_decision := quota.decision(
     p_caller.subject_id, p_feature_id, p_amount, v_allowance,
-    (quota.decide(v_after, 0)).shown, 'ok',
+    (quota.after_event(array[v_verdict.shown], v_event, v_verdict.drawn))[1], 'ok',
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
   if p_idempotency_key is not null and not quota.bind_key(
@@ -274,22 +278,14 @@ begin
     return null;
   end if;
   perform quota.record(v_event);
-  if v_allowance.is_plain then
-    perform quota.remember(
-      p_caller.subject_id, p_feature_id, p_at, v_allowance,
-      -- A hold may end while a call waits: whom it fills up asks under the lock.
-      coalesce(v_decision.remaining = 0 and v_decision.reserved = 0, false)
-    );
-  end if;
   if v_verdict.drawn > 0 then
     perform quota.draw(
       p_caller.subject_id, p_feature_id, v_verdict.drawn, p_at, p_at,
       coalesce(p_reservation_id, v_event.event_id)
     );
   end if;
-  perform quota.write_alerts(
-    p_caller.subject_id, p_feature_id, p_at, v_allowance.limits, v_after
-  );
+  perform quota.remember(p_caller.subject_id, p_feature_id, p_at, v_allowance);
+  perform quota.write_alerts(p_caller.subject_id, p_feature_id, p_at, v_before, v_after);
   return v_decision;
 end
 $$;

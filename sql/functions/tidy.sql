@@ -18,16 +18,7 @@ declare
   v_removed bigint;
 begin
   perform quota.require_trusted();
-  -- Minutes and hours are in no history. skip locked: it waits for nobody.
-  delete from quota.counters as c
-    where (c.subject_id, c.feature_id, c.period_end, c.period) in (
-      select d.subject_id, d.feature_id, d.period_end, d.period
-      from quota.counters as d
-      where d.period in ('minute', 'hour')
-        and d.period_end < v_now - interval '2 days'
-      for update skip locked
-    );
-  get diagnostics v_removed = row_count;
+  -- skip locked: it waits for nobody.
   delete from quota.keys as k
     where (k.subject_id, k.is_server, k.idempotency_key) in (
       select d.subject_id, d.is_server, d.idempotency_key
@@ -37,8 +28,7 @@ begin
         and d.arguments ->> 'call' <> 'import_usage'
       for update skip locked
     );
-  get diagnostics v_rows = row_count;
-  v_removed := v_removed + v_rows;
+  get diagnostics v_removed = row_count;
   -- Holds that expired, and that no call has met since, get their expire lines.
   for v_subject_id, v_feature_id in
     select m.subject_id, m.feature_id
@@ -73,6 +63,6 @@ end
 $$;
 
 comment on function quota.tidy() is
-  'Removes closed minute and hour counters after 2 days, idempotency keys, ended or expired reservations and acknowledged alerts after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
+  'Removes idempotency keys, ended or expired reservations and acknowledged alerts after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
 
 revoke all on function quota.tidy() from public, anon, authenticated, service_role;

@@ -35,10 +35,33 @@ begin
         and r.state = 'open'
       union all
       select c.subject_id, c.feature_id, b.at, b.side, c.period, c.period_start, c.period_end,
-        c.used, c.reserved, c.drawn, 0, 0, 0, 0
+        coalesce(c.used, m.used - c.used_before),
+        coalesce(c.reserved, m.reserved - c.reserved_before),
+        coalesce(c.drawn, m.drawn - c.drawn_before), 0, 0, 0, 0
       from quota.counters as c
+      left join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
       cross join lateral (values (c.period_start, -1), (c.period_end, 1)) as b (at, side)
       where p_subject is null or c.subject_id = p_subject
+      union all
+      -- The reading itself, and those of the minute and the hour that the meter keeps.
+      select m.subject_id, m.feature_id, b.at, b.side, w.period, w.period_start, w.period_end,
+        m.used - w.used, m.reserved - w.reserved, case when w.period = 'meter' then m.drawn end,
+        0, 0, 0, 0
+      from quota.meters as m
+      cross join lateral (values
+        ('meter', '-infinity'::timestamptz, 'infinity'::timestamptz, 0::bigint, 0::bigint),
+        (
+          'minute', m.minute_until - interval '1 minute', m.minute_until, m.minute_used_before,
+          m.minute_reserved_before
+        ),
+        (
+          'hour', m.hour_until - interval '1 hour', m.hour_until, m.hour_used_before,
+          m.hour_reserved_before
+        )
+      ) as w (period, period_start, period_end, used, reserved)
+      cross join lateral (values (w.period_start, -1), (w.period_end, 1)) as b (at, side)
+      where (p_subject is null or m.subject_id = p_subject)
+        and w.period_end > '-infinity'
     ),
     totals as (
       select s.subject_id, s.feature_id, s.side, s.period, s.period_start, s.period_end,
@@ -78,30 +101,32 @@ begin
       ) as d on d.subject_id = g.subject_id and d.grant_id = g.grant_id
       where p_subject is null or g.subject_id = p_subject
     )
+    -- The last holds of a feature are those of its meter as well: told once.
     select c.subject_id, c.feature_id, c.period, nullif(c.period_start, '-infinity'),
       c.used, c.ledger_used
     from counters as c
-    where c.used <> c.ledger_used
-    union all
+    -- Null: a counter without its meter.
+    where c.used is distinct from c.ledger_used
+    union
     select c.subject_id, c.feature_id, 'reserved', nullif(c.period_start, '-infinity'),
       c.reserved, c.ledger_reserved
     from counters as c
     where c.reserved <> c.ledger_reserved
-    union all
+    union
     select c.subject_id, c.feature_id, 'reserved', nullif(c.period_start, '-infinity'),
       c.reserved, c.open_holds
     from counters as c
     where c.reserved <> c.open_holds
-    union all
+    union
     select c.subject_id, c.feature_id, 'granted', nullif(c.period_start, '-infinity'),
       c.drawn, c.ledger_drawn
     from counters as c
     where c.drawn <> c.ledger_drawn
-    union all
+    union
     select d.subject_id, d.feature_id, 'granted', d.granted_at, d.drawn, d.ledger
     from draws as d
     where d.drawn <> d.ledger
-    union all
+    union
     -- Rows of limited tables, as their lines count them, and as they stand.
     select t.subject_id, t.feature_id, 'lifetime', null, sum(t.counted)::bigint, sum(t.rows)::bigint
     from (

@@ -66,45 +66,53 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_limit record;
+  v_limit quota.limit_state;
+  v_former quota.limit_state;
+  v_told bigint;
+  v_passed bigint;
   v_threshold bigint;
   v_alert_id uuid;
 begin
-  for v_limit in
-    select
-      a.period, a.period_start, a.resets_at, a.used + a.reserved as used,
-      least(a.amount + a.drawn + a.granted, 9007199254740991) as allowed,
-      least(c.alerted, quota.passed_mark(b)) as told, quota.passed_mark(a) as passed, c.alerted,
-      c.passed as noted
-    from unnest(p_after) as a
-    join unnest(p_before) as b on b.period = a.period
-    -- A probe per limit: a plain join read all closed counters of the feature once (10,006 rows).
-    cross join lateral (
-      select o.alerted, o.passed
-      from quota.counters as o
-      where o.subject_id = p_subject_id
-        and o.feature_id = p_feature_id
-        and o.period_end = a.resets_at
-        and o.period = a.period
-      limit 1
-    ) as c
-  loop
+  foreach v_limit in array coalesce(p_after, '{}') loop
+    v_passed := quota.passed_mark(v_limit);
+    continue when v_passed = 0 and v_limit.alerted = 0 and v_limit.passed = 0;
+    foreach v_former in array p_before loop
+      exit when v_former.period = v_limit.period;
+    end loop;
+    v_told := quota.passed_mark(v_former);
+    -- What a minute was told of stands with the meter, which knows the running one alone.
+    if v_former.is_counted or v_limit.period not in ('minute', 'hour') then
+      v_told := least(v_told, v_former.alerted);
+    end if;
     foreach v_threshold in array array[80, 100] loop
-      if v_threshold > v_limit.told and v_threshold <= v_limit.passed then
+      if v_threshold > v_told and v_threshold <= v_passed then
         v_alert_id := quota.new_id(p_at);
         insert into quota.alerts (
           subject_id, feature_id, period, period_start, threshold, at, used, amount, alert_id
         )
         values (
-          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start,
-          v_threshold, p_at, v_limit.used, v_limit.allowed, v_alert_id
+          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_threshold, p_at,
+          v_limit.used + v_limit.reserved,
+          least(v_limit.amount + v_limit.drawn + v_limit.granted, 9007199254740991), v_alert_id
         );
       end if;
     end loop;
-    if v_limit.passed <> v_limit.alerted or v_limit.passed <> v_limit.noted then
+    if v_limit.period = 'minute' then
+      update quota.meters as m
+        set minute_alerted = v_passed
+        where m.subject_id = p_subject_id
+          and m.feature_id = p_feature_id
+          and m.minute_until = v_limit.resets_at;
+    elsif v_limit.period = 'hour' then
+      update quota.meters as m
+        set hour_alerted = v_passed
+        where m.subject_id = p_subject_id
+          and m.feature_id = p_feature_id
+          and m.hour_until = v_limit.resets_at;
+    elsif v_passed <> v_limit.alerted or v_passed <> v_limit.passed then
       update quota.counters as c
-        set alerted = v_limit.passed,
-            passed = v_limit.passed
+        set alerted = v_passed,
+            passed = v_passed
         where c.subject_id = p_subject_id
           and c.feature_id = p_feature_id
           and c.period_end = v_limit.resets_at
@@ -116,7 +124,7 @@ $$;
 
 comment on function quota.write_alerts(
   text, text, timestamptz, quota.limit_state[], quota.limit_state[]
-) is 'Writes an alert for each threshold that use has come to since it was last told, and notes it in the counter.';
+) is 'Writes an alert for each threshold that use has come to since it was last told, and notes it with the limit.';
 
 revoke all on function quota.write_alerts(
   text, text, timestamptz, quota.limit_state[], quota.limit_state[]

@@ -705,68 +705,180 @@ grant select on quota.grants to authenticated, service_role;
 -- Use: the lock, the sums, the holds, the ledger.
 -- sql/tables/meters.sql
 
--- Why this exists: the row that every writing call locks, one per subject and feature. Whoever
--- holds it is alone with the counters, holds and grants of that subject and feature, so all that
--- follows is plain reading and writing. Locking it writes no new row version.
+-- A meter reads as an electricity meter does: it shows a running total and only ever adds. What a period
+-- used is the reading now less the reading at its start, which stands in quota.counters. So one call is
+-- one update of one row, whatever the number of its limits, and one line of the ledger.
 --
--- It also remembers what limits_of() said last, so that most calls need not ask again (0.3 of a bare
--- update's speed without, 0.5 with). The memory is exact because (a) it is used under the lock and
--- only for the edition of the catalogue that it was read from, looked at again in a statement after
--- the lock; (b) set_plan(), set_limit() and grants lock the meter too and make it forget; (c) it ends
--- at the next instant at which time changes something. Of a minute or an hour that begins, the limit is
--- remembered, too, so that a user's usual call, some minutes after the last, is not a long one.
+-- The row is also the lock: whoever has updated or locked it is alone with the counters, holds and
+-- grants of that subject and feature until its transaction ends.
+--
+-- And it remembers what the last look at the limits found. Since the rooms of all running periods shrink
+-- in step, one number covers every limit: the reading up to which a call is plainly allowed (ceiling).
+-- The memory is exact because (a) it is used under the lock, and only for the edition of the catalogue
+-- that it was read from, looked at in a statement after the lock; (b) whoever changes the terms of the
+-- subject locks the meter, too, and makes it forget; (c) it ends at the next instant at which time
+-- changes something. Of minutes and hours, which are in no history, the reading at the start stands here,
+-- too, so that one that begins costs no more than another update.
 
 create table quota.meters (
   subject_id text collate "C" not null,
   feature_id text collate "C" not null,
+  used bigint not null default 0,
+  reserved bigint not null default 0,
+  drawn bigint not null default 0,
+  rows_used bigint not null default 0,
+  counted_until timestamptz not null default '-infinity',
   holds_expire_at timestamptz not null default 'infinity',
+  open_from timestamptz not null default '-infinity',
+  open_until timestamptz not null default 'infinity',
+  minute_until timestamptz not null default '-infinity',
+  minute_used_before bigint not null default 0,
+  minute_reserved_before bigint not null default 0,
+  minute_alerted bigint not null default 0,
+  hour_until timestamptz not null default '-infinity',
+  hour_used_before bigint not null default 0,
+  hour_reserved_before bigint not null default 0,
+  hour_alerted bigint not null default 0,
   fresh_from timestamptz not null default 'infinity',
   fresh_until timestamptz not null default '-infinity',
-  long_until timestamptz not null default '-infinity',
-  plan_ends_at timestamptz not null default 'infinity',
+  catalogue_version bigint not null default 0,
+  floor bigint not null default 0,
+  ceiling bigint not null default -1,
+  period text,
+  period_start timestamptz,
+  period_end timestamptz,
+  allowed bigint,
+  granted bigint not null default 0,
+  used_before bigint not null default 0,
+  reserved_before bigint not null default 0,
   minute_limit bigint,
   hour_limit bigint,
-  is_full boolean not null default false,
-  catalogue_version bigint not null default 0,
+  hour_ceiling bigint,
+  long_limits bigint not null default 0,
+  long_until timestamptz not null default '-infinity',
+  long_ceiling bigint,
+  long_period text,
+  long_start timestamptz,
+  long_end timestamptz,
+  long_allowed bigint,
+  long_granted bigint not null default 0,
+  long_used_before bigint not null default 0,
+  long_reserved_before bigint not null default 0,
+  plan_ends_at timestamptz not null default 'infinity',
   plan_id text collate "C",
   upgrade_url text,
   server_only boolean not null default false,
-  rows_used bigint not null default 0,
   constraint meters_pkey primary key (subject_id, feature_id)
-) with (fillfactor = 80);
+) with (fillfactor = 70);
 
 comment on table quota.meters is
-  'The lock of one subject and feature. A call locks it first and reads everything else after.';
-comment on column quota.meters.holds_expire_at is
-  'No open hold expires before this instant: most calls need not look for expired ones.';
-comment on column quota.meters.fresh_from is
-  'When it was remembered: a clock that was set back behind it finds other counters open. infinity: forgotten.';
-comment on column quota.meters.fresh_until is
-  'Until then the open counters are all the limits there are, and their last_limit is the limit; long_until to is_full are what else is remembered.';
-comment on column quota.meters.long_until is 'Until then only minutes and hours end.';
-comment on column quota.meters.plan_ends_at is 'When the plan ends by itself; infinity: never.';
-comment on column quota.meters.minute_limit is
-  'The limit of a minute that begins: -1 is unlimited, null is no limit of that period.';
-comment on column quota.meters.hour_limit is 'The same of an hour.';
-comment on column quota.meters.is_full is
-  'The last use left no room under a limit: the next call looks before it locks.';
+  'One row per subject and feature: the running totals of its ledger lines, the lock, and what the last look at the limits found.';
+comment on column quota.meters.used is
+  'The sum of all its lines: a reading. reserved and drawn are two more.';
 comment on column quota.meters.rows_used is
   'How much of a gauge the rows of limited tables are: only they give it back.';
+comment on column quota.meters.counted_until is
+  'No line counts in a later instant, but for plain calls, which count before fresh_until.';
+comment on column quota.meters.holds_expire_at is
+  'No open hold expires before this instant: most calls need not look for expired ones.';
+comment on column quota.meters.open_from is
+  'The latest start of an open counter, or end of a closed one. What counts in an instant of [open_from, open_until) changes no counter.';
+comment on column quota.meters.open_until is 'The first end of an open counter.';
+comment on column quota.meters.minute_until is
+  'The end of the minute that the other minute columns are of.';
+comment on column quota.meters.minute_used_before is 'The reading at the start of that minute.';
+comment on column quota.meters.minute_alerted is
+  'The highest threshold of alerts that this minute has passed and was told of: 0, 80 or 100 percent.';
+comment on column quota.meters.fresh_from is
+  'When the rest was remembered: a clock that was set back behind it finds other periods. infinity: forgotten.';
+comment on column quota.meters.fresh_until is 'When time changes something.';
+comment on column quota.meters.floor is
+  'Below this reading (used and reserved) an alert could be told again: ask properly.';
+comment on column quota.meters.ceiling is
+  'Up to this reading a call is allowed by every limit, and crosses no mark of an alert.';
+comment on column quota.meters.period is
+  'The limit with least room: it stays that, since all shrink in step. period_start to reserved_before are of it.';
+comment on column quota.meters.allowed is 'Its limit, open grants included; null is unlimited.';
+comment on column quota.meters.minute_limit is
+  'The limit of any minute: -1 is unlimited, null is no limit of that period.';
+comment on column quota.meters.long_limits is 'How many limits of a day and longer there are.';
+comment on column quota.meters.long_until is
+  'As fresh_until, of these alone, and so are long_ceiling to long_reserved_before: what holds on when a minute or an hour begins.';
+comment on column quota.meters.plan_ends_at is 'When the plan ends by itself; infinity: never.';
+
+-- Serves usage_overview: whose minute or hour is near its limit. These change with an alert alone, so
+-- counting stays a HOT update.
+create index meters_near_a_short_limit on quota.meters (subject_id, feature_id)
+  where greatest(minute_alerted, hour_alerted) > 0;
+
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.meters
+  alter column subject_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column used set statistics 0,
+  alter column reserved set statistics 0,
+  alter column drawn set statistics 0,
+  alter column rows_used set statistics 0,
+  alter column counted_until set statistics 0,
+  alter column holds_expire_at set statistics 0,
+  alter column open_from set statistics 0,
+  alter column open_until set statistics 0,
+  alter column minute_until set statistics 0,
+  alter column minute_used_before set statistics 0,
+  alter column minute_reserved_before set statistics 0,
+  alter column minute_alerted set statistics 0,
+  alter column hour_until set statistics 0,
+  alter column hour_used_before set statistics 0,
+  alter column hour_reserved_before set statistics 0,
+  alter column hour_alerted set statistics 0,
+  alter column fresh_from set statistics 0,
+  alter column fresh_until set statistics 0,
+  alter column catalogue_version set statistics 0,
+  alter column floor set statistics 0,
+  alter column ceiling set statistics 0,
+  alter column period set statistics 0,
+  alter column period_start set statistics 0,
+  alter column period_end set statistics 0,
+  alter column allowed set statistics 0,
+  alter column granted set statistics 0,
+  alter column used_before set statistics 0,
+  alter column reserved_before set statistics 0,
+  alter column minute_limit set statistics 0,
+  alter column hour_limit set statistics 0,
+  alter column hour_ceiling set statistics 0,
+  alter column long_limits set statistics 0,
+  alter column long_until set statistics 0,
+  alter column long_ceiling set statistics 0,
+  alter column long_period set statistics 0,
+  alter column long_start set statistics 0,
+  alter column long_end set statistics 0,
+  alter column long_allowed set statistics 0,
+  alter column long_granted set statistics 0,
+  alter column long_used_before set statistics 0,
+  alter column long_reserved_before set statistics 0,
+  alter column plan_ends_at set statistics 0,
+  alter column plan_id set statistics 0,
+  alter column upgrade_url set statistics 0,
+  alter column server_only set statistics 0;
 
 alter table quota.meters enable row level security;
 
+create policy select_own on quota.meters
+  for select to authenticated
+  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
 create policy select_service on quota.meters
   for select to service_role using (true);
 
 revoke all on quota.meters from public, anon, authenticated, service_role;
-grant select on quota.meters to service_role;
--- Withheld: everything from authenticated, also select: who can select for share can hold a lock.
+grant select on quota.meters to authenticated, service_role;
+-- Withheld: every write, and with it every lock: whoever may select alone cannot select for share.
 -- No foreign key to subjects or features: it would take a second lock in each first call.
 
 -- sql/tables/counters.sql
 
--- Why this exists: how much of a feature a subject has used in one period. A counter is a sum of
--- the ledger kept at hand: it equals the lines whose counts_at lies in [period_start, period_end).
+-- A row per period of a day and longer: the meter's readings at its start. While the period runs no call
+-- changes it: its use is the meter's reading less this one. When it has ended, the next call that asks
+-- properly writes down what it was, and it is a plain number from then on.
 
 create table quota.counters (
   subject_id text collate "C" not null,
@@ -774,44 +886,43 @@ create table quota.counters (
   period text not null,
   period_start timestamptz not null,
   period_end timestamptz not null,
-  used bigint not null,
-  reserved bigint not null,
-  drawn bigint not null,
+  used_before bigint not null,
+  reserved_before bigint not null,
+  drawn_before bigint not null,
+  used bigint,
+  reserved bigint,
+  drawn bigint,
   last_limit bigint,
   alerted bigint not null default 0,
   passed bigint not null default 0,
   -- The end stands in the key, and before the period: open periods are those with
-  -- period_end > now, found without walking over the closed ones (20,000 closed minutes).
-  constraint counters_pkey primary key (subject_id, feature_id, period_end, period),
-  -- The one check that is worth its price: Postgres parses a check constraint anew in every
-  -- statement (seven of them on counters and events cost 18 µs of a call's 100).
-  constraint counters_are_not_negative check (least(used, reserved, drawn) >= 0)
-) with (fillfactor = 70);
+  -- period_end > now, found without walking over the closed ones.
+  constraint counters_pkey primary key (subject_id, feature_id, period_end, period)
+) with (fillfactor = 80);
 
 comment on table quota.counters is
-  'Use of one subject and feature in one period. Periods of a kind never overlap.';
+  'Use of one subject and feature in one period of a day and longer. Periods of a kind never overlap.';
 comment on column quota.counters.period_end is
   'Exclusive. When a subject''s anchor moves, the running period ends where the new one starts.';
+comment on column quota.counters.used_before is
+  'The meter''s reading when the period began; moved along when a line counts before it later.';
+comment on column quota.counters.used is
+  'Null while the counter is open: it is the meter''s reading less that at the start. A number once it is closed.';
 comment on column quota.counters.reserved is
-  'Held by reservations: an upper bound, expired holds are subtracted when it is read.';
-comment on column quota.counters.drawn is 'How much of the use was taken from grants.';
+  'The same of holds: an upper bound, expired ones are subtracted when it is read.';
+comment on column quota.counters.drawn is 'The same of what was taken from grants.';
 comment on column quota.counters.last_limit is
-  'The limit at the period''s last call, for usage_history; null is unlimited.';
+  'The limit at the period''s last look, for usage_history; null is unlimited.';
 comment on column quota.counters.alerted is
   'The highest threshold of alerts that use has passed and was told of: 0, 80 or 100 percent.';
-
 comment on column quota.counters.passed is
   'The highest threshold that use had reached when the limit or the threshold last changed: 0, 80 or 100 percent. Use may have fallen since, never risen past it.';
 
--- Serves usage_overview: who is near a limit, in a running period. passed changes twice in a period at
--- most, and the other columns of a call are in no index, so that counting stays a HOT update. Asked
--- as a range: without statistics the planner takes that for 1 row in 200, and a single comparison for
--- every third row, which it would rather find by reading the whole table.
+-- Serves usage_overview: who is near a limit, in a running period. Asked as a range: without statistics
+-- the planner takes that for 1 row in 200, and a single comparison for every third row, which it would
+-- rather find by reading the whole table.
 create index counters_near_the_limit on quota.counters (period_end, subject_id)
   where passed between 80 and 100;
-
--- used, reserved and drawn are in no index and the pages keep room, so that counting is a HOT
--- update (an index on a column that every call changes took HOT updates from 100 % to 0 %).
 
 -- No statistics: estimates would tell of other subjects (see events).
 alter table quota.counters
@@ -820,6 +931,9 @@ alter table quota.counters
   alter column period set statistics 0,
   alter column period_start set statistics 0,
   alter column period_end set statistics 0,
+  alter column used_before set statistics 0,
+  alter column reserved_before set statistics 0,
+  alter column drawn_before set statistics 0,
   alter column used set statistics 0,
   alter column reserved set statistics 0,
   alter column drawn set statistics 0,
@@ -1416,11 +1530,13 @@ create type quota.limit_state as (
   drawn bigint,
   granted bigint,
   is_counted boolean,
-  last_limit bigint
+  last_limit bigint,
+  alerted bigint,
+  passed bigint
 );
 
 comment on type quota.limit_state is
-  'One limit at one instant. The limit is amount (of the plan or exception; null is unlimited) + drawn (from grants in this period) + granted (open grants). is_counted: the counter row exists.';
+  'One limit at one instant. The limit is amount (of the plan or exception; null is unlimited) + drawn (from grants in this period) + granted (open grants). is_counted: the reading at its start stands in a counter, or of a minute and hour in the meter; last_limit, alerted and passed are what stands there, too.';
 
 create type quota.allowance as (
   kind text,
@@ -1431,7 +1547,8 @@ create type quota.allowance as (
   limits quota.limit_state[],
   is_plain boolean,
   catalogue_version bigint,
-  time_zone text
+  time_zone text,
+  feature_id text
 );
 
 comment on type quota.allowance is
@@ -1484,8 +1601,6 @@ comment on function quota.ledger_balance(text, text, timestamptz, timestamptz) i
 
 revoke all on function quota.ledger_balance(text, text, timestamptz, timestamptz)
   from public, anon, authenticated, service_role;
-grant execute on function quota.ledger_balance(text, text, timestamptz, timestamptz)
-  to authenticated, service_role;
 
 -- What holds that have expired, and that no call has settled yet, still stand for in a counter.
 create function quota.expired_holds(
@@ -1533,8 +1648,6 @@ comment on function quota.expired_holds(text, text, timestamptz, timestamptz, ti
 
 revoke all on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz, boolean)
   from public, anon, authenticated, service_role;
-grant execute on function quota.expired_holds(text, text, timestamptz, timestamptz, timestamptz, boolean)
-  to authenticated, service_role;
 
 create function quota.open_grants(
   p_subject_id text,
@@ -1581,7 +1694,6 @@ comment on function quota.open_grants(text, text, timestamptz) is
 
 revoke all on function quota.open_grants(text, text, timestamptz)
   from public, anon, authenticated, service_role;
-grant execute on function quota.open_grants(text, text, timestamptz) to authenticated, service_role;
 
 -- With those that are spent: what a customer is shown, and what refunds may give back to. No call that
 -- counts walks over them.
@@ -1649,7 +1761,6 @@ comment on function quota.granted_to(text, text, timestamptz) is
 
 revoke all on function quota.granted_to(text, text, timestamptz)
   from public, anon, authenticated, service_role;
-grant execute on function quota.granted_to(text, text, timestamptz) to authenticated, service_role;
 
 -- The most that any limit may come to show. Refunds give back to grants what was drawn in other
 -- periods, so those count whole, the spent ones too. For writers of grants and limits, which are rare.
@@ -1690,74 +1801,13 @@ comment on function quota.most_allowed(text, text, timestamptz, quota.limit_stat
 revoke all on function quota.most_allowed(text, text, timestamptz, quota.limit_state[])
   from public, anon, authenticated, service_role;
 
--- One subject's exceptions in place of its plan's limits, and beside them.
-create function quota.with_exceptions(
-  p_limits quota.limit_state[],
-  p_subject_id text,
-  p_feature_id text,
-  p_at timestamptz
-)
-returns quota.limit_state[]
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array(
-    select l
-    from (
-      select
-        o.period, o.period_start, o.resets_at, o.source, o.amount,
-        o.used, o.reserved, o.drawn, o.granted, o.is_counted, o.last_limit
-      from unnest(p_limits) as o
-      where not exists (
-        select from quota.exceptions as x
-        where x.subject_id = p_subject_id
-          and x.feature_id = p_feature_id
-          and x.period = o.period
-      )
-      union all
-      select
-        x.period, c.period_start, c.period_end, 'exception', x.amount,
-        case when c.used > 9007199254740991 then 9007199254740991 else c.used end, c.reserved, c.drawn, 0, c.used is not null, c.last_limit
-      from quota.exceptions as x
-      left join quota.counters as c
-        on c.subject_id = x.subject_id
-        and c.feature_id = x.feature_id
-        and c.period_end > p_at
-        and c.period_start <= p_at
-        and c.period = x.period
-      where x.subject_id = p_subject_id
-        and x.feature_id = p_feature_id
-    ) as u (
-      period, period_start, resets_at, source, amount,
-      used, reserved, drawn, granted, is_counted, last_limit
-    )
-    cross join lateral (
-      select row(
-        u.period, u.period_start, u.resets_at, u.source, u.amount,
-        u.used, u.reserved, u.drawn, u.granted, u.is_counted, u.last_limit
-      )::quota.limit_state
-    ) as r (l)
-  );
-end
-$$;
-
-comment on function quota.with_exceptions(quota.limit_state[], text, text, timestamptz) is
-  'The limits of a plan with the subject''s exceptions in their place.';
-
-revoke all on function quota.with_exceptions(quota.limit_state[], text, text, timestamptz)
-  from public, anon, authenticated, service_role;
-grant execute on function quota.with_exceptions(quota.limit_state[], text, text, timestamptz)
-  to authenticated, service_role;
-
--- What most calls need not look at: periods that have no counter yet, holds, grants.
+-- What most calls need not look at: periods that have not been counted in yet, holds, grants.
 create function quota.with_details(
   p_limits quota.limit_state[],
   p_subject_id text,
   p_feature_id text,
   p_at timestamptz,
+  p_counted_before timestamptz,
   p_anchor_at timestamptz,
   p_time_zone text,
   p_is_plain boolean,
@@ -1783,12 +1833,15 @@ begin
       select p.period_start, p.resets_at
         into v_limit.period_start, v_limit.resets_at
         from quota.period_of(v_limit.period, p_at, p_anchor_at, p_time_zone) as p;
-      v_balance := quota.ledger_balance(
-        p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
-      );
-      v_limit.used := least(v_balance.used, 9007199254740991);
-      v_limit.reserved := v_balance.reserved;
-      v_limit.drawn := v_balance.drawn;
+      -- Most periods begin after the last line, and with nothing.
+      if v_limit.period_start < p_counted_before then
+        v_balance := quota.ledger_balance(
+          p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
+        );
+        v_limit.used := least(v_balance.used, 9007199254740991);
+        v_limit.reserved := v_balance.reserved;
+        v_limit.drawn := v_balance.drawn;
+      end if;
     end if;
     if v_limit.reserved > 0 and not (p_is_settled and v_limit.is_counted) then
       v_balance := quota.expired_holds(
@@ -1815,15 +1868,156 @@ end
 $$;
 
 comment on function quota.with_details(
-  quota.limit_state[], text, text, timestamptz, timestamptz, text, boolean, boolean
-) is 'The limits with the periods that have no counter yet, expired holds and grants worked in.';
+  quota.limit_state[], text, text, timestamptz, timestamptz, timestamptz, text, boolean, boolean
+) is 'The limits with the periods that have not been counted in yet, expired holds and grants worked in.';
 
 revoke all on function quota.with_details(
-  quota.limit_state[], text, text, timestamptz, timestamptz, text, boolean, boolean
+  quota.limit_state[], text, text, timestamptz, timestamptz, timestamptz, text, boolean, boolean
 ) from public, anon, authenticated, service_role;
-grant execute on function quota.with_details(
-  quota.limit_state[], text, text, timestamptz, timestamptz, text, boolean, boolean
-) to authenticated, service_role;
+
+-- Of one feature, or (null) of all: what a call costs is the number of its statements, which Postgres
+-- sets up anew in every transaction.
+create function quota.allowances_of(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_plan_id text,
+  p_is_settled boolean
+)
+returns setof quota.allowance
+language plpgsql
+stable
+rows 5
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_plan_id text;
+  v_upgrade_url text;
+  v_changes_at timestamptz;
+  v_anchor_at timestamptz;
+  v_time_zone text;
+  v_has_extras boolean;
+  v_catalogue_version bigint;
+  v_allowance quota.allowance;
+  v_counted_before timestamptz;
+  v_needs_details boolean;
+begin
+  -- The subject, then its plan's limits: two statements, since the subject's rows may live on another
+  -- node than the catalogue.
+  select
+    case when s.plan_ends_at > p_at then s.plan_ends_at end,
+    p.plan_id,
+    p.upgrade_url,
+    s.anchor_at,
+    coalesce(s.time_zone, 'UTC'),
+    coalesce(s.has_extras, false),
+    -- None after a copy of the schema alone: then nothing is remembered for good.
+    coalesce((select k.version from quota.catalogue as k), 0)
+  into
+    v_changes_at, v_plan_id, v_upgrade_url, v_anchor_at, v_time_zone, v_has_extras,
+    v_catalogue_version
+  from (values (1)) as one (n)
+  left join quota.subjects as s on s.subject_id = p_subject_id
+  left join quota.plans as p on p.plan_id = coalesce(
+    p_plan_id,
+    case when s.plan_ends_at <= p_at then null else s.plan_id end,
+    (select d.plan_id from quota.plans as d where d.is_default)
+  );
+
+  -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
+  -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
+  for v_allowance.feature_id, v_allowance.kind, v_allowance.server_only, v_allowance.limits,
+    v_counted_before, v_needs_details
+  in
+    select f.feature_id, f.kind, f.server_only,
+      array_agg(
+        row(
+          l.period, c.period_start, c.period_end, l.source, l.amount,
+          least(coalesce(c.used, 0), 9007199254740991), coalesce(c.reserved, 0),
+          case when l.period in ('minute', 'hour') then 0 else coalesce(c.drawn, 0) end,
+          0, c.period_end is not null, c.last_limit, coalesce(c.alerted, 0), coalesce(c.passed, 0)
+        )::quota.limit_state
+      ) filter (where l.period is not null),
+      coalesce(greatest(m.counted_until + interval '1 microsecond', m.fresh_until), '-infinity'),
+      coalesce(bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled), false)
+    from quota.features as f
+    left join quota.meters as m
+      on m.subject_id = p_subject_id
+      and m.feature_id = f.feature_id
+    left join lateral (
+      select n.period, n.amount, 'plan' as source
+      from quota.plan_limits as n
+      where n.plan_id = v_plan_id
+        and n.feature_id = f.feature_id
+        and not (
+          v_has_extras
+          and exists (
+            select from quota.exceptions as x
+            where x.subject_id = p_subject_id
+              and x.feature_id = f.feature_id
+              and x.period = n.period
+          )
+        )
+      union all
+      select x.period, x.amount, 'exception'
+      from quota.exceptions as x
+      where v_has_extras
+        and x.subject_id = p_subject_id
+        and x.feature_id = f.feature_id
+    ) as l on true
+    left join lateral (
+      select c.period_start, c.period_end, coalesce(c.used, m.used - c.used_before) as used,
+        coalesce(c.reserved, m.reserved - c.reserved_before) as reserved,
+        coalesce(c.drawn, m.drawn - c.drawn_before) as drawn, c.last_limit, c.alerted, c.passed
+      from quota.counters as c
+      where c.subject_id = p_subject_id
+        and c.feature_id = f.feature_id
+        and c.period_end > p_at
+        and c.period_start <= p_at
+        and c.period = l.period
+      union all
+      select w.period_end - w.length, w.period_end, w.used, w.reserved, 0, null, w.alerted, w.alerted
+      from (values
+        (
+          'minute', m.minute_until, interval '1 minute', m.used - m.minute_used_before,
+          m.reserved - m.minute_reserved_before, m.minute_alerted
+        ),
+        (
+          'hour', m.hour_until, interval '1 hour', m.used - m.hour_used_before,
+          m.reserved - m.hour_reserved_before, m.hour_alerted
+        )
+      ) as w (period, period_end, length, used, reserved, alerted)
+      where w.period = l.period
+        and w.period_end > p_at
+        and w.period_end - w.length <= p_at
+    ) as c on true
+    where p_feature_id is null
+      or f.feature_id = p_feature_id
+    group by f.feature_id, m.counted_until, m.fresh_until
+  loop
+    v_allowance.plan_id := v_plan_id;
+    v_allowance.upgrade_url := v_upgrade_url;
+    v_allowance.changes_at := v_changes_at;
+    v_allowance.is_plain := not v_has_extras;
+    v_allowance.catalogue_version := v_catalogue_version;
+    v_allowance.time_zone := v_time_zone;
+    if v_needs_details or v_has_extras then
+      v_allowance.limits := quota.with_details(
+        v_allowance.limits, p_subject_id, v_allowance.feature_id, p_at, v_counted_before, v_anchor_at,
+        v_time_zone, v_allowance.is_plain, p_is_settled
+      );
+    end if;
+    return next v_allowance;
+  end loop;
+end
+$$;
+
+comment on function quota.allowances_of(text, text, timestamptz, text, boolean) is
+  'limits_of() for one feature, or for all (null).';
+
+revoke all on function quota.allowances_of(text, text, timestamptz, text, boolean)
+  from public, anon, authenticated, service_role;
 
 create function quota.limits_of(
   p_subject_id text,
@@ -1840,73 +2034,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_allowance quota.allowance;
-  v_anchor_at timestamptz;
-  v_has_extras boolean;
-  v_is_settled boolean;
 begin
-  -- The subject, then its plan's limits: two statements, since the subject's rows may live on another
-  -- node than the catalogue. And no more than two: what a call costs is the number of its statements
-  -- and expressions, which Postgres sets up anew in every transaction (9 µs for a look-up, 1 for an
-  -- assignment).
-  select
-    f.kind,
-    f.server_only,
-    case when s.plan_ends_at > p_at then s.plan_ends_at end,
-    coalesce(
-      p_plan_id,
-      case when s.plan_ends_at <= p_at then null else s.plan_id end,
-      (select d.plan_id from quota.plans as d where d.is_default)
-    ),
-    s.anchor_at,
-    coalesce(s.time_zone, 'UTC'),
-    s.has_extras,
-    -- None after a copy of the schema alone: then nothing is remembered for good.
-    coalesce((select k.version from quota.catalogue as k), 0)
-  into
-    v_allowance.kind, v_allowance.server_only, v_allowance.changes_at, v_allowance.plan_id,
-    v_anchor_at, v_allowance.time_zone, v_has_extras, v_allowance.catalogue_version
-  from quota.features as f
-  left join quota.subjects as s on s.subject_id = p_subject_id
-  where f.feature_id = p_feature_id;
-
-  -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
-  -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
-  select
-    max(p.upgrade_url),
-    array_agg(
-      row(
-        l.period, c.period_start, c.period_end, 'plan', l.amount,
-        case when c.used > 9007199254740991 then 9007199254740991 else c.used end, c.reserved,
-        case when l.period in ('minute', 'hour') then 0 else c.drawn end,
-        0, c.used is not null, c.last_limit
-      )::quota.limit_state
-    ) filter (where l.period is not null),
-    bool_and(coalesce(c.reserved = 0 or c.reserved > 0 and p_is_settled, false))
-  into v_allowance.upgrade_url, v_allowance.limits, v_is_settled
-  from quota.plans as p
-  left join quota.plan_limits as l
-    on l.plan_id = v_allowance.plan_id
-    and l.feature_id = p_feature_id
-  left join quota.counters as c
-    on c.subject_id = p_subject_id
-    and c.feature_id = p_feature_id
-    and c.period_end > p_at
-    and c.period_start <= p_at
-    and c.period = l.period
-  where p.plan_id = v_allowance.plan_id;
-
-  v_allowance.is_plain := v_has_extras is not true;
-  if not v_allowance.is_plain then
-    v_allowance.limits := quota.with_exceptions(
-      v_allowance.limits, p_subject_id, p_feature_id, p_at
-    );
-  end if;
-  if v_is_settled is not true or not v_allowance.is_plain then
-    v_allowance.limits := quota.with_details(
-      v_allowance.limits, p_subject_id, p_feature_id, p_at, v_anchor_at,
-      v_allowance.time_zone, v_allowance.is_plain, p_is_settled
-    );
-  end if;
+  select a.kind, a.server_only, a.plan_id, a.upgrade_url, a.changes_at, a.limits, a.is_plain,
+      a.catalogue_version, a.time_zone, a.feature_id
+    into v_allowance
+    from quota.allowances_of(p_subject_id, p_feature_id, p_at, p_plan_id, p_is_settled) as a;
   return v_allowance;
 end
 $$;
@@ -1916,21 +2048,20 @@ comment on function quota.limits_of(text, text, timestamptz, text, boolean) is
 
 revoke all on function quota.limits_of(text, text, timestamptz, text, boolean)
   from public, anon, authenticated, service_role;
-grant execute on function quota.limits_of(text, text, timestamptz, text, boolean) to authenticated, service_role;
 
--- What current_usage shows of one subject and feature. Read as the owner: as the reader, each statement
+-- What current_usage shows of one subject. Read as the owner: as the reader, each statement
 -- of limits_of() would ask its policy for the list of subjects again (100 organisations 0.2 s, 400 2.7).
 -- So it is asked here who reads, once a call: whoever may act for a subject may see it (check_usage()
 -- says as much); an app's subjects_of() may show more, and is asked where acts_for() says no.
 create function quota.limits_shown(
   p_subject_id text,
-  p_feature_id text,
   p_at timestamptz
 )
-returns quota.allowance
+returns setof quota.allowance
 language plpgsql
 stable
 strict
+rows 5
 security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -1941,7 +2072,7 @@ begin
   if quota.is_trusted() is not true then
     v_user_id := quota.user_id();
     if v_user_id is null then
-      return null;
+      return;
     end if;
     if p_subject_id <> v_user_id
       and quota.acts_for(v_user_id, p_subject_id) is not true
@@ -1950,19 +2081,22 @@ begin
         where o.subject_id = p_subject_id
       )
     then
-      return null;
+      return;
     end if;
   end if;
-  return quota.limits_of(p_subject_id, p_feature_id, p_at);
+  return query
+    select a.kind, a.server_only, a.plan_id, a.upgrade_url, a.changes_at, a.limits, a.is_plain,
+      a.catalogue_version, a.time_zone, a.feature_id
+    from quota.allowances_of(p_subject_id, null, p_at, null, false) as a;
 end
 $$;
 
-comment on function quota.limits_shown(text, text, timestamptz) is
-  'limits_of() for whoever may see the subject: a trusted role, the subject itself, and who belongs to it; null for everybody else.';
+comment on function quota.limits_shown(text, timestamptz) is
+  'limits_of() of every feature for whoever may see the subject: a trusted role, the subject itself, and who belongs to it; no rows for everybody else.';
 
-revoke all on function quota.limits_shown(text, text, timestamptz)
+revoke all on function quota.limits_shown(text, timestamptz)
   from public, anon, authenticated, service_role;
-grant execute on function quota.limits_shown(text, text, timestamptz) to authenticated, service_role;
+grant execute on function quota.limits_shown(text, timestamptz) to authenticated, service_role;
 
 -- sql/functions/decide.sql
 
@@ -2532,8 +2666,8 @@ revoke all on function quota.replayed(jsonb) from public, anon, authenticated, s
 
 -- sql/functions/record.sql
 
--- Why this exists: the only writers of ledger and counters. Every verb goes through them, so how a
--- counter is stored is decided here. All of them expect the meter to be locked.
+-- Why this exists: the writers of ledger, meters and counters. Every verb goes through them, so how use is
+-- stored is decided here. All of them expect the meter to be locked.
 
 create function quota.new_id(p_at timestamptz)
 returns uuid
@@ -2554,8 +2688,44 @@ comment on function quota.new_id(timestamptz) is 'A fresh uuid that sorts by tim
 
 revoke all on function quota.new_id(timestamptz) from public, anon, authenticated, service_role;
 
--- The counters of the periods that begin now: a row each, with what the ledger already has for it.
--- Those that exist learn the limit that holds now, when it has changed.
+-- Which instants count in open counters alone: from the latest start of one, or the end of a closed one,
+-- to the first end.
+create function quota.note_open_span(
+  p_subject_id text,
+  p_feature_id text,
+  p_since timestamptz
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.meters as m
+    set open_from = greatest(m.open_from, o.open_from),
+        open_until = o.open_until
+    from (
+      select max(case when c.used is null then c.period_start else c.period_end end) as open_from,
+        coalesce(min(c.period_end) filter (where c.used is null), 'infinity') as open_until
+      from quota.counters as c
+      where c.subject_id = p_subject_id
+        and c.feature_id = p_feature_id
+        and c.period_end >= p_since
+    ) as o
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+end
+$$;
+
+comment on function quota.note_open_span(text, text, timestamptz) is
+  'Notes with the meter where its open counters begin and end; no open one ends before p_since.';
+
+revoke all on function quota.note_open_span(text, text, timestamptz)
+  from public, anon, authenticated, service_role;
+
+-- The counters of the periods that begin now: a row each, with the reading less what the ledger already
+-- has for it. Those that exist learn the limit that holds now, when it has changed.
 create function quota.open_counters(
   p_subject_id text,
   p_feature_id text,
@@ -2570,18 +2740,20 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_limit quota.limit_state;
+  v_allowed bigint;
   v_balance quota.balance;
-  v_former quota.counters;
+  v_former record;
   v_moved bigint;
+  v_since timestamptz;
 begin
   foreach v_limit in array coalesce(p_limits, '{}') loop
+    continue when v_limit.period in ('minute', 'hour');
+    v_allowed := v_limit.amount + v_limit.drawn + v_limit.granted;
     if v_limit.is_counted then
-      if v_limit.last_limit is distinct from v_limit.amount + v_limit.drawn + v_limit.granted then
+      if v_limit.last_limit is distinct from v_allowed then
         update quota.counters as c
-          set last_limit = v_limit.amount + v_limit.drawn + v_limit.granted,
-              passed = quota.mark_of(
-                c.used, c.reserved, v_limit.amount + v_limit.drawn + v_limit.granted
-              )
+          set last_limit = v_allowed,
+              passed = quota.mark_of(v_limit.used, v_limit.reserved, v_allowed)
           where c.subject_id = p_subject_id
             and c.feature_id = p_feature_id
             and c.period = v_limit.period
@@ -2590,28 +2762,15 @@ begin
       continue;
     end if;
 
-    -- A counter is about to be summed up from the ledger, of which the snapshot of a whole transaction
-    -- may lack lines. Each of them changed a counter that overlaps the period, or made one and with it
-    -- changed the meter (below): so touching those fails with 40001, which Postgres raises, not we.
-    if current_setting('transaction_isolation') <> 'read committed' then
-      update quota.counters as c
-        set used = c.used
-        where c.subject_id = p_subject_id
-          and c.feature_id = p_feature_id
-          and c.period_end > v_limit.period_start
-          and c.period_start < v_limit.resets_at;
-    end if;
-    update quota.meters as m
-      set holds_expire_at = m.holds_expire_at
-      where m.subject_id = p_subject_id
-        and m.feature_id = p_feature_id;
-
     -- Only a moved anchor or zone leaves a counter that overlaps the new period. It ends where the
     -- new one starts, so that no use shows twice; the lines from there on count in the new one.
     for v_former in
-      select c.subject_id, c.feature_id, c.period, c.period_start, c.period_end,
-        c.used, c.reserved, c.drawn, c.last_limit
+      select c.period, c.period_start, c.period_end, c.last_limit,
+        coalesce(c.used, m.used - c.used_before) as used
       from quota.counters as c
+      join quota.meters as m
+        on m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id
       where c.subject_id = p_subject_id
         and c.feature_id = p_feature_id
         and c.period = v_limit.period
@@ -2631,44 +2790,69 @@ begin
         v_moved := v_moved - v_balance.used;
         insert into quota.counters (
           subject_id, feature_id, period, period_start, period_end,
-          used, reserved, drawn, last_limit
+          used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit
         )
         values (
           p_subject_id, p_feature_id, v_limit.period, v_former.period_start, v_limit.period_start,
-          v_balance.used, v_balance.reserved, v_balance.drawn, v_former.last_limit
+          0, 0, 0, v_balance.used, v_balance.reserved, v_balance.drawn, v_former.last_limit
         );
       end if;
       if v_moved <> 0 then
-        perform quota.write_carry(p_subject_id, p_feature_id, p_at, v_former, v_limit, v_moved);
+        perform quota.write_carry(
+          p_subject_id, p_feature_id, p_at, v_former.period, v_former.period_start, v_limit, v_moved
+        );
       end if;
     end loop;
 
-    v_balance := quota.ledger_balance(
-      p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
-    );
-    -- on conflict: at repeatable read a counter that this snapshot cannot see raises 40001 here,
-    -- where a plain insert would say unique_violation, which no client retries.
+    -- Open, and its use is the reading from now on; but closed, when the clock was set back and lines
+    -- count after its end.
     insert into quota.counters (
-      subject_id, feature_id, period, period_start, period_end, used, reserved, drawn, last_limit,
-      passed
+      subject_id, feature_id, period, period_start, period_end,
+      used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit, passed
     )
-    values (
-      p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at,
-      v_balance.used, v_balance.reserved, v_balance.drawn,
-      v_limit.amount + v_limit.drawn + v_limit.granted,
-      -- Most periods begin with nothing used, below any mark of a limit above 0.
-      case
-        when v_balance.used = 0
-          and v_balance.reserved = 0
-          and v_limit.amount + v_limit.drawn + v_limit.granted > 0
-        then 0
-        else quota.mark_of(
-          v_balance.used, v_balance.reserved, v_limit.amount + v_limit.drawn + v_limit.granted
-        )
-      end
-    )
-    on conflict do nothing;
+      select p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at,
+        m.used - b.used, m.reserved - b.reserved, m.drawn - b.drawn,
+        case when b.is_over then b.used end,
+        case when b.is_over then b.reserved end,
+        case when b.is_over then b.drawn end,
+        v_allowed,
+        -- Most periods begin with nothing used, below any mark of a limit above 0.
+        case
+          when b.used = 0 and b.reserved = 0 and v_allowed > 0 then 0
+          else quota.mark_of(b.used, b.reserved, v_allowed)
+        end
+      from quota.meters as m
+      cross join lateral (
+        select l.used, l.reserved, l.drawn, exists (
+          select from quota.events as e
+          where e.subject_id = p_subject_id
+            and e.feature_id = p_feature_id
+            and e.counts_at >= v_limit.resets_at
+        ) as is_over
+        from quota.ledger_balance(
+          p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
+        ) as l
+        where greatest(m.counted_until + interval '1 microsecond', m.fresh_until) > v_limit.period_start
+        union all
+        -- Most periods begin after the last line.
+        select 0, 0, 0, false
+        where greatest(m.counted_until + interval '1 microsecond', m.fresh_until) <= v_limit.period_start
+      ) as b
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id;
+    v_since := least(v_since, v_limit.resets_at);
   end loop;
+  if v_since is not null then
+    perform quota.note_open_span(
+      p_subject_id, p_feature_id,
+      (
+        select least(v_since, m.open_until)
+        from quota.meters as m
+        where m.subject_id = p_subject_id
+          and m.feature_id = p_feature_id
+      )
+    );
+  end if;
 end
 $$;
 
@@ -2684,7 +2868,8 @@ create function quota.write_carry(
   p_subject_id text,
   p_feature_id text,
   p_at timestamptz,
-  p_former quota.counters,
+  p_period text,
+  p_period_start timestamptz,
   p_limit quota.limit_state,
   p_moved bigint
 )
@@ -2698,32 +2883,32 @@ declare
   v_from_id uuid := quota.new_id(p_at);
   v_to_id uuid := quota.new_id(p_at);
 begin
-  insert into quota.events (
-    subject_id, event_id, at, kind, feature_id, counts_at, used_change, about_id, metadata
-  )
-  values
-    (
-      p_subject_id, v_from_id, p_at, 'carry', p_feature_id, p_at, -p_moved, v_to_id,
-      jsonb_build_object('period', p_former.period, 'period_start', p_former.period_start)
-    ),
-    (
-      p_subject_id, v_to_id, p_at, 'carry', p_feature_id, p_at, p_moved, v_from_id,
-      jsonb_build_object('period', p_limit.period, 'period_start', p_limit.period_start)
-    );
+  perform quota.record(
+    row(
+      p_subject_id, v_from_id, p_at, 'carry', p_feature_id, p_at, -p_moved, 0, 0, v_to_id, null, null,
+      null, jsonb_build_object('period', p_period, 'period_start', p_period_start)
+    )::quota.events
+  );
+  perform quota.record(
+    row(
+      p_subject_id, v_to_id, p_at, 'carry', p_feature_id, p_at, p_moved, 0, 0, v_from_id, null, null,
+      null, jsonb_build_object('period', p_limit.period, 'period_start', p_limit.period_start)
+    )::quota.events
+  );
 end
 $$;
 
 comment on function quota.write_carry(
-  text, text, timestamptz, quota.counters, quota.limit_state, bigint
+  text, text, timestamptz, text, timestamptz, quota.limit_state, bigint
 ) is 'Notes in the ledger that use moved from the former counter to the period of the limit.';
 
 revoke all on function quota.write_carry(
-  text, text, timestamptz, quota.counters, quota.limit_state, bigint
+  text, text, timestamptz, text, timestamptz, quota.limit_state, bigint
 ) from public, anon, authenticated, service_role;
 
--- The writer of ledger lines and counters. It adds to every counter whose period holds the instant:
--- those of the plan, and those that a former plan left open, so that every counter equals its ledger
--- at any time.
+-- The writer: a line, and the meter moves by it. That is all for a line that counts now; one that counts
+-- in the past also changes what is written down of that past: closed counters that hold its instant, and
+-- the readings at the start of all that began later, whose use stays what it was.
 create function quota.record(p_event quota.events)
 returns void
 language plpgsql
@@ -2732,8 +2917,12 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_counters integer;
-  v_sum bigint;
+  v_change bigint := p_event.used_change + p_event.reserved_change;
+  v_used bigint;
+  v_reserved bigint;
+  v_drawn bigint;
+  v_open_from timestamptz;
+  v_open_until timestamptz;
 begin
   insert into quota.events (
     subject_id, event_id, at, kind, feature_id, counts_at,
@@ -2751,41 +2940,182 @@ begin
   if p_event.feature_id is null then
     return;
   end if;
-  -- Also by nothing: the answer to an ending that changes no number shows the counters, and a snapshot
-  -- that lacks their last change must fail with 40001.
-  with counted as (
-    update quota.counters as c
-      set used = c.used + p_event.used_change,
-          reserved = c.reserved + p_event.reserved_change,
-          drawn = c.drawn + p_event.drawn_change
+
+  -- Also by nothing: a call whose snapshot lacks this line must fail with 40001.
+  update quota.meters as m
+    set used = m.used + p_event.used_change,
+        reserved = m.reserved + p_event.reserved_change,
+        drawn = m.drawn + p_event.drawn_change,
+        rows_used = m.rows_used
+          + case when p_event.kind = 'table' then p_event.used_change else 0 end,
+        counted_until = greatest(m.counted_until, p_event.counts_at),
+        -- Lines of the running periods change nothing of what is remembered (draws do), nor does one of
+        -- an earlier minute by which the reading stays the same (what was held is used).
+        fresh_from = case
+          when p_event.drawn_change = 0
+            and p_event.counts_at >= m.open_from
+            and p_event.counts_at < m.open_until
+            and (
+              v_change = 0
+              or p_event.counts_at >= greatest(
+                m.minute_until - interval '1 minute', m.hour_until - interval '1 hour'
+              )
+            )
+          then m.fresh_from
+          else 'infinity'
+        end,
+        used_before = m.used_before + case
+          when p_event.counts_at < m.period_start then p_event.used_change else 0
+        end,
+        reserved_before = m.reserved_before + case
+          when p_event.counts_at < m.period_start then p_event.reserved_change else 0
+        end,
+        -- A line after the minute: that one is over.
+        minute_until = case
+          when p_event.counts_at >= m.minute_until then '-infinity' else m.minute_until
+        end,
+        minute_used_before = m.minute_used_before + case
+          when p_event.counts_at < m.minute_until - interval '1 minute' then p_event.used_change else 0
+        end,
+        minute_reserved_before = m.minute_reserved_before + case
+          when p_event.counts_at < m.minute_until - interval '1 minute' then p_event.reserved_change
+          else 0
+        end,
+        hour_until = case
+          when p_event.counts_at >= m.hour_until then '-infinity' else m.hour_until
+        end,
+        hour_used_before = m.hour_used_before + case
+          when p_event.counts_at < m.hour_until - interval '1 hour' then p_event.used_change else 0
+        end,
+        hour_reserved_before = m.hour_reserved_before + case
+          when p_event.counts_at < m.hour_until - interval '1 hour' then p_event.reserved_change
+          else 0
+        end
+    where m.subject_id = p_event.subject_id
+      and m.feature_id = p_event.feature_id
+    returning m.used, m.reserved, m.drawn, m.open_from, m.open_until
+    into v_used, v_reserved, v_drawn, v_open_from, v_open_until;
+  if not found then
+    raise exception 'a line of % is written without its meter', p_event.feature_id
+      using errcode = 'XX000', hint = 'lock_meter() makes and locks it';
+  end if;
+  if p_event.counts_at < v_open_from or p_event.counts_at >= v_open_until then
+    perform quota.rewrite_counters(p_event, v_used, v_reserved, v_drawn, v_open_until);
+  end if;
+  -- No number that is shown passes it, also that of a counter that is no limit of the present plan.
+  if v_change > 0 and v_used + v_reserved > 9007199254740991 and (
+    v_used + v_reserved > 4611686018427387904
+    or exists (
+      select from quota.counters as c
       where c.subject_id = p_event.subject_id
         and c.feature_id = p_event.feature_id
         and c.period_end > p_event.counts_at
         and c.period_start <= p_event.counts_at
-      returning c.used + c.reserved as sum
-  )
-  select count(*), max(c.sum) into v_counters, v_sum from counted as c;
-  -- Also of a counter that is no limit of the present plan: no number that is shown passes it.
-  if v_sum > 9007199254740991 and p_event.used_change + p_event.reserved_change > 0 then
+        and coalesce(c.used + c.reserved, v_used + v_reserved - c.used_before - c.reserved_before)
+          > 9007199254740991
+    )
+  ) then
     raise exception 'a counter would pass 9007199254740991 (2^53 - 1)'
       using errcode = 'QAMNT', hint = 'count in a larger unit';
-  end if;
-  -- A line that meets no counter changes the meter: a call whose snapshot lacks the line, and which
-  -- would sum up the ledger without it, must fail with 40001. So do rows of a limited table.
-  if v_counters = 0 or p_event.kind = 'table' then
-    update quota.meters as m
-      set rows_used = m.rows_used
-            + case when p_event.kind = 'table' then p_event.used_change else 0 end
-      where m.subject_id = p_event.subject_id
-        and m.feature_id = p_event.feature_id;
   end if;
 end
 $$;
 
 comment on function quota.record(quota.events) is
-  'Writes a line and adds it to the counters it counts in.';
+  'Writes a line and moves the meter by it. Expects the meter to be locked. Errors: QAMNT.';
 
 revoke all on function quota.record(quota.events) from public, anon, authenticated, service_role;
+
+-- What the counters have written down, after a line that counts in another time than theirs.
+create function quota.rewrite_counters(
+  p_event quota.events,
+  p_used bigint,
+  p_reserved bigint,
+  p_drawn bigint,
+  p_open_until timestamptz
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.counters as c
+    set used_before = c.used_before + s.is_later * p_event.used_change,
+        reserved_before = c.reserved_before + s.is_later * p_event.reserved_change,
+        drawn_before = c.drawn_before + s.is_later * p_event.drawn_change,
+        used = case
+          when s.is_over then p_used - p_event.used_change - c.used_before
+          else c.used + (1 - s.is_later) * p_event.used_change
+        end,
+        reserved = case
+          when s.is_over then p_reserved - p_event.reserved_change - c.reserved_before
+          else c.reserved + (1 - s.is_later) * p_event.reserved_change
+        end,
+        drawn = case
+          when s.is_over then p_drawn - p_event.drawn_change - c.drawn_before
+          else c.drawn + (1 - s.is_later) * p_event.drawn_change
+        end
+    from (
+      select o.period, o.period_end, o.period_end <= p_event.counts_at as is_over,
+        case when o.period_start > p_event.counts_at then 1 else 0 end as is_later
+      from quota.counters as o
+      where o.subject_id = p_event.subject_id
+        and o.feature_id = p_event.feature_id
+        and o.period_end >= least(p_open_until, p_event.counts_at)
+        -- Closed: those that hold the instant. Open: those that have ended, and those that begin later.
+        and (
+          o.period_end > p_event.counts_at and o.period_start <= p_event.counts_at
+          or o.used is null
+        )
+    ) as s
+    where c.subject_id = p_event.subject_id
+      and c.feature_id = p_event.feature_id
+      and c.period_end = s.period_end
+      and c.period = s.period;
+  if p_event.counts_at >= p_open_until then
+    perform quota.note_open_span(p_event.subject_id, p_event.feature_id, p_open_until);
+  end if;
+end
+$$;
+
+comment on function quota.rewrite_counters(quota.events, bigint, bigint, bigint, timestamptz) is
+  'Closes the open counters that end before the line counts, adds it to the closed ones that hold its instant, and moves the starts of those that begin later. The readings are those after the line.';
+
+revoke all on function quota.rewrite_counters(quota.events, bigint, bigint, bigint, timestamptz)
+  from public, anon, authenticated, service_role;
+
+-- The same for many subjects at once. A gauge has one period, which never ends: so no counter changes.
+create function quota.record_rows(p_events quota.events[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into quota.events (
+    subject_id, event_id, at, kind, feature_id, counts_at, used_change, metadata
+  )
+    select e.subject_id, e.event_id, greatest(e.at, e.counts_at), e.kind, e.feature_id, e.counts_at,
+      e.used_change, e.metadata
+    from unnest(p_events) as e;
+  update quota.meters as m
+    set used = m.used + e.used_change,
+        rows_used = m.rows_used + e.used_change,
+        counted_until = greatest(m.counted_until, e.counts_at)
+    from unnest(p_events) as e
+    where m.subject_id = e.subject_id
+      and m.feature_id = e.feature_id;
+end
+$$;
+
+comment on function quota.record_rows(quota.events[]) is
+  'Writes lines of kind table, one per subject and gauge, and moves the meters by them.';
+
+revoke all on function quota.record_rows(quota.events[])
+  from public, anon, authenticated, service_role;
 
 -- What a line will do to limits, so that an answer can be written together with its line.
 create function quota.after_event(
@@ -3054,12 +3384,11 @@ begin
     subject_id, reservation_id, feature_id, amount, reserved_at, expires_at
   )
   values (p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at);
-  -- Also where it stays the same: a call whose snapshot lacks this hold must fail with 40001, or
-  -- it would compute when the next hold expires without it.
   update quota.meters as m
-    set holds_expire_at = least(m.holds_expire_at, v_expires_at)
+    set holds_expire_at = v_expires_at
     where m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id;
+      and m.feature_id = p_feature_id
+      and m.holds_expire_at > v_expires_at;
 end
 $$;
 
@@ -3212,6 +3541,10 @@ revoke all on function quota.settle_expired(text, text, timestamptz)
 -- that another call waits for while it holds a meter. A meter that does not exist is made under the
 -- subject's row, which set_plan() and forget_subject() lock too; so the existence of all meters is
 -- looked at before the first of them is locked.
+--
+-- At read committed the statements to come see what the last holder committed. At repeatable read and
+-- serializable they would not; there the lock itself fails with 40001 (could not serialize), which
+-- Postgres raises, not we: whoever writes a line, a hold or new terms updates the meter.
 
 create function quota.create_meters(
   p_subject_id text,
@@ -3254,44 +3587,6 @@ comment on function quota.create_meters(text, text[]) is
 revoke all on function quota.create_meters(text, text[])
   from public, anon, authenticated, service_role;
 
--- The books under the meters just locked, brought up to the time of the decision.
-create function quota.settle(
-  p_subject_id text,
-  p_feature_ids text[],
-  p_at timestamptz
-)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- At read committed the statements to come see what the last holder committed. A snapshot of a
-  -- whole transaction would not: there the lock is an update, so that it fails with 40001 (could not
-  -- serialize), which Postgres raises, not we, when a holder since has changed the meter: with a hold,
-  -- a new counter or new terms. A plain use changes only counters, and meets us at those.
-  if current_setting('transaction_isolation') <> 'read committed' then
-    update quota.meters as m
-      set holds_expire_at = m.holds_expire_at
-      where m.subject_id = p_subject_id
-        and m.feature_id = any (p_feature_ids);
-  end if;
-  perform quota.settle_expired(m.subject_id, m.feature_id, p_at)
-    from quota.meters as m
-    where m.subject_id = p_subject_id
-      and m.feature_id = any (p_feature_ids)
-      and m.holds_expire_at <= p_at
-    order by m.feature_id;
-end
-$$;
-
-comment on function quota.settle(text, text[], timestamptz) is
-  'Makes the lock hold at every isolation level, and settles what has expired.';
-
-revoke all on function quota.settle(text, text[], timestamptz)
-  from public, anon, authenticated, service_role;
-
 create function quota.lock_meter(
   p_subject_id text,
   p_feature_id text
@@ -3319,8 +3614,8 @@ begin
   -- The time is read under the lock: a call that waited over midnight counts into the new day, and a
   -- hold or grant that expired during the wait is over.
   v_now := quota.clock();
-  if v_holds_expire_at <= v_now or current_setting('transaction_isolation') <> 'read committed' then
-    perform quota.settle(p_subject_id, array[p_feature_id], v_now);
+  if v_holds_expire_at <= v_now then
+    perform quota.settle_expired(p_subject_id, p_feature_id, v_now);
   end if;
   return v_now;
 end
@@ -3364,7 +3659,12 @@ begin
     perform quota.create_meters(p_subject_id, p_feature_ids);
   end loop;
   v_now := quota.clock();
-  perform quota.settle(p_subject_id, p_feature_ids, v_now);
+  perform quota.settle_expired(m.subject_id, m.feature_id, v_now)
+    from quota.meters as m
+    where m.subject_id = p_subject_id
+      and m.feature_id = any (p_feature_ids)
+      and m.holds_expire_at <= v_now
+    order by m.feature_id;
   return v_now;
 end
 $$;
@@ -3547,45 +3847,53 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_limit record;
+  v_limit quota.limit_state;
+  v_former quota.limit_state;
+  v_told bigint;
+  v_passed bigint;
   v_threshold bigint;
   v_alert_id uuid;
 begin
-  for v_limit in
-    select
-      a.period, a.period_start, a.resets_at, a.used + a.reserved as used,
-      least(a.amount + a.drawn + a.granted, 9007199254740991) as allowed,
-      least(c.alerted, quota.passed_mark(b)) as told, quota.passed_mark(a) as passed, c.alerted,
-      c.passed as noted
-    from unnest(p_after) as a
-    join unnest(p_before) as b on b.period = a.period
-    -- A probe per limit: a plain join read all closed counters of the feature once (10,006 rows).
-    cross join lateral (
-      select o.alerted, o.passed
-      from quota.counters as o
-      where o.subject_id = p_subject_id
-        and o.feature_id = p_feature_id
-        and o.period_end = a.resets_at
-        and o.period = a.period
-      limit 1
-    ) as c
-  loop
+  foreach v_limit in array coalesce(p_after, '{}') loop
+    v_passed := quota.passed_mark(v_limit);
+    continue when v_passed = 0 and v_limit.alerted = 0 and v_limit.passed = 0;
+    foreach v_former in array p_before loop
+      exit when v_former.period = v_limit.period;
+    end loop;
+    v_told := quota.passed_mark(v_former);
+    -- What a minute was told of stands with the meter, which knows the running one alone.
+    if v_former.is_counted or v_limit.period not in ('minute', 'hour') then
+      v_told := least(v_told, v_former.alerted);
+    end if;
     foreach v_threshold in array array[80, 100] loop
-      if v_threshold > v_limit.told and v_threshold <= v_limit.passed then
+      if v_threshold > v_told and v_threshold <= v_passed then
         v_alert_id := quota.new_id(p_at);
         insert into quota.alerts (
           subject_id, feature_id, period, period_start, threshold, at, used, amount, alert_id
         )
         values (
-          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start,
-          v_threshold, p_at, v_limit.used, v_limit.allowed, v_alert_id
+          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_threshold, p_at,
+          v_limit.used + v_limit.reserved,
+          least(v_limit.amount + v_limit.drawn + v_limit.granted, 9007199254740991), v_alert_id
         );
       end if;
     end loop;
-    if v_limit.passed <> v_limit.alerted or v_limit.passed <> v_limit.noted then
+    if v_limit.period = 'minute' then
+      update quota.meters as m
+        set minute_alerted = v_passed
+        where m.subject_id = p_subject_id
+          and m.feature_id = p_feature_id
+          and m.minute_until = v_limit.resets_at;
+    elsif v_limit.period = 'hour' then
+      update quota.meters as m
+        set hour_alerted = v_passed
+        where m.subject_id = p_subject_id
+          and m.feature_id = p_feature_id
+          and m.hour_until = v_limit.resets_at;
+    elsif v_passed <> v_limit.alerted or v_passed <> v_limit.passed then
       update quota.counters as c
-        set alerted = v_limit.passed,
-            passed = v_limit.passed
+        set alerted = v_passed,
+            passed = v_passed
         where c.subject_id = p_subject_id
           and c.feature_id = p_feature_id
           and c.period_end = v_limit.resets_at
@@ -3597,23 +3905,22 @@ $$;
 
 comment on function quota.write_alerts(
   text, text, timestamptz, quota.limit_state[], quota.limit_state[]
-) is 'Writes an alert for each threshold that use has come to since it was last told, and notes it in the counter.';
+) is 'Writes an alert for each threshold that use has come to since it was last told, and notes it with the limit.';
 
 revoke all on function quota.write_alerts(
   text, text, timestamptz, quota.limit_state[], quota.limit_state[]
 ) from public, anon, authenticated, service_role;
 
--- sql/functions/take_fresh.sql
+-- sql/functions/take_plainly.sql
 
 -- Why this exists: speed. What a call costs is the number of functions, statements and expressions it
 -- goes through, since Postgres sets each up anew in every transaction (9 µs for a look-up, 3 for a
--- function, 1 for an assignment). The long way through limits_of(), decide() and record() reached 0.3
--- of a bare update's speed; this one, for the most common calls, 0.5.
---
--- It knows nothing of plans: it trusts what the long way found last and left with the meter (see
--- sql/tables/meters.sql for why that is exact), and leaves everything that is not plain to it.
+-- function, 1 for an assignment). Asking properly (limits_of(), decide(), record()) costs 5 times a plain
+-- call; so a plain call is one update of the meter, under the ceiling that the last proper look left
+-- there, and its line. It knows nothing of plans, and it never decides: it recognises calls for which
+-- the long way could only say yes (see sql/tables/meters.sql and sql/README.md for why that is exact).
 
-create function quota.take_fresh(
+create function quota.take_plainly(
   p_caller quota.caller,
   p_feature_id text,
   p_amount bigint,
@@ -3621,7 +3928,9 @@ create function quota.take_fresh(
   p_idempotency_key text,
   p_arguments jsonb,
   p_metadata jsonb,
-  p_ttl interval default null
+  p_ttl interval default null,
+  p_about_id uuid default null,
+  p_judged_at timestamptz default null
 )
 returns public.usage_decision
 language plpgsql
@@ -3630,94 +3939,70 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_now timestamptz := p_judged_at;
+  v_used_change bigint := case when p_ttl is null then p_amount else 0 end;
   v_fresh_from timestamptz;
-  v_fresh_until timestamptz;
+  v_until timestamptz;
   v_long_until timestamptz;
-  v_minute_limit bigint;
-  v_hour_limit bigint;
-  v_catalogue_version bigint;
+  v_version bigint;
   v_plan_id text;
   v_upgrade_url text;
-  v_now timestamptz;
-  v_used_change bigint := case when p_ttl is null then p_amount else 0 end;
   v_period text;
   v_period_start timestamptz;
   v_period_end timestamptz;
   v_limit bigint;
+  v_granted bigint;
   v_used bigint;
   v_reserved bigint;
-  v_is_plain boolean;
   v_event_id uuid;
   v_reservation_id uuid;
   v_decision public.usage_decision;
 begin
-  -- A known key is for the long way; here it locks nothing.
-  if p_idempotency_key is not null then
-    perform from quota.keys as k
-      where k.subject_id = p_caller.subject_id
-        and k.is_server = p_caller.is_trusted
-        and k.idempotency_key = p_idempotency_key;
-    if found then
-      return null;
-    end if;
+  -- A snapshot of a whole transaction may be older than the catalogue.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return null;
   end if;
-  -- Where a limit is used up, no row and so no lock.
-  select
-      m.fresh_from, m.fresh_until, least(m.long_until, m.holds_expire_at), m.minute_limit,
-      m.hour_limit, m.catalogue_version, m.plan_id, m.upgrade_url
-    into v_fresh_from, v_fresh_until, v_long_until, v_minute_limit, v_hour_limit,
-      v_catalogue_version, v_plan_id, v_upgrade_url
-    from quota.meters as m
+  -- Where it waits for the row, Postgres looks at the conditions again, in what was committed meanwhile.
+  update quota.meters as m
+    set used = m.used + v_used_change,
+        reserved = m.reserved + p_amount - v_used_change,
+        rows_used = m.rows_used + case when p_kind = 'table' then p_amount else 0 end
     where m.subject_id = p_caller.subject_id
       and m.feature_id = p_feature_id
+      and m.fresh_from < 'infinity'
+      and m.used + m.reserved >= m.floor
+      and m.used + m.reserved + p_amount <= m.ceiling
       and (p_caller.is_trusted or not m.server_only)
-      and not m.is_full
-    for no key update;
+    returning
+      m.fresh_from, least(m.fresh_until, m.holds_expire_at),
+      least(m.long_until, m.holds_expire_at), m.catalogue_version, m.plan_id, m.upgrade_url,
+      m.period, m.period_start, m.period_end, m.allowed, m.granted,
+      m.used - m.used_before, m.reserved - m.reserved_before
+    into
+      v_fresh_from, v_until, v_long_until, v_version, v_plan_id, v_upgrade_url,
+      v_period, v_period_start, v_period_end, v_limit, v_granted, v_used, v_reserved;
   if not found then
-    if p_idempotency_key is null and p_ttl is null then
-      return quota.refuse_fresh(p_caller, p_feature_id, p_amount);
+    return null;
+  end if;
+  -- The time is read under the lock: what began while the call waited holds for it.
+  if v_now is null then
+    v_now := quota.clock();
+  end if;
+  if v_now < v_fresh_from or v_now >= v_until then
+    if v_now >= v_fresh_from and v_now < v_long_until then
+      -- Only a minute or an hour has ended.
+      select w.period, w.period_start, w.period_end, w.allowed, w.granted, w.used, w.reserved
+        into v_period, v_period_start, v_period_end, v_limit, v_granted, v_used, v_reserved
+        from quota.begin_windows(
+          p_caller.subject_id, p_feature_id, v_now, p_amount, v_used_change
+        ) as w;
+    else
+      v_period := null;
     end if;
-    return null;
-  end if;
-  v_now := quota.clock();
-  if v_now < v_fresh_from
-    or v_now >= v_long_until
-    or current_setting('transaction_isolation') <> 'read committed'
-  then
-    return null;
-  end if;
-  if v_now >= v_fresh_until then
-    perform quota.open_windows(
-      p_caller.subject_id, p_feature_id, v_now, v_minute_limit, v_hour_limit
-    );
-  end if;
-
-  -- The one with least room, the longest period among equals; but first one that is not plain: full
-  -- with this call or before it, or crossing 80 %, since alerts are for the long way. No row: the
-  -- catalogue has changed.
-  select
-      c.period, c.period_start, c.period_end, c.last_limit, c.used, c.reserved,
-      c.used + c.reserved + p_amount < coalesce(c.last_limit, 9007199254740992)
-        and (
-          (c.used + c.reserved + p_amount) * 100 < c.last_limit * 80
-          or (c.used + c.reserved) * 100 >= c.last_limit * 80
-        ) is not false
-    into v_period, v_period_start, v_period_end, v_limit, v_used, v_reserved, v_is_plain
-    from quota.catalogue as k
-    join quota.counters as c
-      on c.subject_id = p_caller.subject_id
-      and c.feature_id = p_feature_id
-      and c.period_end > v_now
-      and c.period_start <= v_now
-    where k.version = v_catalogue_version
-    order by 7, c.last_limit - c.used - c.reserved,
-      -- As period_rank() has it, without the call.
-      array_position(
-        array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime'], c.period
-      ) desc
-    limit 1;
-  if v_is_plain is not true then
-    return null;
+    if v_period is null then
+      perform quota.take_back(p_caller.subject_id, p_feature_id, p_kind, p_amount, v_used_change);
+      return null;
+    end if;
   end if;
 
   v_event_id := quota.new_id(v_now);
@@ -3725,14 +4010,12 @@ begin
     v_reservation_id := quota.new_id(v_now);
   end if;
   v_decision := row(
-    true, 'ok', p_feature_id, p_caller.subject_id, v_plan_id, p_amount,
-    v_used + v_used_change, v_reserved + p_amount - v_used_change,
-    v_limit, v_limit - v_used - v_reserved - p_amount, v_limit is null, v_period,
-    nullif(v_period_start, '-infinity'), nullif(v_period_end, 'infinity'), null,
-    case when p_ttl is null then v_event_id end, v_reservation_id,
-    false, v_upgrade_url, 0
+    true, 'ok', p_feature_id, p_caller.subject_id, v_plan_id, p_amount, v_used, v_reserved, v_limit,
+    v_limit - v_used - v_reserved, v_limit is null, v_period, nullif(v_period_start, '-infinity'),
+    nullif(v_period_end, 'infinity'), null, case when p_ttl is null then v_event_id end,
+    v_reservation_id, false, v_upgrade_url, v_granted
   )::public.usage_decision;
-  -- The key goes first: when it is taken, nothing was counted.
+  -- The key goes before the line: when it is taken, nothing was counted.
   if p_idempotency_key is not null then
     insert into quota.keys (
       subject_id, is_server, idempotency_key, bound_at, arguments, answer
@@ -3743,30 +4026,31 @@ begin
     )
     on conflict do nothing;
     if not found then
+      perform quota.take_back(p_caller.subject_id, p_feature_id, p_kind, p_amount, v_used_change);
       return null;
     end if;
   end if;
+  -- A statement after the lock: is the catalogue still the edition that is remembered?
   insert into quota.events (
     subject_id, event_id, at, kind, feature_id, counts_at, used_change, reserved_change, about_id,
     actor, idempotency_key, metadata
   )
-  values (
-    p_caller.subject_id, v_event_id, v_now, p_kind, p_feature_id, v_now, v_used_change,
-    p_amount - v_used_change, v_reservation_id, p_caller.actor, p_idempotency_key, p_metadata
-  );
-  update quota.counters as c
-    set used = c.used + v_used_change,
-        reserved = c.reserved + p_amount - v_used_change
-    where c.subject_id = p_caller.subject_id
-      and c.feature_id = p_feature_id
-      and c.period_end > v_now
-      and c.period_start <= v_now;
-  if p_kind = 'table' then
-    update quota.meters as m
-      set rows_used = m.rows_used + p_amount
-      where m.subject_id = p_caller.subject_id
-        and m.feature_id = p_feature_id;
-  elsif p_ttl is not null then
+    select
+      p_caller.subject_id, v_event_id, v_now, p_kind, p_feature_id, v_now, v_used_change,
+      p_amount - v_used_change, coalesce(v_reservation_id, p_about_id), p_caller.actor,
+      p_idempotency_key, p_metadata
+    from quota.catalogue as k
+    where k.version = v_version
+      or p_judged_at is not null;
+  if not found then
+    perform quota.take_back(p_caller.subject_id, p_feature_id, p_kind, p_amount, v_used_change);
+    delete from quota.keys as k
+      where k.subject_id = p_caller.subject_id
+        and k.is_server = p_caller.is_trusted
+        and k.idempotency_key = p_idempotency_key;
+    return null;
+  end if;
+  if p_ttl is not null then
     perform quota.write_hold(
       p_caller.subject_id, v_reservation_id, p_feature_id, p_amount, v_now, p_ttl
     );
@@ -3775,142 +4059,283 @@ begin
 end
 $$;
 
-comment on function quota.take_fresh(
-  quota.caller, text, bigint, text, text, jsonb, jsonb, interval
+comment on function quota.take_plainly(
+  quota.caller, text, bigint, text, text, jsonb, jsonb, interval, uuid, timestamptz
 ) is
-  'Locks the meter, and counts (or, given a ttl, holds) if what it remembers holds and there is room; refuses without a lock where it plainly has none. Null: nothing was counted, ask the long way.';
+  'Counts (or, given a ttl, holds) in one step, if what the meter remembers says that there is room. Null: nothing was counted, ask properly. p_judged_at: the call was judged at that instant, under the lock.';
 
-revoke all on function quota.take_fresh(
-  quota.caller, text, bigint, text, text, jsonb, jsonb, interval
+revoke all on function quota.take_plainly(
+  quota.caller, text, bigint, text, text, jsonb, jsonb, interval, uuid, timestamptz
 ) from public, anon, authenticated, service_role;
 
-create function quota.remember(
+-- A minute or hour begins, and nothing else changes: its start is the reading before this call. No line
+-- counts in an instant after the one at which the meter was last remembered (remember() has looked).
+create function quota.begin_windows(
   p_subject_id text,
   p_feature_id text,
   p_at timestamptz,
-  p_allowance quota.allowance,
-  p_is_full boolean
+  p_amount bigint,
+  p_used_change bigint,
+  out period text,
+  out period_start timestamptz,
+  out period_end timestamptz,
+  out allowed bigint,
+  out granted bigint,
+  out used bigint,
+  out reserved bigint
 )
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update quota.meters as m
-    set fresh_from = p_at,
-        fresh_until = least(p_allowance.changes_at, l.ends_at),
-        long_until = least(p_allowance.changes_at, l.long_ends_at),
-        plan_ends_at = coalesce(p_allowance.changes_at, 'infinity'),
-        minute_limit = l.minute_limit,
-        hour_limit = l.hour_limit,
-        catalogue_version = p_allowance.catalogue_version,
-        plan_id = p_allowance.plan_id,
-        upgrade_url = p_allowance.upgrade_url,
-        server_only = p_allowance.server_only,
-        is_full = p_is_full
-    from (
-      select
-        min(u.resets_at) as ends_at,
-        coalesce(min(u.resets_at) filter (where u.period not in ('minute', 'hour')), 'infinity')
-          as long_ends_at,
-        max(coalesce(u.amount, -1)) filter (where u.period = 'minute') as minute_limit,
-        max(coalesce(u.amount, -1)) filter (where u.period = 'hour') as hour_limit
-      from unnest(p_allowance.limits) as u
-    ) as l
-    where m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id
-      and (
-        m.fresh_from > p_at
-        or m.fresh_until <= p_at
-        or m.catalogue_version <> p_allowance.catalogue_version
-        or m.is_full <> p_is_full
-      )
-      -- An open counter that a former plan left behind would be taken for a limit. So would one that lies
-      -- ahead, when the clock was set back; and a window that is opened then must find no line.
-      and cardinality(p_allowance.limits) = (
-        select count(*)
-        from quota.counters as c
-        where c.subject_id = p_subject_id
-          and c.feature_id = p_feature_id
-          and c.period_end > p_at
-      )
-      and not exists (
-        select from quota.events as e
-        where e.subject_id = p_subject_id
-          and e.feature_id = p_feature_id
-          and e.counts_at > p_at
-      );
-end
-$$;
-
-comment on function quota.remember(text, text, timestamptz, quota.allowance, boolean) is
-  'Leaves a plain allowance, whose counters are open, with its meter.';
-
-revoke all on function quota.remember(text, text, timestamptz, quota.allowance, boolean)
-  from public, anon, authenticated, service_role;
-
--- A minute or hour begins, and nothing else changes. Its counter starts at nothing: no line counts in an
--- instant after the one at which the meter was last remembered (remember() has looked).
-create function quota.open_windows(
-  p_subject_id text,
-  p_feature_id text,
-  p_at timestamptz,
-  p_minute_limit bigint,
-  p_hour_limit bigint
-)
-returns void
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_minute timestamptz := date_trunc('minute', p_at, 'UTC');
-  v_hour timestamptz := date_trunc('hour', p_at, 'UTC');
+  v_meter quota.meters;
+  v_total bigint;
 begin
-  if p_minute_limit is not null then
-    insert into quota.counters (
-      subject_id, feature_id, period, period_start, period_end, used, reserved, drawn, last_limit
-    )
-    values (
-      p_subject_id, p_feature_id, 'minute', v_minute, v_minute + interval '1 minute', 0, 0, 0,
-      nullif(p_minute_limit, -1)
-    )
-    on conflict do nothing;
+  select m.used, m.reserved, m.long_ceiling, m.long_until, m.long_period, m.long_start, m.long_end,
+      m.long_allowed, m.long_granted, m.long_used_before, m.long_reserved_before,
+      m.hour_limit, m.hour_until, m.hour_used_before, m.hour_reserved_before, m.hour_alerted,
+      m.hour_ceiling, m.minute_limit, m.minute_until, m.minute_used_before, m.minute_reserved_before,
+      m.minute_alerted
+    into v_meter.used, v_meter.reserved, v_meter.long_ceiling, v_meter.long_until,
+      v_meter.long_period, v_meter.long_start, v_meter.long_end, v_meter.long_allowed,
+      v_meter.long_granted, v_meter.long_used_before, v_meter.long_reserved_before,
+      v_meter.hour_limit, v_meter.hour_until, v_meter.hour_used_before, v_meter.hour_reserved_before,
+      v_meter.hour_alerted, v_meter.hour_ceiling, v_meter.minute_limit, v_meter.minute_until,
+      v_meter.minute_used_before, v_meter.minute_reserved_before, v_meter.minute_alerted
+    from quota.meters as m
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+  v_total := v_meter.used + v_meter.reserved - p_amount;
+  v_meter.ceiling := v_meter.long_ceiling;
+  v_meter.fresh_until := v_meter.long_until;
+  period := v_meter.long_period;
+  period_start := v_meter.long_start;
+  period_end := v_meter.long_end;
+  allowed := v_meter.long_allowed;
+  granted := v_meter.long_granted;
+  used := v_meter.used - v_meter.long_used_before;
+  reserved := v_meter.reserved - v_meter.long_reserved_before;
+
+  if v_meter.hour_limit is not null then
+    if p_at >= v_meter.hour_until then
+      v_meter.hour_until := date_trunc('hour', p_at, 'UTC') + interval '1 hour';
+      v_meter.hour_used_before := v_meter.used - p_used_change;
+      v_meter.hour_reserved_before := v_meter.reserved - p_amount + p_used_change;
+      v_meter.hour_alerted := 0;
+      v_meter.hour_ceiling := v_total
+        + case when v_meter.hour_limit < 0 then 9007199254740991 else (v_meter.hour_limit * 80 + 99) / 100 - 1 end;
+    end if;
+    v_meter.ceiling := least(v_meter.ceiling, v_meter.hour_ceiling);
+    v_meter.fresh_until := least(v_meter.fresh_until, v_meter.hour_until);
+    if period is null or coalesce(
+      v_meter.hour_limit - v_meter.used - v_meter.reserved
+        + v_meter.hour_used_before + v_meter.hour_reserved_before < allowed - used - reserved,
+      true
+    ) and v_meter.hour_limit >= 0 then
+      period := 'hour';
+      period_start := v_meter.hour_until - interval '1 hour';
+      period_end := v_meter.hour_until;
+      allowed := nullif(v_meter.hour_limit, -1);
+      granted := 0;
+      used := v_meter.used - v_meter.hour_used_before;
+      reserved := v_meter.reserved - v_meter.hour_reserved_before;
+    end if;
   end if;
-  if p_hour_limit is not null then
-    insert into quota.counters (
-      subject_id, feature_id, period, period_start, period_end, used, reserved, drawn, last_limit
-    )
-    values (
-      p_subject_id, p_feature_id, 'hour', v_hour, v_hour + interval '1 hour', 0, 0, 0,
-      nullif(p_hour_limit, -1)
-    )
-    on conflict do nothing;
+  if v_meter.minute_limit is not null then
+    v_meter.minute_until := date_trunc('minute', p_at, 'UTC') + interval '1 minute';
+    v_meter.minute_used_before := v_meter.used - p_used_change;
+    v_meter.minute_reserved_before := v_meter.reserved - p_amount + p_used_change;
+    v_meter.minute_alerted := 0;
+    v_meter.ceiling := least(
+      v_meter.ceiling,
+      v_total
+        + case when v_meter.minute_limit < 0 then 9007199254740991 else (v_meter.minute_limit * 80 + 99) / 100 - 1 end
+    );
+    v_meter.fresh_until := least(v_meter.fresh_until, v_meter.minute_until);
+    if period is null or coalesce(
+      v_meter.minute_limit - p_amount < allowed - used - reserved, true
+    ) and v_meter.minute_limit >= 0 then
+      period := 'minute';
+      period_start := v_meter.minute_until - interval '1 minute';
+      period_end := v_meter.minute_until;
+      allowed := nullif(v_meter.minute_limit, -1);
+      granted := 0;
+      used := p_used_change;
+      reserved := p_amount - p_used_change;
+    end if;
   end if;
+  if v_total + p_amount > v_meter.ceiling then
+    period := null;
+    return;
+  end if;
+
   update quota.meters as m
     set fresh_from = p_at,
-        fresh_until = least(
-          m.long_until,
-          case when p_minute_limit is not null then v_minute + interval '1 minute' end,
-          case when p_hour_limit is not null then v_hour + interval '1 hour' end
-        )
+        fresh_until = v_meter.fresh_until,
+        ceiling = v_meter.ceiling,
+        minute_until = v_meter.minute_until,
+        minute_used_before = v_meter.minute_used_before,
+        minute_reserved_before = v_meter.minute_reserved_before,
+        minute_alerted = v_meter.minute_alerted,
+        hour_until = v_meter.hour_until,
+        hour_used_before = v_meter.hour_used_before,
+        hour_reserved_before = v_meter.hour_reserved_before,
+        hour_alerted = v_meter.hour_alerted,
+        hour_ceiling = v_meter.hour_ceiling,
+        period = begin_windows.period,
+        period_start = begin_windows.period_start,
+        period_end = begin_windows.period_end,
+        allowed = begin_windows.allowed,
+        granted = begin_windows.granted,
+        used_before = m.used - begin_windows.used,
+        reserved_before = m.reserved - begin_windows.reserved
     where m.subject_id = p_subject_id
       and m.feature_id = p_feature_id;
 end
 $$;
 
-comment on function quota.open_windows(text, text, timestamptz, bigint, bigint) is
-  'Makes the counters of the minute and the hour that hold this instant, where the meter remembers a limit of them.';
+comment on function quota.begin_windows(text, text, timestamptz, bigint, bigint) is
+  'Begins the minute and the hour that hold an instant with a call that the meter has counted already, and returns the limit to show; no period: it does not plainly fit.';
 
-revoke all on function quota.open_windows(text, text, timestamptz, bigint, bigint)
+revoke all on function quota.begin_windows(text, text, timestamptz, bigint, bigint)
   from public, anon, authenticated, service_role;
 
--- The cheapest answer: what was committed when it was looked at had no room. No lock, no write, and no
--- search for the wait: without open holds, grants and an end of the plan only resets make room.
-create function quota.refuse_fresh(
+create function quota.take_back(
+  p_subject_id text,
+  p_feature_id text,
+  p_kind text,
+  p_amount bigint,
+  p_used_change bigint
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.meters as m
+    set used = m.used - p_used_change,
+        reserved = m.reserved - p_amount + p_used_change,
+        rows_used = m.rows_used - case when p_kind = 'table' then p_amount else 0 end
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+end
+$$;
+
+comment on function quota.take_back(text, text, text, bigint, bigint) is
+  'Sets a meter back that a call has moved before it found that it must ask properly. No line was written.';
+
+revoke all on function quota.take_back(text, text, text, bigint, bigint)
+  from public, anon, authenticated, service_role;
+
+-- What the meter says without a lock: what was committed when it was looked at is a right answer at that
+-- moment. So a check costs little, and a refusal waits for nobody and writes nothing. It needs no search
+-- for the wait either: without open holds, grants and an end of the plan only resets make room.
+create function quota.look_plainly(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz
+)
+returns public.usage_decision
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_plan_id text;
+  v_upgrade_url text;
+  v_may_change boolean;
+  v_period text;
+  v_period_start timestamptz;
+  v_period_end timestamptz;
+  v_limit bigint;
+  v_granted bigint;
+  v_used bigint;
+  v_reserved bigint;
+  v_is_allowed boolean;
+begin
+  -- The limit that refuses longest (for ever, where the amount is above it), else the one with least room.
+  select
+      m.plan_id, m.upgrade_url, m.plan_ends_at < 'infinity' or m.reserved > 0 or m.long_granted > 0,
+      l.period, l.period_start, l.period_end, l.allowed, l.granted, l.used, l.reserved,
+      l.used + l.reserved + p_amount > l.allowed is not true
+    into
+      v_plan_id, v_upgrade_url, v_may_change,
+      v_period, v_period_start, v_period_end, v_limit, v_granted, v_used, v_reserved, v_is_allowed
+    from quota.meters as m
+    join quota.catalogue as k on k.version = m.catalogue_version
+    cross join lateral (
+      select 3 as rank, m.long_period as period, m.long_start as period_start,
+        m.long_end as period_end, m.long_allowed as allowed, m.long_granted as granted,
+        m.used - m.long_used_before as used, m.reserved - m.long_reserved_before as reserved
+      where m.long_period is not null
+      union all
+      select 2, 'hour', date_trunc('hour', p_at, 'UTC'),
+        date_trunc('hour', p_at, 'UTC') + interval '1 hour', nullif(m.hour_limit, -1), 0,
+        case when p_at < m.hour_until then m.used - m.hour_used_before else 0 end,
+        case when p_at < m.hour_until then m.reserved - m.hour_reserved_before else 0 end
+      where m.hour_limit is not null
+      union all
+      select 1, 'minute', date_trunc('minute', p_at, 'UTC'),
+        date_trunc('minute', p_at, 'UTC') + interval '1 minute', nullif(m.minute_limit, -1), 0,
+        case when p_at < m.minute_until then m.used - m.minute_used_before else 0 end,
+        case when p_at < m.minute_until then m.reserved - m.minute_reserved_before else 0 end
+      where m.minute_limit is not null
+      union all
+      -- Of several the tightest is remembered; it need not be the one that refuses longest.
+      select 3 + quota.period_rank(c.period), c.period, c.period_start, c.period_end, c.last_limit,
+        m.long_granted, m.used - c.used_before, m.reserved - c.reserved_before
+      from quota.counters as c
+      where c.subject_id = p_caller.subject_id
+        and c.feature_id = p_feature_id
+        and c.period_end > p_at
+        and c.used is null
+        and m.long_limits > 1
+        and m.used + m.reserved + p_amount > m.long_ceiling
+    ) as l
+    where m.subject_id = p_caller.subject_id
+      and m.feature_id = p_feature_id
+      and m.fresh_from <= p_at
+      and m.long_until > p_at
+      and m.holds_expire_at > p_at
+      and (p_caller.is_trusted or not m.server_only)
+    order by
+      l.used + l.reserved + p_amount > l.allowed desc nulls last,
+      case when p_amount > l.allowed then l.rank end desc nulls last,
+      case when l.used + l.reserved + p_amount > l.allowed then l.period_end end desc nulls last,
+      l.allowed - l.used - l.reserved,
+      l.rank desc
+    limit 1;
+  if not found or not v_is_allowed and v_may_change then
+    return null;
+  end if;
+  return row(
+    v_is_allowed, case when v_is_allowed then 'ok' else 'limit_reached' end, p_feature_id,
+    p_caller.subject_id, v_plan_id, p_amount, v_used, v_reserved, v_limit,
+    greatest(v_limit - v_used - v_reserved, 0), v_limit is null, v_period,
+    nullif(v_period_start, '-infinity'), nullif(v_period_end, 'infinity'),
+    case
+      when not v_is_allowed and p_amount <= v_limit and v_period_end < 'infinity'
+      then least(greatest(ceil(extract(epoch from v_period_end - p_at)), 1), 2147483647)
+    end,
+    null, null, false, v_upgrade_url, v_granted
+  )::public.usage_decision;
+end
+$$;
+
+comment on function quota.look_plainly(quota.caller, text, bigint, timestamptz) is
+  'What the meter remembers says to an amount at an instant, without a lock: allowed, or a refusal if that is plain. Null: ask properly.';
+
+revoke all on function quota.look_plainly(quota.caller, text, bigint, timestamptz)
+  from public, anon, authenticated, service_role;
+
+-- Only where a limit is used up: a call for more than is left waits for what others may be giving back.
+create function quota.refuse_plainly(
   p_caller quota.caller,
   p_feature_id text,
   p_amount bigint
@@ -3922,54 +4347,186 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_now timestamptz := quota.clock();
-  v_found record;
+  v_decision public.usage_decision;
 begin
-  select
-      m.plan_id, m.upgrade_url, c.period, c.period_start, c.period_end, c.last_limit, c.used,
-      c.reserved
-    into v_found
-    from quota.meters as m
-    join quota.catalogue as k on k.version = m.catalogue_version
-    join quota.counters as c
-      on c.subject_id = p_caller.subject_id
-      and c.feature_id = p_feature_id
-      and c.period_end > v_now
-      and c.period_start <= v_now
+  perform from quota.meters as m
     where m.subject_id = p_caller.subject_id
       and m.feature_id = p_feature_id
-      and (p_caller.is_trusted or not m.server_only)
-      and m.fresh_from <= v_now
-      and m.fresh_until > v_now
-      and m.plan_ends_at = 'infinity'
-      and m.holds_expire_at = 'infinity'
-      and c.used + c.reserved + p_amount > c.last_limit
-    -- The one that refuses longest: for ever, where the amount is above the limit.
-    order by
-      case when p_amount > c.last_limit then quota.period_rank(c.period) else 0 end desc,
-      c.period_end desc, quota.period_rank(c.period) desc
-    limit 1;
-  if not found then
-    return null;
+      and m.reserved = 0
+      and m.used - m.used_before - m.reserved_before >= m.allowed;
+  if found then
+    v_decision := quota.look_plainly(p_caller, p_feature_id, p_amount, quota.clock());
+    if v_decision.allowed is false and v_decision.remaining = 0 then
+      return v_decision;
+    end if;
   end if;
-  return row(
-    false, 'limit_reached', p_feature_id, p_caller.subject_id, v_found.plan_id, p_amount,
-    v_found.used, v_found.reserved, v_found.last_limit,
-    greatest(v_found.last_limit - v_found.used - v_found.reserved, 0), false, v_found.period,
-    nullif(v_found.period_start, '-infinity'), nullif(v_found.period_end, 'infinity'),
-    case
-      when p_amount <= v_found.last_limit and v_found.period_end < 'infinity'
-      then least(greatest(ceil(extract(epoch from v_found.period_end - v_now)), 1), 2147483647)
-    end,
-    null, null, false, v_found.upgrade_url, 0
-  )::public.usage_decision;
+  return null;
 end
 $$;
 
-comment on function quota.refuse_fresh(quota.caller, text, bigint) is
-  'The refusal of an amount for which a limit that the meter remembers has no room, if it is plain; else null.';
+comment on function quota.refuse_plainly(quota.caller, text, bigint) is
+  'The refusal of an amount where a limit is plainly used up, without a lock; else null.';
 
-revoke all on function quota.refuse_fresh(quota.caller, text, bigint)
+revoke all on function quota.refuse_plainly(quota.caller, text, bigint)
+  from public, anon, authenticated, service_role;
+
+-- What is left with the meter after a proper look, holding it: all that take_plainly() and look_plainly()
+-- go by. The limits are those after the call.
+create function quota.remember(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_allowance quota.allowance
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit quota.limit_state;
+  v_tightest quota.limit_state;
+  v_used bigint;
+  v_allowed bigint;
+  v_mark bigint;
+  v_room bigint;
+  v_fall bigint := 4611686018427387904;
+  v_least bigint;
+  v_fresh_until timestamptz;
+  v_long_limits bigint := 0;
+  v_long_until timestamptz := coalesce(p_allowance.changes_at, 'infinity');
+  v_long quota.limit_state;
+  v_long_room bigint := 4611686018427387904;
+  v_minute quota.limit_state;
+  v_minute_room bigint;
+  v_hour quota.limit_state;
+  v_hour_room bigint;
+begin
+  foreach v_limit in array p_allowance.limits loop
+    v_used := v_limit.used + v_limit.reserved;
+    v_allowed := v_limit.amount + v_limit.drawn + v_limit.granted;
+    v_mark := (v_allowed * 80 + 99) / 100;
+    -- Until just before the next mark of an alert; and what is drawn from grants is for the long way, too.
+    v_room := least(
+      coalesce(v_allowed - case when p_allowance.kind = 'metered' then v_limit.granted else 0 end,
+        9007199254740991),
+      case when v_used < v_mark then v_mark when v_used < v_allowed then v_allowed end - 1
+    ) - v_used;
+    -- How far the reading may fall until it has left a mark behind that could be crossed again.
+    if v_used >= v_mark then
+      v_fall := least(v_fall, v_used - case when v_used >= v_allowed then v_allowed else v_mark end);
+    end if;
+    if v_limit.period = 'minute' then
+      v_minute := v_limit;
+      v_minute_room := v_room;
+    elsif v_limit.period = 'hour' then
+      v_hour := v_limit;
+      v_hour_room := v_room;
+    else
+      v_long_limits := v_long_limits + 1;
+      v_long_until := least(v_long_until, v_limit.resets_at);
+      v_long_room := least(v_long_room, v_room);
+      v_room := v_allowed - v_used;
+      if v_long.period is null
+        or v_room < v_least
+        or v_least is null and v_room is not null
+        or v_room is not distinct from v_least
+          and quota.period_rank(v_limit.period) > quota.period_rank(v_long.period)
+      then
+        v_long := v_limit;
+        v_least := v_room;
+      end if;
+    end if;
+  end loop;
+  if not p_allowance.is_plain then
+    v_long_until := least(
+      v_long_until,
+      (
+        select min(case when g.granted_at > p_at then g.granted_at else g.expires_at end)
+        from quota.grants as g
+        where g.subject_id = p_subject_id
+          and g.feature_id = p_feature_id
+          and g.expires_at > p_at
+          and g.voided_at is null
+          and not g.is_spent
+      )
+    );
+  end if;
+
+  v_tightest := v_long;
+  v_fresh_until := v_long_until;
+  foreach v_limit in array array[v_hour, v_minute] loop
+    continue when v_limit.period is null;
+    v_fresh_until := least(v_fresh_until, v_limit.resets_at);
+    v_room := v_limit.amount - v_limit.used - v_limit.reserved;
+    if v_tightest.period is null or coalesce(v_room < v_least, v_room is not null) then
+      v_tightest := v_limit;
+      v_least := v_room;
+    end if;
+  end loop;
+  update quota.meters as m
+    set fresh_from = p_at,
+        fresh_until = v_fresh_until,
+        catalogue_version = p_allowance.catalogue_version,
+        floor = m.used + m.reserved - v_fall,
+        ceiling = m.used + m.reserved + least(v_long_room, v_hour_room, v_minute_room),
+        period = v_tightest.period,
+        period_start = v_tightest.period_start,
+        period_end = v_tightest.resets_at,
+        allowed = v_tightest.amount + v_tightest.drawn + v_tightest.granted,
+        granted = v_tightest.granted,
+        used_before = m.used - v_tightest.used,
+        reserved_before = m.reserved - v_tightest.reserved,
+        minute_limit = case when v_minute.period is not null then coalesce(v_minute.amount, -1) end,
+        minute_until = coalesce(v_minute.resets_at, '-infinity'),
+        minute_used_before = coalesce(m.used - v_minute.used, 0),
+        minute_reserved_before = coalesce(m.reserved - v_minute.reserved, 0),
+        minute_alerted = case when m.minute_until = v_minute.resets_at then m.minute_alerted else 0 end,
+        hour_limit = case when v_hour.period is not null then coalesce(v_hour.amount, -1) end,
+        hour_until = coalesce(v_hour.resets_at, '-infinity'),
+        hour_used_before = coalesce(m.used - v_hour.used, 0),
+        hour_reserved_before = coalesce(m.reserved - v_hour.reserved, 0),
+        hour_alerted = case when m.hour_until = v_hour.resets_at then m.hour_alerted else 0 end,
+        hour_ceiling = m.used + m.reserved + v_hour_room,
+        long_limits = v_long_limits,
+        long_until = v_long_until,
+        long_ceiling = m.used + m.reserved + v_long_room,
+        long_period = v_long.period,
+        long_start = v_long.period_start,
+        long_end = v_long.resets_at,
+        long_allowed = v_long.amount + v_long.drawn + v_long.granted,
+        long_granted = coalesce(v_long.granted, 0),
+        long_used_before = coalesce(m.used - v_long.used, 0),
+        long_reserved_before = coalesce(m.reserved - v_long.reserved, 0),
+        plan_ends_at = coalesce(p_allowance.changes_at, 'infinity'),
+        plan_id = p_allowance.plan_id,
+        upgrade_url = p_allowance.upgrade_url,
+        server_only = p_allowance.server_only
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id
+      -- A clock that was set back has lines ahead of it, which no minute that begins may find.
+      and not exists (
+        select from quota.events as e
+        where e.subject_id = p_subject_id
+          and e.feature_id = p_feature_id
+          and e.counts_at > p_at
+      )
+      -- An open counter that a former plan left behind is no limit.
+      and v_long_limits = (
+        select count(*)
+        from quota.counters as c
+        where c.subject_id = p_subject_id
+          and c.feature_id = p_feature_id
+          and c.period_end > p_at
+      );
+end
+$$;
+
+comment on function quota.remember(text, text, timestamptz, quota.allowance) is
+  'Leaves the limits of a feature, as they are after the call, with its meter.';
+
+revoke all on function quota.remember(text, text, timestamptz, quota.allowance)
   from public, anon, authenticated, service_role;
 
 -- sql/functions/take.sql
@@ -4160,7 +4717,7 @@ begin
     );
   else
     select l.period, l.period_start, l.resets_at, l.source, l.amount,
-        l.used, l.reserved, l.drawn, l.granted, l.is_counted, l.last_limit
+        l.used, l.reserved, l.drawn, l.granted, l.is_counted, l.last_limit, l.alerted, l.passed
       into v_limit
       from unnest(p_allowance.limits) as l
       where l.period = any (v_refusing)
@@ -4211,6 +4768,7 @@ declare
   v_allowance quota.allowance := p_allowance;
   v_verdict quota.verdict;
   v_event quota.events;
+  v_before quota.limit_state[];
   v_after quota.limit_state[];
   v_decision public.usage_decision;
 begin
@@ -4239,9 +4797,12 @@ begin
     0, coalesce(p_reservation_id, p_about_id), null, p_caller.actor, p_idempotency_key, p_metadata
   )::quota.events;
   v_after := quota.after_event(v_allowance.limits, v_event, v_verdict.drawn);
+  v_before := v_allowance.limits;
+  v_allowance.limits := v_after;
+  -- All limits shrink by the same, so the one with least room is still that one.
   v_decision := quota.decision(
     p_caller.subject_id, p_feature_id, p_amount, v_allowance,
-    (quota.decide(v_after, 0)).shown, 'ok',
+    (quota.after_event(array[v_verdict.shown], v_event, v_verdict.drawn))[1], 'ok',
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
   if p_idempotency_key is not null and not quota.bind_key(
@@ -4250,22 +4811,14 @@ begin
     return null;
   end if;
   perform quota.record(v_event);
-  if v_allowance.is_plain then
-    perform quota.remember(
-      p_caller.subject_id, p_feature_id, p_at, v_allowance,
-      -- A hold may end while a call waits: whom it fills up asks under the lock.
-      coalesce(v_decision.remaining = 0 and v_decision.reserved = 0, false)
-    );
-  end if;
   if v_verdict.drawn > 0 then
     perform quota.draw(
       p_caller.subject_id, p_feature_id, v_verdict.drawn, p_at, p_at,
       coalesce(p_reservation_id, v_event.event_id)
     );
   end if;
-  perform quota.write_alerts(
-    p_caller.subject_id, p_feature_id, p_at, v_allowance.limits, v_after
-  );
+  perform quota.remember(p_caller.subject_id, p_feature_id, p_at, v_allowance);
+  perform quota.write_alerts(p_caller.subject_id, p_feature_id, p_at, v_before, v_after);
   return v_decision;
 end
 $$;
@@ -4301,9 +4854,17 @@ declare
   v_now timestamptz := quota.clock();
   v_allowance quota.allowance;
   v_verdict quota.verdict;
+  v_decision public.usage_decision;
 begin
+  if (p_amount between 1 and 9007199254740991) is not true then
+    perform quota.check_feature(p_feature);
+    perform quota.check_amount(p_amount);
+  end if;
+  v_decision := quota.look_plainly(v_caller, p_feature, p_amount, v_now);
+  if v_decision.allowed is not null then
+    return v_decision;
+  end if;
   perform quota.check_feature(p_feature);
-  perform quota.check_amount(p_amount);
   v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
   v_verdict := quota.decide(v_allowance.limits, p_amount);
   if not v_verdict.is_allowed then
@@ -4364,7 +4925,7 @@ begin
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
   end if;
-  v_decision := quota.take_fresh(
+  v_decision := quota.take_plainly(
     v_caller, p_feature, p_amount, 'consume', p_idempotency_key, v_arguments,
     coalesce(p_metadata, '{}')
   );
@@ -4372,6 +4933,12 @@ begin
     return v_decision;
   end if;
 
+  if p_idempotency_key is null then
+    v_decision := quota.refuse_plainly(v_caller, p_feature, p_amount);
+    if v_decision.allowed is false then
+      return v_decision;
+    end if;
+  end if;
   perform quota.check_server_only(v_caller, array[p_feature]);
   if p_idempotency_key is not null then
     -- Most repetitions come when the first call has long committed: they are told without a lock.
@@ -4755,7 +5322,7 @@ begin
       'call', 'reserve_usage', 'feature', p_feature, 'amount', p_amount, 'ttl', v_seconds
     );
   end if;
-  v_decision := quota.take_fresh(
+  v_decision := quota.take_plainly(
     v_caller, p_feature, p_amount, 'reserve', p_idempotency_key, v_arguments,
     coalesce(p_metadata, '{}'), p_ttl
   );
@@ -4763,6 +5330,12 @@ begin
     return v_decision;
   end if;
 
+  if p_idempotency_key is null then
+    v_decision := quota.refuse_plainly(v_caller, p_feature, p_amount);
+    if v_decision.allowed is false then
+      return v_decision;
+    end if;
+  end if;
   v_now := quota.lock_meter(v_caller.subject_id, p_feature);
   if p_idempotency_key is not null then
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
@@ -5196,7 +5769,6 @@ declare
   v_features text[];
   v_feature_id text;
   v_now timestamptz;
-  v_event_id uuid;
 begin
   -- for key share: apply_plans() does not remove the plan before this has ended.
   perform from quota.plans as p where p.plan_id = p_plan_id for key share;
@@ -5233,14 +5805,15 @@ begin
   v_features := quota.meters_of(v_subject.subject_id);
   -- lock_meters() also gives the time; no features, no lock.
   v_now := quota.lock_meters(v_subject.subject_id, v_features);
-  v_event_id := quota.new_id(v_now);
-  insert into quota.events (subject_id, event_id, at, kind, counts_at, metadata)
-  values (
-    v_subject.subject_id, v_event_id, v_now, 'plan', v_now,
-    jsonb_build_object(
-      'from', to_jsonb(v_former) - 'subject_id' - 'has_extras',
-      'to', to_jsonb(v_subject) - 'subject_id' - 'has_extras'
-    )
+  perform quota.record(
+    row(
+      v_subject.subject_id, quota.new_id(v_now), v_now, 'plan', null, v_now, 0, 0, 0, null, null, null,
+      null,
+      jsonb_build_object(
+        'from', to_jsonb(v_former) - 'subject_id' - 'has_extras',
+        'to', to_jsonb(v_subject) - 'subject_id' - 'has_extras'
+      )
+    )::quota.events
   );
 
   update quota.meters as m
@@ -5255,7 +5828,7 @@ begin
       v_subject.subject_id, v_feature_id, v_now,
       array(
         select row(
-          c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null
+          c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null, 0, 0
         )::quota.limit_state
         from quota.counters as c
         cross join lateral quota.period_of(
@@ -5359,7 +5932,7 @@ begin
     array(
       select row(
         l.period, l.period_start, l.resets_at, l.source, 0::bigint, l.used, l.reserved, l.drawn,
-        l.granted, l.is_counted, l.last_limit
+        l.granted, l.is_counted, l.last_limit, l.alerted, l.passed
       )::quota.limit_state
       from unnest((quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits) as l
       where l.period = p_period
@@ -5680,9 +6253,17 @@ begin
       values (v_caller.subject_id)
       on conflict do nothing;
     update quota.meters as m
-      set holds_expire_at = 'infinity',
-          fresh_from = 'infinity',
-          rows_used = 0
+      set used = 0,
+          reserved = 0,
+          drawn = 0,
+          rows_used = 0,
+          counted_until = '-infinity',
+          holds_expire_at = 'infinity',
+          open_from = '-infinity',
+          open_until = 'infinity',
+          minute_until = '-infinity',
+          hour_until = '-infinity',
+          fresh_from = 'infinity'
       where m.subject_id = v_caller.subject_id
         and m.feature_id = v_feature_id;
     perform quota.record(
@@ -5723,16 +6304,7 @@ declare
   v_removed bigint;
 begin
   perform quota.require_trusted();
-  -- Minutes and hours are in no history. skip locked: it waits for nobody.
-  delete from quota.counters as c
-    where (c.subject_id, c.feature_id, c.period_end, c.period) in (
-      select d.subject_id, d.feature_id, d.period_end, d.period
-      from quota.counters as d
-      where d.period in ('minute', 'hour')
-        and d.period_end < v_now - interval '2 days'
-      for update skip locked
-    );
-  get diagnostics v_removed = row_count;
+  -- skip locked: it waits for nobody.
   delete from quota.keys as k
     where (k.subject_id, k.is_server, k.idempotency_key) in (
       select d.subject_id, d.is_server, d.idempotency_key
@@ -5742,8 +6314,7 @@ begin
         and d.arguments ->> 'call' <> 'import_usage'
       for update skip locked
     );
-  get diagnostics v_rows = row_count;
-  v_removed := v_removed + v_rows;
+  get diagnostics v_removed = row_count;
   -- Holds that expired, and that no call has met since, get their expire lines.
   for v_subject_id, v_feature_id in
     select m.subject_id, m.feature_id
@@ -5778,7 +6349,7 @@ end
 $$;
 
 comment on function quota.tidy() is
-  'Removes closed minute and hour counters after 2 days, idempotency keys, ended or expired reservations and acknowledged alerts after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
+  'Removes idempotency keys, ended or expired reservations and acknowledged alerts after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
 
 revoke all on function quota.tidy() from public, anon, authenticated, service_role;
 
@@ -6285,12 +6856,16 @@ begin
   select count(*)
     into v_subjects
     from quota.counters as c
+    join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
     join quota.subjects as s on s.subject_id = c.subject_id
     where c.feature_id = p_path[2]
       and c.period = p_path[3]
       and c.period_end > v_now
       and c.period_start <= v_now
-      and c.used + c.reserved - c.drawn > (p_amount #>> '{}')::numeric
+      and coalesce(
+        c.used + c.reserved - c.drawn,
+        m.used - c.used_before + m.reserved - c.reserved_before - m.drawn + c.drawn_before
+      ) > (p_amount #>> '{}')::numeric
       and not exists (
         select from quota.exceptions as x
         where x.subject_id = c.subject_id
@@ -6436,7 +7011,8 @@ begin
       for update;
     if exists (select from unnest(v_changes) as c where c.kind = 'feature' and c.action = 'remove') then
       delete from quota.meters as m
-        where not p_plans -> 'features' ? m.feature_id;
+        where not p_plans -> 'features' ? m.feature_id
+          and m.counted_until = '-infinity';
     end if;
   end if;
 
@@ -6459,7 +7035,11 @@ begin
           )
         )
         and (
-          exists (select from quota.counters as n where n.feature_id = c.id)
+          exists (
+            select from quota.meters as n
+            where n.feature_id = c.id
+              and n.counted_until > '-infinity'
+          )
           or exists (select from quota.exceptions as x where x.feature_id = c.id)
           or exists (select from quota.grants as g where g.feature_id = c.id)
           or exists (select from quota.limited_tables as t where t.feature_id = c.id)
@@ -6591,17 +7171,15 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Of the counter, whatever the plan says now; a gauge that a plan never had has the ledger alone.
+  -- Of the meter, whatever the plan says now.
   return coalesce(
     (
-      select c.used
-      from quota.counters as c
-      where c.subject_id = p_subject_id
-        and c.feature_id = p_feature_id
-        and c.period_end = 'infinity'
-        and c.period = 'lifetime'
+      select m.used
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id
     ),
-    (quota.ledger_balance(p_subject_id, p_feature_id, '-infinity', 'infinity')).used
+    0
   );
 end
 $$;
@@ -7036,7 +7614,7 @@ begin
       end if;
     end if;
     if v_change > 0 then
-      v_decision := quota.take_fresh(
+      v_decision := quota.take_plainly(
         v_caller, v_feature_id, v_change::bigint, 'table', null, null, v_metadata
       );
       if v_decision.allowed is not null then
@@ -7215,24 +7793,7 @@ begin
     group by t.subject_id
     having sum(t.change) <> 0
   );
-  insert into quota.events (
-    subject_id, event_id, at, kind, feature_id, counts_at, used_change, metadata
-  )
-    select l.subject_id, l.event_id, l.at, l.kind, l.feature_id, l.counts_at, l.used_change, l.metadata
-    from unnest(v_lines) as l;
-  update quota.meters as m
-    set rows_used = m.rows_used + l.used_change
-    from unnest(v_lines) as l
-    where m.subject_id = l.subject_id
-      and m.feature_id = l.feature_id;
-  -- A counter that is not there yet starts from the ledger, at the first call.
-  update quota.counters as c
-    set used = c.used + l.used_change
-    from unnest(v_lines) as l
-    where c.subject_id = l.subject_id
-      and c.feature_id = l.feature_id
-      and c.period_end > l.counts_at
-      and c.period_start <= l.counts_at;
+  perform quota.record_rows(v_lines);
   -- Statistics of before would have every call scan the ledger (verify_usage() took minutes, not 1 s).
   if cardinality(v_lines) > 1000 then
     analyze quota.subjects, quota.meters, quota.counters, quota.events;
@@ -8312,10 +8873,33 @@ begin
         and r.state = 'open'
       union all
       select c.subject_id, c.feature_id, b.at, b.side, c.period, c.period_start, c.period_end,
-        c.used, c.reserved, c.drawn, 0, 0, 0, 0
+        coalesce(c.used, m.used - c.used_before),
+        coalesce(c.reserved, m.reserved - c.reserved_before),
+        coalesce(c.drawn, m.drawn - c.drawn_before), 0, 0, 0, 0
       from quota.counters as c
+      left join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
       cross join lateral (values (c.period_start, -1), (c.period_end, 1)) as b (at, side)
       where p_subject is null or c.subject_id = p_subject
+      union all
+      -- The reading itself, and those of the minute and the hour that the meter keeps.
+      select m.subject_id, m.feature_id, b.at, b.side, w.period, w.period_start, w.period_end,
+        m.used - w.used, m.reserved - w.reserved, case when w.period = 'meter' then m.drawn end,
+        0, 0, 0, 0
+      from quota.meters as m
+      cross join lateral (values
+        ('meter', '-infinity'::timestamptz, 'infinity'::timestamptz, 0::bigint, 0::bigint),
+        (
+          'minute', m.minute_until - interval '1 minute', m.minute_until, m.minute_used_before,
+          m.minute_reserved_before
+        ),
+        (
+          'hour', m.hour_until - interval '1 hour', m.hour_until, m.hour_used_before,
+          m.hour_reserved_before
+        )
+      ) as w (period, period_start, period_end, used, reserved)
+      cross join lateral (values (w.period_start, -1), (w.period_end, 1)) as b (at, side)
+      where (p_subject is null or m.subject_id = p_subject)
+        and w.period_end > '-infinity'
     ),
     totals as (
       select s.subject_id, s.feature_id, s.side, s.period, s.period_start, s.period_end,
@@ -8355,30 +8939,32 @@ begin
       ) as d on d.subject_id = g.subject_id and d.grant_id = g.grant_id
       where p_subject is null or g.subject_id = p_subject
     )
+    -- The last holds of a feature are those of its meter as well: told once.
     select c.subject_id, c.feature_id, c.period, nullif(c.period_start, '-infinity'),
       c.used, c.ledger_used
     from counters as c
-    where c.used <> c.ledger_used
-    union all
+    -- Null: a counter without its meter.
+    where c.used is distinct from c.ledger_used
+    union
     select c.subject_id, c.feature_id, 'reserved', nullif(c.period_start, '-infinity'),
       c.reserved, c.ledger_reserved
     from counters as c
     where c.reserved <> c.ledger_reserved
-    union all
+    union
     select c.subject_id, c.feature_id, 'reserved', nullif(c.period_start, '-infinity'),
       c.reserved, c.open_holds
     from counters as c
     where c.reserved <> c.open_holds
-    union all
+    union
     select c.subject_id, c.feature_id, 'granted', nullif(c.period_start, '-infinity'),
       c.drawn, c.ledger_drawn
     from counters as c
     where c.drawn <> c.ledger_drawn
-    union all
+    union
     select d.subject_id, d.feature_id, 'granted', d.granted_at, d.drawn, d.ledger
     from draws as d
     where d.drawn <> d.ledger
-    union all
+    union
     -- Rows of limited tables, as their lines count them, and as they stand.
     select t.subject_id, t.feature_id, 'lifetime', null, sum(t.counted)::bigint, sum(t.rows)::bigint
     from (
@@ -10057,8 +10643,8 @@ select
   a.time_zone
 from moment as m
 cross join subjects as s
-cross join quota.features as f
-cross join lateral quota.limits_shown(s.subject_id, f.feature_id, m.at) as a
+cross join lateral quota.limits_shown(s.subject_id, m.at) as a
+join quota.features as f on f.feature_id = a.feature_id
 cross join lateral unnest(a.limits) as l
 cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n;
 
@@ -10132,8 +10718,10 @@ select
     else 'ok'
   end as status
 from quota.counters as c
+join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
 cross join lateral (
-  select least(c.used, 9007199254740991) as used, least(c.reserved, 9007199254740991) as reserved
+  select least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
+    least(coalesce(c.reserved, m.reserved - c.reserved_before), 9007199254740991) as reserved
 ) as n
 where c.passed between 80 and 100
   and c.period_end > (select m.at from moment as m)
@@ -10152,8 +10740,10 @@ select
   nullif(c.period_end, 'infinity'),
   'ok'
 from quota.counters as c
+join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
 cross join lateral (
-  select least(c.used, 9007199254740991) as used, least(c.reserved, 9007199254740991) as reserved
+  select least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
+    least(coalesce(c.reserved, m.reserved - c.reserved_before), 9007199254740991) as reserved
 ) as n
 where c.passed not between 80 and 100
   and c.period_end > (select m.at from moment as m);
@@ -10195,10 +10785,10 @@ select
   c.period,
   nullif(c.period_start, '-infinity') as period_start,
   nullif(c.period_end, 'infinity') as period_end,
-  least(c.used, 9007199254740991) as used,
+  least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
   c.last_limit as "limit"
 from quota.counters as c
-where c.period not in ('minute', 'hour');
+join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id;
 
 comment on view public.usage_history is
   'Use per period, closed and open ones, minutes and hours left out. A period in which nothing was used has no row. Periods of a kind never overlap.';
@@ -10578,6 +11168,7 @@ begin
     ('column', 'quota.alerts.used', '{"of": "table", "on": "quota.alerts", "name": "used", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.allowance.catalogue_version', '{"of": "type", "on": "quota.allowance", "name": "catalogue_version", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.allowance.changes_at', '{"of": "type", "on": "quota.allowance", "name": "changes_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.allowance.feature_id', '{"of": "type", "on": "quota.allowance", "name": "feature_id", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.allowance.is_plain', '{"of": "type", "on": "quota.allowance", "name": "is_plain", "type": "boolean", "default": null, "is_required": false}'),
     ('column', 'quota.allowance.kind', '{"of": "type", "on": "quota.allowance", "name": "kind", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.allowance.limits', '{"of": "type", "on": "quota.allowance", "name": "limits", "type": "quota.limit_state[]", "default": null, "is_required": false}'),
@@ -10593,16 +11184,19 @@ begin
     ('column', 'quota.caller.subject_id', '{"of": "type", "on": "quota.caller", "name": "subject_id", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.catalogue.version', '{"of": "table", "on": "quota.catalogue", "name": "version", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.counters.alerted', '{"of": "table", "on": "quota.counters", "name": "alerted", "type": "bigint", "default": "0", "is_required": true}'),
-    ('column', 'quota.counters.drawn', '{"of": "table", "on": "quota.counters", "name": "drawn", "type": "bigint", "default": null, "is_required": true}'),
+    ('column', 'quota.counters.drawn', '{"of": "table", "on": "quota.counters", "name": "drawn", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.counters.drawn_before', '{"of": "table", "on": "quota.counters", "name": "drawn_before", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.counters.feature_id', '{"of": "table", "on": "quota.counters", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.counters.last_limit', '{"of": "table", "on": "quota.counters", "name": "last_limit", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.counters.passed', '{"of": "table", "on": "quota.counters", "name": "passed", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.counters.period', '{"of": "table", "on": "quota.counters", "name": "period", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.counters.period_end', '{"of": "table", "on": "quota.counters", "name": "period_end", "type": "timestamp with time zone", "default": null, "is_required": true}'),
     ('column', 'quota.counters.period_start', '{"of": "table", "on": "quota.counters", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": true}'),
-    ('column', 'quota.counters.reserved', '{"of": "table", "on": "quota.counters", "name": "reserved", "type": "bigint", "default": null, "is_required": true}'),
+    ('column', 'quota.counters.reserved', '{"of": "table", "on": "quota.counters", "name": "reserved", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.counters.reserved_before', '{"of": "table", "on": "quota.counters", "name": "reserved_before", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.counters.subject_id', '{"of": "table", "on": "quota.counters", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
-    ('column', 'quota.counters.used', '{"of": "table", "on": "quota.counters", "name": "used", "type": "bigint", "default": null, "is_required": true}'),
+    ('column', 'quota.counters.used', '{"of": "table", "on": "quota.counters", "name": "used", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.counters.used_before', '{"of": "table", "on": "quota.counters", "name": "used_before", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.events.about_id', '{"of": "table", "on": "quota.events", "name": "about_id", "type": "uuid", "default": null, "is_required": false}'),
     ('column', 'quota.events.actor', '{"of": "table", "on": "quota.events", "name": "actor", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.events.at', '{"of": "table", "on": "quota.events", "name": "at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
@@ -10651,11 +11245,13 @@ begin
     ('column', 'quota.keys.idempotency_key', '{"of": "table", "on": "quota.keys", "name": "idempotency_key", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.keys.is_server', '{"of": "table", "on": "quota.keys", "name": "is_server", "type": "boolean", "default": null, "is_required": true}'),
     ('column', 'quota.keys.subject_id', '{"of": "table", "on": "quota.keys", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.limit_state.alerted', '{"of": "type", "on": "quota.limit_state", "name": "alerted", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.amount', '{"of": "type", "on": "quota.limit_state", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.drawn', '{"of": "type", "on": "quota.limit_state", "name": "drawn", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.granted', '{"of": "type", "on": "quota.limit_state", "name": "granted", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.is_counted', '{"of": "type", "on": "quota.limit_state", "name": "is_counted", "type": "boolean", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.last_limit', '{"of": "type", "on": "quota.limit_state", "name": "last_limit", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.limit_state.passed', '{"of": "type", "on": "quota.limit_state", "name": "passed", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.period', '{"of": "type", "on": "quota.limit_state", "name": "period", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.period_start', '{"of": "type", "on": "quota.limit_state", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.reserved', '{"of": "type", "on": "quota.limit_state", "name": "reserved", "type": "bigint", "default": null, "is_required": false}'),
@@ -10668,21 +11264,53 @@ begin
     ('column', 'quota.limited_tables.table_id', '{"of": "table", "on": "quota.limited_tables", "name": "table_id", "type": "regclass", "default": null, "is_required": true}'),
     ('column', 'quota.members.subject_id', '{"of": "table", "on": "quota.members", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.members.user_id', '{"of": "table", "on": "quota.members", "name": "user_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.meters.allowed', '{"of": "table", "on": "quota.meters", "name": "allowed", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.meters.catalogue_version', '{"of": "table", "on": "quota.meters", "name": "catalogue_version", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.meters.ceiling', '{"of": "table", "on": "quota.meters", "name": "ceiling", "type": "bigint", "default": "''-1''::integer", "is_required": true}'),
+    ('column', 'quota.meters.counted_until', '{"of": "table", "on": "quota.meters", "name": "counted_until", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
+    ('column', 'quota.meters.drawn', '{"of": "table", "on": "quota.meters", "name": "drawn", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.feature_id', '{"of": "table", "on": "quota.meters", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.meters.floor', '{"of": "table", "on": "quota.meters", "name": "floor", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.fresh_from', '{"of": "table", "on": "quota.meters", "name": "fresh_from", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.fresh_until', '{"of": "table", "on": "quota.meters", "name": "fresh_until", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
+    ('column', 'quota.meters.granted', '{"of": "table", "on": "quota.meters", "name": "granted", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.holds_expire_at', '{"of": "table", "on": "quota.meters", "name": "holds_expire_at", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
+    ('column', 'quota.meters.hour_alerted', '{"of": "table", "on": "quota.meters", "name": "hour_alerted", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.meters.hour_ceiling', '{"of": "table", "on": "quota.meters", "name": "hour_ceiling", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.meters.hour_limit', '{"of": "table", "on": "quota.meters", "name": "hour_limit", "type": "bigint", "default": null, "is_required": false}'),
-    ('column', 'quota.meters.is_full', '{"of": "table", "on": "quota.meters", "name": "is_full", "type": "boolean", "default": "false", "is_required": true}'),
+    ('column', 'quota.meters.hour_reserved_before', '{"of": "table", "on": "quota.meters", "name": "hour_reserved_before", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.meters.hour_until', '{"of": "table", "on": "quota.meters", "name": "hour_until", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
+    ('column', 'quota.meters.hour_used_before', '{"of": "table", "on": "quota.meters", "name": "hour_used_before", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.meters.long_allowed', '{"of": "table", "on": "quota.meters", "name": "long_allowed", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.long_ceiling', '{"of": "table", "on": "quota.meters", "name": "long_ceiling", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.long_end', '{"of": "table", "on": "quota.meters", "name": "long_end", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.long_granted', '{"of": "table", "on": "quota.meters", "name": "long_granted", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.meters.long_limits', '{"of": "table", "on": "quota.meters", "name": "long_limits", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.meters.long_period', '{"of": "table", "on": "quota.meters", "name": "long_period", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.long_reserved_before', '{"of": "table", "on": "quota.meters", "name": "long_reserved_before", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.meters.long_start', '{"of": "table", "on": "quota.meters", "name": "long_start", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.meters.long_until', '{"of": "table", "on": "quota.meters", "name": "long_until", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
+    ('column', 'quota.meters.long_used_before', '{"of": "table", "on": "quota.meters", "name": "long_used_before", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.meters.minute_alerted', '{"of": "table", "on": "quota.meters", "name": "minute_alerted", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.minute_limit', '{"of": "table", "on": "quota.meters", "name": "minute_limit", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.minute_reserved_before', '{"of": "table", "on": "quota.meters", "name": "minute_reserved_before", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.meters.minute_until', '{"of": "table", "on": "quota.meters", "name": "minute_until", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
+    ('column', 'quota.meters.minute_used_before', '{"of": "table", "on": "quota.meters", "name": "minute_used_before", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.meters.open_from', '{"of": "table", "on": "quota.meters", "name": "open_from", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
+    ('column', 'quota.meters.open_until', '{"of": "table", "on": "quota.meters", "name": "open_until", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
+    ('column', 'quota.meters.period', '{"of": "table", "on": "quota.meters", "name": "period", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.period_end', '{"of": "table", "on": "quota.meters", "name": "period_end", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.period_start', '{"of": "table", "on": "quota.meters", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.meters.plan_ends_at', '{"of": "table", "on": "quota.meters", "name": "plan_ends_at", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.plan_id', '{"of": "table", "on": "quota.meters", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.reserved', '{"of": "table", "on": "quota.meters", "name": "reserved", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.meters.reserved_before', '{"of": "table", "on": "quota.meters", "name": "reserved_before", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.rows_used', '{"of": "table", "on": "quota.meters", "name": "rows_used", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.server_only', '{"of": "table", "on": "quota.meters", "name": "server_only", "type": "boolean", "default": "false", "is_required": true}'),
     ('column', 'quota.meters.subject_id', '{"of": "table", "on": "quota.meters", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.meters.upgrade_url', '{"of": "table", "on": "quota.meters", "name": "upgrade_url", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.used', '{"of": "table", "on": "quota.meters", "name": "used", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.meters.used_before', '{"of": "table", "on": "quota.meters", "name": "used_before", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.plan_limits.amount', '{"of": "table", "on": "quota.plan_limits", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.plan_limits.feature_id', '{"of": "table", "on": "quota.plan_limits", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.plan_limits.period', '{"of": "table", "on": "quota.plan_limits", "name": "period", "type": "text", "default": null, "is_required": true}'),
@@ -10712,7 +11340,6 @@ begin
     ('constraint', 'alerts_pkey on quota.alerts', '{"on": "quota.alerts", "name": "alerts_pkey", "text": "PRIMARY KEY (subject_id, alert_id)"}'),
     ('constraint', 'alerts_threshold_is_80_or_100 on quota.alerts', '{"on": "quota.alerts", "name": "alerts_threshold_is_80_or_100", "text": "CHECK ((threshold = ANY (ARRAY[(80)::bigint, (100)::bigint])))"}'),
     ('constraint', 'catalogue_pkey on quota.catalogue', '{"on": "quota.catalogue", "name": "catalogue_pkey", "text": "PRIMARY KEY (version)"}'),
-    ('constraint', 'counters_are_not_negative on quota.counters', '{"on": "quota.counters", "name": "counters_are_not_negative", "text": "CHECK ((LEAST(used, reserved, drawn) >= 0))"}'),
     ('constraint', 'counters_pkey on quota.counters', '{"on": "quota.counters", "name": "counters_pkey", "text": "PRIMARY KEY (subject_id, feature_id, period_end, period)"}'),
     ('constraint', 'events_pkey on quota.events', '{"on": "quota.events", "name": "events_pkey", "text": "PRIMARY KEY (subject_id, at, event_id)"}'),
     ('constraint', 'exceptions_amount_is_0_to_9007199254740991 on quota.exceptions', '{"on": "quota.exceptions", "name": "exceptions_amount_is_0_to_9007199254740991", "text": "CHECK (((amount >= 0) AND (amount <= ''9007199254740991''::bigint)))"}'),
@@ -10775,11 +11402,13 @@ begin
     ('function', 'quota.acts_for(text, text)', '{"body": "d25813c43f7f0e629d1ad5ed4c527713", "name": "quota.acts_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.after_event(quota.limit_state[], quota.events, bigint)', '{"body": "6763e9aa06f9b85a24076fac7ca90f22", "name": "quota.after_event", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_event quota.events, p_drawn bigint DEFAULT 0) returns quota.limit_state[]"}'),
     ('function', 'quota.all_have_room(public.usage_decision[])', '{"body": "716fd036214de3aeeffb011d9e552f89", "name": "quota.all_have_room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decisions public.usage_decision[]) returns boolean"}'),
-    ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "00fdea6ab766b5e424c9314fb1a4c2b9", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
+    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "1d16a88d1658084675d5f277b6c8ed3d", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
+    ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "a3e71ca9284a6b16f6d9d681ee9370fe", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
     ('function', 'quota.batch_items(jsonb)', '{"body": "ae957cf91d34cdfb7a189c1fdc534d21", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
+    ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "5fbbd98562195d90b217e7a471878a67", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "364a5ffd817b8c814035cd36e021a3db", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.caller_for(text)', '{"body": "3a2ae27f57e4bc60ba0b292d2dd2b813", "name": "quota.caller_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
-    ('function', 'quota.change_limit(text, text, text, bigint, boolean)', '{"body": "fd2bd87f0879e8f73c37efc205775af0", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_is_cleared boolean) returns void"}'),
+    ('function', 'quota.change_limit(text, text, text, bigint, boolean)', '{"body": "78c665a4f59454827fb88151086fa1a2", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_is_cleared boolean) returns void"}'),
     ('function', 'quota.change_member(text, text, boolean)', '{"body": "7c750940bcb6c774ef70429676e52fbe", "name": "quota.change_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_user_id text, p_is_member boolean) returns void"}'),
     ('function', 'quota.changed_objects()', '{"body": "bddcd30b2172d5742bbfaacccd617216", "name": "quota.changed_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.check_amount(bigint, bigint)', '{"body": "77436148c5ec1965dbd61a9c5240dada", "name": "quota.check_amount", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_amount bigint, p_least bigint DEFAULT 1) returns void"}'),
@@ -10797,12 +11426,12 @@ begin
     ('function', 'quota.check_plan_text(text, jsonb)', '{"body": "75aedfea66382ba021753dbc8025f0d4", "name": "quota.check_plan_text", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
     ('function', 'quota.check_plans(jsonb)', '{"body": "523bd02dc50fa4b24e40b74ff56b3d07", "name": "quota.check_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.check_server_only(quota.caller, text[])', '{"body": "dfd9d82a5aebe3c3616e8346269d96c0", "name": "quota.check_server_only", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns void"}'),
-    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "776d4929d277521f03bc851e4dae3ff9", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "b96a09be88f3b7044190d4cd94727362", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "e00bbc078d2f0e1741328e9f43983184", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb)', '{"body": "4cc18c91eea52f652df6d5586cb21841", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb)', '{"body": "447b8c24cd858e9832b632a951fc66f2", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "11da2a4a2a36548c420d1ed5f1e9035b", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
-    ('function', 'quota.count_rows()', '{"body": "5a6b547a7ae03ccba8dc8051101aff6d", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
+    ('function', 'quota.count_rows()', '{"body": "fd0c77a2d4dfdd802dd95a63e8e51413", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.create_meters(text, text[])', '{"body": "7b558ab3a1438fb64fc7f20ca3189a68", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "77eeb79942879455d88df9d4c10d4ab9", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
     ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "54391438998e3306d48bb9c4fca6a0d8", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
@@ -10812,14 +11441,14 @@ begin
     ('function', 'quota.drop_stale_triggers()', '{"body": "0dad5b4e49069a018189568abc25a3f6", "name": "quota.drop_stale_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint, text)', '{"body": "8de9e75b528222be96457b6336d33af3", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint, p_state text) returns void"}'),
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "6eafc966239695fe5a886b4baf5404d8", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
-    ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
+    ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
     ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "9184b18d5739f9cd3d3285b2b83d3ad6", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "51dbc9a05f93eaadf01c27112360b0b8", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
     ('function', 'quota.follow_row(text, text)', '{"body": "4cbaf89e7776980b91dbed459f880b25", "name": "quota.follow_row", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text) returns void"}'),
-    ('function', 'quota.forget_subject(text)', '{"body": "5c24b9a64fbd7f0361c4f25f517da024", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
+    ('function', 'quota.forget_subject(text)', '{"body": "2be09738c7db161838e4014917418e4c", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
     ('function', 'quota.give_back(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "a32965002c641144e738b94dba89fa0a", "name": "quota.give_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns bigint"}'),
     ('function', 'quota.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "510715d3d8603f9e4e6e7b1e938098e9", "name": "quota.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_expires_at timestamp with time zone, p_idempotency_key text, p_metadata jsonb) returns uuid"}'),
-    ('function', 'quota.granted_to(text, text, timestamp with time zone)', '{"body": "93d49a742db82c63ff99a84f703b8897", "name": "quota.granted_to", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns bigint"}'),
+    ('function', 'quota.granted_to(text, text, timestamp with time zone)', '{"body": "93d49a742db82c63ff99a84f703b8897", "name": "quota.granted_to", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.has_number_types(regtype[])', '{"body": "9c03bb73d63a8744faa9810c96a21a5b", "name": "quota.has_number_types", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_types regtype[]) returns boolean"}'),
     ('function', 'quota.has_plain_types(regclass, text[], regtype[])', '{"body": "689b63c53ca57311ed159b13303a9a0b", "name": "quota.has_plain_types", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns boolean"}'),
     ('function', 'quota.hold_line(quota.reservations, text, timestamp with time zone)', '{"body": "a41563600980659c7be8d77beb8b046c", "name": "quota.hold_line", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_kind text, p_at timestamp with time zone) returns quota.events"}'),
@@ -10832,18 +11461,19 @@ begin
     ('function', 'quota.is_trusted()', '{"body": "2569ea88567161eee855c1b5bdab9d62", "name": "quota.is_trusted", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns boolean"}'),
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
     ('function', 'quota.judge_batch(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "3deb71fff56389caa40afb8ab3f99913", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
-    ('function', 'quota.ledger_balance(text, text, timestamp with time zone, timestamp with time zone)', '{"body": "9c0feef91f70c6566f3a461be019792b", "name": "quota.ledger_balance", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
-    ('function', 'quota.level_of(text, text)', '{"body": "91ea93107bca02ba3a5d640cd530f646", "name": "quota.level_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
+    ('function', 'quota.ledger_balance(text, text, timestamp with time zone, timestamp with time zone)', '{"body": "9c0feef91f70c6566f3a461be019792b", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
+    ('function', 'quota.level_of(text, text)', '{"body": "21253a1e853b94eed9a412474be4c4e8", "name": "quota.level_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.limit_table(regclass, text, name, name)', '{"body": "68eb12d4d4541afd8a29a179e36f207f", "name": "quota.limit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature text, p_subject_column name, p_amount_column name DEFAULT NULL::name) returns void"}'),
-    ('function', 'quota.limits_of(text, text, timestamp with time zone, text, boolean)', '{"body": "08f9587c27229ad4a74245859049b107", "name": "quota.limits_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text, p_is_settled boolean DEFAULT false) returns quota.allowance"}'),
+    ('function', 'quota.limits_of(text, text, timestamp with time zone, text, boolean)', '{"body": "3649aac55bde70941b37cfc81a5b6e72", "name": "quota.limits_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text, p_is_settled boolean DEFAULT false) returns quota.allowance"}'),
     ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "89f1dc4d6b8ff579c2d2a5d2077239e1", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
-    ('function', 'quota.limits_shown(text, text, timestamp with time zone)', '{"body": "b98d7f08cbf473c4fdcd44996a21c0d5", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.allowance"}'),
+    ('function', 'quota.limits_shown(text, timestamp with time zone)', '{"body": "8bbedf3cffef428af90e12b2f900d97d", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
     ('function', 'quota.lock_gauges(text[])', '{"body": "f06a466502019bccb92b6fb3ad27fbd2", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
-    ('function', 'quota.lock_meter(text, text)', '{"body": "09db7f326d4142e3db48a76262086243", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
-    ('function', 'quota.lock_meters(text, text[])', '{"body": "c4c896d6e63646b613b6cddd6f3ac08c", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_meter(text, text)', '{"body": "9284b0ee2f34e5bdf3ae7d013b8ac141", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_meters(text, text[])', '{"body": "2ab3b52e8babdc1c4ce45e9fc39bfa8e", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_reservation(uuid, text)', '{"body": "0ef4e434770f1f32c06a26a09ccd975a", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text, OUT hold quota.reservations, OUT at timestamp with time zone) returns record"}'),
     ('function', 'quota.lock_subject(text)', '{"body": "898240053095787facd048052a2c9220", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
+    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "23f2fd03ca887f89d9fdb3b78a4aee3e", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_triggers(regclass)', '{"body": "37b9d33f8a607e554f5f443cd3d0cbc0", "name": "quota.make_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.mark_of(bigint, bigint, bigint)', '{"body": "a21811f239402fdcfdf4f92a95aa3374", "name": "quota.mark_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_reserved bigint, p_limit bigint) returns bigint"}'),
@@ -10851,11 +11481,11 @@ begin
     ('function', 'quota.meters_of(text)', '{"body": "c6c624c0d9bae3e64641be2812e5fb0a", "name": "quota.meters_of", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.most_allowed(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "589e3ee1f733082ee183d4948a51ad2b", "name": "quota.most_allowed", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns bigint"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "82c58e5d5c7b8b3ff661beb95daf575d", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
-    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "301ad8c7ea33a8fe9c7c161a96b5c661", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
-    ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "0b46cdec53c1dcfb673aa0d252b4b3ec", "name": "quota.open_grants", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
-    ('function', 'quota.open_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "8fec1cf858df8c7a3ca97fc53ea5ef41", "name": "quota.open_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_minute_limit bigint, p_hour_limit bigint) returns void"}'),
+    ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
+    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "c5c306bcbd812d0d4396c6bfba101aab", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
+    ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "0b46cdec53c1dcfb673aa0d252b4b3ec", "name": "quota.open_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.organisations_of(text)', '{"body": "4744c08ad59fb0b26272032d34c43883", "name": "quota.organisations_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns text[]"}'),
-    ('function', 'quota.over_limit_note(text[], jsonb)', '{"body": "ead0c10ccc757a1c96cb5c7ce1db462d", "name": "quota.over_limit_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_path text[], p_amount jsonb) returns text"}'),
+    ('function', 'quota.over_limit_note(text[], jsonb)', '{"body": "7ed0683da173dfae0edf52ebb67d5c6b", "name": "quota.over_limit_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_path text[], p_amount jsonb) returns text"}'),
     ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "cb1479d44b45b755ebcaedc1ea527027", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
     ('function', 'quota.period_of(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "1900e9a3d3466422ec9d41df2ed11b5d", "name": "quota.period_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
     ('function', 'quota.period_rank(text)', '{"body": "25354d356808fd070dc147037cd5aa85", "name": "quota.period_rank", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text) returns integer"}'),
@@ -10865,28 +11495,30 @@ begin
     ('function', 'quota.plan_statement(regclass, name)', '{"body": "863ce583d21b8e35496e9170fbcae0c4", "name": "quota.plan_statement", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns text"}'),
     ('function', 'quota.plan_writers(regclass, name)', '{"body": "eba028101bc984b08104d4b701654cd9", "name": "quota.plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "bed62f89084765a2b52fb07bfa77f95b", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "ebc41a1650d44cc004da34d2cb0c94b1", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_time_zone text DEFAULT NULL::text, p_ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
-    ('function', 'quota.record(quota.events)', '{"body": "d466132e446945b5c9d6d5922306d5de", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
+    ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "43b5a989866fa42fbc5e93c21b88b2c7", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_time_zone text DEFAULT NULL::text, p_ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
+    ('function', 'quota.record(quota.events)', '{"body": "9052e21f99b24cd782e36e6b9d2dfe08", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
+    ('function', 'quota.record_rows(quota.events[])', '{"body": "f74305a1df62344f915b87dac3064d59", "name": "quota.record_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
     ('function', 'quota.recount(text[])', '{"body": "aba36d7200a998df42537940931cf16f", "name": "quota.recount", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
-    ('function', 'quota.recount_gauge(text)', '{"body": "706d14d096869ab34355ac4075e603cb", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
+    ('function', 'quota.recount_gauge(text)', '{"body": "c0512650998d8c5e56004095f1ac603e", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
     ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "f06daaa7aa68475f19b08640d717cba0", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "9a7e62b0b4784d4567f87b96714cc718", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
-    ('function', 'quota.refuse_fresh(quota.caller, text, bigint)', '{"body": "083548ed21885f68c9ba7d1051d9d5b1", "name": "quota.refuse_fresh", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint) returns public.usage_decision"}'),
+    ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "bc17b598916ac6500a57ecd406e84d71", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
+    ('function', 'quota.refuse_plainly(quota.caller, text, bigint)', '{"body": "79ae4be5051288dd342c084d0eaa93d4", "name": "quota.refuse_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint) returns public.usage_decision"}'),
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),
     ('function', 'quota.refuse_writing()', '{"body": "b02ec244ace65a4cab64c9e5bedbaaec", "name": "quota.refuse_writing", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.reject_plans(text, jsonb, text)', '{"body": "c2e93df26c8549a84af7857d95fdbf91", "name": "quota.reject_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_found jsonb, p_expected text) returns void"}'),
     ('function', 'quota.reject_user()', '{"body": "2d28eebb71b3ef0b29a90797b156af4b", "name": "quota.reject_user", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_usage(uuid, text)', '{"body": "df8689bfda281ffd32fe3366f266a36f", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance, boolean)', '{"body": "508014e9a261b6719ca0ccf16e8adef7", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance, p_is_full boolean) returns void"}'),
+    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "d2e3520ea7bad10d3067d68739ef009d", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.remember_answer(quota.reservations, public.usage_decision)', '{"body": "77ac0ef95b5788965cb0424810e93364", "name": "quota.remember_answer", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_decision public.usage_decision) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "9fa78bcfa986b4770f309b42bccf0734", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replayed(jsonb)', '{"body": "ba8ea9d5d89463eb662a566bca26bf9c", "name": "quota.replayed", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer jsonb) returns public.usage_decision"}'),
     ('function', 'quota.require_trusted()', '{"body": "8116c11ce7c063531dabb76ce8f94aff", "name": "quota.require_trusted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
-    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb)', '{"body": "b214090e01c80bcd6bfc865522d3da55", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb)', '{"body": "b47cb0ee697eb58a29c41a15180d734b", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.return_usage(text, bigint, text, text, jsonb)', '{"body": "5175dd239c178dfa9ac2338c7fa69223", "name": "quota.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.rewrite_counters(quota.events, bigint, bigint, bigint, timestamp with time zone)', '{"body": "3a6ee50b6aec382de16ceca79451cb81", "name": "quota.rewrite_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_used bigint, p_reserved bigint, p_drawn bigint, p_open_until timestamp with time zone) returns void"}'),
     ('function', 'quota.rights_in(aclitem[], oid, text)', '{"body": "5023efea40ac53e5ac67ceda677833cd", "name": "quota.rights_in", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rights aclitem[], p_owner oid, p_column text DEFAULT NULL::text) returns SETOF text"}'),
     ('function', 'quota.rights_statement(text, text, jsonb)', '{"body": "7502571cbb136a999fbb8404f84874b8", "name": "quota.rights_statement", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_rights jsonb) returns text"}'),
     ('function', 'quota.role_problems()', '{"body": "c3af47c10055a76634bd40933698f823", "name": "quota.role_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
@@ -10895,30 +11527,29 @@ begin
     ('function', 'quota.rows_query(text, text, text, text, text)', '{"body": "4d21869140b714cdf6063fe9d5a0c87b", "name": "quota.rows_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_sign text, p_feature_id text, p_subject_column text, p_amount_column text) returns text"}'),
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "cf8dc9cbda526afdf8fb6edc52649ff0", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
-    ('function', 'quota.settle(text, text[], timestamp with time zone)', '{"body": "819b15ae1c8c00583150ac0eb69b2be3", "name": "quota.settle", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "0c512264c70844d901d527380b13fe49", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.standing_grants(text, text, timestamp with time zone)', '{"body": "733f380c25cff93090016269fd3cda6b", "name": "quota.standing_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.still_counts(text, text, jsonb, timestamp with time zone)', '{"body": "26b52e3008378cac34169e6277fe68aa", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
     ('function', 'quota.table_problems()', '{"body": "fd0610ea3168eb216a871af8d2f4f1ac", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
-    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance)', '{"body": "584dd47bc7a295f1bcbb57537afb2059", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance) returns public.usage_decision"}'),
-    ('function', 'quota.take_fresh(quota.caller, text, bigint, text, text, jsonb, jsonb, interval)', '{"body": "d78a91ba61cc831fcc745ccfd31f1b56", "name": "quota.take_fresh", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
-    ('function', 'quota.tidy()', '{"body": "85b4d77f06518f838ec9fbdb18b46d3f", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
+    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance)', '{"body": "037de84a73fa7e3d04dba8a5751a1c70", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance) returns public.usage_decision"}'),
+    ('function', 'quota.take_back(text, text, text, bigint, bigint)', '{"body": "28570d6055065df89a95afef58315e23", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_kind text, p_amount bigint, p_used_change bigint) returns void"}'),
+    ('function', 'quota.take_plainly(quota.caller, text, bigint, text, text, jsonb, jsonb, interval, uuid, timestamp with time zone)', '{"body": "82c3bd19f956dd94cd7d2f0237d07d4c", "name": "quota.take_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_ttl interval DEFAULT NULL::interval, p_about_id uuid DEFAULT NULL::uuid, p_judged_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.tidy()', '{"body": "535f1830d14098c1ae3ac9cfb76f1924", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
     ('function', 'quota.types_query(text, text[])', '{"body": "183f9f350ea9eec8a9e61a5f206417b2", "name": "quota.types_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_columns text[]) returns text"}'),
     ('function', 'quota.unfollow_plan(regclass)', '{"body": "271211a0eada26b80b56f0bca634a0a4", "name": "quota.unfollow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.unlimit_table(regclass)', '{"body": "d55a73320653a95c32d3f8852665a542", "name": "quota.unlimit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.user_id()', '{"body": "1cc609b08630ef15a1ab0ca89c2eede5", "name": "quota.user_id", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.verify_installation()', '{"body": "b9ad9a171b5f39351452d3ea95c157f4", "name": "quota.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
-    ('function', 'quota.verify_usage(text)', '{"body": "35d7010f1b23bb581f1c0ed9f2a8c1d3", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
+    ('function', 'quota.verify_usage(text)', '{"body": "d6dc5f9a48820793cef8ef15dc51c1a7", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.void_grant(uuid, text)', '{"body": "6d757cf0ea8df9ba4e05b7dcf03672bf", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text) returns boolean"}'),
-    ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, text, boolean, boolean)', '{"body": "168f489263ab4d705f9188c433af06e3", "name": "quota.with_details", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean) returns quota.limit_state[]"}'),
-    ('function', 'quota.with_exceptions(quota.limit_state[], text, text, timestamp with time zone)', '{"body": "35cacd7608e2868ffb89466b2f7f9ef6", "name": "quota.with_exceptions", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.limit_state[]"}'),
-    ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "e7c9ddc9f358143dc64c289469c94728", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
-    ('function', 'quota.write_carry(text, text, timestamp with time zone, quota.counters, quota.limit_state, bigint)', '{"body": "c07fd2f448d3bd9457019e998e9e28e5", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_former quota.counters, p_limit quota.limit_state, p_moved bigint) returns void"}'),
+    ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean)', '{"body": "af1b2847ddcd92f49a3d02b8d2f9b639", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean) returns quota.limit_state[]"}'),
+    ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "ed7b711daaa19699c20f02738ffa1ffa", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
+    ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "64ef57169d9819cb6fa1a5716a18629b", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
-    ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval)', '{"body": "2766dedfb448b84ed98cfb91ddb306bc", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval) returns void"}'),
+    ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval)', '{"body": "55000fb712e405928022ab22dd1376be", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval) returns void"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_deliver', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_deliver ON quota.alerts USING btree (handed_at NULLS FIRST, at) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
@@ -10934,6 +11565,7 @@ begin
     ('index', 'quota.keys_by_age', '{"on": "quota.keys", "text": "CREATE INDEX keys_by_age ON quota.keys USING btree (bound_at)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.limited_tables_by_feature', '{"on": "quota.limited_tables", "text": "CREATE INDEX limited_tables_by_feature ON quota.limited_tables USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.members_by_user', '{"on": "quota.members", "text": "CREATE INDEX members_by_user ON quota.members USING btree (user_id, subject_id)", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.meters_near_a_short_limit', '{"on": "quota.meters", "text": "CREATE INDEX meters_near_a_short_limit ON quota.meters USING btree (subject_id, feature_id) WHERE (GREATEST(minute_alerted, hour_alerted) > 0)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.plan_limits_by_feature', '{"on": "quota.plan_limits", "text": "CREATE INDEX plan_limits_by_feature ON quota.plan_limits USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.plans_have_one_default', '{"on": "quota.plans", "text": "CREATE UNIQUE INDEX plans_have_one_default ON quota.plans USING btree (is_default) WHERE is_default", "is_valid": true, "is_unique": true}'),
     ('index', 'quota.reservations_by_id', '{"on": "quota.reservations", "text": "CREATE INDEX reservations_by_id ON quota.reservations USING btree (reservation_id)", "is_valid": true, "is_unique": false}'),
@@ -10949,6 +11581,7 @@ begin
     ('policy', 'select_own on quota.exceptions', '{"on": "quota.exceptions", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_own on quota.grants', '{"on": "quota.grants", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_own on quota.members', '{"on": "quota.members", "name": "select_own", "text": "as permissive for select to authenticated using ((user_id = ( SELECT quota.user_id() AS user_id)))"}'),
+    ('policy', 'select_own on quota.meters', '{"on": "quota.meters", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_own on quota.reservations', '{"on": "quota.reservations", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_own on quota.subjects', '{"on": "quota.subjects", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_service on quota.alerts', '{"on": "quota.alerts", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
@@ -10975,7 +11608,7 @@ begin
     ('table', 'quota.keys', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.limited_tables', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.members', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
-    ('table', 'quota.meters', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
+    ('table', 'quota.meters', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.plan_limits', '{"rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.plans', '{"rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.reservations', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
@@ -10992,12 +11625,12 @@ begin
     ('type', 'quota.finding', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.limit_state', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.verdict', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
-    ('view', 'public.current_usage', '{"query": "5212d0d4512e2197f1e1c845d748c673", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.current_usage', '{"query": "400d1333ee379791e7e1adc7f03c13da", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.plan_catalog', '{"query": "24e8185b74c11d9c98c3c4bab7e2b6f2", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_alerts', '{"query": "9932cc12ebc6569cec2469f08e49ca8e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_events', '{"query": "cb3ddfdaab06fba4924401bebd333a81", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.usage_history', '{"query": "6d7010f6c2af9d62ffd4b2dc75ac70d4", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.usage_overview', '{"query": "09764803140dcd3b07e2c034e53908d7", "rights": ["service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}')
+    ('view', 'public.usage_history', '{"query": "c87cc4383601ad5eda692748bfd0f8e1", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.usage_overview', '{"query": "7963f0ba95357206a1307ae1db6102d6", "rights": ["service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}')
   ) as m (kind, object, definition);
 end
 $$;

@@ -52,13 +52,14 @@ beforeAll(async () => {
       ]);
     }
     await lines(`ada-${size}`, 'token', size, `now() - interval '1 day'`, '1 second');
-    // Minutes that are over.
+    // Days that are over.
     await owner.query(
       `insert into quota.counters
-         (subject_id, feature_id, period, period_start, period_end, used, reserved, drawn, last_limit)
-       select $1, 'burst', 'minute', start, start + interval '1 minute', 1, 0, 0, 10
+         (subject_id, feature_id, period, period_start, period_end, 
+          used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit)
+       select $1, 'burst', 'day', start, start + interval '1 day', 0, 0, 0, 1, 0, 0, 10
        from (
-         select date_trunc('minute', now()) - n * interval '1 minute' as start
+         select date_trunc('day', now()) - n * interval '1 day' as start
          from generate_series(2, $2::integer + 1) as n
        ) as m`,
       [`closed-${size}`, size],

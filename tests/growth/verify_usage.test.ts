@@ -24,8 +24,9 @@ async function proof(counters: number) {
          from minutes as m
        )
        insert into quota.counters
-         (subject_id, feature_id, period, period_start, period_end, used, reserved, drawn, last_limit)
-       select 'ada', 'export', 'minute', m.at, m.at + interval '1 minute', m.n % 9, 0, 0, 9
+         (subject_id, feature_id, period, period_start, period_end,
+          used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit)
+       select 'ada', 'export', 'minute', m.at, m.at + interval '1 minute', 0, 0, 0, m.n % 9, 0, 0, 9
        from minutes as m where m.n <= $1`,
       [counters],
     );

@@ -163,6 +163,8 @@ async function noHoldIsLeft(owner: pg.Client, log: Log) {
   const { rows: kept } = await owner.query(`
     select subject_id, reserved::text as left from quota.counters where reserved <> 0
     union all
+    select subject_id, reserved::text from quota.meters where reserved <> 0
+    union all
     select subject_id, state from quota.reservations where state = 'open'`);
   expect(kept, 'holds that leak').toEqual([]);
   await owner.query('select pg_stat_force_next_flush()');

@@ -34,7 +34,7 @@ export const expiryByJob: Sabotage = async (owner) => {
     'if v_limit.reserved > 0 and not (p_is_settled and v_limit.is_counted) then',
     'if false then',
   ]);
-  await rewrite(owner, 'quota.lock_meter', ['v_holds_expire_at <= v_now or', '']);
+  await rewrite(owner, 'quota.lock_meter', ['if v_holds_expire_at <= v_now then', 'if false then']);
 };
 
 /** A commit counts when it happens. */
@@ -44,12 +44,9 @@ export const commitInItsOwnPeriod: Sabotage = (owner) =>
     'p_hold.feature_id, p_at',
   ]);
 
-/** A hold that expires after another leaves the meter as it is; the storm found this one in ours. */
+/** The meter does not know when its holds expire. */
 export const holdBesideTheMeter: Sabotage = (owner) =>
-  rewrite(owner, 'quota.write_hold', [
-    'and m.feature_id = p_feature_id;',
-    'and m.feature_id = p_feature_id and m.holds_expire_at > v_expires_at;',
-  ]);
+  rewrite(owner, 'quota.write_hold', ['and m.holds_expire_at > v_expires_at', 'and false']);
 
 /** A batch locks its features in the order in which it names them. */
 export const unsortedBatch: Sabotage = async (owner) => {
@@ -64,7 +61,9 @@ export const unsortedBatch: Sabotage = async (owner) => {
        perform from quota.meters as m
          where m.subject_id = p_subject_id and m.feature_id = p_feature_ids[i]
          for no key update;
-       v_locked := v_locked + 1;
+       if found then
+         v_locked := v_locked + 1;
+       end if;
      end loop;`,
   ]);
 };

@@ -39,7 +39,7 @@ const RACES: [string, Sabotage, Scenario, RegExp][] = [
     /the period of the commit/,
   ],
   [
-    'a hold that does not change the meter',
+    'a hold whose end the meter does not know',
     zoo.holdBesideTheMeter,
     holdUnseen('repeatable read'),
     /a hold that has expired/,

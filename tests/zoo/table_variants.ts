@@ -2,13 +2,6 @@
 import { rewrite, type Sabotage } from './rewrite.ts';
 
 /** As a row trigger does it: every row is a counter update and a ledger line. */
-/** A line of a table that meets no counter changes nothing that an older snapshot would meet. */
-export const lineBesideTheMeter: Sabotage = (owner) =>
-  rewrite(owner, 'quota.record', [
-    /if v_counters = 0 or p_event\.kind = 'table' then/,
-    `if p_event.kind = 'table' and current_setting('transaction_isolation') <> 'read committed' then`,
-  ]);
-
 export const rowLevelCount: Sabotage = (owner) =>
   rewrite(
     owner,

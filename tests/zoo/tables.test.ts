@@ -5,7 +5,6 @@ import {
   crosswise,
   lastRowOf32,
   limitedWhileWritersWait,
-  olderSnapshot,
   oneLinePerStatement,
   ownerChanges,
   partitionsTruncated,
@@ -13,7 +12,6 @@ import {
 } from '../gauges/scenarios.ts';
 import type { Sabotage } from './rewrite.ts';
 import {
-  lineBesideTheMeter,
   noRecount,
   noUpdateTrigger,
   rowLevelCount,
@@ -43,12 +41,6 @@ const TABLES: [string, Sabotage, Scenario, RegExp][] = [
     noRecount,
     limitedWhileWritersWait,
     /rows of both writers/,
-  ],
-  [
-    'whose lines an older snapshot does not meet',
-    lineBesideTheMeter,
-    olderSnapshot,
-    /a counter that an older snapshot opens/,
   ],
 ];
 

@@ -3,8 +3,11 @@ import { rewrite, type Sabotage } from './rewrite.ts';
 
 /** Read, decide, write: nobody else is kept out in between. */
 export const checkThenAct: Sabotage = async (owner) => {
-  await rewrite(owner, 'quota.take_fresh', ['for no key update', '']);
   await rewrite(owner, 'quota.lock_meter', ['for no key update', '']);
+  await rewrite(owner, 'quota.take_plainly', [
+    'p_amount <= m.ceiling',
+    'p_amount <= (select c.ceiling from quota.meters as c where c.subject_id = p_caller.subject_id and c.feature_id = p_feature_id)',
+  ]);
 };
 
 /** The amount allowed is the one of before the wait. */
@@ -34,7 +37,7 @@ export const limitReadBeforeTheLock: Sabotage = async (owner) => {
   await rewrite(
     owner,
     'quota.consume_usage',
-    [/quota\.take_fresh\([^;]*;/, 'null;'],
+    [/quota\.take_plainly\([^;]*;/, 'null;'],
     [
       'v_now := quota.lock_meter(',
       `perform set_config('zoo.stale', (
@@ -47,7 +50,7 @@ export const limitReadBeforeTheLock: Sabotage = async (owner) => {
 
 /** What a meter remembers is believed without a look at the catalogue. */
 export const memoryWithoutVersion: Sabotage = (owner) =>
-  rewrite(owner, 'quota.take_fresh', ['where k.version = v_catalogue_version', '']);
+  rewrite(owner, 'quota.take_plainly', ['where k.version = v_version', 'where true']);
 
 /** set_plan() does not make the meters forget. */
 export const memoryThatOutlivesThePlan: Sabotage = (owner) =>
@@ -58,14 +61,18 @@ export const memoryThatOutlivesThePlan: Sabotage = (owner) =>
 
 /** The time of the call, not of the decision. */
 export const clockReadBeforeTheLock: Sabotage = async (owner) => {
-  for (const name of ['quota.take_fresh', 'quota.lock_meter']) {
-    await rewrite(
-      owner,
-      name,
-      [/\bv_now := quota\.clock\(\);/, ''],
-      ['v_now timestamptz;', 'v_now timestamptz := quota.clock();'],
-    );
-  }
+  await rewrite(
+    owner,
+    'quota.take_plainly',
+    [/\bv_now := quota\.clock\(\);/, 'null;'],
+    ['v_now timestamptz := p_judged_at;', 'v_now timestamptz := quota.clock();'],
+  );
+  await rewrite(
+    owner,
+    'quota.lock_meter',
+    [/\bv_now := quota\.clock\(\);/, ''],
+    ['v_now timestamptz;', 'v_now timestamptz := quota.clock();'],
+  );
 };
 
 /** A key is looked up in everybody's ledger. */

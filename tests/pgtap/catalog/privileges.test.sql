@@ -83,13 +83,8 @@ select set_eq(
   $$values
     -- What the views compute as their reader.
     ('clock', 'EXECUTE', 'authenticated, service_role'),
-    ('expired_holds', 'EXECUTE', 'authenticated, service_role'),
-    ('granted_to', 'EXECUTE', 'authenticated, service_role'),
     ('instant_of', 'EXECUTE', 'authenticated, service_role'),
     ('is_trusted', 'EXECUTE', 'authenticated, service_role'),
-    ('ledger_balance', 'EXECUTE', 'authenticated, service_role'),
-    ('open_grants', 'EXECUTE', 'authenticated, service_role'),
-    ('limits_of', 'EXECUTE', 'authenticated, service_role'),
     ('limits_shown', 'EXECUTE', 'authenticated, service_role'),
     ('organisations_of', 'EXECUTE', 'authenticated, service_role'),
     ('period_of', 'EXECUTE', 'authenticated, service_role'),
@@ -97,8 +92,6 @@ select set_eq(
     ('room', 'EXECUTE', 'authenticated, service_role'),
     ('subjects_of', 'EXECUTE', 'authenticated, service_role'),
     ('user_id', 'EXECUTE', 'authenticated, service_role'),
-    ('with_details', 'EXECUTE', 'authenticated, service_role'),
-    ('with_exceptions', 'EXECUTE', 'authenticated, service_role'),
     -- What enforce_usage() raises with, as its caller.
     ('enforce', 'EXECUTE', 'authenticated, service_role'),
     -- Behind set_limit() and clear_limit(), add_member() and remove_member().
@@ -143,7 +136,7 @@ select set_eq(
     ('keys', 'SELECT', 'service_role'),
     ('limited_tables', 'SELECT', 'service_role'),
     ('followed_tables', 'SELECT', 'service_role'),
-    ('meters', 'SELECT', 'service_role')$$,
+    ('meters', 'SELECT', 'authenticated, service_role')$$,
   'who may read which table; nobody may insert, update, delete, truncate, refer to one or add a trigger'
 );
 select is_empty(

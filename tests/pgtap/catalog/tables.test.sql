@@ -69,6 +69,7 @@ select set_eq(
     ('keys', 'select_service', 'SELECT', '{service_role}'),
     ('limited_tables', 'select_service', 'SELECT', '{service_role}'),
     ('followed_tables', 'select_service', 'SELECT', '{service_role}'),
+    ('meters', 'select_own', 'SELECT', '{authenticated}'),
     ('meters', 'select_service', 'SELECT', '{service_role}')$$,
   'the policies are these, each named <command>_<who>, and each is for reading'
 );

@@ -101,7 +101,7 @@ select is(
   '(5,0,5,ok)', 'nor in the usage bar'
 );
 select is(
-  (select reserved from quota.counters where subject_id = 'ada'), 5::bigint,
+  (select reserved from quota.meters where subject_id = 'ada'), 5::bigint,
   'though nobody has written anything since'
 );
 select is_empty($$select * from verify_usage('ada')$$, 'and the books agree with the open holds');

@@ -29,6 +29,7 @@ do $$ begin
   perform set_plan('bob', 'free', anchor => '2026-09-10 00:00+00');
   insert into quota.reservations (subject_id, reservation_id, feature_id, amount, reserved_at, expires_at)
     values ('ada', '00000000-0000-0000-0000-000000000001', 'export', 4, quota.clock(), quota.clock() + interval '1 hour');
+  update quota.meters set holds_expire_at = quota.clock() + interval '1 hour' where feature_id = 'export';
   perform quota.record(jsonb_populate_record(null::quota.events, jsonb_build_object(
     'subject_id', 'ada', 'event_id', gen_random_uuid(), 'at', quota.clock(), 'kind', 'reserve',
     'feature_id', 'export', 'counts_at', quota.clock(), 'used_change', 0, 'reserved_change', 4,
@@ -61,7 +62,7 @@ begin
     set local role service_role;
     select string_agg(
         concat_ws(' ', subject, feature, period, to_char(period_start, 'YYYY-MM-DD'), counted, ledger), ', '
-        order by period collate "C", period_start
+        order by period collate "C", period_start, feature
       )
       into v_found
       from public.verify_usage(p_subject);
@@ -78,12 +79,12 @@ end $$;
 
 -- Counters.
 select is(
-  pg_temp.found($$update quota.counters set used = used - 1
+  pg_temp.found($$update quota.counters set used_before = used_before + 1
     where subject_id = 'ada' and period = 'month' and period_start = '2026-09-01Z'$$),
   'ada ai_generation month 2026-09-01 5 6', 'it finds a counter that was lowered'
 );
 select is(
-  pg_temp.found($$update quota.counters set used = used + 1
+  pg_temp.found($$update quota.counters set used_before = used_before - 1
     where subject_id = 'ada' and period = 'day' and period_start = '2026-09-15Z'$$),
   'ada ai_generation day 2026-09-15 7 6', 'it finds a counter that was raised'
 );
@@ -93,7 +94,7 @@ select is(
   'ada ai_generation month 2026-08-01 0 3', 'it finds a closed counter that was reset'
 );
 select is(
-  pg_temp.found($$update quota.counters set used = used + 1 where subject_id = 'ada' and period = 'lifetime'$$),
+  pg_temp.found($$update quota.counters set used_before = used_before - 1 where subject_id = 'ada' and period = 'lifetime'$$),
   'ada export lifetime 3 2', 'it finds a lifetime counter'
 );
 select is(
@@ -103,30 +104,30 @@ select is(
 );
 select is(
   pg_temp.found($$update quota.counters set feature_id = 'export' where subject_id = 'bob' and period = 'day'$$),
-  'bob export day 2026-09-15 3 0', 'it finds a counter that was given to another feature'
+  'bob export day 2026-09-15 0', 'it finds a counter that was given to another feature'
 );
 select is(
   pg_temp.found($$update quota.counters set subject_id = 'eve' where subject_id = 'bob' and period = 'day'$$),
-  'eve ai_generation day 2026-09-15 3 0', 'it finds one that was given to another subject'
+  'eve ai_generation day 2026-09-15 0', 'it finds one that was given to another subject'
 );
 select is(
   pg_temp.found($$insert into quota.counters values
-    ('eve', 'export', 'month', '2026-09-01Z', '2026-10-01Z', 1, 0, 0, null)$$),
+    ('eve', 'export', 'month', '2026-09-01Z', '2026-10-01Z', 0, 0, 0, 1, 0, 0, null)$$),
   'eve export month 2026-09-01 1 0', 'it finds a counter without any use'
 );
 
 -- Lines.
 select is(
   pg_temp.found($$delete from quota.events where event_id = (select id from uses where name = 'export')$$),
-  'ada export lifetime 2 0', 'it finds a use whose line was deleted'
+  'ada export lifetime 2 0, ada export meter 2 0', 'it finds a use whose line was deleted'
 );
 select is(
   pg_temp.found($$delete from quota.events where about_id = (select id from uses where name = 'august')$$),
-  'ada ai_generation day 2026-08-15 3 5, ada ai_generation month 2026-08-01 3 5', 'it finds a refund whose line was deleted'
+  'ada ai_generation day 2026-08-15 3 5, ada ai_generation meter 9 11, ada ai_generation month 2026-08-01 3 5', 'it finds a refund whose line was deleted'
 );
 select is(
   pg_temp.found($$update quota.events set used_change = 1 where event_id = (select id from uses where name = 'export')$$),
-  'ada export lifetime 2 1', 'it finds a line whose amount was changed'
+  'ada export lifetime 2 1, ada export meter 2 1', 'it finds a line whose amount was changed'
 );
 select is(
   pg_temp.found($$update quota.events set counts_at = '2026-08-20Z' where event_id = (select id from uses where name = 'september')$$),
@@ -135,26 +136,26 @@ select is(
 );
 select is(
   pg_temp.found($$update quota.events set feature_id = 'ai_generation', counts_at = '2026-01-01Z' where event_id = (select id from uses where name = 'export')$$),
-  'ada export lifetime 2 0', 'it finds a line that was given to another feature'
+  'ada export lifetime 2 0, ada ai_generation meter 9 11, ada export meter 2 0', 'it finds a line that was given to another feature'
 );
 select is(
   pg_temp.found($$update quota.events set subject_id = 'bob', counts_at = '2026-01-01Z' where event_id = (select id from uses where name = 'export')$$),
-  'ada export lifetime 2 0', 'it finds one that was given to another subject'
+  'ada export lifetime 2 0, ada export meter 2 0', 'it finds one that was given to another subject'
 );
 select is(
   pg_temp.found($$insert into quota.events (subject_id, event_id, at, kind, feature_id, counts_at, used_change)
     values ('ada', gen_random_uuid(), '2026-09-16Z', 'consume', 'export', '2026-09-16Z', 5)$$),
-  'ada export lifetime 2 7', 'it finds a line that was written by hand'
+  'ada export lifetime 2 7, ada export meter 2 7', 'it finds a line that was written by hand'
 );
 select is(
   pg_temp.found($$delete from quota.events where subject_id = 'bob' and kind = 'carry' and used_change < 0$$),
-  'bob ai_generation day 2026-09-15 3 6, bob ai_generation month 2026-09-10 3 6', 'it finds half of a pair of carry lines that was deleted'
+  'bob ai_generation day 2026-09-15 3 6, bob ai_generation meter 3 6, bob ai_generation month 2026-09-10 3 6', 'it finds half of a pair of carry lines that was deleted'
 );
 
 -- Holds.
 select is(
-  pg_temp.found($$update quota.counters set reserved = 3 where subject_id = 'ada' and period = 'lifetime'$$),
-  'ada export reserved 3 4, ada export reserved 3 4', 'it finds a held amount that was changed: neither lines nor holds prove it'
+  pg_temp.found($$update quota.counters set reserved_before = reserved_before + 1 where subject_id = 'ada' and period = 'lifetime'$$),
+  'ada export reserved 3 4', 'it finds a held amount that was changed: neither lines nor holds prove it'
 );
 select is(
   pg_temp.found($$delete from quota.reservations$$), 'ada export reserved 4 0', 'it finds a hold that was deleted'
@@ -184,22 +185,22 @@ select is(
 select is(
   pg_temp.found($$delete from quota.events where kind = 'draw'$$),
   'ada ai_generation granted 2026-09-01 1 0, ada ai_generation granted 2026-09-15 1 0, '
-  || 'ada ai_generation granted 2026-09-15 1 0',
+  || 'ada ai_generation granted 2026-09-15 1 0, ada ai_generation granted 1 0',
   'it finds a draw whose line was deleted'
 );
 select is(
-  pg_temp.found($$update quota.counters set drawn = 0 where period = 'month' and drawn = 1$$),
+  pg_temp.found($$update quota.counters set drawn_before = drawn_before + 1 where period = 'month' and period_start = '2026-09-01Z'$$),
   'ada ai_generation granted 2026-09-01 0 1', 'it finds a counter that forgot what was drawn'
 );
 
 -- Of one subject.
 select is(
-  pg_temp.found($$update quota.counters set used = used + 1 where period = 'day' and subject_id in ('ada', 'bob')
+  pg_temp.found($$update quota.counters set used_before = used_before - 1 where period = 'day' and subject_id in ('ada', 'bob')
     and period_start = '2026-09-15Z'$$, 'bob'),
   'bob ai_generation day 2026-09-15 4 3', 'asked about a subject it reports that subject alone'
 );
 select is(
-  pg_temp.found($$update quota.counters set used = used + 1 where subject_id = 'ada'$$, 'bob'),
+  pg_temp.found($$update quota.counters set used_before = used_before - 1 where subject_id = 'ada'$$, 'bob'),
   'nothing', 'and is empty although another has damage'
 );
 

@@ -2,7 +2,7 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'UTC';
-select plan(29);
+select plan(30);
 
 do $$ begin
   perform apply_plans('{
@@ -103,7 +103,11 @@ select is(pg_temp.subjects_seen('quota.members'), 'acme', 'its own memberships, 
 select is(pg_temp.subjects_seen('quota.exceptions'), 'ada', 'their exceptions');
 select is(pg_temp.subjects_seen('quota.grants'), 'ada', 'their grants');
 select is(pg_temp.subjects_seen('quota.reservations'), 'ada', 'their holds');
-select is(pg_temp.subjects_seen('quota.meters'), '42501', 'and no locks');
+select is(pg_temp.subjects_seen('quota.meters'), 'acme, ada', 'their meters');
+select is(
+  pg_temp.code('authenticated', $$select from quota.meters where subject_id = 'ada' for key share$$), '42501',
+  'and no locks'
+);
 select is(
   (select string_agg(name, ', ' order by short) from relations
    where pg_temp.code('anon', format('select 1 from %s limit 1', name)) <> '42501'),

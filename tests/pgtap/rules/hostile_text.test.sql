@@ -99,7 +99,7 @@ select is(
   'ok', 'as the sub of a token it is a user'
 );
 select set_eq(
-  $$select subject_id from quota.counters where feature_id = 'ai_generation' and used = 1$$,
+  $$select subject_id from quota.meters where feature_id = 'ai_generation' and used = 1$$,
   'select t as subject from texts', 'that user and nobody else'
 );
 

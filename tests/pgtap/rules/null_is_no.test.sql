@@ -2,7 +2,7 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'UTC';
-select plan(37);
+select plan(38);
 
 do $$ begin perform apply_plans('{
   "features": {"ai_generation": {}, "kb_file": {"kind": "gauge"}},

@@ -142,7 +142,7 @@ reset role;
 select is_empty($$select * from verify_usage()$$, 'and the numbers are proved, before the hold is settled');
 do $$ begin perform consume_usage('percent', 1, 'holder'); end $$;
 select is(
-  (select row(c.reserved, r.state)::text from quota.counters as c join quota.reservations as r using (subject_id)
+  (select row(c.reserved, r.state)::text from quota.meters as c join quota.reservations as r using (subject_id)
    where c.subject_id = 'holder'),
   '(0,expired)', 'the next call settles it'
 );
