@@ -49,5 +49,3 @@ export async function clockReturning(client: pg.ClientBase, value: string): Prom
     `as $clock$ begin return ${value}; end $clock$`
   );
 }
-
-const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
