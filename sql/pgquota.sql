@@ -5,10 +5,11 @@
 -- there is room. Every number is a sum of an append-only ledger, and verify_usage() proves it.
 --
 -- How: a subject (user, organisation, key) has a plan; a plan limits features per period. Each
--- subject and feature has one meter row. A call that writes locks the meter, reads the time once,
--- asks limits_of() what applies and how full it is, lets decide() judge, and record() writes the
--- ledger line and adds it to the counters. A line names the instant it counts in; a counter is the
--- sum of the lines of its period. Nothing is reset: a new period is a new counter.
+-- subject and feature has one meter, which only adds. What a period used is the reading now less the
+-- reading at its start. A plain call is one update of the meter, under the ceiling that the last look at
+-- the limits left there, and one line of the ledger. Any other locks the meter, reads the time once,
+-- asks limits_of() what applies and how full it is, lets decide() judge, and record() writes the line and
+-- moves the meter. A line names the instant it counts in. Nothing is reset: a new period is a new reading.
 --
 -- This page is the contents in reading order, and psql can run it: psql -f sql/pgquota.sql
 -- On plain Postgres run sql/roles.sql before. Words, lock order and codes: sql/README.md.

@@ -61,7 +61,70 @@ cross join lateral (
     least(coalesce(c.reserved, m.reserved - c.reserved_before), 9007199254740991) as reserved
 ) as n
 where c.passed not between 80 and 100
-  and c.period_end > (select m.at from moment as m);
+  and c.period_end > (select m.at from moment as m)
+-- Minutes and hours stand with the meter; the same two halves.
+union all
+select
+  m.subject_id,
+  m.feature_id,
+  w.period,
+  w.used,
+  w.reserved,
+  w.allowed,
+  case when w.allowed is not null then greatest(w.allowed - w.used - w.reserved, 0) end,
+  w.allowed is null,
+  case
+    when w.allowed = 0 then 100
+    else (w.used + w.reserved) * 100 / w.allowed
+  end,
+  w.period_end - w.length,
+  w.period_end,
+  case
+    when w.used + w.reserved > w.allowed then 'over_limit'
+    when w.used + w.reserved = w.allowed then 'at_limit'
+    when (w.used + w.reserved) * 100 >= w.allowed * 80 then 'warning'
+    else 'ok'
+  end
+from quota.meters as m
+cross join lateral (values
+  (
+    'minute', m.minute_until, interval '1 minute', m.used - m.minute_used_before,
+    m.reserved - m.minute_reserved_before, nullif(m.minute_limit, -1)
+  ),
+  (
+    'hour', m.hour_until, interval '1 hour', m.used - m.hour_used_before,
+    m.reserved - m.hour_reserved_before, nullif(m.hour_limit, -1)
+  )
+) as w (period, period_end, length, used, reserved, allowed)
+where greatest(m.minute_alerted, m.hour_alerted) > 0
+  and w.period_end > (select m.at from moment as m)
+union all
+select
+  m.subject_id,
+  m.feature_id,
+  w.period,
+  w.used,
+  w.reserved,
+  w.allowed,
+  case when w.allowed is not null then greatest(w.allowed - w.used - w.reserved, 0) end,
+  w.allowed is null,
+  (w.used + w.reserved) * 100 / nullif(w.allowed, 0),
+  w.period_end - w.length,
+  w.period_end,
+  'ok'
+from quota.meters as m
+cross join lateral (values
+  (
+    'minute', m.minute_until, interval '1 minute', m.used - m.minute_used_before,
+    m.reserved - m.minute_reserved_before, nullif(m.minute_limit, -1)
+  ),
+  (
+    'hour', m.hour_until, interval '1 hour', m.used - m.hour_used_before,
+    m.reserved - m.hour_reserved_before, nullif(m.hour_limit, -1)
+  )
+) as w (period, period_end, length, used, reserved, allowed)
+where greatest(m.minute_alerted, m.hour_alerted) = 0
+  and w.period_end > (select m.at from moment as m);
 
 comment on view public.usage_overview is
   'The operator''s list: one row per subject, feature and running period that has been used, from stored numbers alone. Who is near a limit, over any number of subjects: where status in (''warning'', ''at_limit'', ''over_limit'') order by percent_used desc limit 50. A limit that changed since the subject''s last call shows with its next one (set_plan and set_limit show at once), and an expired hold counts until then; current_usage of that subject is exact at any time. For the server.';

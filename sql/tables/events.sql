@@ -1,8 +1,8 @@
 -- Why this exists: the ledger. Append-only; every change of a counter, a hold or a grant has a
 -- line, and every counter is the sum of its lines.
 --
--- A line says in which instant it counts (counts_at), not in which counters: a counter is the sum
--- of the lines whose counts_at lies in its period. So a refund gives back in the period of the use,
+-- A line says in which instant it counts (counts_at), not in which counters: what a counter says is the
+-- sum of the lines whose counts_at lies in its period. So a refund gives back in the period of the use,
 -- a commit counts in the period of its hold, and when a plan brings a new period or a billing day
 -- moves, the new counter is opened with the sum of the lines that fall into it.
 

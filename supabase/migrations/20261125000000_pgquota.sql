@@ -15,10 +15,11 @@ $$;
 -- there is room. Every number is a sum of an append-only ledger, and verify_usage() proves it.
 --
 -- How: a subject (user, organisation, key) has a plan; a plan limits features per period. Each
--- subject and feature has one meter row. A call that writes locks the meter, reads the time once,
--- asks limits_of() what applies and how full it is, lets decide() judge, and record() writes the
--- ledger line and adds it to the counters. A line names the instant it counts in; a counter is the
--- sum of the lines of its period. Nothing is reset: a new period is a new counter.
+-- subject and feature has one meter, which only adds. What a period used is the reading now less the
+-- reading at its start. A plain call is one update of the meter, under the ceiling that the last look at
+-- the limits left there, and one line of the ledger. Any other locks the meter, reads the time once,
+-- asks limits_of() what applies and how full it is, lets decide() judge, and record() writes the line and
+-- moves the meter. A line names the instant it counts in. Nothing is reset: a new period is a new reading.
 --
 -- This page is the contents in reading order, and psql can run it: psql -f sql/pgquota.sql
 -- On plain Postgres run sql/roles.sql before. Words, lock order and codes: sql/README.md.
@@ -1016,8 +1017,8 @@ grant select on quota.reservations to authenticated, service_role;
 -- Why this exists: the ledger. Append-only; every change of a counter, a hold or a grant has a
 -- line, and every counter is the sum of its lines.
 --
--- A line says in which instant it counts (counts_at), not in which counters: a counter is the sum
--- of the lines whose counts_at lies in its period. So a refund gives back in the period of the use,
+-- A line says in which instant it counts (counts_at), not in which counters: what a counter says is the
+-- sum of the lines whose counts_at lies in its period. So a refund gives back in the period of the use,
 -- a commit counts in the period of its hold, and when a plan brings a new period or a billing day
 -- moves, the new counter is opened with the sum of the lines that fall into it.
 
@@ -10746,7 +10747,70 @@ cross join lateral (
     least(coalesce(c.reserved, m.reserved - c.reserved_before), 9007199254740991) as reserved
 ) as n
 where c.passed not between 80 and 100
-  and c.period_end > (select m.at from moment as m);
+  and c.period_end > (select m.at from moment as m)
+-- Minutes and hours stand with the meter; the same two halves.
+union all
+select
+  m.subject_id,
+  m.feature_id,
+  w.period,
+  w.used,
+  w.reserved,
+  w.allowed,
+  case when w.allowed is not null then greatest(w.allowed - w.used - w.reserved, 0) end,
+  w.allowed is null,
+  case
+    when w.allowed = 0 then 100
+    else (w.used + w.reserved) * 100 / w.allowed
+  end,
+  w.period_end - w.length,
+  w.period_end,
+  case
+    when w.used + w.reserved > w.allowed then 'over_limit'
+    when w.used + w.reserved = w.allowed then 'at_limit'
+    when (w.used + w.reserved) * 100 >= w.allowed * 80 then 'warning'
+    else 'ok'
+  end
+from quota.meters as m
+cross join lateral (values
+  (
+    'minute', m.minute_until, interval '1 minute', m.used - m.minute_used_before,
+    m.reserved - m.minute_reserved_before, nullif(m.minute_limit, -1)
+  ),
+  (
+    'hour', m.hour_until, interval '1 hour', m.used - m.hour_used_before,
+    m.reserved - m.hour_reserved_before, nullif(m.hour_limit, -1)
+  )
+) as w (period, period_end, length, used, reserved, allowed)
+where greatest(m.minute_alerted, m.hour_alerted) > 0
+  and w.period_end > (select m.at from moment as m)
+union all
+select
+  m.subject_id,
+  m.feature_id,
+  w.period,
+  w.used,
+  w.reserved,
+  w.allowed,
+  case when w.allowed is not null then greatest(w.allowed - w.used - w.reserved, 0) end,
+  w.allowed is null,
+  (w.used + w.reserved) * 100 / nullif(w.allowed, 0),
+  w.period_end - w.length,
+  w.period_end,
+  'ok'
+from quota.meters as m
+cross join lateral (values
+  (
+    'minute', m.minute_until, interval '1 minute', m.used - m.minute_used_before,
+    m.reserved - m.minute_reserved_before, nullif(m.minute_limit, -1)
+  ),
+  (
+    'hour', m.hour_until, interval '1 hour', m.used - m.hour_used_before,
+    m.reserved - m.hour_reserved_before, nullif(m.hour_limit, -1)
+  )
+) as w (period, period_end, length, used, reserved, allowed)
+where greatest(m.minute_alerted, m.hour_alerted) = 0
+  and w.period_end > (select m.at from moment as m);
 
 comment on view public.usage_overview is
   'The operator''s list: one row per subject, feature and running period that has been used, from stored numbers alone. Who is near a limit, over any number of subjects: where status in (''warning'', ''at_limit'', ''over_limit'') order by percent_used desc limit 50. A limit that changed since the subject''s last call shows with its next one (set_plan and set_limit show at once), and an expired hold counts until then; current_usage of that subject is exact at any time. For the server.';
@@ -11630,7 +11694,7 @@ begin
     ('view', 'public.usage_alerts', '{"query": "9932cc12ebc6569cec2469f08e49ca8e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_events', '{"query": "cb3ddfdaab06fba4924401bebd333a81", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_history', '{"query": "c87cc4383601ad5eda692748bfd0f8e1", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.usage_overview', '{"query": "7963f0ba95357206a1307ae1db6102d6", "rights": ["service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}')
+    ('view', 'public.usage_overview', '{"query": "da3a716bc2f5444338f512467df84680", "rights": ["service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}')
   ) as m (kind, object, definition);
 end
 $$;

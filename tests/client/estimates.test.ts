@@ -28,10 +28,11 @@ beforeAll(async () => {
         case when n % 2 = 0 then 'invoice' || case when n > 45000 then n % 3 end || n end
       from generate_series(1, 120000) as n;
     insert into quota.counters
-      (subject_id, feature_id, period, period_start, period_end, used, reserved, drawn, last_limit)
+      (subject_id, feature_id, period, period_start, period_end, used, reserved, drawn, last_limit,
+       used_before, reserved_before, drawn_before)
       select case when n <= 3000 then 'whale' when n <= 3100 then 'alice' else 's' || n end,
         'export', 'day', timestamptz '2026-01-01Z' + n * interval '1 day',
-        timestamptz '2026-01-02Z' + n * interval '1 day', n % 7, 0, 0, 100
+        timestamptz '2026-01-02Z' + n * interval '1 day', n % 7, 0, 0, 100, 0, 0, 0
       from generate_series(1, 15000) as n;
     insert into quota.alerts
       (subject_id, feature_id, period, period_start, threshold, at, used, amount, alert_id)

@@ -196,8 +196,8 @@ describe('what needs a person', () => {
   test('a counter that somebody wrote by hand is shown beside its ledger', async () => {
     await client.query(`select public.consume_usage('export', 2, 'eve')`);
     const { code, output } = await diagnosis(
-      `update quota.counters set used = 1 where subject_id = 'eve'`,
-      `update quota.counters set used = 2 where subject_id = 'eve'`,
+      `update quota.counters set used_before = used_before + 1 where subject_id = 'eve'`,
+      `update quota.counters set used_before = used_before - 1 where subject_id = 'eve'`,
     );
     expect(output).toMatch(/eve export month: counted 1, the ledger says 2/);
     expect(code).toBe(1);

@@ -136,13 +136,13 @@ select is_empty(
 select is_empty(
   $$select i.indexrelid::regclass as index
     from pg_index as i
-    where i.indrelid = 'quota.counters'::regclass
+    where i.indrelid in ('quota.meters'::regclass, 'quota.counters'::regclass)
       and exists (
         select from pg_attribute as a
         where a.attrelid = i.indrelid and a.attnum = any (i.indkey::smallint[])
-          and a.attname in ('used', 'reserved', 'drawn', 'last_limit')
+          and a.attname in ('used', 'reserved', 'drawn', 'last_limit', 'counted_until', 'fresh_until', 'ceiling')
       )$$,
-  'no index has a column of counters that calls change, so that counting stays a HOT update'
+  'no index has a column of meters and counters that calls change, so that counting stays a HOT update'
 );
 select is_empty(
   $$select a.indexrelid::regclass as index, b.indexrelid::regclass as prefix_of

@@ -134,7 +134,10 @@ select is(
 reset role;
 select is_empty(
   $$select c.subject_id, c.feature_id, c.period from quota.counters as c
-    where c.period_end > quota.clock() and quota.mark_of(c.used, c.reserved, c.last_limit) > c.passed$$,
+    join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+    where c.period_end > quota.clock() and quota.mark_of(
+      coalesce(c.used, m.used - c.used_before), coalesce(c.reserved, m.reserved - c.reserved_before), c.last_limit
+    ) > c.passed$$,
   'no running counter is nearer to its limit than it has noted'
 );
 -- As after sums that no plan watched.
