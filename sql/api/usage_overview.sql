@@ -96,7 +96,7 @@ cross join lateral (values
     m.reserved - m.hour_reserved_before, nullif(m.hour_limit, -1)
   )
 ) as w (period, period_end, length, used, reserved, allowed)
-where greatest(m.minute_alerted, m.hour_alerted) > 0
+where greatest(m.minute_alerted, m.hour_alerted) between 80 and 100
   and w.period_end > (select m.at from moment as m)
 union all
 select
@@ -123,7 +123,7 @@ cross join lateral (values
     m.reserved - m.hour_reserved_before, nullif(m.hour_limit, -1)
   )
 ) as w (period, period_end, length, used, reserved, allowed)
-where greatest(m.minute_alerted, m.hour_alerted) = 0
+where greatest(m.minute_alerted, m.hour_alerted) not between 80 and 100
   and w.period_end > (select m.at from moment as m);
 
 comment on view public.usage_overview is

@@ -78,6 +78,42 @@ comment on function quota.limits_of_hold(quota.reservations, timestamptz) is
 revoke all on function quota.limits_of_hold(quota.reservations, timestamptz)
   from public, anon, authenticated, service_role;
 
+-- What an ending is told where the meter remembers it, after its line: the hold was made in the periods
+-- that run, and the use did not grow.
+create function quota.ended_plainly(
+  p_hold quota.reservations,
+  p_at timestamptz
+)
+returns public.usage_decision
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from quota.meters as m
+    where m.subject_id = p_hold.subject_id
+      and m.feature_id = p_hold.feature_id
+      and p_hold.reserved_at >= m.long_start
+      and p_hold.reserved_at >= m.open_from
+      and (m.minute_limit is null or p_hold.reserved_at >= m.minute_until - interval '1 minute' and p_at < m.minute_until)
+      and (m.hour_limit is null or p_hold.reserved_at >= m.hour_until - interval '1 hour' and p_at < m.hour_until)
+      and current_setting('transaction_isolation') = 'read committed';
+  if not found then
+    return null;
+  end if;
+  return quota.look_plainly(
+    row(p_hold.subject_id, true, null)::quota.caller, p_hold.feature_id, 0, p_at
+  );
+end
+$$;
+
+comment on function quota.ended_plainly(quota.reservations, timestamptz) is
+  'The limit with least room after a hold was ended, if the meter remembers it; else null.';
+
+revoke all on function quota.ended_plainly(quota.reservations, timestamptz)
+  from public, anon, authenticated, service_role;
+
 create function quota.commit_usage(
   p_reservation_id uuid,
   p_amount bigint,
@@ -104,6 +140,7 @@ declare
   v_limit quota.limit_state;
   v_shortfall bigint := 0;
   v_drawn bigint;
+  v_drawn_back bigint;
   v_is_over boolean := false;
   v_decision public.usage_decision;
 begin
@@ -123,23 +160,33 @@ begin
   end if;
 
   v_amount := coalesce(p_amount, v_hold.amount);
-  v_allowance := quota.limits_of_hold(v_hold, v_now);
-  v_before := v_allowance.limits;
   v_event := quota.hold_line(v_hold, 'commit', v_now);
   v_event.used_change := v_amount;
   v_event.metadata := coalesce(p_metadata, '{}');
   -- What the hold did not cover: all of it, once it has expired.
   v_excess := greatest(v_amount + v_event.reserved_change, 0);
-  perform quota.end_hold(
-    v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount - v_amount else 0 end,
-    'committed'
-  );
-
-  if v_excess = 0 and v_allowance.is_plain then
-    -- The usual end: what was held is used, or less of it, and no grant has a part in it.
-    v_allowance.limits := quota.after_event(v_before, v_event);
-  else
+  v_drawn_back := case when v_hold.state = 'open' then v_hold.amount - v_amount else 0 end;
+  if v_excess = 0 then
+    -- The usual end: what was held is used, or less of it.
+    perform quota.end_hold(v_hold, v_event, v_drawn_back, 'committed');
+    v_decision := quota.ended_plainly(v_hold, v_now);
+    if v_decision.allowed then
+      v_decision.amount := v_amount;
+      v_decision.event_id := v_event.event_id;
+      v_decision.reservation_id := v_hold.reservation_id;
+      perform quota.remember_answer(v_hold, v_decision);
+      return v_decision;
+    end if;
     v_allowance := quota.limits_of_hold(v_hold, v_now);
+    -- Nothing that grew can cross a mark.
+    v_before := v_allowance.limits;
+  else
+    v_before := (quota.limits_of_hold(v_hold, v_now)).limits;
+    perform quota.end_hold(v_hold, v_event, v_drawn_back, 'committed');
+    v_allowance := quota.limits_of_hold(v_hold, v_now);
+  end if;
+
+  if v_excess > 0 or not v_allowance.is_plain then
     foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
       if v_limit.period not in ('minute', 'hour') then
         v_shortfall := greatest(

@@ -134,6 +134,49 @@ comment on function quota.all_have_room(public.usage_decision[]) is
 revoke all on function quota.all_have_room(public.usage_decision[])
   from public, anon, authenticated, service_role;
 
+-- What the meters remember says, under their locks, that all items fit.
+create function quota.all_are_plain(
+  p_caller quota.caller,
+  p_features text[],
+  p_amounts bigint[],
+  p_at timestamptz
+)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A snapshot of a whole transaction may be older than the catalogue.
+  return current_setting('transaction_isolation') = 'read committed'
+    and (
+      select bool_and(m.subject_id is not null)
+      from (
+        select f.feature_id, sum(f.amount) as amount
+        from unnest(p_features, p_amounts) as f (feature_id, amount)
+        group by f.feature_id
+      ) as i
+      left join quota.meters as m
+        on m.subject_id = p_caller.subject_id
+        and m.feature_id = i.feature_id
+        and m.fresh_from <= p_at
+        and m.fresh_until > p_at
+        and m.holds_expire_at > p_at
+        and m.used + m.reserved >= m.floor
+        and m.used + m.reserved + i.amount <= m.ceiling
+        and (p_caller.is_trusted or not m.server_only)
+        and exists (select from quota.catalogue as k where k.version = m.catalogue_version)
+    );
+end
+$$;
+
+comment on function quota.all_are_plain(quota.caller, text[], bigint[], timestamptz) is
+  'Whether take_plainly() counts all of these at that instant. Expects the meters to be locked.';
+
+revoke all on function quota.all_are_plain(quota.caller, text[], bigint[], timestamptz)
+  from public, anon, authenticated, service_role;
+
 create function quota.consume_usage_batch(
   p_items jsonb,
   p_subject text,
@@ -160,6 +203,7 @@ declare
   v_decision public.usage_decision;
   v_decisions public.usage_decision[];
   v_allowances quota.allowance[];
+  v_is_plain boolean;
 begin
   perform quota.check_key(p_idempotency_key);
   perform quota.check_metadata(p_metadata);
@@ -203,12 +247,15 @@ begin
     end if;
   end if;
 
-  select j.decisions, j.allowances
-    into v_decisions, v_allowances
-    from quota.judge_batch(
-      v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => true
-    ) as j;
-  if quota.all_have_room(v_decisions) then
+  v_is_plain := quota.all_are_plain(v_caller, v_features, v_amounts, v_now);
+  if not v_is_plain then
+    select j.decisions, j.allowances
+      into v_decisions, v_allowances
+      from quota.judge_batch(
+        v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => true
+      ) as j;
+  end if;
+  if v_is_plain or quota.all_have_room(v_decisions) then
     -- What belongs to the batch as a whole stands once, in a line that its items are about.
     if p_idempotency_key is not null or v_metadata <> '{}' then
       v_batch_id := quota.new_id(v_now);
@@ -220,10 +267,17 @@ begin
       );
     end if;
     for i in 1 .. cardinality(v_features) loop
-      v_decisions[i] := quota.take(
-        v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, '{}', v_batch_id,
-        v_allowances[i]
-      );
+      if v_is_plain then
+        v_decisions[i] := quota.take_plainly(
+          v_caller, v_features[i], v_amounts[i], 'consume', null, null, '{}',
+          p_about_id => v_batch_id, p_judged_at => v_now
+        );
+      else
+        v_decisions[i] := quota.take(
+          v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, '{}', v_batch_id,
+          v_allowances[i]
+        );
+      end if;
     end loop;
     if p_idempotency_key is not null and not quota.bind_key(
       v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_now

@@ -34,6 +34,14 @@ begin
   perform quota.end_hold(
     v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount else 0 end, 'released'
   );
+  v_decision := quota.ended_plainly(v_hold, v_now);
+  if v_decision.allowed then
+    v_decision.amount := v_hold.amount;
+    v_decision.event_id := v_event.event_id;
+    v_decision.reservation_id := v_hold.reservation_id;
+    perform quota.remember_answer(v_hold, v_decision);
+    return v_decision;
+  end if;
   v_allowance := quota.limits_of(
     v_hold.subject_id, v_hold.feature_id, v_now, p_is_settled => true
   );

@@ -402,7 +402,8 @@ begin
   return row(
     v_is_allowed, case when v_is_allowed then 'ok' else 'limit_reached' end, p_feature_id,
     p_caller.subject_id, v_plan_id, p_amount, v_used, v_reserved, v_limit,
-    greatest(v_limit - v_used - v_reserved, 0), v_limit is null, v_period,
+    case when v_limit is not null then greatest(v_limit - v_used - v_reserved, 0) end,
+    v_limit is null, v_period,
     nullif(v_period_start, '-infinity'), nullif(v_period_end, 'infinity'),
     case
       when not v_is_allowed and p_amount <= v_limit and v_period_end < 'infinity'

@@ -102,7 +102,7 @@ comment on column quota.meters.plan_ends_at is 'When the plan ends by itself; in
 -- Serves usage_overview: whose minute or hour is near its limit. These change with an alert alone, so
 -- counting stays a HOT update.
 create index meters_near_a_short_limit on quota.meters (subject_id, feature_id)
-  where greatest(minute_alerted, hour_alerted) > 0;
+  where greatest(minute_alerted, hour_alerted) between 80 and 100;
 
 -- No statistics: estimates would tell of other subjects (see events).
 alter table quota.meters

@@ -810,7 +810,7 @@ comment on column quota.meters.plan_ends_at is 'When the plan ends by itself; in
 -- Serves usage_overview: whose minute or hour is near its limit. These change with an alert alone, so
 -- counting stays a HOT update.
 create index meters_near_a_short_limit on quota.meters (subject_id, feature_id)
-  where greatest(minute_alerted, hour_alerted) > 0;
+  where greatest(minute_alerted, hour_alerted) between 80 and 100;
 
 -- No statistics: estimates would tell of other subjects (see events).
 alter table quota.meters
@@ -4318,7 +4318,8 @@ begin
   return row(
     v_is_allowed, case when v_is_allowed then 'ok' else 'limit_reached' end, p_feature_id,
     p_caller.subject_id, v_plan_id, p_amount, v_used, v_reserved, v_limit,
-    greatest(v_limit - v_used - v_reserved, 0), v_limit is null, v_period,
+    case when v_limit is not null then greatest(v_limit - v_used - v_reserved, 0) end,
+    v_limit is null, v_period,
     nullif(v_period_start, '-infinity'), nullif(v_period_end, 'infinity'),
     case
       when not v_is_allowed and p_amount <= v_limit and v_period_end < 'infinity'
@@ -5169,6 +5170,49 @@ comment on function quota.all_have_room(public.usage_decision[]) is
 revoke all on function quota.all_have_room(public.usage_decision[])
   from public, anon, authenticated, service_role;
 
+-- What the meters remember says, under their locks, that all items fit.
+create function quota.all_are_plain(
+  p_caller quota.caller,
+  p_features text[],
+  p_amounts bigint[],
+  p_at timestamptz
+)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A snapshot of a whole transaction may be older than the catalogue.
+  return current_setting('transaction_isolation') = 'read committed'
+    and (
+      select bool_and(m.subject_id is not null)
+      from (
+        select f.feature_id, sum(f.amount) as amount
+        from unnest(p_features, p_amounts) as f (feature_id, amount)
+        group by f.feature_id
+      ) as i
+      left join quota.meters as m
+        on m.subject_id = p_caller.subject_id
+        and m.feature_id = i.feature_id
+        and m.fresh_from <= p_at
+        and m.fresh_until > p_at
+        and m.holds_expire_at > p_at
+        and m.used + m.reserved >= m.floor
+        and m.used + m.reserved + i.amount <= m.ceiling
+        and (p_caller.is_trusted or not m.server_only)
+        and exists (select from quota.catalogue as k where k.version = m.catalogue_version)
+    );
+end
+$$;
+
+comment on function quota.all_are_plain(quota.caller, text[], bigint[], timestamptz) is
+  'Whether take_plainly() counts all of these at that instant. Expects the meters to be locked.';
+
+revoke all on function quota.all_are_plain(quota.caller, text[], bigint[], timestamptz)
+  from public, anon, authenticated, service_role;
+
 create function quota.consume_usage_batch(
   p_items jsonb,
   p_subject text,
@@ -5195,6 +5239,7 @@ declare
   v_decision public.usage_decision;
   v_decisions public.usage_decision[];
   v_allowances quota.allowance[];
+  v_is_plain boolean;
 begin
   perform quota.check_key(p_idempotency_key);
   perform quota.check_metadata(p_metadata);
@@ -5238,12 +5283,15 @@ begin
     end if;
   end if;
 
-  select j.decisions, j.allowances
-    into v_decisions, v_allowances
-    from quota.judge_batch(
-      v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => true
-    ) as j;
-  if quota.all_have_room(v_decisions) then
+  v_is_plain := quota.all_are_plain(v_caller, v_features, v_amounts, v_now);
+  if not v_is_plain then
+    select j.decisions, j.allowances
+      into v_decisions, v_allowances
+      from quota.judge_batch(
+        v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => true
+      ) as j;
+  end if;
+  if v_is_plain or quota.all_have_room(v_decisions) then
     -- What belongs to the batch as a whole stands once, in a line that its items are about.
     if p_idempotency_key is not null or v_metadata <> '{}' then
       v_batch_id := quota.new_id(v_now);
@@ -5255,10 +5303,17 @@ begin
       );
     end if;
     for i in 1 .. cardinality(v_features) loop
-      v_decisions[i] := quota.take(
-        v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, '{}', v_batch_id,
-        v_allowances[i]
-      );
+      if v_is_plain then
+        v_decisions[i] := quota.take_plainly(
+          v_caller, v_features[i], v_amounts[i], 'consume', null, null, '{}',
+          p_about_id => v_batch_id, p_judged_at => v_now
+        );
+      else
+        v_decisions[i] := quota.take(
+          v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, '{}', v_batch_id,
+          v_allowances[i]
+        );
+      end if;
     end loop;
     if p_idempotency_key is not null and not quota.bind_key(
       v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_now
@@ -5450,6 +5505,42 @@ comment on function quota.limits_of_hold(quota.reservations, timestamptz) is
 revoke all on function quota.limits_of_hold(quota.reservations, timestamptz)
   from public, anon, authenticated, service_role;
 
+-- What an ending is told where the meter remembers it, after its line: the hold was made in the periods
+-- that run, and the use did not grow.
+create function quota.ended_plainly(
+  p_hold quota.reservations,
+  p_at timestamptz
+)
+returns public.usage_decision
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from quota.meters as m
+    where m.subject_id = p_hold.subject_id
+      and m.feature_id = p_hold.feature_id
+      and p_hold.reserved_at >= m.long_start
+      and p_hold.reserved_at >= m.open_from
+      and (m.minute_limit is null or p_hold.reserved_at >= m.minute_until - interval '1 minute' and p_at < m.minute_until)
+      and (m.hour_limit is null or p_hold.reserved_at >= m.hour_until - interval '1 hour' and p_at < m.hour_until)
+      and current_setting('transaction_isolation') = 'read committed';
+  if not found then
+    return null;
+  end if;
+  return quota.look_plainly(
+    row(p_hold.subject_id, true, null)::quota.caller, p_hold.feature_id, 0, p_at
+  );
+end
+$$;
+
+comment on function quota.ended_plainly(quota.reservations, timestamptz) is
+  'The limit with least room after a hold was ended, if the meter remembers it; else null.';
+
+revoke all on function quota.ended_plainly(quota.reservations, timestamptz)
+  from public, anon, authenticated, service_role;
+
 create function quota.commit_usage(
   p_reservation_id uuid,
   p_amount bigint,
@@ -5476,6 +5567,7 @@ declare
   v_limit quota.limit_state;
   v_shortfall bigint := 0;
   v_drawn bigint;
+  v_drawn_back bigint;
   v_is_over boolean := false;
   v_decision public.usage_decision;
 begin
@@ -5495,23 +5587,33 @@ begin
   end if;
 
   v_amount := coalesce(p_amount, v_hold.amount);
-  v_allowance := quota.limits_of_hold(v_hold, v_now);
-  v_before := v_allowance.limits;
   v_event := quota.hold_line(v_hold, 'commit', v_now);
   v_event.used_change := v_amount;
   v_event.metadata := coalesce(p_metadata, '{}');
   -- What the hold did not cover: all of it, once it has expired.
   v_excess := greatest(v_amount + v_event.reserved_change, 0);
-  perform quota.end_hold(
-    v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount - v_amount else 0 end,
-    'committed'
-  );
-
-  if v_excess = 0 and v_allowance.is_plain then
-    -- The usual end: what was held is used, or less of it, and no grant has a part in it.
-    v_allowance.limits := quota.after_event(v_before, v_event);
-  else
+  v_drawn_back := case when v_hold.state = 'open' then v_hold.amount - v_amount else 0 end;
+  if v_excess = 0 then
+    -- The usual end: what was held is used, or less of it.
+    perform quota.end_hold(v_hold, v_event, v_drawn_back, 'committed');
+    v_decision := quota.ended_plainly(v_hold, v_now);
+    if v_decision.allowed then
+      v_decision.amount := v_amount;
+      v_decision.event_id := v_event.event_id;
+      v_decision.reservation_id := v_hold.reservation_id;
+      perform quota.remember_answer(v_hold, v_decision);
+      return v_decision;
+    end if;
     v_allowance := quota.limits_of_hold(v_hold, v_now);
+    -- Nothing that grew can cross a mark.
+    v_before := v_allowance.limits;
+  else
+    v_before := (quota.limits_of_hold(v_hold, v_now)).limits;
+    perform quota.end_hold(v_hold, v_event, v_drawn_back, 'committed');
+    v_allowance := quota.limits_of_hold(v_hold, v_now);
+  end if;
+
+  if v_excess > 0 or not v_allowance.is_plain then
     foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
       if v_limit.period not in ('minute', 'hour') then
         v_shortfall := greatest(
@@ -5596,6 +5698,14 @@ begin
   perform quota.end_hold(
     v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount else 0 end, 'released'
   );
+  v_decision := quota.ended_plainly(v_hold, v_now);
+  if v_decision.allowed then
+    v_decision.amount := v_hold.amount;
+    v_decision.event_id := v_event.event_id;
+    v_decision.reservation_id := v_hold.reservation_id;
+    perform quota.remember_answer(v_hold, v_decision);
+    return v_decision;
+  end if;
   v_allowance := quota.limits_of(
     v_hold.subject_id, v_hold.feature_id, v_now, p_is_settled => true
   );
@@ -10782,7 +10892,7 @@ cross join lateral (values
     m.reserved - m.hour_reserved_before, nullif(m.hour_limit, -1)
   )
 ) as w (period, period_end, length, used, reserved, allowed)
-where greatest(m.minute_alerted, m.hour_alerted) > 0
+where greatest(m.minute_alerted, m.hour_alerted) between 80 and 100
   and w.period_end > (select m.at from moment as m)
 union all
 select
@@ -10809,7 +10919,7 @@ cross join lateral (values
     m.reserved - m.hour_reserved_before, nullif(m.hour_limit, -1)
   )
 ) as w (period, period_end, length, used, reserved, allowed)
-where greatest(m.minute_alerted, m.hour_alerted) = 0
+where greatest(m.minute_alerted, m.hour_alerted) not between 80 and 100
   and w.period_end > (select m.at from moment as m);
 
 comment on view public.usage_overview is
@@ -11465,6 +11575,7 @@ begin
     ('function', 'quota.acknowledge_alerts(uuid[])', '{"body": "7194c2a6d8aace3d6c85ed23e0a57d17", "name": "quota.acknowledge_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_ids uuid[]) returns bigint"}'),
     ('function', 'quota.acts_for(text, text)', '{"body": "d25813c43f7f0e629d1ad5ed4c527713", "name": "quota.acts_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.after_event(quota.limit_state[], quota.events, bigint)', '{"body": "6763e9aa06f9b85a24076fac7ca90f22", "name": "quota.after_event", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_event quota.events, p_drawn bigint DEFAULT 0) returns quota.limit_state[]"}'),
+    ('function', 'quota.all_are_plain(quota.caller, text[], bigint[], timestamp with time zone)', '{"body": "a1bf4920d8fa131841e0a0340615cc76", "name": "quota.all_are_plain", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.all_have_room(public.usage_decision[])', '{"body": "716fd036214de3aeeffb011d9e552f89", "name": "quota.all_have_room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decisions public.usage_decision[]) returns boolean"}'),
     ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "1d16a88d1658084675d5f277b6c8ed3d", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "a3e71ca9284a6b16f6d9d681ee9370fe", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
@@ -11492,9 +11603,9 @@ begin
     ('function', 'quota.check_server_only(quota.caller, text[])', '{"body": "dfd9d82a5aebe3c3616e8346269d96c0", "name": "quota.check_server_only", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.check_usage(text, bigint, text)', '{"body": "b96a09be88f3b7044190d4cd94727362", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
-    ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "e00bbc078d2f0e1741328e9f43983184", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "bd600b911063e6c78401153ed4313140", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage(text, bigint, text, text, jsonb)', '{"body": "447b8c24cd858e9832b632a951fc66f2", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "11da2a4a2a36548c420d1ed5f1e9035b", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
+    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "440760e668424dada161eca655a29e6c", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.count_rows()', '{"body": "fd0c77a2d4dfdd802dd95a63e8e51413", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.create_meters(text, text[])', '{"body": "7b558ab3a1438fb64fc7f20ca3189a68", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "77eeb79942879455d88df9d4c10d4ab9", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
@@ -11504,6 +11615,7 @@ begin
     ('function', 'quota.draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "fd3e4063e4821b613011a3e04190385d", "name": "quota.draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns void"}'),
     ('function', 'quota.drop_stale_triggers()', '{"body": "0dad5b4e49069a018189568abc25a3f6", "name": "quota.drop_stale_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint, text)', '{"body": "8de9e75b528222be96457b6336d33af3", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint, p_state text) returns void"}'),
+    ('function', 'quota.ended_plainly(quota.reservations, timestamp with time zone)', '{"body": "a1a674f82e23c36f13aee551adf63e1d", "name": "quota.ended_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "6eafc966239695fe5a886b4baf5404d8", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
     ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "9184b18d5739f9cd3d3285b2b83d3ad6", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
@@ -11537,7 +11649,7 @@ begin
     ('function', 'quota.lock_reservation(uuid, text)', '{"body": "0ef4e434770f1f32c06a26a09ccd975a", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text, OUT hold quota.reservations, OUT at timestamp with time zone) returns record"}'),
     ('function', 'quota.lock_subject(text)', '{"body": "898240053095787facd048052a2c9220", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
-    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "23f2fd03ca887f89d9fdb3b78a4aee3e", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "256284851f66c710d4c43e34457626db", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_triggers(regclass)', '{"body": "37b9d33f8a607e554f5f443cd3d0cbc0", "name": "quota.make_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.mark_of(bigint, bigint, bigint)', '{"body": "a21811f239402fdcfdf4f92a95aa3374", "name": "quota.mark_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_reserved bigint, p_limit bigint) returns bigint"}'),
@@ -11572,7 +11684,7 @@ begin
     ('function', 'quota.reject_plans(text, jsonb, text)', '{"body": "c2e93df26c8549a84af7857d95fdbf91", "name": "quota.reject_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_found jsonb, p_expected text) returns void"}'),
     ('function', 'quota.reject_user()', '{"body": "2d28eebb71b3ef0b29a90797b156af4b", "name": "quota.reject_user", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
-    ('function', 'quota.release_usage(uuid, text)', '{"body": "df8689bfda281ffd32fe3366f266a36f", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.release_usage(uuid, text)', '{"body": "c3817e29841fbd192b92f357ef1febcf", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "d2e3520ea7bad10d3067d68739ef009d", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.remember_answer(quota.reservations, public.usage_decision)', '{"body": "77ac0ef95b5788965cb0424810e93364", "name": "quota.remember_answer", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_decision public.usage_decision) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
@@ -11629,7 +11741,7 @@ begin
     ('index', 'quota.keys_by_age', '{"on": "quota.keys", "text": "CREATE INDEX keys_by_age ON quota.keys USING btree (bound_at)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.limited_tables_by_feature', '{"on": "quota.limited_tables", "text": "CREATE INDEX limited_tables_by_feature ON quota.limited_tables USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.members_by_user', '{"on": "quota.members", "text": "CREATE INDEX members_by_user ON quota.members USING btree (user_id, subject_id)", "is_valid": true, "is_unique": false}'),
-    ('index', 'quota.meters_near_a_short_limit', '{"on": "quota.meters", "text": "CREATE INDEX meters_near_a_short_limit ON quota.meters USING btree (subject_id, feature_id) WHERE (GREATEST(minute_alerted, hour_alerted) > 0)", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.meters_near_a_short_limit', '{"on": "quota.meters", "text": "CREATE INDEX meters_near_a_short_limit ON quota.meters USING btree (subject_id, feature_id) WHERE ((GREATEST(minute_alerted, hour_alerted) >= 80) AND (GREATEST(minute_alerted, hour_alerted) <= 100))", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.plan_limits_by_feature', '{"on": "quota.plan_limits", "text": "CREATE INDEX plan_limits_by_feature ON quota.plan_limits USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.plans_have_one_default', '{"on": "quota.plans", "text": "CREATE UNIQUE INDEX plans_have_one_default ON quota.plans USING btree (is_default) WHERE is_default", "is_valid": true, "is_unique": true}'),
     ('index', 'quota.reservations_by_id', '{"on": "quota.reservations", "text": "CREATE INDEX reservations_by_id ON quota.reservations USING btree (reservation_id)", "is_valid": true, "is_unique": false}'),
@@ -11694,7 +11806,7 @@ begin
     ('view', 'public.usage_alerts', '{"query": "9932cc12ebc6569cec2469f08e49ca8e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_events', '{"query": "cb3ddfdaab06fba4924401bebd333a81", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_history', '{"query": "c87cc4383601ad5eda692748bfd0f8e1", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.usage_overview', '{"query": "da3a716bc2f5444338f512467df84680", "rights": ["service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}')
+    ('view', 'public.usage_overview', '{"query": "888491dc032cf82ab9b4568ed63c7db7", "rights": ["service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}')
   ) as m (kind, object, definition);
 end
 $$;

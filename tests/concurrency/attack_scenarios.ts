@@ -21,7 +21,8 @@ export const refusedBatchHoldsNothing: Scenario = async (race) => {
   ]);
   const { rows } = await race.owner.query(
     `select c.relname, l.mode from pg_locks as l join pg_class as c on c.oid = l.relation
-     where c.relnamespace = 'quota'::regnamespace and l.mode not in ('AccessShareLock')`,
+     where c.relnamespace = 'quota'::regnamespace and l.mode not in ('AccessShareLock')
+       and l.database = (select d.oid from pg_database as d where d.datname = current_database())`,
   );
   expect(rows, 'what a refused batch of a member holds').toEqual([]);
   expect(await decisionOf(server, calls.consume({ subject: 'acme' }))).toMatchObject({ used: 1 });

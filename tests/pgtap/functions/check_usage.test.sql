@@ -2,7 +2,7 @@
 begin;
 set local search_path = public, extensions;
 set local timezone = 'UTC';
-select plan(27);
+select plan(28);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -110,6 +110,14 @@ select is((select allowed from check_usage('scan', 1, 'ada')), true, 'the server
 set local role authenticated;
 set local request.jwt.claims = '{"sub": "ada"}';
 select is((select allowed from check_usage('scan')), true, 'a user may ask about it, too');
+
+-- What the meter remembers.
+reset role;
+do $$ begin perform consume_usage('token', 2, 'kim'); end $$;
+select is(
+  (select row(allowed, unlimited, "limit", remaining, used)::text from check_usage('token', 1, 'kim')), '(t,t,,,2)',
+  'what is unlimited has no remaining number, also after a use'
+);
 
 select * from finish();
 rollback;
