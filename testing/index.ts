@@ -204,8 +204,8 @@ async function fillUp(
      cross join lateral quota.import_usage(pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(
        'subject', u.subject, 'feature', u.feature, 'amount', $4::bigint, 'period_start',
        -- At a moment of its own: what was brought in before is known by its moment.
-       u.period_start + least(
-         pg_catalog.random() * interval '1 s', (quota.clock() - u.period_start) / 2
+       u.period_start + pg_catalog.random() * least(
+         interval '1 s', (quota.clock() - u.period_start) / 2
        )
      ))) as i
      where u.subject = $2 and u.feature = $1 and u.period = $3 and to_jsonb(u) ->> 'member' is null`,
