@@ -96,8 +96,14 @@ begin
       and m.feature_id = p_hold.feature_id
       and p_hold.reserved_at >= m.long_start
       and p_hold.reserved_at >= m.open_from
-      and (m.minute_limit is null or p_hold.reserved_at >= m.minute_until - interval '1 minute' and p_at < m.minute_until)
-      and (m.hour_limit is null or p_hold.reserved_at >= m.hour_until - interval '1 hour' and p_at < m.hour_until)
+      and (
+        m.minute_limit is null
+        or p_hold.reserved_at >= m.minute_until - interval '1 minute' and p_at < m.minute_until
+      )
+      and (
+        m.hour_limit is null
+        or p_hold.reserved_at >= m.hour_until - interval '1 hour' and p_at < m.hour_until
+      )
       and current_setting('transaction_isolation') = 'read committed';
   if not found then
     return null;

@@ -3,8 +3,8 @@
 -- until something is free again (asked for a later instant) all read it.
 --
 -- Takes no lock. A caller that writes holds the meter, and calls this in a statement of its own
--- after that: a limit that was lowered and committed meanwhile is then seen. Runs with the rights
--- of whoever calls: inside the engine the owner's, inside a view the reader's under RLS.
+-- after that: a limit that was lowered and committed meanwhile is then seen. Runs with the owner's
+-- rights, inside the verbs and inside limits_shown(), which the views ask.
 
 create type quota.limit_state as (
   period text,

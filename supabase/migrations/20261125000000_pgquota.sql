@@ -1517,8 +1517,8 @@ revoke all on function quota.is_time_zone(text) from public, anon, authenticated
 -- until something is free again (asked for a later instant) all read it.
 --
 -- Takes no lock. A caller that writes holds the meter, and calls this in a statement of its own
--- after that: a limit that was lowered and committed meanwhile is then seen. Runs with the rights
--- of whoever calls: inside the engine the owner's, inside a view the reader's under RLS.
+-- after that: a limit that was lowered and committed meanwhile is then seen. Runs with the owner's
+-- rights, inside the verbs and inside limits_shown(), which the views ask.
 
 create type quota.limit_state as (
   period text,
@@ -5523,8 +5523,14 @@ begin
       and m.feature_id = p_hold.feature_id
       and p_hold.reserved_at >= m.long_start
       and p_hold.reserved_at >= m.open_from
-      and (m.minute_limit is null or p_hold.reserved_at >= m.minute_until - interval '1 minute' and p_at < m.minute_until)
-      and (m.hour_limit is null or p_hold.reserved_at >= m.hour_until - interval '1 hour' and p_at < m.hour_until)
+      and (
+        m.minute_limit is null
+        or p_hold.reserved_at >= m.minute_until - interval '1 minute' and p_at < m.minute_until
+      )
+      and (
+        m.hour_limit is null
+        or p_hold.reserved_at >= m.hour_until - interval '1 hour' and p_at < m.hour_until
+      )
       and current_setting('transaction_isolation') = 'read committed';
   if not found then
     return null;
@@ -11615,7 +11621,7 @@ begin
     ('function', 'quota.draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "fd3e4063e4821b613011a3e04190385d", "name": "quota.draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns void"}'),
     ('function', 'quota.drop_stale_triggers()', '{"body": "0dad5b4e49069a018189568abc25a3f6", "name": "quota.drop_stale_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint, text)', '{"body": "8de9e75b528222be96457b6336d33af3", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint, p_state text) returns void"}'),
-    ('function', 'quota.ended_plainly(quota.reservations, timestamp with time zone)', '{"body": "a1a674f82e23c36f13aee551adf63e1d", "name": "quota.ended_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.ended_plainly(quota.reservations, timestamp with time zone)', '{"body": "6dfec4437211b110f739dfc4ad5c65bf", "name": "quota.ended_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "6eafc966239695fe5a886b4baf5404d8", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
     ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "9184b18d5739f9cd3d3285b2b83d3ad6", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
