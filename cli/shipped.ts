@@ -28,11 +28,23 @@ export function shippedText(
 ): string | undefined {
   const create = lastOf(text, kind, name)?.replace(/^create (?!or replace)/, 'create or replace ');
   if (!create) return;
-  const rest = new RegExp(
-    `^(?:comment on ${kind}|revoke all on(?: function)?|grant \\w+ on(?: function)?) ${escaped(name)}\\b[\\s\\S]*?;$`,
+  const comments = new RegExp(
+    `^comment on (?:${kind}|column) ${escaped(name)}\\b[\\s\\S]*?;$`,
     'gm',
   );
-  return [create, ...[...text.matchAll(rest)].map(([statement]) => statement)].join('\n');
+  return [create, ...(text.match(comments) ?? []), ...rightsOf(kind, name, text)].join('\n');
+}
+
+/** sql/rights.sql lends many objects in one statement; here each has its own. */
+function rightsOf(kind: 'function' | 'view', name: string, text: string): string[] {
+  const object = kind === 'function' ? `function ${name}` : name;
+  const granted = [...text.matchAll(/^grant (\w+) on(?: function)?\s([^;]*?)\sto ([^;]*);$/gm)]
+    .filter(([, , names]) => (names as string).trim().split(/,\s*/).includes(name))
+    .map(([, right, , roles]) => `grant ${right} on ${object} to ${roles};`);
+  return [
+    `revoke all on ${object} from public, anon, authenticated, service_role;`,
+    ...new Set(granted),
+  ];
 }
 
 /** A later migration may have made it anew. */

@@ -65,7 +65,7 @@ comment on function quota.version() is 'The release of pgquota that is installed
 revoke all on function quota.version() from public, anon, authenticated, service_role;
 grant execute on function quota.version() to service_role;
 
--- Why this exists: verify_installation() compares the database with it, object by object.
+-- Verify_installation() compares the database with it, object by object.
 create function quota.release_manifest()
 returns table (kind text, object text, definition jsonb)
 language plpgsql

@@ -16,113 +16,101 @@
 
 \set ON_ERROR_STOP on
 
--- The ground: schema, time, who is calling.
+-- ground: the schema, the time, who is calling, what arguments must be.
 \ir names.sql
-\ir schema.sql
-\ir functions/clock.sql
-\ir functions/identity.sql
+\ir ground/schema.sql
+\ir ground/clock.sql
+\ir ground/caller.sql
+\ir ground/arguments.sql
 
--- The catalogue: what plans allow.
-\ir tables/features.sql
-\ir tables/plans.sql
-\ir tables/plan_limits.sql
-\ir tables/catalogue.sql
+-- catalogue: what plans allow.
+\ir catalogue/features.sql
+\ir catalogue/plans.sql
+\ir catalogue/plan_limits.sql
+\ir catalogue/edition.sql
+\ir catalogue/apply_plans.sql
+\ir catalogue/plan_document.sql
 
--- Subjects: who is limited, and by what.
-\ir tables/subjects.sql
-\ir tables/members.sql
-\ir tables/exceptions.sql
-\ir tables/grants.sql
+-- subjects: who is limited, and on what terms.
+\ir subjects/subjects.sql
+\ir subjects/members.sql
+\ir subjects/exceptions.sql
+\ir subjects/lock_subject.sql
+\ir subjects/set_plan.sql
+\ir subjects/forget_subject.sql
 
--- Use: the lock, the sums, the holds, the ledger.
-\ir tables/meters.sql
-\ir tables/counters.sql
-\ir tables/reservations.sql
-\ir tables/events.sql
-\ir tables/keys.sql
-\ir tables/alerts.sql
-\ir tables/limited_tables.sql
-\ir tables/followed_tables.sql
+-- meter: what was used, in tables.
+\ir meter/meters.sql
+\ir meter/counters.sql
+\ir meter/events.sql
+\ir meter/holds.sql
+\ir meter/grants.sql
+\ir meter/keys.sql
+\ir meter/alerts.sql
 
--- The engine: periods, limits, the rule, the writer.
-\ir api/usage_decision.sql
-\ir functions/period_of.sql
-\ir functions/limits_of.sql
-\ir functions/decide.sql
-\ir functions/errors.sql
-\ir functions/idempotency.sql
-\ir functions/record.sql
-\ir functions/draw.sql
-\ir functions/settle_expired.sql
-\ir functions/lock_meters.sql
-\ir functions/lock_subject.sql
-\ir functions/write_alerts.sql
-\ir functions/take_plainly.sql
-\ir functions/take.sql
+-- rule: what is allowed. Nothing of it is said anywhere else.
+\ir rule/limits_of.sql
+\ir rule/balances.sql
+\ir rule/period_of.sql
+\ir rule/judge.sql
+\ir rule/decision.sql
+\ir rule/wait.sql
 
--- The verbs.
-\ir functions/check_usage.sql
-\ir functions/consume_usage.sql
-\ir functions/enforce.sql
-\ir functions/consume_usage_batch.sql
-\ir functions/reserve_usage.sql
-\ir functions/commit_usage.sql
-\ir functions/release_usage.sql
-\ir functions/refund_usage.sql
-\ir functions/set_plan.sql
-\ir functions/set_limit.sql
-\ir functions/grant_usage.sql
-\ir functions/change_member.sql
-\ir functions/forget_subject.sql
-\ir functions/tidy.sql
-\ir api/usage_alerts.sql
-\ir functions/deliver_alerts.sql
-\ir api/usage_explanation.sql
-\ir functions/explain_usage.sql
-\ir api/plan_change.sql
-\ir functions/apply_plans.sql
-\ir functions/put_back.sql
+-- verbs: what callers do, each with its wrapper in schema public.
+\ir verbs/consume_usage.sql
+\ir verbs/take_plainly.sql
+\ir verbs/look_plainly.sql
+\ir verbs/take.sql
+\ir verbs/enforce_usage.sql
+\ir verbs/consume_usage_batch.sql
+\ir verbs/check_usage.sql
+\ir verbs/explain_usage.sql
+\ir verbs/reserve_usage.sql
+\ir verbs/commit_usage.sql
+\ir verbs/release_usage.sql
+\ir verbs/refund_usage.sql
+\ir verbs/return_usage.sql
+\ir verbs/grant_usage.sql
+\ir verbs/void_grant.sql
 
--- For DBAs: tables that limit themselves, plans that follow a table, the proof.
-\ir functions/limit_table.sql
-\ir functions/follow_plan.sql
-\ir api/import_result.sql
-\ir functions/import_usage.sql
-\ir api/usage_mismatch.sql
-\ir functions/verify_usage.sql
-\ir functions/installed_objects.sql
-\ir api/installation_problem.sql
-\ir functions/verify_installation.sql
+-- meter, the bricks: the lock, the one writer, what begins and ends.
+\ir meter/lock_meters.sql
+\ir meter/record.sql
+\ir meter/draw.sql
+\ir meter/settle_expired.sql
+\ir meter/idempotency.sql
+\ir meter/write_alerts.sql
+\ir meter/tidy.sql
 
--- What callers may touch, in schema public.
-\ir api/check_usage.sql
-\ir api/consume_usage.sql
-\ir api/enforce_usage.sql
-\ir api/consume_usage_batch.sql
-\ir api/reserve_usage.sql
-\ir api/commit_usage.sql
-\ir api/release_usage.sql
-\ir api/refund_usage.sql
-\ir api/return_usage.sql
-\ir api/explain_usage.sql
-\ir api/set_plan.sql
-\ir api/set_limit.sql
-\ir api/clear_limit.sql
-\ir api/grant_usage.sql
-\ir api/void_grant.sql
-\ir api/add_member.sql
-\ir api/remove_member.sql
-\ir api/forget_subject.sql
-\ir api/apply_plans.sql
-\ir api/verify_usage.sql
-\ir api/verify_installation.sql
-\ir api/current_usage.sql
-\ir api/usage_overview.sql
-\ir api/usage_history.sql
-\ir api/usage_events.sql
-\ir api/deliver_alerts.sql
-\ir api/acknowledge_alerts.sql
-\ir api/plan_catalog.sql
+-- app_tables: tables that limit themselves, plans that follow a table.
+\ir app_tables/limited_tables.sql
+\ir app_tables/limit_table.sql
+\ir app_tables/count_rows.sql
+\ir app_tables/recount.sql
+\ir app_tables/plain_types.sql
+\ir app_tables/follow_plan.sql
+\ir app_tables/plan_writers.sql
+
+-- views: what pages and operators read.
+\ir views/current_usage.sql
+\ir views/usage_history.sql
+\ir views/usage_events.sql
+\ir views/usage_alerts.sql
+\ir views/usage_overview.sql
+\ir catalogue/plan_catalog.sql
+\ir verbs/deliver_alerts.sql
+\ir verbs/acknowledge_alerts.sql
+
+-- proof: that the numbers are right, that the installation is whole.
+\ir proof/verify_usage.sql
+\ir proof/verify_installation.sql
+\ir proof/differences.sql
+\ir proof/problems.sql
+\ir proof/installed_objects.sql
+\ir proof/import_usage.sql
+
+-- Who may do what, on one page.
+\ir rights.sql
 
 -- What all of the above makes, written by npm run build.
 \ir release.sql

@@ -1,4 +1,4 @@
--- Why this exists: a Supabase project has these three roles, a plain Postgres server has not.
+-- A Supabase project has these three roles, a plain Postgres server has not.
 -- Run it once, before the migration, as a role that may create roles. It changes nothing that exists.
 --
 -- PostgREST connects with a login role of yours and switches to one of them for each request:

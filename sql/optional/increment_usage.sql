@@ -1,4 +1,4 @@
--- Why this exists: old callers of increment_usage(p_user_id, p_type, p_period_start, p_period_end,
+-- Old callers of increment_usage(p_user_id, p_type, p_period_start, p_period_end,
 -- p_metadata) keep working while they are moved to consume_usage() one by one. Not part of the
 -- migration: run it once, over your own function of that name.
 --

@@ -1,4 +1,4 @@
--- Why this exists: takes pgquota out of a database, ledger and all. Not part of the migration, and not
+-- Takes pgquota out of a database, ledger and all. Not part of the migration, and not
 -- to be undone: dump schema quota first if the numbers may be asked for.
 --
 -- Triggers that limit_table() and follow_plan() put on tables of the app go with schema quota. Also

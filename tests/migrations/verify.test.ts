@@ -24,7 +24,7 @@ test('verify names each file that is not current and each object that differs', 
     symlinkSync(realpathSync(fromRoot('node_modules')), join(copy, 'node_modules'));
 
     // One function of sql/ changed after the build, and one generated file edited by hand.
-    const source = join(copy, 'sql/api/set_plan.sql');
+    const source = join(copy, 'sql/subjects/set_plan.sql');
     writeFileSync(
       source,
       readFileSync(source, 'utf8').replace('Puts a subject', 'Moves a subject'),

@@ -1,0 +1,32 @@
+-- Plan × feature × period → how much. Written by apply_plans() alone.
+create table quota.plan_limits (
+  plan_id text collate "C" not null,
+  feature_id text collate "C" not null,
+  period text not null,
+  amount bigint,
+  constraint plan_limits_pkey primary key (plan_id, feature_id, period),
+  constraint plan_limits_plan_exists
+    foreign key (plan_id) references quota.plans (plan_id) on delete cascade,
+  constraint plan_limits_feature_exists
+    foreign key (feature_id) references quota.features (feature_id),
+  constraint plan_limits_period_is_known
+    check (period in ('minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime')),
+  -- 2^53 - 1: every JSON client reads the number exactly.
+  constraint plan_limits_amount_is_0_to_9007199254740991
+    check (amount between 0 and 9007199254740991)
+);
+
+comment on table quota.plan_limits is
+  'How much a plan allows of a feature in a period. No row: the feature is not in the plan.';
+
+comment on column quota.plan_limits.amount is 'Units per period; null is unlimited (still counted).';
+
+-- Serves the foreign key to features (removing a feature).
+create index plan_limits_by_feature on quota.plan_limits (feature_id);
+
+alter table quota.plan_limits enable row level security;
+
+create policy select_everyone on quota.plan_limits
+  for select to anon, authenticated, service_role using (true);
+
+-- Withheld: insert, update, delete, truncate (see features).

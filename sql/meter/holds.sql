@@ -1,0 +1,55 @@
+-- A hold on an amount while work runs. It ends once: committed, released or
+-- expired.
+create table quota.reservations (
+  subject_id text collate "C" not null,
+  reservation_id uuid not null,
+  feature_id text collate "C" not null,
+  amount bigint not null,
+  reserved_at timestamptz not null,
+  expires_at timestamptz not null,
+  state text not null default 'open',
+  answer jsonb,
+  constraint reservations_pkey primary key (subject_id, reservation_id),
+  constraint reservations_state_is_known
+    check (state in ('open', 'expired', 'committed', 'released')),
+  constraint reservations_amount_is_1_to_9007199254740991
+    check (amount between 1 and 9007199254740991)
+);
+
+comment on table quota.reservations is
+  'Holds on an amount. An open one counts against every limit of its feature until expires_at.';
+
+comment on column quota.reservations.state is
+  'open, expired (its hold was given back; a late commit is still possible), committed, released.';
+
+comment on column quota.reservations.answer is
+  'What ended it was told this; the same ending repeated is told it again.';
+
+-- Serves commit and release, which are not told the subject.
+create index reservations_by_id on quota.reservations (reservation_id);
+
+-- Serves the look for expired holds. Small: settled reservations are not in it.
+create index reservations_open on quota.reservations (subject_id, feature_id, expires_at)
+  where state = 'open';
+
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.reservations
+  alter column subject_id set statistics 0,
+  alter column reservation_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column amount set statistics 0,
+  alter column reserved_at set statistics 0,
+  alter column expires_at set statistics 0,
+  alter column state set statistics 0,
+  alter column answer set statistics 0;
+
+alter table quota.reservations enable row level security;
+
+create policy select_own on quota.reservations
+  for select to authenticated
+  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+
+create policy select_service on quota.reservations
+  for select to service_role using (true);
+
+-- Withheld: every write; reserve, commit and release are for service_role.

@@ -1,0 +1,199 @@
+-- A call that is repeated with its key is told its first answer and counts nothing.
+-- Asked after the meter is locked (so the first call has committed or has gone), and again when the
+-- key turns out to be taken by a call that ran under another feature's meter.
+--
+-- An answer is told again only while it is true: the key of a hold that was released, has expired
+-- uncommitted or was committed with nothing, or of a use that was refunded in full, is free, and the
+-- call decides afresh.
+
+create function quota.replay(
+  p_caller quota.caller,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_at timestamptz
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_arguments jsonb;
+  v_answer jsonb;
+begin
+  select k.arguments, k.answer
+    into v_arguments, v_answer
+    from quota.keys as k
+    where k.subject_id = p_caller.subject_id
+      and k.is_server = p_caller.is_trusted
+      and k.idempotency_key = p_idempotency_key;
+  if not found
+    or quota.still_counts(p_caller.subject_id, v_arguments ->> 'call', v_answer, p_at) is not true
+  then
+    return null;
+  end if;
+  if v_arguments <> p_arguments then
+    raise exception 'this idempotency key was used with other arguments: %', v_arguments
+      using errcode = 'QIDEM', hint = 'use a fresh key for a new call';
+  end if;
+  return v_answer;
+end
+$$;
+
+comment on function quota.replay is
+  'The first answer of a key, null if the key is free. Errors: QIDEM, other arguments.';
+
+create function quota.replay_taken(
+  p_caller quota.caller,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_at timestamptz
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer jsonb := quota.replay(p_caller, p_idempotency_key, p_arguments, p_at);
+begin
+  if v_answer is null then
+    raise exception 'the idempotency key was taken by a call that was given back since'
+      using errcode = '55P03', hint = 'call again with the same key';
+  end if;
+  return v_answer;
+end
+$$;
+
+comment on function quota.replay_taken is
+  'The first answer of a key that bind_key() found taken. Errors: QIDEM, other arguments; 55P03, it is free again: nothing was counted.';
+
+create function quota.replayed(p_answer jsonb)
+returns public.usage_decision
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision public.usage_decision := jsonb_populate_record(
+    null::public.usage_decision, p_answer
+  );
+begin
+  v_decision.replayed := true;
+  return v_decision;
+end
+$$;
+
+comment on function quota.replayed is 'A stored answer, marked as replayed.';
+
+-- Does what the answer speaks of still count?
+create function quota.still_counts(
+  p_subject_id text,
+  p_call text,
+  p_answer jsonb,
+  p_at timestamptz
+)
+returns boolean
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_reservation_id uuid;
+  v_state text;
+  v_expires_at timestamptz;
+  v_uses uuid[];
+  v_used bigint;
+begin
+  if p_call = 'reserve_usage' then
+    v_reservation_id := p_answer ->> 'reservation_id';
+    select r.state, r.expires_at
+      into v_state, v_expires_at
+      from quota.reservations as r
+      where r.subject_id = p_subject_id
+        and r.reservation_id = v_reservation_id;
+    if v_state = 'open' then
+      return v_expires_at > p_at;
+    end if;
+    if v_state is distinct from 'committed' then
+      return false;
+    end if;
+    v_uses := array(
+      select e.event_id
+      from quota.events as e
+      where e.subject_id = p_subject_id
+        and e.about_id = v_reservation_id
+        and e.kind = 'commit'
+    );
+  elsif p_call = 'consume_usage' then
+    v_uses := array[p_answer ->> 'event_id']::uuid[];
+  elsif p_call = 'consume_usage_batch' then
+    v_uses := array(select i ->> 'event_id' from jsonb_array_elements(p_answer) as i);
+  else
+    -- A refund, a return or a grant happened, whatever came after: a webhook that comes again gives
+    -- nothing twice.
+    return true;
+  end if;
+
+  select sum(u.used_change)
+    into v_used
+    from (
+      select e.used_change
+      from quota.events as e
+      where e.subject_id = p_subject_id
+        and e.event_id = any (v_uses)
+      union all
+      select r.used_change
+      from quota.events as r
+      where r.subject_id = p_subject_id
+        and r.about_id = any (v_uses)
+        and r.kind = 'refund'
+    ) as u;
+  return v_used is distinct from 0;
+end
+$$;
+
+comment on function quota.still_counts is
+  'Whether what a call was told is still true at an instant: its hold is open or was committed, its use was not refunded in full.';
+
+-- Before the lines of the call are written: when the key turns out to be taken, nothing was counted.
+create function quota.bind_key(
+  p_caller quota.caller,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_answer jsonb,
+  p_at timestamptz
+)
+returns boolean
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_former quota.keys;
+begin
+  loop
+    insert into quota.keys (
+      subject_id, is_server, idempotency_key, bound_at, arguments, answer
+    )
+    values (
+      p_caller.subject_id, p_caller.is_trusted, p_idempotency_key, p_at, p_arguments, p_answer
+    )
+    on conflict do nothing;
+    if found then
+      return true;
+    end if;
+    -- A new statement: it sees the call that was waited for.
+    select k.subject_id, k.is_server, k.idempotency_key, k.bound_at, k.arguments, k.answer
+      into v_former
+      from quota.keys as k
+      where k.subject_id = p_caller.subject_id
+        and k.is_server = p_caller.is_trusted
+        and k.idempotency_key = p_idempotency_key;
+    if found and quota.still_counts(
+      p_caller.subject_id, v_former.arguments ->> 'call', v_former.answer, p_at
+    ) then
+      return false;
+    end if;
+    -- Of two that find it free, one takes this row away and binds the key.
+    delete from quota.keys as k
+      where k.subject_id = p_caller.subject_id
+        and k.is_server = p_caller.is_trusted
+        and k.idempotency_key = p_idempotency_key
+        and k.answer = v_former.answer;
+  end loop;
+end
+$$;
+
+comment on function quota.bind_key is
+  'Binds a key to a call and its answer. False: a call in flight took it.';

@@ -1,0 +1,33 @@
+-- What an idempotency key is bound to, and what the call that bound it was told. Apart
+-- from the ledger, so that only calls with a key pay for it, and so that a key can become free again.
+create table quota.keys (
+  subject_id text collate "C" not null,
+  is_server boolean not null,
+  idempotency_key text collate "C" not null,
+  bound_at timestamptz not null,
+  arguments jsonb not null,
+  answer jsonb not null,
+  -- The guarantee: two calls with a key at once cannot both count.
+  constraint keys_pkey primary key (subject_id, is_server, idempotency_key)
+);
+
+comment on table quota.keys is
+  'Idempotency keys: one row per subject, key and side that bound it. tidy() ends them after 31 days.';
+
+comment on column quota.keys.is_server is
+  'Keys of trusted roles and keys of users are two spaces: a member of an organisation cannot take the server''s key.';
+
+comment on column quota.keys.arguments is 'The call and its arguments: with others the key is QIDEM.';
+
+comment on column quota.keys.answer is
+  'What the call was told, and is told again while what it counted or held still does.';
+
+-- Serves tidy().
+create index keys_by_age on quota.keys (bound_at);
+
+alter table quota.keys enable row level security;
+
+create policy select_service on quota.keys
+  for select to service_role using (true);
+
+-- Withheld: everything from authenticated: a key is a secret between its caller and the answer.

@@ -1,0 +1,123 @@
+-- Every call that writes begins here. Holding the meters, it is alone with the
+-- counters, holds and grants of these features of this subject until its transaction ends.
+--
+-- Lock order: rows of plans and features (shared), subject, its meters by feature id, then nothing
+-- that another call waits for while it holds a meter. A meter that does not exist is made under the
+-- subject's row, which set_plan() and forget_subject() lock too; so the existence of all meters is
+-- looked at before the first of them is locked.
+--
+-- At read committed the statements to come see what the last holder committed. At repeatable read and
+-- serializable they would not; there the lock itself fails with 40001 (could not serialize), which
+-- Postgres raises, not we: whoever writes a line, a hold or new terms updates the meter.
+
+create function quota.lock_meters(
+  p_subject_id text,
+  p_feature_ids text[]
+)
+returns timestamptz
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_locked integer;
+  v_now timestamptz;
+begin
+  loop
+    -- All of one snapshot or none: holding some of them while making the others would wait for the
+    -- subject's row in the wrong order. (Of those it finds, forget_subject() takes all or none.)
+    perform from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = any (p_feature_ids)
+        and cardinality(p_feature_ids) = (
+          select count(*)
+          from quota.meters as n
+          where n.subject_id = p_subject_id
+            and n.feature_id = any (p_feature_ids)
+        )
+      order by m.feature_id
+      for no key update;
+    get diagnostics v_locked = row_count;
+    exit when v_locked = cardinality(p_feature_ids);
+    perform quota.create_meters(p_subject_id, p_feature_ids);
+  end loop;
+  v_now := quota.clock();
+  perform quota.settle_expired(m.subject_id, m.feature_id, v_now)
+    from quota.meters as m
+    where m.subject_id = p_subject_id
+      and m.feature_id = any (p_feature_ids)
+      and m.holds_expire_at <= v_now
+    order by m.feature_id;
+  return v_now;
+end
+$$;
+
+comment on function quota.lock_meters is
+  'As lock_meter, for distinct features of a subject (also none), in lock order.';
+
+create function quota.lock_meter(
+  p_subject_id text,
+  p_feature_id text
+)
+returns timestamptz
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_holds_expire_at timestamptz;
+  v_now timestamptz;
+begin
+  loop
+    select m.holds_expire_at
+      into v_holds_expire_at
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id
+      for no key update;
+    exit when found;
+    perform quota.create_meters(p_subject_id, array[p_feature_id]);
+  end loop;
+  -- The time is read under the lock: a call that waited over midnight counts into the new day, and a
+  -- hold or grant that expired during the wait is over.
+  v_now := quota.clock();
+  if v_holds_expire_at <= v_now then
+    perform quota.settle_expired(p_subject_id, p_feature_id, v_now);
+  end if;
+  return v_now;
+end
+$$;
+
+comment on function quota.lock_meter is
+  'Locks the meter of a subject and feature, settles what has expired, and returns the time of the decision. Errors: QFEAT unknown feature, before any lock.';
+
+create function quota.create_meters(
+  p_subject_id text,
+  p_feature_ids text[]
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- for key share: apply_plans() does not remove a feature before its first uses have ended.
+  perform from quota.features as f
+    where f.feature_id = any (p_feature_ids)
+    order by f.feature_id
+    for key share;
+  perform quota.check_feature(f.feature_id) from unnest(p_feature_ids) as f (feature_id);
+  loop
+    insert into quota.subjects (subject_id)
+      values (p_subject_id)
+      on conflict do nothing;
+    -- for share: set_plan() waits until this transaction has ended, and then sees the meter; many
+    -- first uses of one subject do not wait for each other.
+    perform from quota.subjects as s where s.subject_id = p_subject_id for share;
+    -- Not found: forget_subject() was faster. A meter must not be made without the lock.
+    exit when found;
+  end loop;
+  insert into quota.meters (subject_id, feature_id)
+    select p_subject_id, f.feature_id
+    from unnest(p_feature_ids) as f (feature_id)
+    order by f.feature_id collate "C"
+    on conflict do nothing;
+end
+$$;
+
+comment on function quota.create_meters is
+  'First use: makes the subject and its meters, if they do not exist. Errors: QFEAT.';

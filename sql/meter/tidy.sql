@@ -1,0 +1,62 @@
+-- Takes away what nothing needs any more. Safe at any time, and safe never to run: no
+-- answer depends on it. The ledger itself it leaves whole.
+--
+-- An ending, and a key, can be repeated for 31 days: a key is promised for 30.
+create function quota.tidy()
+returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off
+as $$
+declare
+  v_now timestamptz := quota.clock();
+  v_subject_id text;
+  v_feature_id text;
+  v_rows bigint;
+  v_removed bigint;
+begin
+  perform quota.require_trusted();
+  -- skip locked: it waits for nobody.
+  delete from quota.keys as k
+    where (k.subject_id, k.is_server, k.idempotency_key) in (
+      select d.subject_id, d.is_server, d.idempotency_key
+      from quota.keys as d
+      where d.bound_at < v_now - interval '31 days'
+        -- An import is brought in once, however much later it is repeated.
+        and d.arguments ->> 'call' <> 'import_usage'
+      for update skip locked
+    );
+  get diagnostics v_removed = row_count;
+  -- Holds that expired, and that no call has met since, get their expire lines.
+  for v_subject_id, v_feature_id in
+    select m.subject_id, m.feature_id
+    from quota.meters as m
+    where m.holds_expire_at < v_now - interval '31 days'
+    order by m.subject_id, m.feature_id
+    for no key update skip locked
+  loop
+    perform quota.settle_expired(v_subject_id, v_feature_id, v_now);
+  end loop;
+  delete from quota.reservations as r
+    where (r.subject_id, r.reservation_id) in (
+      select d.subject_id, d.reservation_id
+      from quota.reservations as d
+      where d.state in ('committed', 'released', 'expired')
+        and d.expires_at < v_now - interval '31 days'
+      for update skip locked
+    );
+  get diagnostics v_rows = row_count;
+  v_removed := v_removed + v_rows;
+  -- One that nobody acknowledged may yet be delivered.
+  delete from quota.alerts as a
+    where (a.subject_id, a.alert_id) in (
+      select d.subject_id, d.alert_id
+      from quota.alerts as d
+      where d.acknowledged_at < v_now - interval '31 days'
+      for update skip locked
+    );
+  get diagnostics v_rows = row_count;
+  return v_removed + v_rows;
+end
+$$;
+
+comment on function quota.tidy is
+  'Removes idempotency keys, ended or expired reservations and acknowledged alerts after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';

@@ -1,0 +1,130 @@
+-- The answer to every call, one object for rpc(). Fields are only ever added at the
+-- end: sessions that are open during an upgrade keep working.
+--
+-- The comments become the types of the client: a field is null only where its comment speaks of null,
+-- and a text that starts with `values` in backquotes has only those.
+create type public.usage_decision as (
+  allowed boolean,
+  reason text,
+  feature text,
+  subject text,
+  plan text,
+  amount bigint,
+  used bigint,
+  reserved bigint,
+  "limit" bigint,
+  remaining bigint,
+  unlimited boolean,
+  period text,
+  period_start timestamptz,
+  resets_at timestamptz,
+  retry_after integer,
+  event_id uuid,
+  reservation_id uuid,
+  replayed boolean,
+  upgrade_url text,
+  granted bigint
+);
+
+comment on type public.usage_decision is
+  'The answer to a call. With several limits the fields show the one that refused, else the one with least room.';
+
+comment on column public.usage_decision.allowed is 'Whether the amount was (or, for check_usage, would be) taken.';
+
+comment on column public.usage_decision.reason is
+  '`ok`; `limit_reached`; `feature_not_in_plan`; `not_taken` (another item of the batch was refused); `over_limit` (a commit went past the limit).';
+
+comment on column public.usage_decision.feature is 'The feature asked for.';
+
+comment on column public.usage_decision.subject is 'Who is limited.';
+
+comment on column public.usage_decision.plan is
+  'The plan that holds now; null when the subject has none and there is no default plan.';
+
+comment on column public.usage_decision.amount is 'Units that this call asked for or moved.';
+
+comment on column public.usage_decision.used is 'Units used in the period, after the call.';
+
+comment on column public.usage_decision.reserved is 'Units held by open reservations, after the call.';
+
+comment on column public.usage_decision."limit" is
+  'Units allowed in the period, open grants included; null when unlimited, 0 when the feature is not in the plan.';
+
+comment on column public.usage_decision.remaining is
+  'Units left, never negative; null when unlimited.';
+
+comment on column public.usage_decision.unlimited is 'True when the shown limit is none.';
+
+comment on column public.usage_decision.period is
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null when the feature is not in the plan.';
+
+comment on column public.usage_decision.period_start is
+  'When the period began; null for lifetime, and when the feature is not in the plan.';
+
+comment on column public.usage_decision.resets_at is
+  'When the period ends and used starts again at 0; null for lifetime, and when the feature is not in the plan.';
+
+comment on column public.usage_decision.retry_after is
+  'Whole seconds, rounded up and at least 1, until time alone would allow the amount; null when allowed or never.';
+
+comment on column public.usage_decision.event_id is
+  'The ledger line of the call: what counted it, for refund_usage, or a refund''s, return''s or release''s own; null for a refusal, a check and a reservation.';
+
+comment on column public.usage_decision.reservation_id is
+  'The hold, for commit_usage and release_usage; null when the call made or ended none.';
+
+comment on column public.usage_decision.replayed is
+  'True when the idempotency key was used before: this is the first answer, nothing was counted again.';
+
+comment on column public.usage_decision.upgrade_url is
+  'Where the plan sends who wants more; null when it says nothing.';
+
+comment on column public.usage_decision.granted is
+  'How much of the limit is open grants: extra that does not reset.';
+
+create function quota.decision(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_allowance quota.allowance,
+  p_limit quota.limit_state,
+  p_reason text,
+  p_event_id uuid default null,
+  p_reservation_id uuid default null
+)
+returns public.usage_decision
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit bigint := p_limit.amount + coalesce(p_limit.drawn, 0) + coalesce(p_limit.granted, 0);
+begin
+  if p_limit.period is null then
+    v_limit := 0;
+  end if;
+  return row(
+    p_reason in ('ok', 'over_limit'),
+    p_reason,
+    p_feature_id,
+    p_subject_id,
+    p_allowance.plan_id,
+    p_amount,
+    coalesce(p_limit.used, 0),
+    coalesce(p_limit.reserved, 0),
+    v_limit,
+    case when v_limit is not null then greatest(v_limit - p_limit.used - p_limit.reserved, 0) end,
+    v_limit is null,
+    p_limit.period,
+    nullif(p_limit.period_start, '-infinity'),
+    nullif(p_limit.resets_at, 'infinity'),
+    null,
+    p_event_id,
+    p_reservation_id,
+    false,
+    p_allowance.upgrade_url,
+    coalesce(p_limit.granted, 0)
+  )::public.usage_decision;
+end
+$$;
+
+comment on function quota.decision is
+  'The answer that shows this limit (null: the feature is not in the plan).';

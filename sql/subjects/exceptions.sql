@@ -1,0 +1,154 @@
+-- One subject's own limit, in place of its plan's.
+create table quota.exceptions (
+  subject_id text collate "C" not null,
+  feature_id text collate "C" not null,
+  period text not null,
+  amount bigint,
+  constraint exceptions_pkey primary key (subject_id, feature_id, period),
+  constraint exceptions_feature_exists
+    foreign key (feature_id) references quota.features (feature_id),
+  constraint exceptions_period_is_known
+    check (period in ('minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime')),
+  constraint exceptions_amount_is_0_to_9007199254740991
+    check (amount between 0 and 9007199254740991)
+);
+
+comment on table quota.exceptions is
+  'One subject''s own limit for a feature and period; it takes the place of the plan''s, and opens a feature that the plan lacks.';
+
+comment on column quota.exceptions.amount is 'Units per period; null is unlimited.';
+
+-- Serves the foreign key to features (removing a feature).
+create index exceptions_by_feature on quota.exceptions (feature_id);
+
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.exceptions
+  alter column subject_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column period set statistics 0,
+  alter column amount set statistics 0;
+
+alter table quota.exceptions enable row level security;
+
+create policy select_own on quota.exceptions
+  for select to authenticated
+  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+
+create policy select_service on quota.exceptions
+  for select to service_role using (true);
+
+-- Withheld: every write; set_limit() and clear_limit() are for service_role.
+
+-- One customer's exception to its plan.
+create function public.set_limit(
+  subject text,
+  feature text,
+  period text,
+  "limit" bigint
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  perform quota.change_limit(subject, feature, period, "limit", false);
+end
+$$;
+
+comment on function public.set_limit is
+  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period, null is unlimited. Holds at once, also for calls that are waiting. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+
+-- Ends one customer's exception; its plan's limit holds again.
+create function public.clear_limit(
+  subject text,
+  feature text,
+  period text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  perform quota.change_limit(subject, feature, period, null, true);
+end
+$$;
+
+comment on function public.clear_limit is
+  'Takes an exception away: the plan''s limit holds again, at once. Nothing happens when there is none. Errors: QFEAT unknown feature; QPLAN unknown period; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+
+-- One customer's exception to its plan. Holds at once, also for callers that wait.
+create function quota.change_limit(
+  p_subject text,
+  p_feature text,
+  p_period text,
+  p_limit bigint,
+  p_is_cleared boolean
+)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
+as $$
+declare
+  v_caller quota.caller;
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.check_feature(p_feature);
+  if p_limit is not null then
+    perform quota.check_amount(p_limit, 0);
+  end if;
+  if p_period is null or quota.period_rank(p_period) is null
+    or (p_period <> 'lifetime' and exists (
+      select from quota.features as f where f.feature_id = p_feature and f.kind = 'gauge'
+    ))
+  then
+    raise exception 'unknown period % for this feature', coalesce(quote_literal(left(p_period, 100)), 'null')
+      using errcode = 'QPLAN',
+        hint = 'minute, hour, day, week, month, year or lifetime; a gauge has lifetime alone';
+  end if;
+
+  v_now := quota.lock_terms(v_caller.subject_id, p_feature);
+  if not p_is_cleared and p_limit + quota.most_allowed(
+    v_caller.subject_id, p_feature, v_now,
+    array(
+      select row(
+        l.period, l.period_start, l.resets_at, l.source, 0::bigint, l.used, l.reserved, l.drawn,
+        l.granted, l.is_counted, l.last_limit, l.alerted, l.passed
+      )::quota.limit_state
+      from unnest((quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits) as l
+      where l.period = p_period
+    )
+  ) > 9007199254740991 and p_period not in ('minute', 'hour') then
+    raise exception 'set_limit: limit % and the open grants together pass 9007199254740991 (2^53 - 1)', p_limit
+      using errcode = 'QAMNT', hint = 'null is unlimited';
+  end if;
+  if p_is_cleared then
+    delete from quota.exceptions as x
+      where x.subject_id = v_caller.subject_id
+        and x.feature_id = p_feature
+        and x.period = p_period;
+  else
+    insert into quota.exceptions (subject_id, feature_id, period, amount)
+      values (v_caller.subject_id, p_feature, p_period, p_limit)
+      on conflict (subject_id, feature_id, period) do update
+        set amount = excluded.amount;
+  end if;
+  perform quota.record(
+    row(
+      v_caller.subject_id, quota.new_id(v_now), v_now, 'limit', p_feature, v_now, 0, 0, 0,
+      null, null, null, null,
+      case
+        when p_is_cleared then jsonb_build_object('period', p_period, 'cleared', true)
+        else jsonb_build_object('period', p_period, 'limit', p_limit)
+      end
+    )::quota.events
+  );
+  perform quota.open_counters(
+    v_caller.subject_id, p_feature, v_now,
+    (quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits
+  );
+end
+$$;
+
+comment on function quota.change_limit is 'See public.set_limit and public.clear_limit.';

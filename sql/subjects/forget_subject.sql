@@ -1,0 +1,113 @@
+-- The right to erasure.
+create function public.forget_subject(
+  subject text
+)
+returns bigint
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.forget_subject(subject);
+end
+$$;
+
+comment on function public.forget_subject is
+  'Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and returns how many ledger lines that were. The ledgers of organisations for which it acted keep their lines without its name. What rows of limited tables count stays counted while they stand: delete them first, or call it again after. Not to be undone. Errors: QSUBJ; 42501 not a trusted role; 55P03 retry.';
+
+-- The right to erasure. The one way in which ledger lines disappear by themselves, and
+-- in which a line changes: one of an organisation forgets who acted.
+--
+-- What rows of limited tables count stays while the rows stand, as one fresh line per gauge: with it
+-- gone, as many rows again would fit.
+create function quota.forget_subject(p_subject text)
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
+as $$
+declare
+  v_caller quota.caller;
+  v_organisations text[];
+  v_lines bigint;
+  v_now timestamptz;
+  v_feature_id text;
+  v_rows_used bigint;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  -- Whose rows name it. All locked in byte order before anything goes: an organisation and its member
+  -- that are forgotten at once meet here, and not crosswise in each other's rows.
+  v_organisations := array(
+    select m.subject_id
+    from quota.members as m
+    where m.user_id = v_caller.subject_id
+    union
+    select e.subject_id
+    from quota.events as e
+    where (e.actor is not null or e.kind = 'member')
+      and coalesce(e.actor, e.metadata ->> 'user_id') = v_caller.subject_id
+  );
+  perform from quota.subjects as s
+    where s.subject_id = any (v_organisations || v_caller.subject_id)
+    order by s.subject_id
+    for no key update;
+  perform quota.lock_subject(v_caller.subject_id);
+  v_now := quota.lock_meters(v_caller.subject_id, quota.meters_of(v_caller.subject_id));
+  delete from quota.events as e where e.subject_id = v_caller.subject_id;
+  get diagnostics v_lines = row_count;
+  delete from quota.alerts as a where a.subject_id = v_caller.subject_id;
+  delete from quota.reservations as r where r.subject_id = v_caller.subject_id;
+  delete from quota.grants as g where g.subject_id = v_caller.subject_id;
+  delete from quota.exceptions as x where x.subject_id = v_caller.subject_id;
+  delete from quota.counters as c where c.subject_id = v_caller.subject_id;
+  delete from quota.keys as k where k.subject_id = v_caller.subject_id;
+  -- A membership may be known to an organisation that has no row of its own yet.
+  perform from quota.members as m
+    where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id
+    order by m.subject_id, m.user_id
+    for update;
+  delete from quota.members as m
+    where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
+  -- The ledger of an organisation keeps its lines and loses the name. Nobody else changes a line, so
+  -- this needs no meter of the organisation.
+  update quota.events as e
+    set actor = null,
+        metadata = case when e.kind = 'member' then e.metadata - 'user_id' else e.metadata end
+    where (e.actor is not null or e.kind = 'member')
+      and coalesce(e.actor, e.metadata ->> 'user_id') = v_caller.subject_id;
+  delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
+  delete from quota.meters as m where m.subject_id = v_caller.subject_id and m.rows_used = 0;
+  for v_feature_id, v_rows_used in
+    select m.feature_id, m.rows_used
+    from quota.meters as m
+    where m.subject_id = v_caller.subject_id
+    order by m.feature_id
+  loop
+    insert into quota.subjects (subject_id)
+      values (v_caller.subject_id)
+      on conflict do nothing;
+    update quota.meters as m
+      set used = 0,
+          reserved = 0,
+          drawn = 0,
+          rows_used = 0,
+          counted_until = '-infinity',
+          holds_expire_at = 'infinity',
+          open_from = '-infinity',
+          open_until = 'infinity',
+          minute_until = '-infinity',
+          hour_until = '-infinity',
+          fresh_from = 'infinity'
+      where m.subject_id = v_caller.subject_id
+        and m.feature_id = v_feature_id;
+    perform quota.record(
+      row(
+        v_caller.subject_id, quota.new_id(v_now), v_now, 'table', v_feature_id, v_now, v_rows_used,
+        0, 0, null, null, null, null, '{"recount": true}'
+      )::quota.events
+    );
+  end loop;
+  return v_lines;
+end
+$$;
+
+comment on function quota.forget_subject is 'See public.forget_subject.';

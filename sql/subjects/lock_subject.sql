@@ -1,0 +1,81 @@
+-- What concerns a whole subject (its plan, its exceptions, being forgotten) locks the
+-- subject's row before any of its meters.
+create function quota.lock_subject(p_subject_id text)
+returns quota.subjects
+language plpgsql volatile strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject quota.subjects;
+begin
+  loop
+    insert into quota.subjects (subject_id)
+      values (p_subject_id)
+      on conflict do nothing;
+    select s.subject_id, s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone, s.has_extras
+      into v_subject
+      from quota.subjects as s
+      where s.subject_id = p_subject_id
+      for no key update;
+    -- Not found: forget_subject() was faster.
+    exit when found;
+  end loop;
+  return v_subject;
+end
+$$;
+
+comment on function quota.lock_subject is
+  'Makes the subject if it was never seen, and locks its row.';
+
+-- For those who change or forget all meters of a subject whose row they hold: at read committed nobody
+-- can have made one meanwhile that a new statement does not see. The snapshot of a whole transaction
+-- may be older than a meter; asking for all features meets it, and Postgres raises 40001.
+create function quota.meters_of(p_subject_id text)
+returns text[]
+language plpgsql volatile strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform quota.create_meters(
+      p_subject_id, array(select f.feature_id from quota.features as f)
+    );
+  end if;
+  return array(
+    select m.feature_id
+    from quota.meters as m
+    where m.subject_id = p_subject_id
+    order by m.feature_id
+  );
+end
+$$;
+
+comment on function quota.meters_of is
+  'The features of which a locked subject has meters, in lock order.';
+
+-- What all changes of a subject's own terms begin with: exceptions and grants.
+create function quota.lock_terms(
+  p_subject_id text,
+  p_feature_id text
+)
+returns timestamptz
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz;
+begin
+  perform quota.check_feature(p_feature_id);
+  perform quota.lock_subject(p_subject_id);
+  v_now := quota.lock_meter(p_subject_id, p_feature_id);
+  update quota.subjects as s
+    set has_extras = true
+    where s.subject_id = p_subject_id
+      and not s.has_extras;
+  update quota.meters as m
+    set fresh_from = 'infinity'
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+  return v_now;
+end
+$$;
+
+comment on function quota.lock_terms is
+  'Locks subject and meter, makes the meter forget what it remembers of the limits, and returns the time. Errors: QFEAT.';

@@ -1,0 +1,287 @@
+-- One action that uses several things (a generation and its tokens): all or none, in
+-- one step and one round trip. All meters are locked first, in lock order; then every item is judged
+-- against what the items before it take; only when all have room is anything written.
+
+-- One action that uses several things, all or none, in one round trip.
+create function public.consume_usage_batch(
+  items jsonb,
+  subject text default null,
+  idempotency_key text default null,
+  metadata jsonb default '{}'
+)
+returns setof public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return query
+    select * from quota.consume_usage_batch(items, subject, idempotency_key, metadata);
+end
+$$;
+
+comment on function public.consume_usage_batch is
+  'Consumes several items, all or none, in one atomic step: items is an array of 1 to 100 objects {"feature": …, "amount": …} (amount in units of the feature, default 1; a feature may appear twice). Returns one decision per item, in order. When one is refused nothing is counted: refused items say why, the others have allowed = false and reason not_taken. subject, idempotency_key and metadata are as in consume_usage; the key stands for the whole batch. Errors: 22023 items malformed, empty or more than 100; QAMNT; QFEAT; 42501 no identity, a subject that is not yours, or a server_only feature; QSUBJ; QIDEM; QMETA; 55P03 retry.';
+
+create function quota.consume_usage_batch(
+  p_items jsonb,
+  p_subject text,
+  p_idempotency_key text,
+  p_metadata jsonb
+)
+returns setof public.usage_decision
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_caller quota.caller := quota.caller_for(p_subject);
+  v_metadata jsonb := coalesce(p_metadata, '{}');
+  v_features text[];
+  v_amounts bigint[];
+  v_arguments jsonb;
+  v_answer jsonb;
+  v_now timestamptz;
+  v_batch_id uuid;
+  v_decision public.usage_decision;
+  v_decisions public.usage_decision[];
+  v_allowances quota.allowance[];
+  v_is_plain boolean;
+begin
+  perform quota.check_key(p_idempotency_key);
+  perform quota.check_metadata(p_metadata);
+  select i.feature_ids, i.amounts into v_features, v_amounts from quota.batch_items(p_items) as i;
+  perform quota.check_server_only(v_caller, v_features);
+  if p_idempotency_key is not null then
+    v_arguments := jsonb_build_object(
+      'call', 'consume_usage_batch', 'features', v_features, 'amounts', v_amounts
+    );
+  end if;
+
+  -- What is refused without a lock makes nobody wait: a member could else stop an organisation with
+  -- batches that are refused. What was committed when it was looked at had no room: a right answer.
+  if v_caller.is_trusted is not true then
+    v_now := quota.clock();
+    if p_idempotency_key is null
+      or quota.replay(v_caller, p_idempotency_key, v_arguments, v_now) is null
+    then
+      v_decisions := (quota.judge_batch(
+        v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => false
+      )).decisions;
+      if not quota.all_have_room(v_decisions) then
+        foreach v_decision in array v_decisions loop
+          return next v_decision;
+        end loop;
+        return;
+      end if;
+    end if;
+  end if;
+
+  v_now := quota.lock_meters(
+    v_caller.subject_id, array(select distinct f from unnest(v_features) as f)
+  );
+  if p_idempotency_key is not null then
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
+    if v_answer is not null then
+      for v_answer in select value from jsonb_array_elements(v_answer) loop
+        return next quota.replayed(v_answer);
+      end loop;
+      return;
+    end if;
+  end if;
+
+  v_is_plain := quota.all_are_plain(v_caller, v_features, v_amounts, v_now);
+  if not v_is_plain then
+    select j.decisions, j.allowances
+      into v_decisions, v_allowances
+      from quota.judge_batch(
+        v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => true
+      ) as j;
+  end if;
+  if v_is_plain or quota.all_have_room(v_decisions) then
+    -- What belongs to the batch as a whole stands once, in a line that its items are about.
+    if p_idempotency_key is not null or v_metadata <> '{}' then
+      v_batch_id := quota.new_id(v_now);
+      perform quota.record(
+        row(
+          v_caller.subject_id, v_batch_id, v_now, 'batch', null, v_now, 0, 0, 0, null, null,
+          v_caller.actor, p_idempotency_key, v_metadata
+        )::quota.events
+      );
+    end if;
+    for i in 1 .. cardinality(v_features) loop
+      if v_is_plain then
+        v_decisions[i] := quota.take_plainly(
+          v_caller, v_features[i], v_amounts[i], 'consume', null, null, '{}',
+          p_about_id => v_batch_id, p_judged_at => v_now
+        );
+      else
+        v_decisions[i] := quota.take(
+          v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, '{}', v_batch_id,
+          v_allowances[i]
+        );
+      end if;
+    end loop;
+    if p_idempotency_key is not null and not quota.bind_key(
+      v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_now
+    ) then
+      -- Taken under other meters, so with other features: this raises, and undoes the items.
+      perform quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_now);
+    end if;
+  end if;
+  foreach v_decision in array v_decisions loop
+    return next v_decision;
+  end loop;
+end
+$$;
+
+comment on function quota.consume_usage_batch is 'See public.consume_usage_batch.';
+
+create function quota.batch_items(
+  p_items jsonb,
+  out feature_ids text[],
+  out amounts bigint[]
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_item jsonb;
+begin
+  if p_items is null or jsonb_typeof(p_items) <> 'array'
+    or jsonb_array_length(p_items) not between 1 and 100
+  then
+    raise exception 'items is not an array of 1 to 100 objects'
+      using errcode = '22023', hint = 'for example [{"feature": "ai_generation", "amount": 1}]';
+  end if;
+  for v_item in select value from jsonb_array_elements(p_items) loop
+    if jsonb_typeof(v_item) <> 'object'
+      or jsonb_typeof(v_item -> 'feature') is distinct from 'string'
+      or v_item - 'feature' - 'amount' <> '{}'
+    then
+      raise exception 'an item is %, an object with feature and amount is expected',
+        left(v_item::text, 100)
+        using errcode = '22023', hint = 'for example {"feature": "ai_generation", "amount": 1}';
+    end if;
+    perform quota.check_feature(v_item ->> 'feature');
+    if v_item ? 'amount' and not quota.is_whole(v_item -> 'amount', 1) then
+      raise exception 'amount % is not a whole number from 1 to 9007199254740991 (2^53 - 1)',
+        coalesce(left(v_item ->> 'amount', 100), 'null')
+        using errcode = 'QAMNT', hint = 'count fractional costs in micro-units';
+    end if;
+    feature_ids := feature_ids || (v_item ->> 'feature');
+    amounts := amounts || coalesce((v_item ->> 'amount')::numeric::bigint, 1);
+  end loop;
+end
+$$;
+
+comment on function quota.batch_items is
+  'The items as two arrays. Errors: 22023 malformed; QFEAT; QAMNT.';
+
+-- An answer for each item: 'not_taken' where it has room beside the items before it, else the refusal.
+-- One refusal per feature and amount, since a hundred of them took a second.
+create function quota.judge_batch(
+  p_subject_id text,
+  p_features text[],
+  p_amounts bigint[],
+  p_at timestamptz,
+  p_is_settled boolean,
+  out decisions public.usage_decision[],
+  out allowances quota.allowance[]
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_feature_id text;
+  v_allowance quota.allowance;
+  v_verdict quota.verdict;
+  v_sum bigint;
+  v_refused bigint[];
+  v_refusals public.usage_decision[];
+  v_items integer;
+  v_decision public.usage_decision;
+begin
+  for v_feature_id in select distinct f from unnest(p_features) as f loop
+    v_allowance := quota.limits_of(
+      p_subject_id, v_feature_id, p_at, p_is_settled => p_is_settled
+    );
+    v_items := 0;
+    v_sum := 0;
+    v_refused := '{}';
+    v_refusals := '{}';
+    for i in 1 .. cardinality(p_features) loop
+      continue when p_features[i] <> v_feature_id;
+      v_sum := v_sum + p_amounts[i];
+      v_verdict := quota.decide(v_allowance.limits, v_sum);
+      if v_verdict.is_allowed then
+        v_decision := quota.decision(
+          p_subject_id, v_feature_id, p_amounts[i], v_allowance, v_verdict.shown, 'not_taken'
+        );
+      elsif p_amounts[i] = any (v_refused) then
+        v_decision := v_refusals[array_position(v_refused, p_amounts[i])];
+      else
+        v_decision := quota.refusal(
+          p_subject_id, v_feature_id, v_sum, p_at, v_allowance, v_verdict
+        );
+        v_decision.amount := p_amounts[i];
+        v_refused := v_refused || p_amounts[i];
+        v_refusals := v_refusals || v_decision;
+      end if;
+      decisions[i] := v_decision;
+      -- What the first item of a feature takes is not in the limits of the next.
+      v_items := v_items + 1;
+      allowances[i] := case when v_items = 1 then v_allowance end;
+    end loop;
+  end loop;
+end
+$$;
+
+comment on function quota.judge_batch is
+  'What a batch would be told if it were refused: all not_taken where all have room; and the limits of the first item of each feature. Errors: QAMNT, a counter would pass 2^53 - 1.';
+
+create function quota.all_have_room(p_decisions public.usage_decision[])
+returns boolean
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return not exists (
+    select from unnest(p_decisions) as d where d.reason is distinct from 'not_taken'
+  );
+end
+$$;
+
+comment on function quota.all_have_room is 'Whether judge_batch() refuses no item.';
+
+-- What the meters remember says, under their locks, that all items fit.
+create function quota.all_are_plain(
+  p_caller quota.caller,
+  p_features text[],
+  p_amounts bigint[],
+  p_at timestamptz
+)
+returns boolean
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A snapshot of a whole transaction may be older than the catalogue.
+  return current_setting('transaction_isolation') = 'read committed'
+    and (
+      select bool_and(m.subject_id is not null)
+      from (
+        select f.feature_id, sum(f.amount) as amount
+        from unnest(p_features, p_amounts) as f (feature_id, amount)
+        group by f.feature_id
+      ) as i
+      left join quota.meters as m
+        on m.subject_id = p_caller.subject_id
+        and m.feature_id = i.feature_id
+        and m.fresh_from <= p_at
+        and m.fresh_until > p_at
+        and m.holds_expire_at > p_at
+        and m.used + m.reserved >= m.floor
+        and m.used + m.reserved + i.amount <= m.ceiling
+        and (p_caller.is_trusted or not m.server_only)
+        and exists (select from quota.catalogue as k where k.version = m.catalogue_version)
+    );
+end
+$$;
+
+comment on function quota.all_are_plain is
+  'Whether take_plainly() counts all of these at that instant. Expects the meters to be locked.';

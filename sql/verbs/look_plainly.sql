@@ -1,0 +1,127 @@
+-- What the meter says without a lock: what was committed when it was looked at is a right answer at that
+-- moment. So a check costs little, and a refusal waits for nobody and writes nothing. It needs no search
+-- for the wait either: without open holds, grants and an end of the plan only resets make room.
+create function quota.look_plainly(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz
+)
+returns public.usage_decision
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_plan_id text;
+  v_upgrade_url text;
+  v_may_change boolean;
+  v_period text;
+  v_period_start timestamptz;
+  v_period_end timestamptz;
+  v_limit bigint;
+  v_granted bigint;
+  v_used bigint;
+  v_reserved bigint;
+  v_is_allowed boolean;
+begin
+  -- The limit that refuses longest (for ever, where the amount is above it), else the one with least room.
+  select
+      m.plan_id, m.upgrade_url, m.plan_ends_at < 'infinity' or m.reserved > 0 or m.long_granted > 0,
+      l.period, l.period_start, l.period_end, l.allowed, l.granted, l.used, l.reserved,
+      l.used + l.reserved + p_amount > l.allowed is not true
+    into
+      v_plan_id, v_upgrade_url, v_may_change,
+      v_period, v_period_start, v_period_end, v_limit, v_granted, v_used, v_reserved, v_is_allowed
+    from quota.meters as m
+    join quota.catalogue as k on k.version = m.catalogue_version
+    cross join lateral (
+      select 3 as rank, m.long_period as period, m.long_start as period_start,
+        m.long_end as period_end, m.long_allowed as allowed, m.long_granted as granted,
+        m.used - m.long_used_before as used, m.reserved - m.long_reserved_before as reserved
+      where m.long_period is not null
+      union all
+      select 2, 'hour', date_trunc('hour', p_at, 'UTC'),
+        date_trunc('hour', p_at, 'UTC') + interval '1 hour', nullif(m.hour_limit, -1), 0,
+        case when p_at < m.hour_until then m.used - m.hour_used_before else 0 end,
+        case when p_at < m.hour_until then m.reserved - m.hour_reserved_before else 0 end
+      where m.hour_limit is not null
+      union all
+      select 1, 'minute', date_trunc('minute', p_at, 'UTC'),
+        date_trunc('minute', p_at, 'UTC') + interval '1 minute', nullif(m.minute_limit, -1), 0,
+        case when p_at < m.minute_until then m.used - m.minute_used_before else 0 end,
+        case when p_at < m.minute_until then m.reserved - m.minute_reserved_before else 0 end
+      where m.minute_limit is not null
+      union all
+      -- Of several the tightest is remembered; it need not be the one that refuses longest.
+      select 3 + quota.period_rank(c.period), c.period, c.period_start, c.period_end, c.last_limit,
+        m.long_granted, m.used - c.used_before, m.reserved - c.reserved_before
+      from quota.counters as c
+      where c.subject_id = p_caller.subject_id
+        and c.feature_id = p_feature_id
+        and c.period_end > p_at
+        and c.used is null
+        and m.long_limits > 1
+        and m.used + m.reserved + p_amount > m.long_ceiling
+    ) as l
+    where m.subject_id = p_caller.subject_id
+      and m.feature_id = p_feature_id
+      and m.fresh_from <= p_at
+      and m.long_until > p_at
+      and m.holds_expire_at > p_at
+      and (p_caller.is_trusted or not m.server_only)
+    order by
+      l.used + l.reserved + p_amount > l.allowed desc nulls last,
+      case when p_amount > l.allowed then l.rank end desc nulls last,
+      case when l.used + l.reserved + p_amount > l.allowed then l.period_end end desc nulls last,
+      l.allowed - l.used - l.reserved,
+      l.rank desc
+    limit 1;
+  if not found or not v_is_allowed and v_may_change then
+    return null;
+  end if;
+  return row(
+    v_is_allowed, case when v_is_allowed then 'ok' else 'limit_reached' end, p_feature_id,
+    p_caller.subject_id, v_plan_id, p_amount, v_used, v_reserved, v_limit,
+    case when v_limit is not null then greatest(v_limit - v_used - v_reserved, 0) end,
+    v_limit is null, v_period,
+    nullif(v_period_start, '-infinity'), nullif(v_period_end, 'infinity'),
+    case
+      when not v_is_allowed and p_amount <= v_limit and v_period_end < 'infinity'
+      then least(greatest(ceil(extract(epoch from v_period_end - p_at)), 1), 2147483647)
+    end,
+    null, null, false, v_upgrade_url, v_granted
+  )::public.usage_decision;
+end
+$$;
+
+comment on function quota.look_plainly is
+  'What the meter remembers says to an amount at an instant, without a lock: allowed, or a refusal if that is plain. Null: ask properly.';
+
+-- Only where a limit is used up: a call for more than is left waits for what others may be giving back.
+create function quota.refuse_plainly(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint
+)
+returns public.usage_decision
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision public.usage_decision;
+begin
+  perform from quota.meters as m
+    where m.subject_id = p_caller.subject_id
+      and m.feature_id = p_feature_id
+      and m.reserved = 0
+      and m.used - m.used_before - m.reserved_before >= m.allowed;
+  if found then
+    v_decision := quota.look_plainly(p_caller, p_feature_id, p_amount, quota.clock());
+    if v_decision.allowed is false and v_decision.remaining = 0 then
+      return v_decision;
+    end if;
+  end if;
+  return null;
+end
+$$;
+
+comment on function quota.refuse_plainly is
+  'The refusal of an amount where a limit is plainly used up, without a lock; else null.';

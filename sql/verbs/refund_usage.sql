@@ -1,0 +1,140 @@
+-- Work that was counted and then failed, or was paid back.
+create function public.refund_usage(
+  event_id uuid,
+  amount bigint default null,
+  reason text default null,
+  idempotency_key text default null,
+  subject text default null
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.refund_usage(event_id, amount, reason, idempotency_key, subject);
+end
+$$;
+
+comment on function public.refund_usage is
+  'Gives back part or all (amount null) of a counted event, in the period it was counted in, never more than is left of it. event_id comes from the decision that counted. reason is kept in the ledger. Returns a usage_decision: amount is what was given back, event_id the refund''s own line, the other fields the state now. subject is not needed; it routes the call where the data is sharded. Errors: QRSRV no such use, or not this subject''s; QAMNT more than is left of the event; QIDEM key reused with other arguments; 42501 not a trusted role; 55P03 retry.';
+
+-- Gives back what was counted, in the period it was counted in. Clamping at zero
+-- instead would eat what others used since; so it is tied to one event and never exceeds it.
+create function quota.refund_usage(
+  p_event_id uuid,
+  p_amount bigint,
+  p_reason text,
+  p_idempotency_key text,
+  p_subject text
+)
+returns public.usage_decision
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_use quota.events;
+  v_refund quota.events;
+  v_caller quota.caller;
+  v_arguments jsonb;
+  v_left bigint;
+  v_answer jsonb;
+  v_allowance quota.allowance;
+  v_decision public.usage_decision;
+begin
+  perform quota.require_trusted();
+  if p_amount is not null then
+    perform quota.check_amount(p_amount);
+  end if;
+  perform quota.check_key(p_idempotency_key);
+  v_refund.metadata := jsonb_strip_nulls(jsonb_build_object('reason', p_reason));
+  perform quota.check_metadata(v_refund.metadata);
+
+  -- A line never changes, so it can be read before the lock that its subject is needed for.
+  select e.subject_id, e.feature_id, e.counts_at,
+      case e.kind when 'commit' then e.about_id else e.event_id end
+    into v_use.subject_id, v_use.feature_id, v_use.counts_at, v_use.about_id
+    from quota.events as e
+    where e.event_id = p_event_id
+      and e.kind in ('consume', 'commit', 'import');
+  if not found or v_use.subject_id <> p_subject then
+    raise exception 'no such use to refund: %', coalesce(p_event_id::text, 'null')
+      using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
+  end if;
+
+  v_refund.at := quota.lock_meter(v_use.subject_id, v_use.feature_id);
+
+  if p_idempotency_key is not null then
+    v_refund.idempotency_key := p_idempotency_key;
+    v_caller := row(v_use.subject_id, true, null)::quota.caller;
+    v_arguments := jsonb_build_object(
+      'call', 'refund_usage', 'event_id', p_event_id, 'amount', p_amount
+    );
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_refund.at);
+  end if;
+
+  if v_answer is null then
+    select sum(e.used_change)
+      into v_left
+      from quota.events as e
+      where e.subject_id = v_use.subject_id
+        and (e.event_id = p_event_id or (e.about_id = p_event_id and e.kind = 'refund'));
+    if v_left is null then
+      raise exception 'no such use to refund any more: its subject was forgotten'
+        using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
+    end if;
+    -- A gauge may have been lowered since, by return_usage(); and what rows are, only they give back.
+    if exists (
+      select from quota.features as f where f.feature_id = v_use.feature_id and f.kind = 'gauge'
+    ) then
+      v_left := least(
+        v_left,
+        greatest(
+          quota.level_of(v_use.subject_id, v_use.feature_id)
+            - quota.rows_used(v_use.subject_id, v_use.feature_id),
+          0
+        )
+      );
+    end if;
+    if coalesce(p_amount, 1) > v_left then
+      raise exception 'the event has % left to refund, % asked', v_left, coalesce(p_amount, 1)
+        using errcode = 'QAMNT', hint = 'refunds give back at most what the event counted';
+    end if;
+
+    v_refund.subject_id := v_use.subject_id;
+    v_refund.event_id := quota.new_id(v_refund.at);
+    v_refund.kind := 'refund';
+    v_refund.feature_id := v_use.feature_id;
+    v_refund.counts_at := v_use.counts_at;
+    v_refund.used_change := -coalesce(p_amount, v_left);
+    v_refund.reserved_change := 0;
+    v_refund.drawn_change := 0;
+    v_refund.about_id := p_event_id;
+
+    -- Grants are used last, so they come back first.
+    perform quota.give_back(
+      v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_refund.at, v_use.counts_at,
+      v_use.about_id
+    );
+    v_allowance := quota.limits_of(
+      v_use.subject_id, v_use.feature_id, v_refund.at, p_is_settled => true
+    );
+    v_allowance.limits := quota.after_event(v_allowance.limits, v_refund);
+    v_decision := quota.decision(
+      v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_allowance,
+      (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_refund.event_id
+    );
+    if p_idempotency_key is null or quota.bind_key(
+      v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decision), v_refund.at
+    ) then
+      perform quota.record(v_refund);
+      return v_decision;
+    end if;
+    -- Taken under another meter, so with other arguments: this raises, and undoes what was given back.
+    v_answer := quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_refund.at);
+  end if;
+
+  return quota.replayed(v_answer);
+end
+$$;
+
+comment on function quota.refund_usage is 'See public.refund_usage.';

@@ -1,0 +1,107 @@
+-- What the usage bar reads, directly from the browser, under RLS.
+--
+-- security_invoker: the reader's own rights and policies hold. The clock is read once, in a
+-- materialized step. Which subjects: for trusted roles those ever seen, for everybody else the user
+-- and whom it may act for, without a scan. What limits them: limits_shown(), which asks itself who
+-- reads, and reads as the owner, so that n organisations cost n times as much as one. Set-returning
+-- functions stand in from (in the select list of a union they cost 44 ms instead of 1).
+create view public.current_usage
+with (security_invoker = true)
+as
+with moment as materialized (
+  select quota.clock() as at
+),
+subjects as (
+  select s.subject_id
+  from quota.subjects as s
+  where (select quota.is_trusted())
+  union all
+  select o.subject_id
+  from quota.subjects_of(quota.user_id()) as o (subject_id)
+  where (select quota.is_trusted()) is not true
+    and o.subject_id is not null
+)
+select
+  s.subject_id as subject,
+  f.feature_id as feature,
+  f.name as feature_name,
+  f.unit,
+  f.kind,
+  a.plan_id as plan,
+  l.period,
+  l.used,
+  l.reserved,
+  n.allowed as "limit",
+  case when l.amount is not null then greatest(quota.room(l), 0) end as remaining,
+  l.amount is null as unlimited,
+  case
+    when l.amount is null then null
+    when n.allowed = 0 then 100
+    else (l.used + l.reserved) * 100 / n.allowed
+  end as percent_used,
+  nullif(l.period_start, '-infinity') as period_start,
+  nullif(l.resets_at, 'infinity') as resets_at,
+  case
+    when l.amount is null then 'ok'
+    when l.used + l.reserved > n.allowed then 'over_limit'
+    when l.used + l.reserved = n.allowed then 'at_limit'
+    when (l.used + l.reserved) * 100 >= n.allowed * 80 then 'warning'
+    else 'ok'
+  end as status,
+  l.granted,
+  a.time_zone
+from moment as m
+cross join subjects as s
+cross join lateral quota.limits_shown(s.subject_id, m.at) as a
+join quota.features as f on f.feature_id = a.feature_id
+cross join lateral unnest(a.limits) as l
+cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n;
+
+comment on view public.current_usage is
+  'Use of the running periods: one row per subject, feature and period of the subject''s plan, also where nothing was used yet. A signed-in user sees itself and the subjects it belongs to. An ended period shows as 0 without any job having run.';
+
+comment on column public.current_usage.subject is 'Who is limited.';
+
+comment on column public.current_usage.feature is 'The id of the feature.';
+
+comment on column public.current_usage.feature_name is 'What the feature is called, for people.';
+
+comment on column public.current_usage.unit is 'What one of it is called, for people.';
+
+comment on column public.current_usage.kind is
+  '`metered`: starts again each period. `gauge`: goes up and down (files, seats).';
+
+comment on column public.current_usage.plan is
+  'The plan that holds now; null when the subject has none and an exception allows the feature.';
+
+comment on column public.current_usage.period is
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
+
+comment on column public.current_usage.used is 'Units used in the period.';
+
+comment on column public.current_usage.reserved is 'Units held by open reservations.';
+
+comment on column public.current_usage."limit" is
+  'Units allowed in the period, open grants included; null when unlimited. Over REST filter it with and=(limit.gte.10): ?limit= is paging.';
+
+comment on column public.current_usage.remaining is 'Units left, never negative; null when unlimited.';
+
+comment on column public.current_usage.unlimited is 'True when there is no limit: still counted.';
+
+comment on column public.current_usage.percent_used is
+  'Used and reserved as a percentage of the limit, rounded down; 100 for a limit of 0; null when unlimited.';
+
+comment on column public.current_usage.period_start is
+  'When the period began; null for lifetime.';
+
+comment on column public.current_usage.resets_at is 'When used starts again at 0; null for lifetime.';
+
+comment on column public.current_usage.status is
+  '`ok`; `warning` from 80 %; `at_limit`; `over_limit` (after a downgrade or a commit of more than was held).';
+
+comment on column public.current_usage.granted is
+  'How much of the limit is open grants: extra that does not reset.';
+
+comment on column public.current_usage.time_zone is 'The IANA zone whose wall clock the periods follow.';
+
+-- Withheld: everything from anon (nobody's usage), and every write.

@@ -1,0 +1,35 @@
+-- The use of past periods, for a chart or an invoice.
+create view public.usage_history
+with (security_invoker = true)
+as
+select
+  c.subject_id as subject,
+  c.feature_id as feature,
+  c.period,
+  nullif(c.period_start, '-infinity') as period_start,
+  nullif(c.period_end, 'infinity') as period_end,
+  least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
+  c.last_limit as "limit"
+from quota.counters as c
+join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id;
+
+comment on view public.usage_history is
+  'Use per period, closed and open ones, minutes and hours left out. A period in which nothing was used has no row. Periods of a kind never overlap.';
+
+comment on column public.usage_history.subject is 'Who used it.';
+
+comment on column public.usage_history.feature is 'The id of the feature.';
+
+comment on column public.usage_history.period is '`day`, `week`, `month`, `year` or `lifetime`.';
+
+comment on column public.usage_history.period_start is
+  'When the period began; null for lifetime.';
+
+comment on column public.usage_history.period_end is 'Exclusive; null for lifetime.';
+
+comment on column public.usage_history.used is 'Units used in the period.';
+
+comment on column public.usage_history."limit" is
+  'The limit at the period''s last call; null when it was unlimited.';
+
+-- Withheld: everything from anon, and every write.
