@@ -15,6 +15,7 @@ declare
   v_drawn bigint;
   v_open_from timestamptz;
   v_open_until timestamptz;
+  v_is_current boolean;
 begin
   insert into quota.events (
     subject_id, event_id, at, kind, feature_id, counts_at,
@@ -41,14 +42,66 @@ begin
         rows_used = m.rows_used
           + case when p_event.kind = 'table' then p_event.used_change else 0 end,
         counted_until = greatest(m.counted_until, p_event.counts_at),
-        -- Lines of the running periods change nothing of what is remembered (draws do), nor does one of
-        -- an earlier minute by which the reading stays the same (what was held is used).
-        fresh_from = case
-          when p_event.drawn_change = 0
-            and p_event.counts_at >= m.open_from
+        -- What is drawn from grants changes what is remembered.
+        fresh_from = case when p_event.drawn_change = 0 then m.fresh_from else 'infinity' end
+    where m.subject_id = p_event.subject_id
+      and m.feature_id = p_event.feature_id
+    returning
+      m.used, m.reserved, m.drawn, m.open_from, m.open_until,
+      p_event.counts_at >= m.open_from
+        and p_event.counts_at < m.open_until
+        and (m.period_start is null or p_event.counts_at >= m.period_start)
+        and (m.minute_until = '-infinity' or p_event.counts_at >= m.minute_until - interval '1 minute'
+          and p_event.counts_at < m.minute_until)
+        and (m.hour_until = '-infinity' or p_event.counts_at >= m.hour_until - interval '1 hour'
+          and p_event.counts_at < m.hour_until)
+    into v_used, v_reserved, v_drawn, v_open_from, v_open_until, v_is_current;
+  if not found then
+    raise exception 'a line of % is written without its meter', p_event.feature_id
+      using errcode = 'XX000', hint = 'lock_meter() makes and locks it';
+  end if;
+  if v_is_current is not true then
+    perform quota.move_starts(p_event);
+  end if;
+  if p_event.counts_at < v_open_from or p_event.counts_at >= v_open_until then
+    perform quota.rewrite_counters(p_event, v_used, v_reserved, v_drawn, v_open_until);
+  end if;
+  -- No number that is shown passes it, also that of a counter that is no limit of the present plan.
+  if v_change > 0 and v_used + v_reserved > 9007199254740991 and (
+    v_used + v_reserved > 4611686018427387904
+    or exists (
+      select from quota.counters as c
+      where c.subject_id = p_event.subject_id
+        and c.feature_id = p_event.feature_id
+        and c.period_end > p_event.counts_at
+        and c.period_start <= p_event.counts_at
+        and coalesce(c.used + c.reserved, v_used + v_reserved - c.used_before - c.reserved_before)
+          > 9007199254740991
+    )
+  ) then
+    raise exception 'a counter would pass 9007199254740991 (2^53 - 1)'
+      using errcode = 'QAMNT', hint = 'count in a larger unit';
+  end if;
+end
+$$;
+
+comment on function quota.record is
+  'Writes a line and moves the meter by it. Expects the meter to be locked. Errors: QAMNT.';
+
+-- A line of the past: the readings at the start of what began after it move by it, so that its use
+-- stays what it was. A line of the running periods changes nothing of what is remembered, nor does one
+-- of an earlier minute by which the reading stays the same (what was held is used).
+create function quota.move_starts(p_event quota.events)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.meters as m
+    set fresh_from = case
+          when p_event.counts_at >= m.open_from
             and p_event.counts_at < m.open_until
             and (
-              v_change = 0
+              p_event.used_change + p_event.reserved_change = 0
               or p_event.counts_at >= greatest(
                 m.minute_until - interval '1 minute', m.hour_until - interval '1 hour'
               )
@@ -84,37 +137,12 @@ begin
           else 0
         end
     where m.subject_id = p_event.subject_id
-      and m.feature_id = p_event.feature_id
-    returning m.used, m.reserved, m.drawn, m.open_from, m.open_until
-    into v_used, v_reserved, v_drawn, v_open_from, v_open_until;
-  if not found then
-    raise exception 'a line of % is written without its meter', p_event.feature_id
-      using errcode = 'XX000', hint = 'lock_meter() makes and locks it';
-  end if;
-  if p_event.counts_at < v_open_from or p_event.counts_at >= v_open_until then
-    perform quota.rewrite_counters(p_event, v_used, v_reserved, v_drawn, v_open_until);
-  end if;
-  -- No number that is shown passes it, also that of a counter that is no limit of the present plan.
-  if v_change > 0 and v_used + v_reserved > 9007199254740991 and (
-    v_used + v_reserved > 4611686018427387904
-    or exists (
-      select from quota.counters as c
-      where c.subject_id = p_event.subject_id
-        and c.feature_id = p_event.feature_id
-        and c.period_end > p_event.counts_at
-        and c.period_start <= p_event.counts_at
-        and coalesce(c.used + c.reserved, v_used + v_reserved - c.used_before - c.reserved_before)
-          > 9007199254740991
-    )
-  ) then
-    raise exception 'a counter would pass 9007199254740991 (2^53 - 1)'
-      using errcode = 'QAMNT', hint = 'count in a larger unit';
-  end if;
+      and m.feature_id = p_event.feature_id;
 end
 $$;
 
-comment on function quota.record is
-  'Writes a line and moves the meter by it. Expects the meter to be locked. Errors: QAMNT.';
+comment on function quota.move_starts is
+  'Keeps what the meter remembers true after a line that does not count in the running periods.';
 
 create function quota.new_id(p_at timestamptz)
 returns uuid

@@ -22,9 +22,8 @@ begin
       and r.expires_at <= p_at
     order by r.expires_at
   loop
-    perform quota.end_hold(
-      v_hold, quota.hold_line(v_hold, 'expire', p_at), v_hold.amount, 'expired'
-    );
+    perform quota.end_hold(v_hold, quota.hold_line(v_hold, 'expire', p_at), v_hold.amount);
+    perform quota.close_hold(v_hold, 'expired', null);
   end loop;
   update quota.meters as m
     set holds_expire_at = coalesce(
@@ -77,17 +76,12 @@ comment on function quota.write_hold is 'Makes a hold, beside the ledger line th
 create function quota.end_hold(
   p_hold quota.reservations,
   p_event quota.events,
-  p_drawn_back bigint,
-  p_state text
+  p_drawn_back bigint
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update quota.reservations as r
-    set state = p_state
-    where r.subject_id = p_hold.subject_id
-      and r.reservation_id = p_hold.reservation_id;
   if p_drawn_back > 0 then
     perform quota.give_back(
       p_hold.subject_id, p_hold.feature_id, p_drawn_back, p_event.at, p_hold.reserved_at,
@@ -99,10 +93,11 @@ end
 $$;
 
 comment on function quota.end_hold is
-  'Ends a hold with this line, and gives back to grants what of its draws was not used.';
+  'Counts the end of a hold with this line, and gives back to grants what of its draws was not used. close_hold() follows.';
 
-create function quota.remember_answer(
+create function quota.close_hold(
   p_hold quota.reservations,
+  p_state text,
   p_decision public.usage_decision
 )
 returns void
@@ -110,13 +105,15 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
   update quota.reservations as r
-    set answer = to_jsonb(p_decision)
+    set state = p_state,
+        answer = to_jsonb(p_decision)
     where r.subject_id = p_hold.subject_id
       and r.reservation_id = p_hold.reservation_id;
 end
 $$;
 
-comment on function quota.remember_answer is 'What the same ending, repeated, is told again.';
+comment on function quota.close_hold is
+  'Ends a hold in this state, with what the same ending, repeated, is told again.';
 
 -- The line that gives a hold back in the periods in which it was made.
 create function quota.hold_line(

@@ -70,13 +70,13 @@ begin
   v_drawn_back := case when v_hold.state = 'open' then v_hold.amount - v_amount else 0 end;
   if v_excess = 0 then
     -- The usual end: what was held is used, or less of it.
-    perform quota.end_hold(v_hold, v_event, v_drawn_back, 'committed');
+    perform quota.end_hold(v_hold, v_event, v_drawn_back);
     v_decision := quota.ended_plainly(v_hold, v_now);
     if v_decision.allowed then
       v_decision.amount := v_amount;
       v_decision.event_id := v_event.event_id;
       v_decision.reservation_id := v_hold.reservation_id;
-      perform quota.remember_answer(v_hold, v_decision);
+      perform quota.close_hold(v_hold, 'committed', v_decision);
       return v_decision;
     end if;
     v_allowance := quota.limits_of_hold(v_hold, v_now);
@@ -84,10 +84,12 @@ begin
     v_before := v_allowance.limits;
   else
     v_before := (quota.limits_of_hold(v_hold, v_now)).limits;
-    perform quota.end_hold(v_hold, v_event, v_drawn_back, 'committed');
+    perform quota.end_hold(v_hold, v_event, v_drawn_back);
     v_allowance := quota.limits_of_hold(v_hold, v_now);
   end if;
 
+  -- Before anything is drawn: what this hold has drawn will not come back.
+  perform quota.close_hold(v_hold, 'committed', null);
   if v_excess > 0 or not v_allowance.is_plain then
     foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
       if v_limit.period not in ('minute', 'hour') then
@@ -121,7 +123,7 @@ begin
     case when v_is_over then 'over_limit' else 'ok' end,
     v_event.event_id, v_hold.reservation_id
   );
-  perform quota.remember_answer(v_hold, v_decision);
+  perform quota.close_hold(v_hold, 'committed', v_decision);
   perform quota.write_alerts(
     v_hold.subject_id, v_hold.feature_id, v_now, v_before, v_allowance.limits
   );

@@ -11,6 +11,86 @@ returns public.usage_decision
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_at timestamptz := p_at;
+  v_fresh_from timestamptz;
+  v_until timestamptz;
+  v_is_only boolean;
+  v_plan_id text;
+  v_upgrade_url text;
+  v_period text;
+  v_period_start timestamptz;
+  v_period_end timestamptz;
+  v_limit bigint;
+  v_granted bigint;
+  v_used bigint;
+  v_reserved bigint;
+  v_is_allowed boolean;
+  v_decision public.usage_decision;
+begin
+  -- The limit with least room stays that: what fits under it fits under all.
+  select
+      m.fresh_from, least(m.fresh_until, m.holds_expire_at),
+      m.plan_ends_at = 'infinity' and m.reserved = 0 and m.long_granted = 0 and 1 = m.long_limits
+        + case when m.minute_limit is null then 0 else 1 end
+        + case when m.hour_limit is null then 0 else 1 end,
+      m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end, m.allowed, m.granted,
+      m.used - m.used_before, m.reserved - m.reserved_before
+    into
+      v_fresh_from, v_until, v_is_only, v_plan_id, v_upgrade_url, v_period, v_period_start,
+      v_period_end, v_limit, v_granted, v_used, v_reserved
+    from quota.meters as m
+    join quota.catalogue as k on k.version = m.catalogue_version
+    where m.subject_id = p_caller.subject_id
+      and m.feature_id = p_feature_id
+      and m.fresh_from < 'infinity'
+      and (p_caller.is_trusted or not m.server_only)
+      and (
+        p_at is not null
+        or m.reserved = 0 and m.used - m.used_before - m.reserved_before >= m.allowed
+      );
+  if not found then
+    return null;
+  end if;
+  -- Read here, no moment of it is before what was read.
+  if v_at is null then
+    v_at := quota.clock();
+  end if;
+  v_is_allowed := v_used + v_reserved + p_amount > v_limit is not true;
+  if v_at < v_fresh_from or v_at >= v_until or not (v_is_allowed or v_is_only) then
+    v_decision := quota.look_closely(p_caller, p_feature_id, p_amount, v_at);
+    if p_at is null and (v_decision.allowed or v_decision.remaining > 0) then
+      return null;
+    end if;
+    return v_decision;
+  end if;
+  return row(
+    v_is_allowed, case when v_is_allowed then 'ok' else 'limit_reached' end, p_feature_id,
+    p_caller.subject_id, v_plan_id, p_amount, v_used, v_reserved, v_limit,
+    case when v_limit is not null then greatest(v_limit - v_used - v_reserved, 0) end, v_limit is null,
+    v_period, nullif(v_period_start, '-infinity'), nullif(v_period_end, 'infinity'),
+    case
+      when not v_is_allowed and p_amount <= v_limit and v_period_end < 'infinity'
+      then least(greatest(ceil(extract(epoch from v_period_end - v_at)), 1), 2147483647)
+    end,
+    null, null, false, v_upgrade_url, v_granted
+  )::public.usage_decision;
+end
+$$;
+
+comment on function quota.look_plainly is
+  'What the meter remembers says to an amount at an instant, without a lock: allowed, or a refusal if that is plain. No instant: now, and only where a limit is used up, since a call for more than is left waits for what others may be giving back. Null: ask properly.';
+
+-- Of several limits: the one that refuses longest need not be the one with least room.
+create function quota.look_closely(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz
+)
+returns public.usage_decision
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
   v_plan_id text;
   v_upgrade_url text;
   v_may_change boolean;
@@ -93,35 +173,5 @@ begin
 end
 $$;
 
-comment on function quota.look_plainly is
-  'What the meter remembers says to an amount at an instant, without a lock: allowed, or a refusal if that is plain. Null: ask properly.';
-
--- Only where a limit is used up: a call for more than is left waits for what others may be giving back.
-create function quota.refuse_plainly(
-  p_caller quota.caller,
-  p_feature_id text,
-  p_amount bigint
-)
-returns public.usage_decision
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_decision public.usage_decision;
-begin
-  perform from quota.meters as m
-    where m.subject_id = p_caller.subject_id
-      and m.feature_id = p_feature_id
-      and m.reserved = 0
-      and m.used - m.used_before - m.reserved_before >= m.allowed;
-  if found then
-    v_decision := quota.look_plainly(p_caller, p_feature_id, p_amount, quota.clock());
-    if v_decision.allowed is false and v_decision.remaining = 0 then
-      return v_decision;
-    end if;
-  end if;
-  return null;
-end
-$$;
-
-comment on function quota.refuse_plainly is
-  'The refusal of an amount where a limit is plainly used up, without a lock; else null.';
+comment on function quota.look_closely is
+  'As look_plainly, where a minute or an hour began meanwhile, or several limits may refuse.';

@@ -45,24 +45,23 @@ begin
 
   v_event := quota.hold_line(v_hold, 'release', v_now);
   perform quota.end_hold(
-    v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount else 0 end, 'released'
+    v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount else 0 end
   );
   v_decision := quota.ended_plainly(v_hold, v_now);
   if v_decision.allowed then
     v_decision.amount := v_hold.amount;
     v_decision.event_id := v_event.event_id;
     v_decision.reservation_id := v_hold.reservation_id;
-    perform quota.remember_answer(v_hold, v_decision);
-    return v_decision;
+  else
+    v_allowance := quota.limits_of(
+      v_hold.subject_id, v_hold.feature_id, v_now, p_is_settled => true
+    );
+    v_decision := quota.decision(
+      v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
+      (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id, v_hold.reservation_id
+    );
   end if;
-  v_allowance := quota.limits_of(
-    v_hold.subject_id, v_hold.feature_id, v_now, p_is_settled => true
-  );
-  v_decision := quota.decision(
-    v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
-    (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id, v_hold.reservation_id
-  );
-  perform quota.remember_answer(v_hold, v_decision);
+  perform quota.close_hold(v_hold, 'released', v_decision);
   return v_decision;
 end
 $$;

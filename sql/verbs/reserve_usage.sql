@@ -64,7 +64,7 @@ begin
   end if;
 
   if p_idempotency_key is null then
-    v_decision := quota.refuse_plainly(v_caller, p_feature, p_amount);
+    v_decision := quota.look_plainly(v_caller, p_feature, p_amount, null);
     if v_decision.allowed is false then
       return v_decision;
     end if;

@@ -3411,7 +3411,7 @@ begin
   end if;
 
   if p_idempotency_key is null then
-    v_decision := quota.refuse_plainly(v_caller, p_feature, p_amount);
+    v_decision := quota.look_plainly(v_caller, p_feature, p_amount, null);
     if v_decision.allowed is false then
       return v_decision;
     end if;
@@ -3758,6 +3758,86 @@ returns public.usage_decision
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_at timestamptz := p_at;
+  v_fresh_from timestamptz;
+  v_until timestamptz;
+  v_is_only boolean;
+  v_plan_id text;
+  v_upgrade_url text;
+  v_period text;
+  v_period_start timestamptz;
+  v_period_end timestamptz;
+  v_limit bigint;
+  v_granted bigint;
+  v_used bigint;
+  v_reserved bigint;
+  v_is_allowed boolean;
+  v_decision public.usage_decision;
+begin
+  -- The limit with least room stays that: what fits under it fits under all.
+  select
+      m.fresh_from, least(m.fresh_until, m.holds_expire_at),
+      m.plan_ends_at = 'infinity' and m.reserved = 0 and m.long_granted = 0 and 1 = m.long_limits
+        + case when m.minute_limit is null then 0 else 1 end
+        + case when m.hour_limit is null then 0 else 1 end,
+      m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end, m.allowed, m.granted,
+      m.used - m.used_before, m.reserved - m.reserved_before
+    into
+      v_fresh_from, v_until, v_is_only, v_plan_id, v_upgrade_url, v_period, v_period_start,
+      v_period_end, v_limit, v_granted, v_used, v_reserved
+    from quota.meters as m
+    join quota.catalogue as k on k.version = m.catalogue_version
+    where m.subject_id = p_caller.subject_id
+      and m.feature_id = p_feature_id
+      and m.fresh_from < 'infinity'
+      and (p_caller.is_trusted or not m.server_only)
+      and (
+        p_at is not null
+        or m.reserved = 0 and m.used - m.used_before - m.reserved_before >= m.allowed
+      );
+  if not found then
+    return null;
+  end if;
+  -- Read here, no moment of it is before what was read.
+  if v_at is null then
+    v_at := quota.clock();
+  end if;
+  v_is_allowed := v_used + v_reserved + p_amount > v_limit is not true;
+  if v_at < v_fresh_from or v_at >= v_until or not (v_is_allowed or v_is_only) then
+    v_decision := quota.look_closely(p_caller, p_feature_id, p_amount, v_at);
+    if p_at is null and (v_decision.allowed or v_decision.remaining > 0) then
+      return null;
+    end if;
+    return v_decision;
+  end if;
+  return row(
+    v_is_allowed, case when v_is_allowed then 'ok' else 'limit_reached' end, p_feature_id,
+    p_caller.subject_id, v_plan_id, p_amount, v_used, v_reserved, v_limit,
+    case when v_limit is not null then greatest(v_limit - v_used - v_reserved, 0) end, v_limit is null,
+    v_period, nullif(v_period_start, '-infinity'), nullif(v_period_end, 'infinity'),
+    case
+      when not v_is_allowed and p_amount <= v_limit and v_period_end < 'infinity'
+      then least(greatest(ceil(extract(epoch from v_period_end - v_at)), 1), 2147483647)
+    end,
+    null, null, false, v_upgrade_url, v_granted
+  )::public.usage_decision;
+end
+$$;
+
+comment on function quota.look_plainly is
+  'What the meter remembers says to an amount at an instant, without a lock: allowed, or a refusal if that is plain. No instant: now, and only where a limit is used up, since a call for more than is left waits for what others may be giving back. Null: ask properly.';
+
+-- Of several limits: the one that refuses longest need not be the one with least room.
+create function quota.look_closely(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz
+)
+returns public.usage_decision
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
   v_plan_id text;
   v_upgrade_url text;
   v_may_change boolean;
@@ -3840,38 +3920,8 @@ begin
 end
 $$;
 
-comment on function quota.look_plainly is
-  'What the meter remembers says to an amount at an instant, without a lock: allowed, or a refusal if that is plain. Null: ask properly.';
-
--- Only where a limit is used up: a call for more than is left waits for what others may be giving back.
-create function quota.refuse_plainly(
-  p_caller quota.caller,
-  p_feature_id text,
-  p_amount bigint
-)
-returns public.usage_decision
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_decision public.usage_decision;
-begin
-  perform from quota.meters as m
-    where m.subject_id = p_caller.subject_id
-      and m.feature_id = p_feature_id
-      and m.reserved = 0
-      and m.used - m.used_before - m.reserved_before >= m.allowed;
-  if found then
-    v_decision := quota.look_plainly(p_caller, p_feature_id, p_amount, quota.clock());
-    if v_decision.allowed is false and v_decision.remaining = 0 then
-      return v_decision;
-    end if;
-  end if;
-  return null;
-end
-$$;
-
-comment on function quota.refuse_plainly is
-  'The refusal of an amount where a limit is plainly used up, without a lock; else null.';
+comment on function quota.look_closely is
+  'As look_plainly, where a minute or an hour began meanwhile, or several limits may refuse.';
 
 -- sql/verbs/take.sql
 
@@ -4770,7 +4820,7 @@ begin
   end if;
 
   if p_idempotency_key is null then
-    v_decision := quota.refuse_plainly(v_caller, p_feature, p_amount);
+    v_decision := quota.look_plainly(v_caller, p_feature, p_amount, null);
     if v_decision.allowed is false then
       return v_decision;
     end if;
@@ -4874,13 +4924,13 @@ begin
   v_drawn_back := case when v_hold.state = 'open' then v_hold.amount - v_amount else 0 end;
   if v_excess = 0 then
     -- The usual end: what was held is used, or less of it.
-    perform quota.end_hold(v_hold, v_event, v_drawn_back, 'committed');
+    perform quota.end_hold(v_hold, v_event, v_drawn_back);
     v_decision := quota.ended_plainly(v_hold, v_now);
     if v_decision.allowed then
       v_decision.amount := v_amount;
       v_decision.event_id := v_event.event_id;
       v_decision.reservation_id := v_hold.reservation_id;
-      perform quota.remember_answer(v_hold, v_decision);
+      perform quota.close_hold(v_hold, 'committed', v_decision);
       return v_decision;
     end if;
     v_allowance := quota.limits_of_hold(v_hold, v_now);
@@ -4888,10 +4938,12 @@ begin
     v_before := v_allowance.limits;
   else
     v_before := (quota.limits_of_hold(v_hold, v_now)).limits;
-    perform quota.end_hold(v_hold, v_event, v_drawn_back, 'committed');
+    perform quota.end_hold(v_hold, v_event, v_drawn_back);
     v_allowance := quota.limits_of_hold(v_hold, v_now);
   end if;
 
+  -- Before anything is drawn: what this hold has drawn will not come back.
+  perform quota.close_hold(v_hold, 'committed', null);
   if v_excess > 0 or not v_allowance.is_plain then
     foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
       if v_limit.period not in ('minute', 'hour') then
@@ -4925,7 +4977,7 @@ begin
     case when v_is_over then 'over_limit' else 'ok' end,
     v_event.event_id, v_hold.reservation_id
   );
-  perform quota.remember_answer(v_hold, v_decision);
+  perform quota.close_hold(v_hold, 'committed', v_decision);
   perform quota.write_alerts(
     v_hold.subject_id, v_hold.feature_id, v_now, v_before, v_allowance.limits
   );
@@ -5084,24 +5136,23 @@ begin
 
   v_event := quota.hold_line(v_hold, 'release', v_now);
   perform quota.end_hold(
-    v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount else 0 end, 'released'
+    v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount else 0 end
   );
   v_decision := quota.ended_plainly(v_hold, v_now);
   if v_decision.allowed then
     v_decision.amount := v_hold.amount;
     v_decision.event_id := v_event.event_id;
     v_decision.reservation_id := v_hold.reservation_id;
-    perform quota.remember_answer(v_hold, v_decision);
-    return v_decision;
+  else
+    v_allowance := quota.limits_of(
+      v_hold.subject_id, v_hold.feature_id, v_now, p_is_settled => true
+    );
+    v_decision := quota.decision(
+      v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
+      (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id, v_hold.reservation_id
+    );
   end if;
-  v_allowance := quota.limits_of(
-    v_hold.subject_id, v_hold.feature_id, v_now, p_is_settled => true
-  );
-  v_decision := quota.decision(
-    v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
-    (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id, v_hold.reservation_id
-  );
-  perform quota.remember_answer(v_hold, v_decision);
+  perform quota.close_hold(v_hold, 'released', v_decision);
   return v_decision;
 end
 $$;
@@ -5738,6 +5789,7 @@ declare
   v_drawn bigint;
   v_open_from timestamptz;
   v_open_until timestamptz;
+  v_is_current boolean;
 begin
   insert into quota.events (
     subject_id, event_id, at, kind, feature_id, counts_at,
@@ -5764,14 +5816,66 @@ begin
         rows_used = m.rows_used
           + case when p_event.kind = 'table' then p_event.used_change else 0 end,
         counted_until = greatest(m.counted_until, p_event.counts_at),
-        -- Lines of the running periods change nothing of what is remembered (draws do), nor does one of
-        -- an earlier minute by which the reading stays the same (what was held is used).
-        fresh_from = case
-          when p_event.drawn_change = 0
-            and p_event.counts_at >= m.open_from
+        -- What is drawn from grants changes what is remembered.
+        fresh_from = case when p_event.drawn_change = 0 then m.fresh_from else 'infinity' end
+    where m.subject_id = p_event.subject_id
+      and m.feature_id = p_event.feature_id
+    returning
+      m.used, m.reserved, m.drawn, m.open_from, m.open_until,
+      p_event.counts_at >= m.open_from
+        and p_event.counts_at < m.open_until
+        and (m.period_start is null or p_event.counts_at >= m.period_start)
+        and (m.minute_until = '-infinity' or p_event.counts_at >= m.minute_until - interval '1 minute'
+          and p_event.counts_at < m.minute_until)
+        and (m.hour_until = '-infinity' or p_event.counts_at >= m.hour_until - interval '1 hour'
+          and p_event.counts_at < m.hour_until)
+    into v_used, v_reserved, v_drawn, v_open_from, v_open_until, v_is_current;
+  if not found then
+    raise exception 'a line of % is written without its meter', p_event.feature_id
+      using errcode = 'XX000', hint = 'lock_meter() makes and locks it';
+  end if;
+  if v_is_current is not true then
+    perform quota.move_starts(p_event);
+  end if;
+  if p_event.counts_at < v_open_from or p_event.counts_at >= v_open_until then
+    perform quota.rewrite_counters(p_event, v_used, v_reserved, v_drawn, v_open_until);
+  end if;
+  -- No number that is shown passes it, also that of a counter that is no limit of the present plan.
+  if v_change > 0 and v_used + v_reserved > 9007199254740991 and (
+    v_used + v_reserved > 4611686018427387904
+    or exists (
+      select from quota.counters as c
+      where c.subject_id = p_event.subject_id
+        and c.feature_id = p_event.feature_id
+        and c.period_end > p_event.counts_at
+        and c.period_start <= p_event.counts_at
+        and coalesce(c.used + c.reserved, v_used + v_reserved - c.used_before - c.reserved_before)
+          > 9007199254740991
+    )
+  ) then
+    raise exception 'a counter would pass 9007199254740991 (2^53 - 1)'
+      using errcode = 'QAMNT', hint = 'count in a larger unit';
+  end if;
+end
+$$;
+
+comment on function quota.record is
+  'Writes a line and moves the meter by it. Expects the meter to be locked. Errors: QAMNT.';
+
+-- A line of the past: the readings at the start of what began after it move by it, so that its use
+-- stays what it was. A line of the running periods changes nothing of what is remembered, nor does one
+-- of an earlier minute by which the reading stays the same (what was held is used).
+create function quota.move_starts(p_event quota.events)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.meters as m
+    set fresh_from = case
+          when p_event.counts_at >= m.open_from
             and p_event.counts_at < m.open_until
             and (
-              v_change = 0
+              p_event.used_change + p_event.reserved_change = 0
               or p_event.counts_at >= greatest(
                 m.minute_until - interval '1 minute', m.hour_until - interval '1 hour'
               )
@@ -5807,37 +5911,12 @@ begin
           else 0
         end
     where m.subject_id = p_event.subject_id
-      and m.feature_id = p_event.feature_id
-    returning m.used, m.reserved, m.drawn, m.open_from, m.open_until
-    into v_used, v_reserved, v_drawn, v_open_from, v_open_until;
-  if not found then
-    raise exception 'a line of % is written without its meter', p_event.feature_id
-      using errcode = 'XX000', hint = 'lock_meter() makes and locks it';
-  end if;
-  if p_event.counts_at < v_open_from or p_event.counts_at >= v_open_until then
-    perform quota.rewrite_counters(p_event, v_used, v_reserved, v_drawn, v_open_until);
-  end if;
-  -- No number that is shown passes it, also that of a counter that is no limit of the present plan.
-  if v_change > 0 and v_used + v_reserved > 9007199254740991 and (
-    v_used + v_reserved > 4611686018427387904
-    or exists (
-      select from quota.counters as c
-      where c.subject_id = p_event.subject_id
-        and c.feature_id = p_event.feature_id
-        and c.period_end > p_event.counts_at
-        and c.period_start <= p_event.counts_at
-        and coalesce(c.used + c.reserved, v_used + v_reserved - c.used_before - c.reserved_before)
-          > 9007199254740991
-    )
-  ) then
-    raise exception 'a counter would pass 9007199254740991 (2^53 - 1)'
-      using errcode = 'QAMNT', hint = 'count in a larger unit';
-  end if;
+      and m.feature_id = p_event.feature_id;
 end
 $$;
 
-comment on function quota.record is
-  'Writes a line and moves the meter by it. Expects the meter to be locked. Errors: QAMNT.';
+comment on function quota.move_starts is
+  'Keeps what the meter remembers true after a line that does not count in the running periods.';
 
 create function quota.new_id(p_at timestamptz)
 returns uuid
@@ -6452,9 +6531,8 @@ begin
       and r.expires_at <= p_at
     order by r.expires_at
   loop
-    perform quota.end_hold(
-      v_hold, quota.hold_line(v_hold, 'expire', p_at), v_hold.amount, 'expired'
-    );
+    perform quota.end_hold(v_hold, quota.hold_line(v_hold, 'expire', p_at), v_hold.amount);
+    perform quota.close_hold(v_hold, 'expired', null);
   end loop;
   update quota.meters as m
     set holds_expire_at = coalesce(
@@ -6507,17 +6585,12 @@ comment on function quota.write_hold is 'Makes a hold, beside the ledger line th
 create function quota.end_hold(
   p_hold quota.reservations,
   p_event quota.events,
-  p_drawn_back bigint,
-  p_state text
+  p_drawn_back bigint
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update quota.reservations as r
-    set state = p_state
-    where r.subject_id = p_hold.subject_id
-      and r.reservation_id = p_hold.reservation_id;
   if p_drawn_back > 0 then
     perform quota.give_back(
       p_hold.subject_id, p_hold.feature_id, p_drawn_back, p_event.at, p_hold.reserved_at,
@@ -6529,10 +6602,11 @@ end
 $$;
 
 comment on function quota.end_hold is
-  'Ends a hold with this line, and gives back to grants what of its draws was not used.';
+  'Counts the end of a hold with this line, and gives back to grants what of its draws was not used. close_hold() follows.';
 
-create function quota.remember_answer(
+create function quota.close_hold(
   p_hold quota.reservations,
+  p_state text,
   p_decision public.usage_decision
 )
 returns void
@@ -6540,13 +6614,15 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
   update quota.reservations as r
-    set answer = to_jsonb(p_decision)
+    set state = p_state,
+        answer = to_jsonb(p_decision)
     where r.subject_id = p_hold.subject_id
       and r.reservation_id = p_hold.reservation_id;
 end
 $$;
 
-comment on function quota.remember_answer is 'What the same ending, repeated, is told again.';
+comment on function quota.close_hold is
+  'Ends a hold in this state, with what the same ending, repeated, is told again.';
 
 -- The line that gives a hold back in the periods in which it was made.
 create function quota.hold_line(
@@ -10643,8 +10719,9 @@ begin
     ('function', 'quota.check_server_only(quota.caller, text[])', '{"body": "dfd9d82a5aebe3c3616e8346269d96c0", "name": "quota.check_server_only", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.check_usage(text, bigint, text)', '{"body": "b96a09be88f3b7044190d4cd94727362", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
-    ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "bd600b911063e6c78401153ed4313140", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb)', '{"body": "447b8c24cd858e9832b632a951fc66f2", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
+    ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "10109860bf9473dbafd8ff2a7ebedb84", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb)', '{"body": "6b472ff4b1f4cf0b42001fd231d0a25c", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "440760e668424dada161eca655a29e6c", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.count_rows()', '{"body": "fd0c77a2d4dfdd802dd95a63e8e51413", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.create_meters(text, text[])', '{"body": "7b558ab3a1438fb64fc7f20ca3189a68", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns void"}'),
@@ -10654,7 +10731,7 @@ begin
     ('function', 'quota.differences(text, text, jsonb, jsonb)', '{"body": "66684739c181e91e0a47e44ad964618f", "name": "quota.differences", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns SETOF quota.finding"}'),
     ('function', 'quota.draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "fd3e4063e4821b613011a3e04190385d", "name": "quota.draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns void"}'),
     ('function', 'quota.drop_stale_triggers()', '{"body": "0dad5b4e49069a018189568abc25a3f6", "name": "quota.drop_stale_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
-    ('function', 'quota.end_hold(quota.reservations, quota.events, bigint, text)', '{"body": "8de9e75b528222be96457b6336d33af3", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint, p_state text) returns void"}'),
+    ('function', 'quota.end_hold(quota.reservations, quota.events, bigint)', '{"body": "3afe5140869b21de568f44688f981f53", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint) returns void"}'),
     ('function', 'quota.ended_plainly(quota.reservations, timestamp with time zone)', '{"body": "6dfec4437211b110f739dfc4ad5c65bf", "name": "quota.ended_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "6eafc966239695fe5a886b4baf5404d8", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
@@ -10689,13 +10766,15 @@ begin
     ('function', 'quota.lock_reservation(uuid, text)', '{"body": "0ef4e434770f1f32c06a26a09ccd975a", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text, OUT hold quota.reservations, OUT at timestamp with time zone) returns record"}'),
     ('function', 'quota.lock_subject(text)', '{"body": "898240053095787facd048052a2c9220", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
-    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "256284851f66c710d4c43e34457626db", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "256284851f66c710d4c43e34457626db", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "04bca69df4e27bc4c8a1a8bff65e361d", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_triggers(regclass)', '{"body": "37b9d33f8a607e554f5f443cd3d0cbc0", "name": "quota.make_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.mark_of(bigint, bigint, bigint)', '{"body": "a21811f239402fdcfdf4f92a95aa3374", "name": "quota.mark_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_reserved bigint, p_limit bigint) returns bigint"}'),
     ('function', 'quota.mark_spent(text, text, uuid[], uuid)', '{"body": "8739556466d458f80aec213bb4f8277a", "name": "quota.mark_spent", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_grant_ids uuid[], p_about_id uuid) returns void"}'),
     ('function', 'quota.meters_of(text)', '{"body": "c6c624c0d9bae3e64641be2812e5fb0a", "name": "quota.meters_of", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.most_allowed(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "589e3ee1f733082ee183d4948a51ad2b", "name": "quota.most_allowed", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns bigint"}'),
+    ('function', 'quota.move_starts(quota.events)', '{"body": "419c27dd069b351b84bc5ea5c2fb4fd4", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "82c58e5d5c7b8b3ff661beb95daf575d", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
     ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
     ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "c5c306bcbd812d0d4396c6bfba101aab", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
@@ -10712,27 +10791,25 @@ begin
     ('function', 'quota.plan_writers(regclass, name)', '{"body": "eba028101bc984b08104d4b701654cd9", "name": "quota.plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "bed62f89084765a2b52fb07bfa77f95b", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "43b5a989866fa42fbc5e93c21b88b2c7", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_time_zone text DEFAULT NULL::text, p_ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
-    ('function', 'quota.record(quota.events)', '{"body": "9052e21f99b24cd782e36e6b9d2dfe08", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
+    ('function', 'quota.record(quota.events)', '{"body": "049642d8d6d1c7c0ca8bbc99209faeda", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.record_rows(quota.events[])', '{"body": "f74305a1df62344f915b87dac3064d59", "name": "quota.record_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
     ('function', 'quota.recount(text[])', '{"body": "aba36d7200a998df42537940931cf16f", "name": "quota.recount", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.recount_gauge(text)', '{"body": "c0512650998d8c5e56004095f1ac603e", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
     ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "f06daaa7aa68475f19b08640d717cba0", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "bc17b598916ac6500a57ecd406e84d71", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
-    ('function', 'quota.refuse_plainly(quota.caller, text, bigint)', '{"body": "79ae4be5051288dd342c084d0eaa93d4", "name": "quota.refuse_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint) returns public.usage_decision"}'),
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),
     ('function', 'quota.refuse_writing()', '{"body": "b02ec244ace65a4cab64c9e5bedbaaec", "name": "quota.refuse_writing", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.reject_plans(text, jsonb, text)', '{"body": "c2e93df26c8549a84af7857d95fdbf91", "name": "quota.reject_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_found jsonb, p_expected text) returns void"}'),
     ('function', 'quota.reject_user()', '{"body": "2d28eebb71b3ef0b29a90797b156af4b", "name": "quota.reject_user", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
-    ('function', 'quota.release_usage(uuid, text)', '{"body": "c3817e29841fbd192b92f357ef1febcf", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.release_usage(uuid, text)', '{"body": "4192de00233eaf13adcbcb8e517a57b5", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "d2e3520ea7bad10d3067d68739ef009d", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
-    ('function', 'quota.remember_answer(quota.reservations, public.usage_decision)', '{"body": "77ac0ef95b5788965cb0424810e93364", "name": "quota.remember_answer", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_decision public.usage_decision) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "9fa78bcfa986b4770f309b42bccf0734", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replayed(jsonb)', '{"body": "ba8ea9d5d89463eb662a566bca26bf9c", "name": "quota.replayed", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer jsonb) returns public.usage_decision"}'),
     ('function', 'quota.require_trusted()', '{"body": "8116c11ce7c063531dabb76ce8f94aff", "name": "quota.require_trusted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
-    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb)', '{"body": "b47cb0ee697eb58a29c41a15180d734b", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb)', '{"body": "9e6a7b0d80ae0e1365aea92fa8bca758", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.return_usage(text, bigint, text, text, jsonb)', '{"body": "5175dd239c178dfa9ac2338c7fa69223", "name": "quota.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.rewrite_counters(quota.events, bigint, bigint, bigint, timestamp with time zone)', '{"body": "3a6ee50b6aec382de16ceca79451cb81", "name": "quota.rewrite_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_used bigint, p_reserved bigint, p_drawn bigint, p_open_until timestamp with time zone) returns void"}'),
     ('function', 'quota.rights_in(aclitem[], oid, text)', '{"body": "5023efea40ac53e5ac67ceda677833cd", "name": "quota.rights_in", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rights aclitem[], p_owner oid, p_column text DEFAULT NULL::text) returns SETOF text"}'),
@@ -10743,7 +10820,7 @@ begin
     ('function', 'quota.rows_query(text, text, text, text, text)', '{"body": "4d21869140b714cdf6063fe9d5a0c87b", "name": "quota.rows_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_sign text, p_feature_id text, p_subject_column text, p_amount_column text) returns text"}'),
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "cf8dc9cbda526afdf8fb6edc52649ff0", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
-    ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "0c512264c70844d901d527380b13fe49", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "73368e0650ae9ae9b0d7c305fbb5e05b", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.standing_grants(text, text, timestamp with time zone)', '{"body": "733f380c25cff93090016269fd3cda6b", "name": "quota.standing_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.still_counts(text, text, jsonb, timestamp with time zone)', '{"body": "26b52e3008378cac34169e6277fe68aa", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
