@@ -32,6 +32,21 @@ export async function setClock(
   );
 }
 
+/** Each look at the clock of this database is 33 days after the one before. */
+export async function hurryClock(client: pg.ClientBase): Promise<void> {
+  await client.query(`
+    create schema test_clock;
+    create sequence test_clock.looks;
+    grant usage on schema test_clock to public;
+    grant usage on sequence test_clock.looks to public`);
+  await client.query(
+    await clockReturning(
+      client,
+      `pg_catalog.clock_timestamp() + pg_catalog.nextval('test_clock.looks') * interval '33 days'`,
+    ),
+  );
+}
+
 /** The statement, on one line, that lets the clock of this database return `value`. */
 export async function clockReturning(client: pg.ClientBase, value: string): Promise<string> {
   const { rows } = await client.query(`

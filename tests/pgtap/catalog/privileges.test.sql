@@ -1,6 +1,14 @@
 -- Who may do what: the whole list, asked of pg_catalog. What is not on it, nobody may.
 begin;
-set local search_path = public, extensions;
+-- pgTAP in schema public would be taken for ours: it moves aside until the rollback.
+do $$ begin
+  if (select extnamespace from pg_extension where extname = 'pgtap') = 'public'::regnamespace then
+    create schema pgtap_aside;
+    grant usage on schema pgtap_aside to public;
+    alter extension pgtap set schema pgtap_aside;
+  end if;
+end $$;
+select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 select plan(16);
 
 -- Every privilege on every object of ours that somebody other than its owner has.

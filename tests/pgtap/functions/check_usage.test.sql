@@ -1,6 +1,6 @@
 -- check_usage(): the answer without taking anything.
 begin;
-set local search_path = public, extensions;
+select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
 select plan(28);
 

@@ -1,7 +1,7 @@
 -- add_member() and remove_member(): who uses and sees on behalf of an organisation; and an app that has
 -- its own membership table.
 begin;
-set local search_path = public, extensions;
+select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
 select plan(48);
 

@@ -1,6 +1,6 @@
 -- refund_usage(): gives back what an event counted, in the period it was counted in.
 begin;
-set local search_path = public, extensions;
+select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
 select plan(45);
 

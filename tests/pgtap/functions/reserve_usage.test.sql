@@ -1,6 +1,6 @@
 -- reserve_usage(): holds an amount while work runs; it stops counting the moment it expires.
 begin;
-set local search_path = public, extensions;
+select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
 select plan(55);
 

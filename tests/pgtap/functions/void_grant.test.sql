@@ -1,6 +1,6 @@
 -- void_grant(): ends a grant; what is left of it is gone, what was drawn stays drawn.
 begin;
-set local search_path = public, extensions;
+select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
 select plan(24);
 

@@ -1,8 +1,13 @@
 -- Bad input of every kind gets its code and leaves no row: a table of calls, each made as the real role.
 begin;
-set local search_path = public, extensions;
+select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
 select plan(230);
+
+-- A month that ends in between would begin anew.
+create or replace function quota.clock()
+returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
+as $$ begin return '2026-09-15 12:00:00+00'; end $$;
 
 do $$ begin
   perform apply_plans('{

@@ -1,7 +1,7 @@
 -- A hostile session: names that shadow ours, types, operators and settings change nothing and never
 -- run with the owner's rights.
 begin;
-set local search_path = public, extensions;
+select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
 select plan(22);
 
@@ -143,10 +143,10 @@ insert into attack.results (result) select 'yes' where 1::pg_catalog.int8 < 2::p
 
 -- Out of it.
 reset role;
-set local search_path = pg_catalog, extensions, public;
+set local search_path = pg_catalog;
 drop domain pg_temp.text, pg_temp.usage_decision, pg_temp.bigint, pg_temp.jsonb, pg_temp.uuid,
   pg_temp.timestamptz, pg_temp.int8, pg_temp.interval, pg_temp.boolean, pg_temp.name;
-set local search_path = public, extensions;
+select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local standard_conforming_strings = on;
 set local timezone = 'UTC';
 set local datestyle = 'ISO';

@@ -1,7 +1,15 @@
 -- Every function that may be called, with null for each argument in turn: either null means what the
 -- documentation says, and the answer is not null, or it is the error of that argument and nothing is written.
 begin;
-set local search_path = public, extensions;
+-- pgTAP in schema public would be taken for ours: it moves aside until the rollback.
+do $$ begin
+  if (select extnamespace from pg_extension where extname = 'pgtap') = 'public'::regnamespace then
+    create schema pgtap_aside;
+    grant usage on schema pgtap_aside to public;
+    alter extension pgtap set schema pgtap_aside;
+  end if;
+end $$;
+select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 select plan(7);
 
 do $$ begin perform apply_plans('{

@@ -1,6 +1,6 @@
 -- usage_overview: the operator's list, from the numbers that calls left in the counters.
 begin;
-set local search_path = public, extensions;
+select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
 select plan(30);
 
