@@ -4,6 +4,7 @@
  */
 import pg from 'pg';
 import { findDatabaseUrl, fromEnvironment, placeOf, withDatabase } from './database.ts';
+import { whenOrphaned } from './orphan.ts';
 import { Problem } from './problem.ts';
 import {
   createSend,
@@ -208,17 +209,20 @@ function explain(error: unknown): unknown {
 
 const lengthOfBreak = (breaks: number) => Math.min(LONGEST_BREAK, FIRST_BREAK * 2 ** breaks);
 
-/** The first signal ends it in order, the second at once. */
+/** The first signal ends it in order, the second at once; so does the end of the npx that started it. */
 function stopBySignal() {
   const controller = new AbortController();
   const stop = () => {
     console.log('stopping: what is on its way is finished first');
     controller.abort();
   };
+  // A closed terminal closes the output too. SIGHUP ends it at once, unless nohup keeps that away.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const signals = ['SIGINT', 'SIGTERM'] as const;
   for (const signal of signals) process.once(signal, stop);
   const release = () => {
     for (const signal of signals) process.off(signal, stop);
   };
+  whenOrphaned(stop);
   return { signal: controller.signal, release };
 }

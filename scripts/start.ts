@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
+import { whenOrphaned } from '../cli/orphan.ts';
 import { withClient } from './local/client.ts';
 import type { Route } from './local/gateway.ts';
 import { type Stack, startStack } from './local/stack.ts';
@@ -40,11 +41,14 @@ for (const [signal, number] of [
   ['SIGHUP', 1],
 ] as const) {
   // Twice is normal: a terminal's Ctrl-C reaches the whole group, and npm passes it on as well.
-  process.on(signal, async () => {
-    if (!ending && up) screen.line('\nStopping …');
-    await end();
-    process.exit(up ? 0 : 128 + number);
-  });
+  process.on(signal, () => leave(number));
+}
+// npm that was killed says nothing.
+whenOrphaned(() => leave(1));
+async function leave(signal: number): Promise<void> {
+  if (!ending && up) screen.line('\nStopping …');
+  await end();
+  process.exit(up ? 0 : 128 + signal);
 }
 // A closed terminal or pipe is no reason to leave servers behind.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});

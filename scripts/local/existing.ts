@@ -1,5 +1,9 @@
 /** Makes a server that somebody else runs ready for pgquota, or says what it lacks. */
+import { readdirSync } from 'node:fs';
 import type pg from 'pg';
+import { isInstalled } from '../../cli/fitness.ts';
+import { thisVersion } from '../build.ts';
+import { fromRoot } from './project.ts';
 import { ensureApiRoles } from './roles.ts';
 
 const ROLES = ['anon', 'authenticated', 'service_role'];
@@ -58,6 +62,39 @@ export async function prepareExisting(
     await becomeMember(client, role, server.name);
     log(`Granted ${role} to ${server.name}`);
   }
+}
+
+/**
+ * Whether pgquota came here by other hands: psql, the Supabase CLI, a project's own dbmate. Their
+ * history is theirs, and our migrations would run into what is there.
+ *
+ * @throws Error where that pgquota is of another release
+ */
+export async function isUpToDate(client: pg.Client): Promise<boolean> {
+  if (!(await isInstalled(client)) || (await hasOurHistory(client))) return false;
+  const { rows } = await client.query(
+    `select to_regprocedure('quota.version()') is not null as has`,
+  );
+  const found = rows[0].has
+    ? (await client.query('select quota.version()')).rows[0].version
+    : 'none';
+  if (found === thisVersion()) return true;
+  throw new Error(
+    `pgquota ${found} is installed in this database, and this is ${thisVersion()}. Bring it up to date with ` +
+      'the tool that installed it (npx pgquota init writes what is missing), then start again.',
+  );
+}
+
+async function hasOurHistory(client: pg.Client): Promise<boolean> {
+  const table = `supabase_migrations.schema_migrations`;
+  const { rows } = await client.query(`select to_regclass($1) is not null as is_there`, [table]);
+  if (!rows[0].is_there) return false;
+  const ours = readdirSync(fromRoot('supabase/migrations')).map((name) => name.split('_')[0]);
+  const { rowCount } = await client.query(
+    `select from ${table} where version = any ($1::text[]) limit 1`,
+    [ours],
+  );
+  return rowCount === 1;
 }
 
 async function becomeMember(client: pg.Client, role: string, name: string): Promise<void> {

@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Api, startApi } from './api.ts';
 import { withClient } from './client.ts';
-import { prepareExisting } from './existing.ts';
+import { isUpToDate, prepareExisting } from './existing.ts';
 import { refuseChanged, rememberApplied } from './frozen.ts';
 import type { GatewayOptions } from './gateway.ts';
 import { migrate, seed } from './migrate.ts';
@@ -105,10 +105,10 @@ async function useExisting(url: string, log: (line: string) => void): Promise<Da
   return { url, apiUrl: url, stop: async () => {} };
 }
 
-/** On a server that is not ours, plans that are there already stay as they are. */
+/** On a server that is not ours, what is installed already and the plans there stay as they are. */
 async function fill(url: string, ours: boolean, log: (line: string) => void): Promise<void> {
   if (ours) await withClient(url, refuseChanged);
-  const applied = await migrate(url);
+  const applied = !ours && (await withClient(url, isUpToDate)) ? [] : await migrate(url);
   if (ours) await withClient(url, rememberApplied);
   log(applied.length ? `Migrated: ${applied.join(', ')}` : 'The migrations are up to date');
   await withClient(url, async (client) => {

@@ -21,7 +21,7 @@ export interface Person {
   gid?: number;
 }
 
-const FILES = ['package.json', 'scripts', 'sql', 'supabase', 'types'];
+const FILES = ['cli', 'package.json', 'scripts', 'sql', 'supabase', 'types'];
 /** Large packages that a start does not need. */
 const LEFT_OUT =
   /^(@biomejs|@electric-sql|@noble|@rolldown|@squawk-cli|@typescript|cli-.*|lightningcss-.*|typescript)$/;
@@ -43,6 +43,8 @@ export interface Running {
   exit: Promise<number | null>;
   /** As a terminal does it: to the whole process group. */
   signal(signal: NodeJS.Signals): void;
+  /** As a supervisor does it: to npm, and to nobody that npm started. */
+  signalAlone(signal: NodeJS.Signals): void;
 }
 
 /** In a folder that nobody else can enter, and with install scripts blocked. */
@@ -118,6 +120,7 @@ function follow(child: ChildProcess, also: (text: string) => void): Running {
       }
     },
     signal: (signal) => process.kill(-(child.pid as number), signal),
+    signalAlone: (signal) => process.kill(child.pid as number, signal),
   };
 }
 

@@ -3,10 +3,11 @@
  * with install scripts blocked, with its ports taken, after it was killed.
  */
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, readdirSync, rmSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { migrationPath } from '../../scripts/build.ts';
 import { connectSupabase } from '../../scripts/local/supabase.ts';
 import { createDatabase } from '../support/database.ts';
 import { copyProject, type Person, type ProjectCopy, type Running } from './project-copy.ts';
@@ -111,12 +112,24 @@ describe('npm start', () => {
     },
   );
 
-  test('kill -9 of the start alone takes its servers along', async () => {
-    const running = await startUp(project);
-    running.signal('SIGKILL');
-    await running.exit;
-    await nothingIsLeft(project);
-  });
+  test.each(['SIGHUP', 'SIGKILL'] as const)(
+    '%s of the whole start, as a closed terminal sends it, takes its servers along',
+    async (signal) => {
+      const running = await startUp(project);
+      running.signal(signal);
+      await running.exit;
+      await nothingIsLeft(project);
+    },
+  );
+
+  test.each(['SIGHUP', 'SIGKILL'] as const)(
+    '%s of npm alone takes what it started along',
+    async (signal) => {
+      const running = await startUp(project);
+      running.signalAlone(signal);
+      await nothingIsLeft(project);
+    },
+  );
 
   test('DATABASE_URL uses that server, and starts none of its own', async () => {
     const database = await createDatabase({ from: 'empty' });
@@ -126,6 +139,24 @@ describe('npm start', () => {
       new RegExp(`Using 127.0.0.1:\\d+/${database.name} as postgres`),
     );
     expect(running.output()).not.toMatch(/Postgres 17 runs/);
+    await database.drop();
+  });
+
+  test('where psql installed pgquota it is left as it is, of another release it says so', async () => {
+    const database = await createDatabase({ from: 'empty' });
+    const client = await database.connect();
+    await client.query(readFileSync(migrationPath, 'utf8'));
+    const environment = { DATABASE_URL: database.url };
+    const running = project.npm(['start', '--', '--once'], environment);
+    expect(await running.exit, running.output()).toBe(0);
+    expect(running.output()).toContain('The migrations are up to date');
+
+    await client.query(
+      `create or replace function quota.version() returns text language sql as 'select ''0.0.9'''`,
+    );
+    const other = project.npm(['start', '--', '--once'], environment);
+    expect(await other.exit).toBe(1);
+    expect(other.output()).toMatch(/pgquota 0\.0\.9 is installed .*npx pgquota init/s);
     await database.drop();
   });
 

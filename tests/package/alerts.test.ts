@@ -1,4 +1,5 @@
 // npx pgquota alerts, against a real receiver that fails, hangs, redirects and goes away: no alert is lost.
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +11,7 @@ import { fromRoot } from '../../scripts/local/project.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { applyPlans } from '../support/plans.ts';
 import { startRest } from '../support/rest.ts';
-import { createProject, pgquota, startPgquota } from './cli.ts';
+import { createProject, pgquota, startPgquota, start as startProcess } from './cli.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
 
 const secret = `whsec_${randomBytes(24).toString('base64')}`;
@@ -71,6 +72,11 @@ async function waiting(): Promise<number> {
   );
   return rows[0].alerts;
 }
+const processesWith = (text: string) =>
+  execFileSync('ps', ['-A', '-ww', '-o', 'args='], { encoding: 'utf8' })
+    .split('\n')
+    .filter((line) => line.includes(text))
+    .join('\n');
 /** As if five minutes had gone by. */
 const fiveMinutesLater = () =>
   client.query(`update quota.alerts set handed_at = handed_at - interval '5 minutes'`);
@@ -199,6 +205,20 @@ describe('pgquota alerts', () => {
       expect(await waiting()).toBe(1);
     },
   );
+
+  test('ends with the npx that started it, also if that had no time to say so', async () => {
+    const tsx = import.meta.resolve('tsx');
+    const line = `node --import ${tsx} ${fromRoot('cli/main.ts')} alerts --webhook ${receiver.url}`;
+    const npx = startProcess('npm', ['exec', '-c', line], {
+      cwd: project.folder,
+      environment: environment(),
+    });
+    running.push(npx);
+    await npx.said(/→/);
+    expect(processesWith(receiver.url)).toMatch(/cli\/main\.ts/);
+    npx.kill('SIGKILL');
+    await expect.poll(() => processesWith(receiver.url)).toBe('');
+  });
 
   test('is stopped at once while it waits for better times', async () => {
     await cross();
