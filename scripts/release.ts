@@ -1,7 +1,7 @@
 /**
- * The two files of sql/ that are generated: what this release consists of (sql/release.sql, at the end)
- * and the names that it needs in schema public (sql/names.sql, at the beginning). Both are read from a
- * database in which the rest of sql/ was installed. After a merge: npm run build makes them anew.
+ * What is generated in sql/: what this release consists of (sql/release.sql, at the end), the names that
+ * it needs in schema public (sql/names.sql, at the beginning), and those that sql/optional/remove.sql
+ * takes away. All are read from a database in which the rest of sql/ was installed. After a merge: npm run build makes them anew.
  */
 import { readFileSync } from 'node:fs';
 import { compileMigration } from './build.ts';
@@ -25,6 +25,7 @@ export async function generateRelease(url?: string): Promise<Record<string, stri
   return withClient(url, async (client) => {
     // The manifest stands in for itself: but for its body it is already what it will be.
     const standIn = renderRelease(version, [{ kind: '', object: '', definition: '{}' }]);
+    await client.query(`select pg_catalog.set_config('search_path', '', false)`);
     await client.query(compileMigration({ 'names.sql': '', 'release.sql': standIn }));
     const { rows } = await client.query<Row>(
       `select kind, object, definition::text as definition
@@ -37,9 +38,18 @@ export async function generateRelease(url?: string): Promise<Record<string, stri
        select relname from pg_class where relnamespace = 'public'::regnamespace
        order by name`,
     );
+    const { rows: callable } = await client.query<{ kind: string; name: string }>(
+      `select 'function' as kind, p.oid::regprocedure::text as name from pg_proc as p
+       where p.pronamespace = 'public'::regnamespace
+       union all
+       select case c.relkind when 'v' then 'view' else 'type' end, c.oid::regclass::text from pg_class as c
+       where c.relnamespace = 'public'::regnamespace
+       order by name`,
+    );
     return {
       'sql/names.sql': renderNames(names.map(({ name }) => name)),
       'sql/release.sql': renderRelease(version, rows),
+      'sql/optional/remove.sql': renderRemoval(callable),
     };
   });
 }
@@ -131,6 +141,22 @@ ${wrap(names.map((name) => literal(name)))}
 end
 $$;
 `;
+
+/** Views first: functions that return their rows go with them. */
+function renderRemoval(callable: { kind: string; name: string }[]): string {
+  const [begin, end] = ['begin', 'end'].map((word) => `-- ${word}: written by npm run build\n`);
+  const drops = ['view', 'function', 'type'].map((kind) => {
+    const names = callable
+      .filter((one) => one.kind === kind)
+      .map(({ name }) => `  ${name.replaceAll(',', ', ')}`);
+    return `drop ${kind} if exists\n${names.join(',\n')}${kind === 'view' ? ' cascade' : ''};\n`;
+  });
+  const text = readFileSync(fromRoot('sql/optional/remove.sql'), 'utf8');
+  const [before, rest] = text.split(begin as string);
+  const after = rest?.split(end as string)[1];
+  if (after === undefined) throw new Error('sql/optional/remove.sql has lost its begin and end');
+  return `${before}${begin}${drops.join('\n')}${end}${after}`;
+}
 
 function wrap(words: string[]): string {
   const lines = [''];
