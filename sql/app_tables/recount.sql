@@ -101,6 +101,13 @@ $$;
 comment on function quota.lock_gauges is
   'Makes and locks the meters of all subjects of these gauges, in lock order.';
 
+create type quota.row_sum as (
+  subject_id text,
+  amount bigint
+);
+
+comment on type quota.row_sum is 'What the rows of limited tables count of one subject.';
+
 -- What the limited tables hold, per subject. Those that were dropped, or whose column was renamed or has
 -- another type, hold nothing: verify_usage() shows the difference, and does not fail. So does one whose
 -- owner made it a view (Postgres 15 lets an empty table become one) or forces policies on the reader:
@@ -109,7 +116,7 @@ create function quota.rows_in_tables(
   p_feature_id text,
   p_subject_id text default null
 )
-returns table (subject_id text, amount bigint)
+returns setof quota.row_sum
 language plpgsql stable security invoker
 set search_path = pg_catalog, pg_temp set row_security = off
 as $$

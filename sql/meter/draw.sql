@@ -16,7 +16,7 @@ declare
   v_left bigint := p_amount;
   v_grant_id uuid;
   v_rest bigint;
-  v_full uuid[] := '{}';
+  v_full uuid[] := '{}'::uuid[];
 begin
   -- Soonest to expire first.
   for v_grant_id, v_rest in

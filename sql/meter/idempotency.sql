@@ -98,7 +98,7 @@ declare
   v_used bigint;
 begin
   if p_call = 'reserve_usage' then
-    v_reservation_id := p_answer ->> 'reservation_id';
+    v_reservation_id := (p_answer ->> 'reservation_id')::uuid;
     select r.state, r.expires_at
       into v_state, v_expires_at
       from quota.reservations as r
@@ -192,6 +192,7 @@ begin
         and k.idempotency_key = p_idempotency_key
         and k.answer = v_former.answer;
   end loop;
+  return null; -- never reached; plpgsql_check wants it
 end
 $$;
 

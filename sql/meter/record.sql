@@ -150,8 +150,10 @@ language plpgsql volatile strict security invoker set search_path = pg_catalog, 
 as $$
 begin
   -- A version 7 uuid (RFC 9562): milliseconds, then randomness, so that index inserts stay together.
-  return lpad(to_hex((date_part('epoch', p_at) * 1000)::bigint), 12, '0')
-    || '7' || right(gen_random_uuid()::text, 21);
+  return (
+    lpad(to_hex((date_part('epoch', p_at) * 1000)::bigint), 12, '0')
+    || '7' || right(gen_random_uuid()::text, 21)
+  )::uuid;
 end
 $$;
 
@@ -408,7 +410,7 @@ returns quota.limit_state[]
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_limits quota.limit_state[] := '{}';
+  v_limits quota.limit_state[] := '{}'::quota.limit_state[];
   v_limit quota.limit_state;
 begin
   foreach v_limit in array coalesce(p_limits, '{}') loop

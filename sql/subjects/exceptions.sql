@@ -50,6 +50,7 @@ returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
+-- The names are keys of JSON, reserved words or not. @plpgsql_check_options: other_warnings = false
 begin
   perform quota.change_limit(subject, feature, period, "limit", false);
 end

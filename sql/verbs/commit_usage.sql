@@ -133,35 +133,45 @@ $$;
 
 comment on function quota.commit_usage is 'See public.commit_usage.';
 
+create type quota.locked_hold as (
+  hold quota.reservations,
+  at timestamptz
+);
+
+comment on type quota.locked_hold is 'A reservation whose meter is locked, and the time read under that lock.';
+
 -- The reservation of that id, its meter locked, and what has expired settled.
 create function quota.lock_reservation(
   p_reservation_id uuid,
-  p_subject text,
-  out hold quota.reservations,
-  out at timestamptz
+  p_subject text
 )
+returns quota.locked_hold
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_hold quota.reservations;
+  v_at timestamptz;
 begin
   perform quota.require_trusted();
   select r.subject_id, r.feature_id
-    into hold.subject_id, hold.feature_id
+    into v_hold.subject_id, v_hold.feature_id
     from quota.reservations as r
     where r.reservation_id = p_reservation_id;
-  if found and hold.subject_id <> p_subject is not true then
-    at := quota.lock_meter(hold.subject_id, hold.feature_id);
+  if found and v_hold.subject_id <> p_subject is not true then
+    v_at := quota.lock_meter(v_hold.subject_id, v_hold.feature_id);
     -- Again, now that nobody else can end it.
     select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
         r.state, r.answer
-      into hold
+      into v_hold
       from quota.reservations as r
-      where r.subject_id = hold.subject_id
+      where r.subject_id = v_hold.subject_id
         and r.reservation_id = p_reservation_id;
   end if;
-  if hold.reservation_id is null then
+  if v_hold.reservation_id is null then
     raise exception 'no such reservation: %', coalesce(p_reservation_id::text, 'null')
       using errcode = 'QRSRV', hint = 'pass the reservation_id of an allowed reserve_usage';
   end if;
+  return (v_hold, v_at);
 end
 $$;
 

@@ -1,10 +1,11 @@
 // Postgres 15, the oldest that is promised, as Debian has it; and plpgsql_check, which reads every
-// statement of every function body against the catalogue.
+// statement of every function body against the catalogue, as `supabase db lint` runs it.
 import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { migrationPath } from '../../scripts/build.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
+import { runSupabase } from '../../scripts/local/supabase-cli.ts';
 import { type Debian15, startDebian15 } from '../support/debian15.ts';
 import { applyPlans } from '../support/plans.ts';
 
@@ -37,7 +38,7 @@ test('what the release says of itself, read from another version of Postgres, ho
 
 test('Postgres 15 runs the main job', async () => {
   await applyPlans(client, {
-    features: { ai_generation: {} },
+    features: { ai_generation: {}, kb_file: { kind: 'gauge' } },
     plans: { free: { default: true, limits: { ai_generation: { month: 2 } } } },
   });
   const allowed = [];
@@ -49,19 +50,22 @@ test('Postgres 15 runs the main job', async () => {
   expect((await client.query('select * from verify_usage()')).rows).toEqual([]);
 });
 
-test('plpgsql_check finds no error in any function', async () => {
-  await client.query('create extension plpgsql_check');
-  const { rows } = await client.query(`
-    select p.oid::regprocedure::text as function, c.lineno, c.sqlstate, c.message
-    from pg_catalog.pg_proc as p
-    join pg_catalog.pg_language as l on l.oid = p.prolang and l.lanname = 'plpgsql'
-    cross join lateral plpgsql_check_function_tb(
-      p.oid,
-      -- A trigger function is checked for the table it will meet; the engine's read any table.
-      fatal_errors => false, other_warnings => false, extra_warnings => false
-    ) as c
-    where p.pronamespace in ('quota'::regnamespace, 'public'::regnamespace)
-      and p.prorettype <> 'trigger'::regtype
-      and c.level = 'error'`);
-  expect(rows).toEqual([]);
+test('supabase db lint has nothing to say, and would say it', async () => {
+  await client.query(`
+    create schema app;
+    create table app.files (user_id text, bytes bigint);
+    create table app.profiles (id text, plan text);
+    select quota.limit_table('app.files', 'kb_file', 'user_id', 'bytes');
+    select quota.follow_plan('app.profiles', 'id', 'plan');`);
+  const lint = async () => {
+    const { stdout, stderr } = await runSupabase(
+      ['db', 'lint', '--level', 'warning', '--schema', 'quota,public'],
+      server.url,
+    );
+    return stdout + stderr;
+  };
+  expect(await lint()).toContain('No schema errors found');
+  await client.query(`
+    create function public.careless() returns uuid language plpgsql as $$ begin return ''::text; end $$`);
+  expect(await lint()).toMatch(/public\.careless/);
 });

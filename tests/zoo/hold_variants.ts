@@ -20,11 +20,11 @@ export const holdReadBeforeTheLock: Sabotage = (owner) =>
   rewrite(
     owner,
     'quota.lock_reservation',
-    ['at := quota.lock_meter(hold.subject_id, hold.feature_id);', ''],
+    ['v_at := quota.lock_meter(v_hold.subject_id, v_hold.feature_id);', ''],
     [
-      /(where r\.subject_id = hold\.subject_id\s+and r\.reservation_id = p_reservation_id;)/,
-      `where r.subject_id = hold.subject_id and r.reservation_id = p_reservation_id;
-       at := quota.lock_meter(hold.subject_id, hold.feature_id);`,
+      /(where r\.subject_id = v_hold\.subject_id\s+and r\.reservation_id = p_reservation_id;)/,
+      `where r.subject_id = v_hold.subject_id and r.reservation_id = p_reservation_id;
+       v_at := quota.lock_meter(v_hold.subject_id, v_hold.feature_id);`,
     ],
   );
 
