@@ -19,22 +19,26 @@ const RELOAD = /^-- PostgREST reads .*\nnotify pgrst.*$/m;
 export const thisVersion = (): string =>
   JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version;
 
-/**
- * The whole of sql/ as one text that dbmate, the Supabase CLI and psql can run; `instead` has texts for
- * files that are yet to be generated.
- */
+/** What the contents page names, one after the other; `instead` has texts for files that are yet to be generated. */
+export function compileBody(instead: Record<string, string> = {}): string {
+  return (
+    readFileSync(contentsPage, 'utf8')
+      .split('\n')
+      // What only psql understands has no place in a migration.
+      .filter((line) => !line.startsWith('\\set '))
+      .map((line) => {
+        const include = /^\\ir (\S+)$/.exec(line);
+        if (!include) return line;
+        const name = include[1] as string;
+        return `-- sql/${name}\n\n${instead[name] ?? readFileSync(join(root, 'sql', name), 'utf8')}`;
+      })
+      .join('\n')
+  );
+}
+
+/** The whole of sql/ as one text that dbmate, the Supabase CLI and psql can run. */
 export function compileMigration(instead: Record<string, string> = {}): string {
-  const body = readFileSync(contentsPage, 'utf8')
-    .split('\n')
-    // What only psql understands has no place in a migration.
-    .filter((line) => !line.startsWith('\\set '))
-    .map((line) => {
-      const include = /^\\ir (\S+)$/.exec(line);
-      if (!include) return line;
-      const name = include[1] as string;
-      return `-- sql/${name}\n\n${instead[name] ?? readFileSync(join(root, 'sql', name), 'utf8')}`;
-    })
-    .join('\n');
+  const body = compileBody(instead);
   const version = thisVersion();
   return [
     UP,

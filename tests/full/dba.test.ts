@@ -1,6 +1,8 @@
-// A DBA with psql and a stock Postgres 15: docs/start-dba.md from top to bottom, with the packed package, and the
-// restore of docs/production.md.
+// A DBA with psql and a stock Postgres 15: docs/start-dba.md from top to bottom, with the packed package, the
+// restore of docs/production.md, and docs/extension.md.
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { fromRoot } from '../../scripts/local/project.ts';
@@ -58,4 +60,22 @@ test('docs/production.md, the restore without privileges', async () => {
   expect(output.match(/grant /gi)?.length).toBeGreaterThan(20);
   // The last command says nothing: no problem, and no number that is not the sum of its ledger.
   expect(output.trimEnd()).toMatch(/\(\d+ rows?\)$/);
+});
+
+test('docs/extension.md, from the files to the restored copy', async () => {
+  const asRoot = process.getuid?.() === 0 ? '' : 'sudo ';
+  const folder = `${execFileSync(join(BIN, 'pg_config'), ['--sharedir'], { encoding: 'utf8' }).trim()}/extension`;
+  try {
+    const { output } = await play('docs/extension.md', project, {
+      environment,
+      instead: [
+        [`tar xzf pgquota-${version}.tgz`, `tar xzf ${tarball}`],
+        ['cp package/', `${asRoot}cp package/`],
+      ],
+    });
+    // The last two say nothing: no problem, and no number that is not the sum of its ledger.
+    expect(output.trimEnd()).toMatch(/ t +\| +2 +\| +0\s+\(1 row\)$/);
+  } finally {
+    execFileSync('bash', ['-c', `${asRoot}rm -f "${folder}"/pgquota*`]);
+  }
 });

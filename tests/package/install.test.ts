@@ -16,12 +16,13 @@ const QUIET = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'
 const { tarball, files: packed } = inject('packed');
 
 describe('the tarball', () => {
-  test('holds migrations, optional SQL, client, types, parts for React, schema and the command, and nothing else', () => {
+  test('holds migrations, the extension, optional SQL, client, types, parts for React, schema and the command, and nothing else', () => {
     const wanted =
-      /^(dist\/cli\/[\w-]+\.js|dist\/(react|testing|types)\/[\w-]+\.(js|d\.ts)|react\/[\w-]+\.(tsx|css)|schema\/plans\.schema\.json|sql\/roles\.sql|sql\/optional\/\w+\.sql|supabase\/migrations\/\d{14}_\w+\.sql|package\.json|README\.md|LICENSE)$/;
+      /^(dist\/cli\/[\w-]+\.js|dist\/extension\/pgquota(\.control|--\d+\.\d+\.\d+\.sql)|dist\/(react|testing|types)\/[\w-]+\.(js|d\.ts)|react\/[\w-]+\.(tsx|css)|schema\/plans\.schema\.json|sql\/roles\.sql|sql\/optional\/\w+\.sql|supabase\/migrations\/\d{14}_\w+\.sql|package\.json|README\.md|LICENSE)$/;
     expect(packed.filter((path) => !wanted.test(path))).toEqual([]);
     for (const path of [
       'dist/cli/main.js',
+      'dist/extension/pgquota.control',
       'dist/types/index.js',
       'dist/types/index.d.ts',
       'dist/react/index.js',
