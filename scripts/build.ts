@@ -1,17 +1,19 @@
 // Compiles sql/ into the migration: the printed edition of the book.
 //
 // The contents page sql/pgquota.sql names the files in reading order; their texts, one after the
-// other, are the migration. Two of them are generated first: see release.ts. `npm run verify` does it
-// all again and compares.
+// other, are the migration of the first release, and what later ones are made from: see upgrade.ts. Two
+// of them are generated first: see release.ts. `npm run verify` does it all again and compares.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { type Throwaway, withThrowaway } from './local/throwaway.ts';
 import { DOWN, down, UP, upBegins, upEnds } from './markers.ts';
 import { generateRelease } from './release.ts';
+import { brokenReleases, fileOf, type Release, readReleases } from './releases.ts';
+import { compileUpgrade } from './upgrade.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const contentsPage = join(root, 'sql/pgquota.sql');
-export const migrationPath = join(root, 'supabase/migrations/20261125000000_pgquota.sql');
 
 /** Said last, when everything is there. */
 const RELOAD = /^-- PostgREST reads .*\nnotify pgrst.*$/m;
@@ -36,7 +38,7 @@ export function compileBody(instead: Record<string, string> = {}): string {
   );
 }
 
-/** The whole of sql/ as one text that dbmate, the Supabase CLI and psql can run. */
+/** The whole of sql/ as one text that installs it, whatever the release. */
 export function compileMigration(instead: Record<string, string> = {}): string {
   const body = compileBody(instead);
   const version = thisVersion();
@@ -54,11 +56,37 @@ export function compileMigration(instead: Record<string, string> = {}): string {
   ].join('\n');
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const [name, content] of Object.entries(await generateRelease())) {
+/** The file of the last release: the whole of the first, what is new in the others. */
+export async function compileEdition(server: Pick<Throwaway, 'create'>): Promise<[string, string]> {
+  const releases = readReleases();
+  const last = releases.at(-1) as Release;
+  const text =
+    releases.length === 1
+      ? compileMigration()
+      : await compileUpgrade(server, releases.slice(0, -1), last.version, compileMigration());
+  return [fileOf(last), text];
+}
+
+/** Writes what has changed; of a release that is frozen nothing may. */
+export async function build(server: Pick<Throwaway, 'create'>): Promise<void> {
+  const write = (name: string, content: string) => {
     writeFileSync(join(root, name), content);
     console.log(`built ${name}`);
+  };
+  const broken = brokenReleases();
+  if (broken.length) throw new Error(broken.join('\n'));
+  const release = await generateRelease(await server.create('release'));
+  for (const [name, content] of Object.entries(release)) write(name, content);
+  const [name, text] = await compileEdition(server);
+  const isFrozen = Boolean(readReleases().at(-1)?.sha256);
+  if (!isFrozen) write(name, text);
+  else if (readFileSync(join(root, name), 'utf8') !== text) {
+    throw new Error(
+      `sql/ has changed since release ${thisVersion()} was frozen: npm run freeze -- <next version> opens the next one`,
+    );
   }
-  writeFileSync(migrationPath, compileMigration());
-  console.log(`built ${relative(root, migrationPath)}`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await withThrowaway(build);
 }

@@ -2,7 +2,8 @@
  * What a database holds, as one text per object: definition, owner, privileges, comment. Asked of
  * pg_catalog, since pg_dump is not to be had from npm. Two databases are the same when their texts are.
  *
- * Left out is what the tools keep for themselves: schema supabase_migrations.
+ * Left out is what the tools keep for themselves: schema supabase_migrations. A column has its place among
+ * those that are there, not its number: one that was dropped keeps a number for ever.
  */
 import type pg from 'pg';
 
@@ -41,8 +42,9 @@ select
 from relations
 union all
 select 'column ' || r.name || '.' || a.attname,
-  concat_ws(E'\\n', a.attnum, format_type(a.atttypid, a.atttypmod), a.attcollation::regcollation,
-    a.attnotnull, a.attidentity, a.attgenerated, a.attstorage, a.attoptions::text, a.attacl::text,
+  concat_ws(E'\\n', rank() over (partition by r.oid order by a.attnum),
+    format_type(a.atttypid, a.atttypmod), a.attcollation::regcollation,
+    coalesce(a.attstattarget, -1), a.attnotnull, a.attidentity, a.attgenerated, a.attstorage, a.attoptions::text, a.attacl::text,
     pg_get_expr(d.adbin, d.adrelid), col_description(r.oid, a.attnum))
 from relations as r
 join pg_attribute as a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { migrationPath } from '../../scripts/build.ts';
+import { compileMigration } from '../../scripts/build.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
 import { runSupabase } from '../../scripts/local/supabase-cli.ts';
 import { type Debian15, startDebian15 } from '../support/debian15.ts';
@@ -17,7 +17,7 @@ beforeAll(async () => {
   client = new pg.Client(server.url);
   await client.connect();
   await client.query(readFileSync(fromRoot('sql/roles.sql'), 'utf8'));
-  await client.query(readFileSync(migrationPath, 'utf8'));
+  await client.query(compileMigration());
 });
 
 afterAll(async () => {

@@ -1,11 +1,10 @@
 // A name that is taken stops the migration before it begins, in one sentence.
-import { readFileSync } from 'node:fs';
 import type pg from 'pg';
 import { expect, test } from 'vitest';
-import { migrationPath } from '../../scripts/build.ts';
+import { compileMigration } from '../../scripts/build.ts';
 import { createDatabase } from '../support/database.ts';
 
-const migrate = (client: pg.Client) => client.query(readFileSync(migrationPath, 'utf8'));
+const migrate = (client: pg.Client) => client.query(compileMigration());
 
 async function refused(prepare: string): Promise<{ code: string; message: string }> {
   const database = await createDatabase({ from: 'empty' });

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { resolveBinary } from 'dbmate';
 import { expect, test, vi } from 'vitest';
-import { migrationPath } from '../../scripts/build.ts';
+import { compileMigration } from '../../scripts/build.ts';
 import { migrate, withoutTlsOnLoopback } from '../../scripts/local/migrate.ts';
 import { cleanEnvironment, run } from '../../scripts/local/processes.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
@@ -68,9 +68,7 @@ test('once pgquota was taken out, rollback forgets the version and up installs a
 
 /** As psql cuts it: at the semicolons outside of bodies. */
 const statements = () =>
-  readFileSync(migrationPath, 'utf8').match(
-    /(?:--.*|\$\$[\s\S]*?\$\$|'[^']*'|[^;])+;/g,
-  ) as string[];
+  compileMigration().match(/(?:--.*|\$\$[\s\S]*?\$\$|'[^']*'|[^;])+;/g) as string[];
 
 test.for([
   ['in one transaction', ['begin', ...statements(), 'commit']],
@@ -79,7 +77,7 @@ test.for([
     ['begin', ...statements().flatMap((one) => ['savepoint s', one, 'release s']), 'commit'],
   ],
   ['statement by statement', statements()],
-  ['as one text', [readFileSync(migrationPath, 'utf8')]],
+  ['as one text', [compileMigration()]],
 ] as const)('the whole file %s: the down part does nothing, now and later', ([, texts]) =>
   withDatabase(async ({ connect }) => {
     const client = await connect();
@@ -88,7 +86,7 @@ test.for([
     expect((await client.query(note)).rows).toEqual([{ note: '' }]);
     expect((await client.query('select * from verify_installation()')).rows).toEqual([]);
     // What dbmate would run, in the same session: nothing is left that lets it pass.
-    const [, down = ''] = readFileSync(migrationPath, 'utf8').split('-- migrate:down');
+    const [, down = ''] = compileMigration().split('-- migrate:down');
     await expect(client.query(down)).rejects.toMatchObject({ code: '0A000' });
   }),
 );

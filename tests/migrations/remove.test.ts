@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type pg from 'pg';
 import { expect, test } from 'vitest';
-import { migrationPath } from '../../scripts/build.ts';
+import { compileMigration } from '../../scripts/build.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
 import { createDatabase } from '../support/database.ts';
 import { applyPlans } from '../support/plans.ts';
@@ -56,7 +56,7 @@ const APP = `
 /** Everything that an app may do with pgquota. */
 async function use(client: pg.Client): Promise<void> {
   await client.query('drop function public.set_plan(uuid), public.increment_usage(date)');
-  await client.query(readFileSync(migrationPath, 'utf8'));
+  await client.query(compileMigration());
   await applyPlans(client);
   await client.query(`
     create or replace function quota.acts_for(p_user_id text, p_subject_id text) returns boolean
