@@ -3,13 +3,13 @@
 // The contents page sql/pgquota.sql names the files in reading order; their texts, one after the
 // other, are the migration of the first release, and what later ones are made from: see upgrade.ts. Two
 // of them are generated first: see release.ts. `npm run verify` does it all again and compares.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Throwaway, withThrowaway } from './local/throwaway.ts';
 import { DOWN, down, UP, upBegins, upEnds } from './markers.ts';
 import { generateRelease } from './release.ts';
-import { brokenReleases, fileOf, type Release, readReleases } from './releases.ts';
+import { brokenReleases, fileOf, type Release, readReleases, textOf } from './releases.ts';
 import { compileUpgrade } from './upgrade.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -56,6 +56,8 @@ export function compileMigration(instead: Record<string, string> = {}): string {
   ].join('\n');
 }
 
+const statePart = ({ version }: Release) => join(root, `sql/upgrades/${version}.sql`);
+
 /** The file of the last release: the whole of the first, what is new in the others. */
 export async function compileEdition(server: Pick<Throwaway, 'create'>): Promise<[string, string]> {
   const releases = readReleases();
@@ -63,7 +65,13 @@ export async function compileEdition(server: Pick<Throwaway, 'create'>): Promise
   const text =
     releases.length === 1
       ? compileMigration()
-      : await compileUpgrade(server, releases.slice(0, -1), last.version, compileMigration());
+      : await compileUpgrade(server, {
+          from: (releases.at(-2) as Release).version,
+          to: last.version,
+          frozen: releases.slice(0, -1).map(textOf),
+          state: existsSync(statePart(last)) ? readFileSync(statePart(last), 'utf8') : '',
+          book: compileMigration(),
+        });
   return [fileOf(last), text];
 }
 

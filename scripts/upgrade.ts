@@ -6,66 +6,72 @@
  * sql/ as it is. Tables hold data, so nothing is done to them but what the state part says. In the end a
  * third database, in which the whole was run, must be equal to the second, or there is no migration.
  */
-import { existsSync, readFileSync } from 'node:fs';
 import { withClient } from './local/client.ts';
-import { fromRoot } from './local/project.ts';
 import type { Throwaway } from './local/throwaway.ts';
 import { DOWN, down, UP, upEnds, upgradeBegins } from './markers.ts';
-import { type Release, textOf } from './releases.ts';
+import { compileChanges, newNames, type Objects } from './upgrade/changes.ts';
 import { dropOf, withDependents } from './upgrade/drops.ts';
-import { type Statement, statementsOf } from './upgrade/statements.ts';
+import { statementsOf } from './upgrade/statements.ts';
 import { describe, differences } from './verify/describe.ts';
 
-type Objects = Map<string, string>;
+export interface Step {
+  from: string;
+  to: string;
+  /** The migrations that databases out there have run. */
+  frozen: string[];
+  /** The part written by hand: sql/upgrades/<to>.sql, if there is one. */
+  state: string;
+  /** All of sql/, as one text. */
+  book: string;
+}
 
-/** Functions that an app may have put its own in place of; no upgrade overwrites them. */
-export const REPLACEABLE = ['quota.acts_for', 'quota.subjects_of', 'quota.sees_members'];
-
-/** `book` is the text of sql/. */
 export async function compileUpgrade(
   server: Pick<Throwaway, 'create'>,
-  frozen: Release[],
-  version: string,
-  book: string,
+  { from, to, frozen, state, book }: Step,
 ): Promise<string> {
-  const from = frozen.at(-1) as Release;
-  const name = `sql/upgrades/${version}.sql`;
-  const state = existsSync(fromRoot(name)) ? readFileSync(fromRoot(name), 'utf8').trim() : '';
+  const name = `sql/upgrades/${to}.sql`;
   const base = await server.create('upgrade_from');
-  const before = await withClient(base, async (client) => {
-    for (const release of frozen) await client.query(textOf(release));
-    if (state) await client.query(state);
-    return describe(client);
-  });
-  const after = await withClient(await server.create('upgrade_to'), async (client) => {
-    await client.query(book);
-    return describe(client);
-  });
+  const released = await runAndDescribe(base, frozen);
+  const before = state ? await runAndDescribe(base, [state]) : released;
+  const after = await runAndDescribe(await server.create('upgrade_to'), [book]);
 
   const outdated = [...before.keys()].filter((key) => mustGo(key, before, after));
   const drops = await withClient(base, (client) => withDependents(client, outdated));
   for (const key of before.keys()) {
-    const isLoose = /^(index|policy) /.test(key) && !drops.includes(key);
+    const isLoose = /^(index|policy|trigger) /.test(key) && !drops.includes(key);
     if (isLoose && before.get(key) !== after.get(key)) drops.unshift(key);
   }
   const text = [
     UP,
-    `-- Generated from sql/ by npm run build: what turns ${from.version} into ${version}. Do not edit.`,
-    upgradeBegins(from.version, version, newNames(before, after)).trim(),
-    ...(state ? [`-- ${name}`, state] : []),
+    `-- Generated from sql/ by npm run build: what turns ${from} into ${to}. Do not edit.`,
+    upgradeBegins(from, to, newNames(released, after)).trim(),
+    ...(state ? [`-- ${name}`, state.trim()] : []),
     ...(drops.length
       ? [`-- What is gone, or is made anew below.\n${drops.map(dropOf).join('\n')}`]
       : []),
     '-- What is new or changed.',
     ...compileChanges(statementsOf(book), before, after, drops),
-    upEnds(version).trim(),
+    upEnds(to).trim(),
     "-- PostgREST reads the new functions.\nnotify pgrst, 'reload schema';",
     DOWN,
-    down(version),
+    down(to),
   ].join('\n\n');
-  await prove(await server.create('upgrade_proof'), [...frozen.map(textOf), text], after, name);
+  const proof = await server.create('upgrade_proof');
+  const found = await runAndDescribe(proof, [...frozen, text]).catch((error: Error) => error);
+  const left = found instanceof Error ? [found.message] : differences(after, found);
+  if (left.length) {
+    throw new Error(
+      `the upgrade does not give what sql/ gives: what becomes of tables, columns and constraints, and of functions that an app may replace, is written by hand in ${name}\n${left.join('\n')}`,
+    );
+  }
   return text;
 }
+
+const runAndDescribe = (url: string, texts: string[]): Promise<Objects> =>
+  withClient(url, async (client) => {
+    for (const text of texts) await client.query(text);
+    return describe(client);
+  });
 
 /** A function whose arguments or result differ, a view or type that lost, moved or changed a column. */
 function mustGo(key: string, before: Objects, after: Objects): boolean {
@@ -86,92 +92,3 @@ const headOf = (text = '') => /^CREATE OR REPLACE [\s\S]*?(?=^ LANGUAGE )/m.exec
 /** Place, type and collation. */
 const placeOf = (objects: Objects, column: string) =>
   objects.get(column)?.split('\n').slice(0, 3).join();
-
-const withoutArguments = (key: string) => key.replace(/^(function [\w.]+)\(.*$/, '$1');
-
-function compileChanges(
-  statements: Statement[],
-  before: Objects,
-  after: Objects,
-  drops: string[],
-): string[] {
-  const isThere = (key: string) => before.has(key) && !drops.includes(key);
-  const changed = [...after.keys()].filter(
-    (key) => before.get(key) !== after.get(key) || drops.includes(key),
-  );
-  const touched = new Set(
-    changed
-      .map(withoutArguments)
-      .filter(
-        (key) =>
-          !REPLACEABLE.includes(key.slice(9)) ||
-          ![...before.keys()].some((old) => old.startsWith(`${key}(`)),
-      ),
-  );
-  const named = new Set([...touched].map((key) => /[\w]+\.\w+/.exec(key)?.[0]));
-
-  return statements.flatMap(({ text, verb, object = '', names }) => {
-    const isTouched = touched.has(object);
-    switch (verb) {
-      case 'create':
-        if (!isTouched) return [];
-        if (object.startsWith('table ') && isThere(object)) return [];
-        if (object.startsWith('type ') && isThere(object))
-          return added(object.slice(5), before, after);
-        return [text.replace(/^create (?=function|view)/m, 'create or replace ')];
-      case 'comment':
-        return isTouched ? [text] : [];
-      case 'grant':
-      case 'revoke':
-        return isTouched || names.some((name) => named.has(name)) ? [text] : [];
-      case 'alter':
-        if (!isThere(object) || /^alter table [\w.]+\s+(enable row|alter )/m.test(text)) {
-          return names.some((name) => named.has(name)) ? [text] : [];
-        }
-        return [];
-      case 'insert':
-        return isTouched && !isThere(object) ? [text] : [];
-      // What a fresh installation looks at, and what is said once at the end.
-      case 'do':
-      case 'notify':
-        return [];
-      default:
-        throw new Error(`no upgrade knows what to do with this statement of sql/:\n${text}`);
-    }
-  });
-}
-
-const added = (type: string, before: Objects, after: Objects) =>
-  [...after.keys()]
-    .filter((key) => key.startsWith(`column ${type}.`) && !before.has(key))
-    .sort(
-      (a, b) => Number.parseInt(after.get(a) ?? '', 10) - Number.parseInt(after.get(b) ?? '', 10),
-    )
-    .map(
-      (key) =>
-        `alter type ${type} add attribute "${key.slice(`column ${type}.`.length)}" ${after.get(key)?.split('\n')[1]};`,
-    );
-
-/** Names of schema public that the release before did not need. */
-const newNames = (before: Objects, after: Objects) =>
-  [
-    ...new Set(
-      [...after.keys()]
-        .filter((key) => /^(function|view|type) public\./.test(key))
-        .map(withoutArguments),
-    ),
-  ]
-    .filter((key) => ![...before.keys()].some((old) => withoutArguments(old) === key))
-    .map((key) => key.replace(/^\w+ public\./, ''));
-
-async function prove(url: string, texts: string[], after: Objects, name: string): Promise<void> {
-  const found = await withClient(url, async (client) => {
-    for (const text of texts) await client.query(text);
-    return describe(client);
-  });
-  const left = differences(after, found);
-  if (!left.length) return;
-  throw new Error(
-    `the upgrade gives another database than sql/: what happens to tables, columns and constraints, and to functions that an app may replace, is written by hand in ${name}\n${left.join('\n')}`,
-  );
-}

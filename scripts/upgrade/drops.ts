@@ -27,6 +27,8 @@ select
     when g.classid = 'pg_proc'::regclass then 'function ' || g.objid::regprocedure
     when c.relkind = 'v' then 'view ' || c.oid::regclass
     when y.oid is not null then 'policy ' || y.polrelid::regclass || '.' || y.polname
+    when g.classid = 'pg_trigger'::regclass
+      then (select 'trigger ' || x.tgrelid::regclass || '.' || x.tgname from pg_trigger as x where x.oid = g.objid)
     when t.typtype in ('c', 'd', 'e') then 'type ' || t.oid::regtype
     else pg_describe_object(g.classid, g.objid, 0)
   end as key
@@ -48,7 +50,9 @@ export async function withDependents(client: pg.ClientBase, keys: string[]): Pro
   try {
     const { rows } = await client.query<{ key: string }>(CLOSURE, [keys]);
     const all = rows.map(({ key }) => key);
-    const stuck = all.filter((key) => !/^(function|view|type|policy) (quota|public)\./.test(key));
+    const stuck = all.filter(
+      (key) => !/^(function|view|type|policy|trigger) (quota|public)\./.test(key),
+    );
     if (stuck.length) {
       throw new Error(
         `${stuck.join(', ')} depends on what has to be dropped (${keys.join(', ')}): drop and make it again by hand in the state part`,
@@ -61,6 +65,6 @@ export async function withDependents(client: pg.ClientBase, keys: string[]): Pro
 }
 
 export function dropOf(key: string): string {
-  const [, table, policy] = /^policy (.*)\.(\w+)$/.exec(key) ?? [];
-  return table ? `drop policy ${policy} on ${table};` : `drop ${key};`;
+  const [, kind, on, name] = /^(policy|trigger) (.*)\.(\w+)$/.exec(key) ?? [];
+  return on ? `drop ${kind} ${name} on ${on};` : `drop ${key};`;
 }

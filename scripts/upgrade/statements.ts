@@ -33,9 +33,10 @@ const PATTERNS: [RegExp, (...found: string[]) => string][] = [
   ],
   [/^create (?:unique )?index (\w+)\s+on (\w+)\./, (name, schema) => `index ${schema}.${name}`],
   [
-    /^(?:create|comment on) (policy|constraint) (\w+) on ([\w.]+)/,
+    /^(?:create|comment on) (policy|constraint|trigger) (\w+) on ([\w.]+)/,
     (kind, name, on) => `${kind} ${on}.${name}`,
   ],
+  [/^create trigger (\w+) [\s\S]*? on ([\w.]+)/, (name, on) => `trigger ${on}.${name}`],
   [
     /^comment on (function|type|view|table|column|index|schema) ([\w.]+)/,
     (kind, name) => `${kind} ${name}`,
