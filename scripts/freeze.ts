@@ -6,7 +6,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { build, compileEdition } from './build.ts';
 import { fromRoot } from './local/project.ts';
-import { withThrowaway } from './local/throwaway.ts';
+import { type Throwaway, withThrowaway } from './local/throwaway.ts';
 import {
   brokenReleases,
   checksum,
@@ -33,11 +33,11 @@ function isLater(version: string, than: string): boolean {
 }
 
 /** One that is frozen already is left as it is. */
-async function freeze(releases: Release[], now: Date): Promise<void> {
+async function freeze(server: Throwaway, releases: Release[], now: Date): Promise<void> {
   const open = releases.at(-1) as Release;
   if (open.sha256) return;
   const text = textOf(open);
-  const [name, current] = await withThrowaway(compileEdition);
+  const [name, current] = await compileEdition(server);
   if (text !== current) throw new Error(`${name} is not what sql/ says: npm run build`);
   open.sha256 = checksum(text);
   writeReleases(releases);
@@ -48,7 +48,12 @@ async function freeze(releases: Release[], now: Date): Promise<void> {
   console.log(`froze ${fileOf(open)}: release ${open.version}`);
 }
 
-async function open(releases: Release[], version: string, now: Date): Promise<void> {
+async function open(
+  server: Throwaway,
+  releases: Release[],
+  version: string,
+  now: Date,
+): Promise<void> {
   const last = releases.at(-1) as Release;
   const time = now.toISOString().replace(/\D/g, '').slice(0, 14);
   const file = `${time}_pgquota_${version.replaceAll('.', '_')}.sql`;
@@ -63,7 +68,7 @@ async function open(releases: Release[], version: string, now: Date): Promise<vo
     });
   }
   edit(CHANGES, (page) => page.replace(/^## /m, `## ${version} (unreleased)\n\n## `));
-  await withThrowaway(build);
+  await build(server);
   console.log(
     `opened ${version}; what happens to tables is written in sql/upgrades/${version}.sql`,
   );
@@ -81,5 +86,7 @@ if (version !== undefined && !isLater(version, newest)) {
   throw new Error(`${version} is not later than ${newest}`);
 }
 if (broken.length) throw new Error(broken.join('\n'));
-await freeze(releases, now);
-if (version !== undefined) await open(releases, version, now);
+await withThrowaway(async (server) => {
+  await freeze(server, releases, now);
+  if (version !== undefined) await open(server, releases, version, now);
+});

@@ -30,10 +30,10 @@ export async function compileUpgrade(
   { from, to, frozen, state, book }: Step,
 ): Promise<string> {
   const name = `sql/upgrades/${to}.sql`;
-  const base = await server.create('upgrade_from');
+  const base = await server.create(`from_${to}`);
   const released = await runAndDescribe(base, frozen);
   const before = state ? await runAndDescribe(base, [state]) : released;
-  const after = await runAndDescribe(await server.create('upgrade_to'), [book]);
+  const after = await runAndDescribe(await server.create(`to_${to}`), [book]);
 
   const outdated = [...before.keys()].filter((key) => mustGo(key, before, after));
   const drops = await withClient(base, (client) => withDependents(client, outdated));
@@ -56,7 +56,7 @@ export async function compileUpgrade(
     DOWN,
     down(to),
   ].join('\n\n');
-  const proof = await server.create('upgrade_proof');
+  const proof = await server.create(`proof_${to}`);
   const found = await runAndDescribe(proof, [...frozen, text]).catch((error: Error) => error);
   const left = found instanceof Error ? [found.message] : differences(after, found);
   if (left.length) {

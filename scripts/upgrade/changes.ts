@@ -17,8 +17,12 @@ export function compileChanges(
   drops: string[],
 ): string[] {
   const isThere = (key: string) => before.has(key) && !drops.includes(key);
+  const anew = drops.map((key) => key.replace(/^(view|type) /, 'column '));
   const changed = [...after.keys()].filter(
-    (key) => before.get(key) !== after.get(key) || drops.includes(key),
+    (key) =>
+      before.get(key) !== after.get(key) ||
+      drops.includes(key) ||
+      anew.some((dropped) => key.startsWith(`${dropped}.`)),
   );
   const known = new Set([...before.keys()].map(withoutArguments));
   const ofApps = REPLACEABLE.map((name) => `function ${name}`).filter((key) => known.has(key));

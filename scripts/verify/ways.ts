@@ -63,11 +63,13 @@ export async function pushBySupabase(
   }
 }
 
+export const hasPsql = () => spawnSync('psql', ['--version'], { stdio: 'ignore' }).status === 0;
+
 /** psql is tried where there is one; it does nothing that the statements alone do not. */
 export function waysHere(): { ways: Way[]; left: string[] } {
-  const hasPsql = spawnSync('psql', ['--version'], { stdio: 'ignore' }).status === 0;
+  const isHere = hasPsql();
   return {
-    ways: [statements, ...(hasPsql ? [psql] : []), dbmate, supabase],
-    left: hasPsql ? [] : ['psql is not on PATH: the same statements were run without it'],
+    ways: [statements, ...(isHere ? [psql] : []), dbmate, supabase],
+    left: isHere ? [] : ['psql is not on PATH: the same statements were run without it'],
   };
 }

@@ -30,6 +30,10 @@ test('verify names each file that is not current and each object that differs', 
       readFileSync(source, 'utf8').replace('Puts a subject', 'Moves a subject'),
     );
     appendFileSync(join(copy, 'types/database.ts'), '// edited\n');
+    // And a release that was frozen with another text.
+    const releases = join(copy, 'sql/upgrades/releases.json');
+    const [first, ...others] = JSON.parse(readFileSync(releases, 'utf8'));
+    writeFileSync(releases, JSON.stringify([{ ...first, sha256: '0'.repeat(64) }, ...others]));
 
     const { code, output } = await run('npm', ['run', 'verify'], {
       cwd: copy,
@@ -37,6 +41,7 @@ test('verify names each file that is not current and each object that differs', 
     });
     expect(code).toBe(1);
     for (const line of [
+      /^✗ frozen releases are as they were\n {4}supabase\/migrations\/\d+_pgquota.sql is frozen/m,
       /^✗ supabase\/migrations\/\d+_pgquota.sql is current$/m,
       /^✗ dbmate gives the same .*\n {4}function public.set_plan\(.*\) differs/m,
       /^✗ supabase db push gives the same .*\n {4}function public.set_plan\(.*\) differs/m,
