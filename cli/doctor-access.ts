@@ -6,9 +6,9 @@ import pg from 'pg';
 import { curable, type Finding, note, wrong } from './finding.ts';
 import { version } from './package.ts';
 import { shippedBody, shippedText } from './shipped.ts';
+import { updateSteps } from './update.ts';
 
 const API_ROLES = ['anon', 'authenticated', 'service_role'];
-const UPDATE = 'npx pgquota init writes the migrations that are missing; apply them.';
 
 /** What would hide everything else if it were changed. */
 const JUDGES = [
@@ -31,21 +31,25 @@ const JUDGES = [
   'quota.version',
 ];
 
-export async function findInInstallation(client: pg.Client): Promise<Finding[]> {
+export async function findInInstallation(
+  client: pg.Client,
+  databaseUrl: string | undefined,
+): Promise<Finding[]> {
   const bodies = await readBodies(client, ['quota.release_manifest', ...JUDGES]);
   const installed = bodies.has('quota.version') ? await installedVersion(client) : undefined;
   const isSame = bodies.get('quota.release_manifest') === shippedBody('quota.release_manifest');
   const findings: Finding[] = [];
   if (!isSame) {
+    const steps = updateSteps(installed, databaseUrl);
     findings.push(
       installed === version
         ? wrong(
             `Not all of the migrations of pgquota ${version} were applied, or quota.release_manifest() was changed.`,
-            UPDATE,
+            steps,
           )
         : wrong(
             `pgquota ${installed ?? 'of an unknown release'} is installed, ${version} is here.`,
-            UPDATE,
+            steps,
           ),
     );
   } else {

@@ -24,7 +24,7 @@ export async function doctor(
     // Looks only, and at one moment.
     await client.query('begin transaction isolation level repeatable read read only');
     const { rows } = await client.query(`select current_setting('server_version') as server`);
-    return { server: rows[0].server, findings: await examine(client) };
+    return { server: rows[0].server, findings: await examine(client, databaseUrl) };
   });
 
   const problems = findings.filter(({ level }) => level === 'wrong').length;
@@ -52,7 +52,7 @@ const asStatements = ({ what, todo, sql }: Finding) =>
 
 const comment = (text: string) => text.replace(/^/gm, '-- ');
 
-async function examine(client: pg.Client): Promise<Finding[]> {
+async function examine(client: pg.Client, databaseUrl: string | undefined): Promise<Finding[]> {
   const ground = [...(await findOldVersion(client)), ...(await findMissingRoles(client))];
   const foreign = await findForeignSchema(client);
   if (foreign.length) return foreign;
@@ -71,7 +71,7 @@ async function examine(client: pg.Client): Promise<Finding[]> {
   const untrusted = await findUntrusted(client);
   if (untrusted.length) return untrusted;
   return [
-    ...(await findInInstallation(client)),
+    ...(await findInInstallation(client, databaseUrl)),
     ...(await findInExposure(client)),
     ...(await findInOperation(client)),
   ];

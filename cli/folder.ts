@@ -25,11 +25,9 @@ export function addMigrations(
 ): FolderReport {
   mkdirSync(folder, { recursive: true });
   const report: FolderReport = { written: [], files: [], notes: [] };
-  const present = readPresent(folder);
+  const files = readPresent(folder);
   for (const migration of migrations) {
-    const there = present.find(
-      (file) => file.migration === migration.name || file.slug === slugOf(migration.name),
-    );
+    const there = find(files, migration);
     if (there) {
       report.files.push(there.name);
       const note = compare(there, migration);
@@ -83,6 +81,15 @@ const readdirOf = (folder: string) =>
         .filter((name) => name.endsWith('.sql'))
         .sort()
     : [];
+
+/** Under which names these migrations are in the folder; undefined for each that is not. */
+export function present(folder: string, migrations: Shipped[]): (string | undefined)[] {
+  const files = readPresent(folder);
+  return migrations.map((migration) => find(files, migration)?.name);
+}
+
+const find = (files: Present[], { name }: Shipped) =>
+  files.find((file) => file.migration === name || file.slug === slugOf(name));
 
 interface Present {
   name: string;

@@ -1,6 +1,6 @@
 /** The commands that follow init, as they can be pasted: for the database that was named, if one was. */
 import { join, relative } from 'node:path';
-import { findDatabase, isLoopback } from './database.ts';
+import { findDatabase, isLoopback, type NamedDatabase } from './database.ts';
 import { FOLDERS, type Layout, PLANS } from './layout.ts';
 
 /** What a shell needs before "$DATABASE_URL" means what the file .env says. */
@@ -20,15 +20,26 @@ export function nextSteps({ layout, folder, written, databaseUrl, typedIn }: Pla
   const database = findDatabase(databaseUrl);
   const lines: string[] = [];
   if (process.cwd() !== typedIn) lines.push(`cd ${quoted(relative(typedIn, process.cwd()))}`);
-  const migrate = commandFor(layout, folder, written, database?.url);
-  if (database?.from === '.env' && migrate.includes('$DATABASE_URL')) lines.push(EXPORT);
-  lines.push(migrate, `npx pgquota plans ${PLANS}`);
+  lines.push(...migrateLines(layout, folder, written, database), `npx pgquota plans ${PLANS}`);
   return [
     `\nNow run:\n${lines.map((line) => `  ${line}`).join('\n')}`,
     ...(database?.from === 'option' ? ['with DATABASE_URL set to the url that you gave.'] : []),
     ...(database ? [] : ['with DATABASE_URL set, or in a file .env here.']),
     ...(layout === 'supabase' ? [ofSupabase(Boolean(database))] : []),
   ].join('\n');
+}
+
+/** What applies `files` of the folder. */
+export function migrateLines(
+  layout: Layout,
+  folder: string,
+  files: string[],
+  database: NamedDatabase | undefined,
+): string[] {
+  const migrate = commandFor(layout, folder, files, database?.url);
+  return database?.from === '.env' && migrate.includes('$DATABASE_URL')
+    ? [EXPORT, migrate]
+    : [migrate];
 }
 
 /** The CLI's version 3 turned the meaning of `db push` around. */

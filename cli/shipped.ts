@@ -26,19 +26,23 @@ export function shippedText(
   name: string,
   text = all(),
 ): string | undefined {
-  const create = lastOf(text, kind, name)?.replace(/^create (?!or replace)/, 'create or replace ');
-  if (!create) return;
+  const made = lastOf(text, kind, name);
+  if (!made) return;
+  const create = made.replace(/^create (?!or replace)/, 'create or replace ');
+  // What was said of it before may be true no more.
+  const after = text.slice(text.lastIndexOf(made));
   const comments = new RegExp(
     `^comment on (?:${kind}|column) ${escaped(name)}\\b[\\s\\S]*?;$`,
     'gm',
   );
-  return [create, ...(text.match(comments) ?? []), ...rightsOf(kind, name, text)].join('\n');
+  return [create, ...(after.match(comments) ?? []), ...rightsOf(kind, name, text)].join('\n');
 }
 
-/** sql/rights.sql lends many objects in one statement; here each has its own. */
+/** sql/rights.sql lends many objects in one statement; here each has its own. Each migration has all of that page. */
 function rightsOf(kind: 'function' | 'view', name: string, text: string): string[] {
+  const page = text.slice(text.lastIndexOf('-- migrate:up'));
   const object = kind === 'function' ? `function ${name}` : name;
-  const granted = [...text.matchAll(/^grant (\w+) on(?: function)?\s([^;]*?)\sto ([^;]*);$/gm)]
+  const granted = [...page.matchAll(/^grant (\w+) on(?: function)?\s([^;]*?)\sto ([^;]*);$/gm)]
     .filter(([, , names]) => (names as string).trim().split(/,\s*/).includes(name))
     .map(([, right, , roles]) => `grant ${right} on ${object} to ${roles};`);
   return [

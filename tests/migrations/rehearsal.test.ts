@@ -8,6 +8,7 @@ import { cleanEnvironment, run } from '../../scripts/local/processes.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
 import { describe, differences } from '../../scripts/verify/describe.ts';
 import { hasPsql, pushBySupabase } from '../../scripts/verify/ways.ts';
+import { createProject, pgquota } from '../package/cli.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { grantLikeSupabase } from '../support/privileges.ts';
 import { asService, asUser } from '../support/session.ts';
@@ -39,6 +40,7 @@ async function inUse<T>(use: (database: TestDatabase) => Promise<T>): Promise<T>
   }
 }
 
+const TSX = import.meta.resolve('tsx');
 const today = fromRoot('supabase/migrations');
 const filesOf = (folder: string) =>
   readdirSync(folder)
@@ -210,6 +212,53 @@ test('an upgrade among callers: each call is counted or failed, none half', () =
     expect([...codes.keys()].filter((code) => code !== '55P03')).toEqual([]);
     expect(rows).toEqual([{ lines: counted }]);
     expect((await client.query('select * from verify_usage()')).rows).toEqual([]);
+  }));
+
+test('init adds the one file that is new, and doctor says what to run until nothing is left to do', () =>
+  inUse(async (database) => {
+    const { folder, remove } = createProject({ 'db/migrations/.keep': '' });
+    const migrations = join(folder, 'db/migrations');
+    const command = (...args: string[]) =>
+      run(process.execPath, ['--import', TSX, join(next.folder, 'cli/main.ts'), ...args], {
+        cwd: folder,
+        env: cleanEnvironment({ DATABASE_URL: database.url }),
+      });
+    try {
+      // As it is installed today.
+      expect((await pgquota(folder, ['init', '--dbmate'])).code).toBe(0);
+      const [before, client] = [filesOf(migrations), await database.connect()];
+      await migrate(database.url, migrations);
+      await fill(client);
+
+      // And with the package of tomorrow.
+      const says = `✗ pgquota ${next.from} is installed, ${next.to} is here.\n`;
+      const apply = '    npx dbmate --url "$DATABASE_URL?sslmode=disable" up\n';
+      const first = await command('doctor');
+      expect(first.code).toBe(1);
+      expect(first.output).toContain(`${says}    npx pgquota init --dbmate\n${apply}`);
+      const init = await command('init', '--dbmate');
+      const [added, ...more] = filesOf(migrations).filter((name) => !before.includes(name));
+      expect(more).toEqual([]);
+      expect(init.output).toContain(`wrote db/migrations/${added}`);
+      expect((await command('doctor')).output).toContain(`${says}${apply}`);
+
+      expect(await migrate(database.url, migrations)).toEqual([added]);
+      expect(await command('doctor')).toMatchObject({
+        code: 0,
+        output: expect.stringContaining('Nothing is wrong.'),
+      });
+      // Somebody goes back to the package of today.
+      expect((await pgquota(folder, ['doctor', '--database-url', database.url])).output).toContain(
+        `✗ pgquota ${next.to} is installed, ${next.from} is here.\n    npm install pgquota@${next.to}`,
+      );
+      // What doctor prints to heal a function that has another signature now.
+      await client.query(`drop function public.release_usage`);
+      const healing = await command('doctor', '--sql');
+      await client.query(healing.output);
+      expect((await client.query('select * from verify_installation()')).rows).toEqual([]);
+    } finally {
+      remove();
+    }
   }));
 
 test('a frozen file that was changed is refused by its name', async () => {
