@@ -40,9 +40,10 @@ export function compileChanges(
         return [text.replace(/^create (?=function|view)/m, 'create or replace ')];
       case 'comment':
         return isTouched ? [text] : [];
+      // One page, that begins with taking all of it away.
       case 'grant':
       case 'revoke':
-        return isTouched || names.some((name) => named.has(name)) ? [text] : [];
+        return [text];
       case 'alter':
         if (!isThere(object) || /^alter table [\w.]+\s+(enable row|alter )/m.test(text)) {
           return names.some((name) => named.has(name)) ? [text] : [];
