@@ -6,7 +6,7 @@ import pg from 'pg';
 import { curable, type Finding, note, wrong } from './finding.ts';
 import { version } from './package.ts';
 import { shippedBody, shippedText } from './shipped.ts';
-import { updateSteps } from './update.ts';
+import { updateSteps, WRITE_MISSING } from './update.ts';
 
 const API_ROLES = ['anon', 'authenticated', 'service_role'];
 
@@ -40,16 +40,15 @@ export async function findInInstallation(
   const isSame = bodies.get('quota.release_manifest') === shippedBody('quota.release_manifest');
   const findings: Finding[] = [];
   if (!isSame) {
-    const steps = updateSteps(installed, databaseUrl);
     findings.push(
       installed === version
         ? wrong(
             `Not all of the migrations of pgquota ${version} were applied, or quota.release_manifest() was changed.`,
-            steps,
+            WRITE_MISSING,
           )
         : wrong(
             `pgquota ${installed ?? 'of an unknown release'} is installed, ${version} is here.`,
-            steps,
+            updateSteps(installed, databaseUrl),
           ),
     );
   } else {

@@ -5,6 +5,8 @@ import { FOLDERS, type Layout } from './layout.ts';
 import { migrateLines } from './next-steps.ts';
 import { shippedMigrations, version } from './package.ts';
 
+export const WRITE_MISSING = 'npx pgquota init writes the migrations that are missing; apply them.';
+
 export function updateSteps(
   installed: string | undefined,
   databaseUrl: string | undefined,
@@ -13,7 +15,7 @@ export function updateSteps(
     return `npm install pgquota@${installed}: the database is newer than this package.`;
   }
   const layout = (Object.keys(FOLDERS) as Layout[]).find((one) => filesIn(one).some(Boolean));
-  if (!layout) return 'npx pgquota init writes the migrations that are missing; apply them.';
+  if (!layout) return WRITE_MISSING;
   const files = filesIn(layout);
   const steps: string[] = [];
   if (!files.every(Boolean)) {

@@ -1,31 +1,23 @@
 // What npm run build makes of two releases: a toy one, with a change of every kind that it must know.
-import { randomBytes } from 'node:crypto';
-import pg from 'pg';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { withClient } from '../../scripts/local/client.ts';
 import { brokenReleases } from '../../scripts/releases.ts';
 import { compileUpgrade, type Step } from '../../scripts/upgrade.ts';
 import { describe, differences } from '../../scripts/verify/describe.ts';
-import { urlOf } from '../support/cluster.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
 
-const { adminUrl } = inject('cluster');
-const names: string[] = [];
-const admin = new pg.Client(adminUrl);
+const databases: TestDatabase[] = [];
 
-/** Databases of the test's server with nothing in them, as the build has them of a throwaway one. */
+/** Databases of the test's server, as the build has them of a throwaway one. */
 const server = {
   async create() {
-    const name = `upgrade_${randomBytes(6).toString('hex')}`;
-    await admin.query(`create database ${name} template template0`);
-    names.push(name);
-    return urlOf(inject('cluster'), name);
+    const database = await createDatabase({ from: 'blank' });
+    databases.push(database);
+    return database.url;
   },
 };
 
-afterAll(async () => {
-  for (const name of names) await admin.query(`drop database ${name} with (force)`);
-  await admin.end();
-});
+afterAll(() => Promise.all(databases.map((database) => database.drop())));
 
 const FUNCTION = (head: string, body: string, kind = 'stable') =>
   `create function ${head} language plpgsql ${kind} set search_path = pg_catalog, pg_temp as $$
@@ -107,7 +99,6 @@ const STEP: Step = {
 
 let text: string;
 beforeAll(async () => {
-  await admin.connect();
   text = await compileUpgrade(server, STEP);
 });
 

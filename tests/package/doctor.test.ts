@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { updateSteps } from '../../cli/update.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { applyPlans } from '../support/plans.ts';
 import { pgquota } from './cli.ts';
@@ -173,9 +174,14 @@ describe('what needs a person', () => {
       `${manifest};${version}`,
     );
     expect(older.output).toMatch(
-      /✗ pgquota 0\.0\.9 is installed, \d+\.\d+\.\d+ is here\.\n {4}npx pgquota init/,
+      // The migrations are in this folder: what is left is to apply them.
+      /✗ pgquota 0\.0\.9 is installed, \d+\.\d+\.\d+ is here\.\n {4}npx supabase db push --remote/,
     );
     expect((await doctor(database.url)).code).toBe(0);
+  });
+
+  test('a database that is newer than the package asks for that package', () => {
+    expect(updateSteps('99.0.0', database.url)).toMatch(/^npm install pgquota@99\.0\.0/);
   });
 
   test('a limited table that was dropped is told as that', async () => {

@@ -18,15 +18,17 @@ export interface TestDatabase {
 }
 
 export interface DatabaseOptions {
-  /** migrated: ready to use, catalogue empty. empty: roles and pgTAP only, to migrate into. */
-  from?: 'migrated' | 'empty';
+  /** migrated: ready to use, catalogue empty. empty: roles and pgTAP only, to migrate into. blank: roles only. */
+  from?: 'migrated' | 'empty' | 'blank';
   cluster?: Cluster;
 }
 
 export async function createDatabase(options: DatabaseOptions = {}): Promise<TestDatabase> {
   const cluster = options.cluster ?? inject('cluster');
   const name = `test_${randomBytes(6).toString('hex')}`;
-  const template = options.from === 'empty' ? EMPTY : MIGRATED;
+  const template = { migrated: MIGRATED, empty: EMPTY, blank: 'template0' }[
+    options.from ?? 'migrated'
+  ];
   await withClient(cluster.adminUrl, async (admin) => {
     await admin.query(`create database ${name} template ${template}`);
     // Supabase's lints look only at schemas that REST exposes, and learn them from here.
