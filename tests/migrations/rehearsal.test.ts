@@ -41,6 +41,10 @@ async function inUse<T>(use: (database: TestDatabase) => Promise<T>): Promise<T>
 }
 
 const TSX = import.meta.resolve('tsx');
+/** What the page tells to type. */
+const PSQL = /`psql "\$DATABASE_URL" (.*) -f …`/.exec(
+  readFileSync(fromRoot('UPGRADING.md'), 'utf8'),
+)?.[1] as string;
 const today = fromRoot('supabase/migrations');
 const filesOf = (folder: string) =>
   readdirSync(folder)
@@ -57,7 +61,7 @@ async function byPsql(url: string, folder: string): Promise<string[]> {
   const names = filesOf(folder).slice(isThere ? -1 : 0);
   if (hasPsql()) {
     const files = names.flatMap((name) => ['-f', join(folder, name)]);
-    const args = ['-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', ...files, url];
+    const args = ['-X', '-q', ...PSQL.split(' '), ...files, url];
     const { code, output } = await run('psql', args, { env: cleanEnvironment() });
     if (code !== 0) throw new Error(output.trim());
   } else {

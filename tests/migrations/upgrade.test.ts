@@ -125,7 +125,7 @@ test('what did not change is not said again, and a view that gained a column is 
   expect(text).toContain('-- Now it may say who it is.\ncreate or replace function quota.me(');
 });
 
-test('it is refused, and nothing is changed, in pieces, twice, too early or by another role', async () => {
+test('it is refused, and nothing is changed, in pieces, twice, too early, in the way of an app, or by another role', async () => {
   const url = await server.create();
   await withClient(url, async (client) => {
     const run = (sql: string) =>
@@ -142,6 +142,9 @@ test('it is refused, and nothing is changed, in pieces, twice, too early or by a
     await client.query('create function public.fresh(a text) returns text language sql return a');
     expect(await run(text)).toBe('42710');
     await client.query('drop function public.fresh');
+    await client.query('create view public.of_the_app as select * from public.mine');
+    expect(await run(text)).toBe('2BP01');
+    await client.query('drop view public.of_the_app');
     await client.query('alter schema quota owner to service_role');
     expect(await run(text)).toBe('42501');
     await client.query('alter schema quota owner to current_user');
