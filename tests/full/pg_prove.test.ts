@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { migrationPath } from '../../scripts/build.ts';
+import { compileMigration } from '../../scripts/build.ts';
 import { withClient } from '../../scripts/local/client.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
 import { BIN, type Debian15, startDebian15 } from '../support/debian15.ts';
@@ -27,7 +27,7 @@ async function createDatabase(schema: string): Promise<string> {
   await withClient(server.url, (admin) => admin.query(`create database pgtap_in_${schema}`));
   await withClient(url.href, async (client) => {
     await client.query(read('sql/roles.sql'));
-    await client.query(readFileSync(migrationPath, 'utf8'));
+    await client.query(compileMigration());
     await client.query(`
       create schema if not exists ${schema};
       grant usage on schema ${schema} to public;

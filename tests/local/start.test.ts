@@ -7,7 +7,7 @@ import { appendFileSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { migrationPath } from '../../scripts/build.ts';
+import { compileMigration } from '../../scripts/build.ts';
 import { connectSupabase } from '../../scripts/local/supabase.ts';
 import { createDatabase } from '../support/database.ts';
 import { copyProject, type Person, type ProjectCopy, type Running } from './project-copy.ts';
@@ -145,7 +145,7 @@ describe('npm start', () => {
   test('where psql installed pgquota it is left as it is, of another release it says so', async () => {
     const database = await createDatabase({ from: 'empty' });
     const client = await database.connect();
-    await client.query(readFileSync(migrationPath, 'utf8'));
+    await client.query(compileMigration());
     const environment = { DATABASE_URL: database.url };
     const running = project.npm(['start', '--', '--once'], environment);
     expect(await running.exit, running.output()).toBe(0);
