@@ -42,7 +42,7 @@ test('verify names each file that is not current and each object that differs', 
     expect(code).toBe(1);
     for (const line of [
       /^✗ frozen releases are as they were\n {4}supabase\/migrations\/\d+_pgquota.sql is frozen/m,
-      /^✗ supabase\/migrations\/\d+_pgquota.sql is current$/m,
+      /^✗ supabase\/migrations\/\d+_pgquota\w*.sql is current$/m,
       /^✗ dbmate gives the same .*\n {4}function public.set_plan\(.*\) differs/m,
       /^✗ supabase db push gives the same .*\n {4}function public.set_plan\(.*\) differs/m,
       /^✗ types\/database.ts is current$/m,
