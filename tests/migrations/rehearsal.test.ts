@@ -90,7 +90,8 @@ async function killWhileItRuns(
     async () => {
       const { rows } = await killer.query(
         `select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0`,
+         where datname = current_database() and backend_type = 'client backend'
+           and cardinality(pg_blocking_pids(pid)) > 0`,
       );
       expect(rows).toHaveLength(1);
     },

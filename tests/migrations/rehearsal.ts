@@ -147,7 +147,10 @@ export async function fill(client: pg.ClientBase): Promise<void> {
   const clock = (
     await client.query(`select pg_get_functiondef('quota.clock()'::regprocedure) as text`)
   ).rows[0].text;
-  await applyPlans(client, SAMPLE_PLANS);
+  // The month is what limits, whether a minute passes or not.
+  const plans = structuredClone(SAMPLE_PLANS);
+  plans.plans.free.limits.ai_generation.minute = 1000;
+  await applyPlans(client, plans);
 
   await setClock(client, { offset: '-70 days' });
   await call(`consume_usage('ai_generation', 3, 'ada')`);
