@@ -1,5 +1,5 @@
 /** A server that lives as long as one piece of work: nothing in it, fast, deleted afterwards. */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, chmodSync, constants, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { withClient } from './client.ts';
@@ -13,9 +13,32 @@ export interface Throwaway {
   create(name: string, owner?: string): Promise<string>;
 }
 
-export async function withThrowaway<T>(use: (server: Throwaway) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), 'pgquota-'));
+/**
+ * A folder for a server that nobody will miss: in memory where there is plenty of it. Each database is 300
+ * files, and a disk's file system took three quarters of the time in which one is made, used and dropped.
+ */
+export function throwawayFolder(prefix: string): string {
+  const folder = mkdtempSync(join(hasMemory() ? MEMORY : tmpdir(), prefix));
   chmodSync(folder, 0o711); // as root, Postgres runs as somebody else
+  return folder;
+}
+
+/** Linux: a file system that is in memory, and small in most containers. */
+const MEMORY = '/dev/shm';
+const GIGABYTE = 2 ** 30;
+
+function hasMemory(): boolean {
+  try {
+    accessSync(MEMORY, constants.W_OK);
+    const { bavail, bsize } = statfsSync(MEMORY);
+    return bavail * bsize > 4 * GIGABYTE && process.availableMemory() > 6 * GIGABYTE;
+  } catch {
+    return false;
+  }
+}
+
+export async function withThrowaway<T>(use: (server: Throwaway) => Promise<T>): Promise<T> {
+  const folder = throwawayFolder('pgquota-');
   const release = guardFolder(folder);
   try {
     const postgres = await startPostgres({ dataDirectory: join(folder, 'data'), durable: false });

@@ -24,7 +24,7 @@ export interface Person {
 const FILES = ['cli', 'package.json', 'scripts', 'sql', 'supabase', 'types'];
 /** Large packages that a start does not need. */
 const LEFT_OUT =
-  /^(@biomejs|@electric-sql|@noble|@rolldown|@squawk-cli|@typescript|cli-.*|lightningcss-.*|typescript)$/;
+  /^(@arethetypeswrong|@biomejs|@electric-sql|@noble|@rolldown|@squawk-cli|@types|@typescript|axe-core|cli-.*|drizzle-orm|fastify|hono|kysely|lightningcss-.*|playwright-core|react-dom|stripe|typescript|vite|vitest)$/;
 
 export interface ProjectCopy {
   folder: string;

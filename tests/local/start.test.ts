@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { appendFileSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { compileMigration } from '../../scripts/build.ts';
 import { connectSupabase } from '../../scripts/local/supabase.ts';
 import { createDatabase } from '../support/database.ts';
@@ -23,6 +23,12 @@ function people(): Person[] {
   return [{ name: 'root' }, ...(runsNode ? [nobody] : [])];
 }
 
+/** One for each of them: copying takes longer than starting. */
+const copies = people().map((person) => ({ ...person, project: copyProject(person) }));
+afterAll(() => {
+  for (const { project } of copies) project.remove();
+});
+
 const nothingIsLeft = (project: ProjectCopy) =>
   expect.poll(() => project.processes(), { timeout: 10_000 }).toEqual([]);
 
@@ -37,13 +43,7 @@ const setting = async (running: Running, name: string): Promise<string> => {
   return value;
 };
 
-describe.each(people())('npm start as $name', (person) => {
-  let project: ProjectCopy;
-  beforeAll(() => {
-    project = copyProject(person);
-  });
-  afterAll(() => project.remove());
-
+describe.each(copies)('npm start as $name', ({ project }) => {
   test('--once plays the scene, exits with 0 and leaves nothing running', async () => {
     const running = project.npm(['start', '--', '--once']);
     expect(await running.exit, running.output()).toBe(0);
@@ -72,11 +72,7 @@ describe.each(people())('npm start as $name', (person) => {
 });
 
 describe('npm start', () => {
-  let project: ProjectCopy;
-  beforeAll(() => {
-    project = copyProject(people().at(-1) as Person);
-  });
-  afterAll(() => project.remove());
+  const { project } = copies.at(-1) as { project: ProjectCopy };
 
   test('chooses other ports when its own are taken, and says so', async () => {
     const squatters = [54321, 54322].map((port) => createServer().listen(port, '127.0.0.1'));

@@ -3,33 +3,25 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fromRoot } from '../../scripts/local/project.ts';
+import { inject } from 'vitest';
 
 export interface Ended {
   code: number | null;
   output: string;
 }
 
-/** pgquota from the sources; `DATABASE_URL` is unset unless given. */
+/** pgquota as these sources make it; `DATABASE_URL` is unset unless given. */
 export function pgquota(
   cwd: string,
   args: string[],
   environment: NodeJS.ProcessEnv = {},
 ): Promise<Ended> {
-  const tsx = import.meta.resolve('tsx');
-  return run(process.execPath, ['--import', tsx, fromRoot('cli/main.ts'), ...args], {
-    cwd,
-    environment,
-  });
+  return startPgquota(cwd, args, environment).ended;
 }
 
 /** The same for what runs until it is stopped. */
 export function startPgquota(cwd: string, args: string[], environment: NodeJS.ProcessEnv = {}) {
-  const tsx = import.meta.resolve('tsx');
-  return start(process.execPath, ['--import', tsx, fromRoot('cli/main.ts'), ...args], {
-    cwd,
-    environment,
-  });
+  return start(process.execPath, [inject('command'), ...args], { cwd, environment });
 }
 
 export function run(

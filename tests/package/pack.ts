@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
+import { run } from '../../scripts/local/processes.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
-import { run } from './cli.ts';
 
 /** The tarball, and what lies in it. */
 export interface Packed {
@@ -23,7 +23,7 @@ export default async function pack(project: TestProject): Promise<() => void> {
   const remove = () => rmSync(home, { recursive: true, force: true });
   const { code, output } = await run('npm', ['pack', '--json', '--pack-destination', home], {
     cwd: fromRoot('.'),
-    environment: { npm_config_loglevel: 'silent' },
+    env: { ...process.env, npm_config_loglevel: 'silent' },
   });
   if (code !== 0) {
     remove();

@@ -1,12 +1,12 @@
 /** A server that nobody prepared: no roles, no login for PostgREST. Its roles are its own. */
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { withTls } from '../../cli/database.ts';
 import { withClient } from '../../scripts/local/client.ts';
 import { type Postgres, startPostgres } from '../../scripts/local/postgres.ts';
+import { throwawayFolder } from '../../scripts/local/throwaway.ts';
 import { guardFolder } from '../../scripts/local/warden.ts';
 import { applyPlans, SAMPLE_PLANS } from '../support/plans.ts';
 import { createProject, pgquota } from './cli.ts';
@@ -17,8 +17,7 @@ let postgres: Postgres;
 let project: ReturnType<typeof createProject>;
 
 beforeAll(async () => {
-  home = mkdtempSync(join(tmpdir(), 'pgquota-plain-'));
-  chmodSync(home, 0o711); // as root, Postgres runs as somebody else
+  home = throwawayFolder('pgquota-plain-');
   release = guardFolder(home);
   postgres = await startPostgres({ dataDirectory: join(home, 'data'), durable: false });
   project = createProject({ 'supabase/config.toml': '' });

@@ -2,15 +2,15 @@
  * One throwaway server for a whole test run, with two databases to clone: `template_migrated` and
  * `template_empty` (the roles and what a Supabase project has before any migration).
  */
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { withClient } from '../../scripts/local/client.ts';
 import { migrate } from '../../scripts/local/migrate.ts';
 import { type Postgres, startPostgres } from '../../scripts/local/postgres.ts';
 import { ensureRoles } from '../../scripts/local/roles.ts';
+import { throwawayFolder } from '../../scripts/local/throwaway.ts';
 import { guardFolder } from '../../scripts/local/warden.ts';
 import { grantLikeSupabase } from './privileges.ts';
 
@@ -24,8 +24,7 @@ export const MIGRATED = 'template_migrated';
 export const EMPTY = 'template_empty';
 
 export async function startCluster(): Promise<{ cluster: Cluster; stop(): Promise<void> }> {
-  const folder = mkdtempSync(join(tmpdir(), 'pgquota-test-'));
-  chmodSync(folder, 0o711); // as root, Postgres runs as somebody else
+  const folder = throwawayFolder('pgquota-test-');
   const release = guardFolder(folder);
   let postgres: Postgres | undefined;
   const stop = async () => {

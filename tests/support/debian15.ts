@@ -1,9 +1,9 @@
 /** A throwaway server of Debian's Postgres 15, the oldest that is promised, with its stock settings. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, chownSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { choosePort } from '../../scripts/local/ports.ts';
+import { throwawayFolder } from '../../scripts/local/throwaway.ts';
 
 /** Where its programs are, psql and pg_dump as well. */
 export const BIN = '/usr/lib/postgresql/15/bin';
@@ -28,7 +28,7 @@ function run(program: string, args: string[]): void {
 }
 
 export async function startDebian15(): Promise<Debian15> {
-  const folder = mkdtempSync(join(tmpdir(), 'pgquota-15-'));
+  const folder = throwawayFolder('pgquota-15-');
   if (process.getuid?.() === 0) chownSync(folder, 65534, 65534);
   else chmodSync(folder, 0o700);
   const data = join(folder, 'data');

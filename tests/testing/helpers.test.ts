@@ -1,7 +1,6 @@
 // pgquota/testing: a limit is filled up, the clock is moved for everybody and put back, and nothing of it
 // happens to a database that somebody might miss.
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { connectForTests, type TestUsage } from 'pgquota/testing';
@@ -10,6 +9,7 @@ import { withClient } from '../../scripts/local/client.ts';
 import { migrate } from '../../scripts/local/migrate.ts';
 import { startPostgres } from '../../scripts/local/postgres.ts';
 import { ensureApiRoles } from '../../scripts/local/roles.ts';
+import { throwawayFolder } from '../../scripts/local/throwaway.ts';
 import { guardFolder } from '../../scripts/local/warden.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { applyPlans } from '../support/plans.ts';
@@ -289,8 +289,7 @@ describe('a database that somebody might miss is left alone', () => {
   });
 
   test('on a server that archives its log, unless it is named', async () => {
-    const home = mkdtempSync(join(tmpdir(), 'pgquota-kept-'));
-    chmodSync(home, 0o711); // as root, Postgres runs as somebody else
+    const home = throwawayFolder('pgquota-kept-');
     const release = guardFolder(home);
     const options = { dataDirectory: join(home, 'data'), durable: false };
     let postgres = await startPostgres(options);
