@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import LongestFirst from './tests/support/longest-first.ts';
 
 // `npm test` needs Node alone. `npm run test:full` (FULL=1) runs what needs Debian packages besides:
 // a browser, the npm registry, pg_prove, pgbouncer, Postgres 15 with plpgsql_check. A missing one fails that run.
@@ -36,6 +37,7 @@ export default defineConfig({
     pool: 'forks',
     // Each worker drives dozens of connections and perhaps a PostgREST; more of them only wait.
     maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     testTimeout: process.env.FULL ? 60_000 : 30_000,
     hookTimeout: 60_000,
   },

@@ -2,7 +2,7 @@
  * As somebody who has never seen pgquota: from the packed tarball to the first refusal over REST, in
  * three kinds of project. Needs the npm registry for the package's own dependencies.
  */
-import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { shippedMigrations } from '../../cli/package.ts';
@@ -50,19 +50,27 @@ describe('the tarball', () => {
   });
 });
 
-/** An own project with pgquota installed in it; every command runs in its folder. */
-async function install(files: Record<string, string>) {
-  const { folder, remove } = createProject({
-    'package.json': JSON.stringify({ name: 'app', private: true, type: 'module' }),
-    ...files,
+/** What `npm install pgquota` leaves in an empty project. */
+const installed = createProject({
+  'package.json': JSON.stringify({ name: 'app', private: true, type: 'module' }),
+});
+beforeAll(async () => {
+  const { code, output } = await run('npm', ['install', tarball, ...QUIET], {
+    cwd: installed.folder,
   });
+  if (code !== 0) throw new Error(`npm install failed:\n${output}`);
+}, 120_000);
+afterAll(() => installed.remove());
+
+/** An own project with pgquota installed in it; every command runs in its folder. */
+function install(files: Record<string, string>) {
+  const { folder, remove } = createProject(files);
+  cpSync(installed.folder, folder, { recursive: true, verbatimSymlinks: true });
   const command = (name: string, args: string[], environment: NodeJS.ProcessEnv = {}) =>
     run(name, args, {
       cwd: folder,
       environment: { SUPABASE_TELEMETRY_DISABLED: '1', ...environment },
     });
-  const installed = await command('npm', ['install', tarball, ...QUIET]);
-  if (installed.code !== 0) throw new Error(`npm install failed:\n${installed.output}`);
   return {
     folder,
     remove,
@@ -75,7 +83,7 @@ async function install(files: Record<string, string>) {
   };
 }
 
-type Project = Awaited<ReturnType<typeof install>>;
+type Project = ReturnType<typeof install>;
 
 /**
  * The commands that init prints, in the order and words of its output, with `.env` naming the database.
@@ -123,7 +131,7 @@ describe('from nothing to the first refusal', () => {
   const OWN = 'create table public.notes (id bigint primary key);\n';
 
   test('in a Supabase project whose newest migration is dated later than today', async () => {
-    const project = await install({
+    const project = install({
       'supabase/config.toml': 'project_id = "app"\n',
       'supabase/migrations/20991231000000_own.sql': OWN,
     });
@@ -145,7 +153,7 @@ describe('from nothing to the first refusal', () => {
   }, 120_000);
 
   test('in a dbmate project', async () => {
-    const project = await install({
+    const project = install({
       'db/migrations/20200101000000_own.sql': `-- migrate:up\n${OWN}-- migrate:down\ndrop table public.notes;\n`,
     });
     project.link('dbmate');
@@ -159,7 +167,7 @@ describe('from nothing to the first refusal', () => {
   }, 120_000);
 
   test('with plain psql', async () => {
-    const project = await install({});
+    const project = install({});
     const database = await createDatabase({ from: 'empty' });
     try {
       await expectRefusal(project, database, '--psql');
@@ -287,7 +295,7 @@ const PROXY = `
 describe('the library in somebody’s code', () => {
   let project: Project;
   beforeAll(async () => {
-    project = await install({
+    project = install({
       'app.ts': APP,
       'app.cts': APP, // CommonJS: its import is a require
       'postgrest.ts': WITHOUT_SUPABASE,
@@ -390,7 +398,7 @@ describe('the library in somebody’s code', () => {
 describe('in a page of React', () => {
   let project: Project;
   beforeAll(async () => {
-    project = await install({
+    project = install({
       'page.tsx': `
         import { createClient } from '@supabase/supabase-js';
         import { Paywall, PricingTable, UsageIndicator, UsageProvider, useUsage } from 'pgquota/react';

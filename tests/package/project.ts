@@ -1,6 +1,7 @@
 /** A fresh folder with the packed package in it, as `npm install pgquota` would leave it. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fromRoot } from '../../scripts/local/project.ts';
 import { createProject, type Ended, run, start } from './cli.ts';
 
 const ENVIRONMENT = {
@@ -10,6 +11,14 @@ const ENVIRONMENT = {
   npm_config_loglevel: 'error',
   npm_config_prefer_offline: 'true',
 };
+
+/** supabase: the command of this checkout, nobody to answer its question, and supabase-js on Node 20. */
+export const SUPABASE = {
+  PATH: `${fromRoot('node_modules/.bin')}:${process.env.PATH}`,
+  SUPABASE_YES: '1',
+  NODE_OPTIONS: Number.parseInt(process.versions.node, 10) < 22 ? '--experimental-websocket' : '',
+};
+export const CLI: [string, string][] = [['npx supabase ', 'supabase ']];
 
 export interface FreshProject {
   folder: string;

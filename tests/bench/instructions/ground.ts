@@ -1,19 +1,18 @@
 /** The stopped server that every run starts from: migrated, plans applied, some subjects in use. */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { withClient } from '../../../scripts/local/client.ts';
 import { migrate } from '../../../scripts/local/migrate.ts';
 import { findHome, type Home } from '../../../scripts/local/native.ts';
 import { startPostgres } from '../../../scripts/local/postgres.ts';
 import { ensureApiRoles } from '../../../scripts/local/roles.ts';
+import { throwawayFolder } from '../../../scripts/local/throwaway.ts';
 import { guardFolder } from '../../../scripts/local/warden.ts';
 import { clockReturning } from '../../support/clock.ts';
 import { GROUND, PLANS, type Row, rowsOf } from './rows.ts';
 
 export async function withGround<T>(use: (home: Home, rows: Row[]) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), 'pgquota-instructions-'));
-  chmodSync(folder, 0o711); // as root, Postgres runs as somebody else
+  const folder = throwawayFolder('pgquota-instructions-');
   const release = guardFolder(folder);
   try {
     const postgres = await startPostgres({ dataDirectory: join(folder, 'data'), durable: false });
