@@ -26,9 +26,7 @@ test('a Supabase project: docs/start-supabase.md', async () => {
         SUPABASE_URL: rest.url,
         SUPABASE_SERVICE_ROLE_KEY: rest.serviceRoleKey,
       },
-      environment: {
-        ...SUPABASE,
-      },
+      environment: SUPABASE,
     });
     const { data } = await rest
       .asUser('a-user')
@@ -54,11 +52,11 @@ test('a backend with dbmate and strict TypeScript: docs/start-backend.md', async
     });
     project.write(
       'src/wrong.ts',
-      `import { consume } from './usage.js'; import pg from 'pg';
-      consume(new pg.Pool(), 'ai_generatoin', 'a-user');`,
+      `import { usageOver } from './usage.js'; import pg from 'pg';
+      usageOver(new pg.Pool()).enforceUsage({ feature: 'ai_generatoin', subject: 'a-user' });`,
     );
     const { code, output } = await project.tryTo('npx tsc');
-    expect(output).toMatch(/src\/wrong\.ts.*TS2345/);
+    expect(output).toMatch(/src\/wrong\.ts.*TS2820/);
     expect(code).not.toBe(0);
   } finally {
     project.remove();
