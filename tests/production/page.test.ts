@@ -1,6 +1,7 @@
 // docs/production.md and docs/from-redis.md as they stand there. What is restored is in full/dba: it needs
 // pg_dump and pg_restore.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { createClient } from '@supabase/supabase-js';
@@ -19,6 +20,11 @@ import { blocksOf } from '../support/page.ts';
 import { applyPlans } from '../support/plans.ts';
 import { startRest } from '../support/rest.ts';
 import { asUser } from '../support/session.ts';
+
+// As CommonJS: the edition for ES modules does not find its migrations.
+const { runMigrations, StripeSync }: typeof import('@supabase/stripe-sync-engine') = createRequire(
+  import.meta.url,
+)('@supabase/stripe-sync-engine');
 
 const page = blocksOf('docs/production.md');
 let database: TestDatabase;
@@ -132,33 +138,59 @@ describe('Stripe', () => {
     }
   });
 
-  test('synced tables: the newest subscription that is paid for decides', async () => {
-    await client.query(`
-      create schema stripe;
-      create type stripe.subscription_status as enum ('trialing', 'active', 'canceled', 'past_due', 'unpaid');
-      create table stripe.subscriptions (
-        id text primary key, customer text, status stripe.subscription_status, created integer,
-        metadata jsonb, items jsonb, billing_cycle_anchor integer, cancel_at integer
-      )`);
-    const [sql = ''] = page('sql', "Stripe's tables");
-    await client.query(sql);
-    const sync = (id: string, status: string, created: number, plan: string) =>
-      client.query(
-        `insert into stripe.subscriptions (id, status, created, metadata, items)
-         values ($1, $2, $3, '{"user_id": "ada"}', jsonb_build_object('data', jsonb_build_array(
-           jsonb_build_object('price', jsonb_build_object('lookup_key', $4::text)))))
-         on conflict (id) do update set status = excluded.status`,
-        [id, status, created, plan],
+  test('synced by Stripe Sync Engine: the newest subscription that is paid for decides', async () => {
+    const logger = { info() {}, warn() {}, error: console.error, debug() {} } as never;
+    await runMigrations({ databaseUrl: database.url, schema: 'stripe', logger });
+    await client.query(page('sql', "Stripe's tables")[0] as string);
+    const secret = 'whsec_of_a_test';
+    const engine = new StripeSync({
+      stripeSecretKey: 'sk_test_nobody',
+      stripeWebhookSecret: secret,
+      schema: 'stripe',
+      poolConfig: { connectionString: database.url, max: 1 },
+      backfillRelatedEntities: false,
+      logger,
+    });
+    const stripe = new Stripe('sk_test_nobody');
+    let events = 0;
+    const sync = async (id: string, status: string, created: number, plan: string, of = 'ada') => {
+      const payload = JSON.stringify({
+        id: `evt_${++events}`,
+        object: 'event',
+        created: Math.floor(Date.now() / 1000) + events,
+        type: 'customer.subscription.updated',
+        data: {
+          object: {
+            ...{ id, object: 'subscription', customer: 'cus_1', status, created },
+            metadata: of ? { user_id: of } : {},
+            items: { object: 'list', data: [itemOf(id, plan)], has_more: false },
+          },
+        },
+      });
+      const header = { payload, secret };
+      await engine.processWebhook(
+        payload,
+        await stripe.webhooks.generateTestHeaderStringAsync(header),
       );
-    await sync('sub_1', 'active', 1, 'pro');
-    expect(await planOf('ada')).toBe('pro');
-    await sync('sub_2', 'trialing', 2, 'pro');
-    await sync('sub_1', 'canceled', 1, 'pro');
-    expect(await planOf('ada')).toBe('pro');
-    await sync('sub_2', 'unpaid', 2, 'pro');
-    expect(await planOf('ada')).toBe('free');
-    await expect(sync('sub_3', 'active', 3, 'gold')).rejects.toMatchObject({ code: 'QPLAN' });
-    await client.query(`insert into stripe.subscriptions (id, metadata) values ('sub_4', '{}')`);
+    };
+    const itemOf = (subscription: string, plan: string) => ({
+      ...{ id: `si_${subscription}`, object: 'subscription_item', subscription, quantity: 1 },
+      price: { id: `price_${plan}`, object: 'price', lookup_key: plan },
+    });
+    try {
+      await sync('sub_1', 'active', 1, 'pro');
+      expect(await planOf('ada')).toBe('pro');
+      await sync('sub_2', 'trialing', 2, 'pro');
+      await sync('sub_1', 'canceled', 1, 'pro');
+      expect(await planOf('ada')).toBe('pro');
+      await sync('sub_2', 'unpaid', 2, 'pro');
+      expect(await planOf('ada')).toBe('free');
+      await expect(sync('sub_3', 'active', 3, 'gold')).rejects.toMatchObject({ code: 'QPLAN' });
+      await sync('sub_4', 'active', 4, 'pro', '');
+      expect(await rows('select from stripe.subscriptions')).toHaveLength(3);
+    } finally {
+      await engine.close();
+    }
   });
 });
 
