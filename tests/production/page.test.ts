@@ -1,5 +1,5 @@
-// docs/production.md and docs/from-redis.md as they stand there. What is restored is in full/dba: it needs
-// pg_dump and pg_restore.
+// docs/production.md and docs/from-redis.md as they stand there. What needs pg_dump, pg_cron or a
+// Redis is in full/dba and full/production.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** A throwaway server of Debian's Postgres 15, the oldest that is promised, with its stock settings. */
+/** A throwaway server of Debian's Postgres 15, the oldest that is promised, with its stock settings and those given. */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ function run(program: string, args: string[]): void {
   if (status !== 0) throw new Error(`${program} failed: ${stderr}`);
 }
 
-export async function startDebian15(): Promise<Debian15> {
+export async function startDebian15(settings = ''): Promise<Debian15> {
   const folder = throwawayFolder('pgquota-15-');
   if (process.getuid?.() === 0) chownSync(folder, 65534, 65534);
   else chmodSync(folder, 0o700);
@@ -37,7 +37,10 @@ export async function startDebian15(): Promise<Debian15> {
   run('initdb', ['-D', data, ...init]);
   run('pg_ctl', [
     ...['-D', data, '-l', join(folder, 'log'), '-w', 'start'],
-    ...['-o', `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off`],
+    ...[
+      '-o',
+      `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off ${settings}`,
+    ],
   ]);
   return {
     port,

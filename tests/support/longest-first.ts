@@ -9,6 +9,8 @@ const LONGEST = [
   // npm run test:full
   'package/ways',
   'package/install',
+  'package/next',
+  'full/production',
   'browser/example',
   'full/instructions',
   'full/pg_prove',
