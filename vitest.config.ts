@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 import LongestFirst from './tests/support/longest-first.ts';
 
 // `npm test` needs Node alone. `npm run test:full` (FULL=1) runs what needs Debian packages besides:
-// a browser, the npm registry, pg_prove, pgbouncer, Postgres 15 with plpgsql_check. A missing one fails that run.
+// a browser, the npm registry, pg_prove, pgbouncer, Postgres 15 with plpgsql_check and pg_cron, Redis. A missing one fails that run.
 const FULL = [
   'tests/full/**/*.test.ts',
   'tests/browser/**/*.test.ts',
