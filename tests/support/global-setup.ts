@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { run } from '../../scripts/local/processes.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
+import { guardFolder } from '../../scripts/local/warden.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 
 declare module 'vitest' {
@@ -16,7 +17,11 @@ declare module 'vitest' {
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = mkdtempSync(fromRoot('tests/package/.run-command-'));
-  const remove = () => rmSync(folder, { recursive: true, force: true });
+  const release = guardFolder(folder);
+  const remove = () => {
+    rmSync(folder, { recursive: true, force: true });
+    release();
+  };
   const [server, command] = await Promise.allSettled([startCluster(), compileCommand(folder)]);
   if (server.status === 'rejected' || command.status === 'rejected') {
     remove();
