@@ -38,7 +38,7 @@ export default defineConfig({
     // Each worker drives dozens of connections and perhaps a PostgREST; more of them only wait.
     maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
-    testTimeout: process.env.FULL ? 60_000 : 30_000,
+    testTimeout: 60_000,
     hookTimeout: 60_000,
   },
 });

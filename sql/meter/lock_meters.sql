@@ -94,13 +94,18 @@ create function quota.create_meters(
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_known bigint;
 begin
   -- for key share: apply_plans() does not remove a feature before its first uses have ended.
   perform from quota.features as f
     where f.feature_id = any (p_feature_ids)
     order by f.feature_id
     for key share;
-  perform quota.check_feature(f.feature_id) from unnest(p_feature_ids) as f (feature_id);
+  get diagnostics v_known = row_count;
+  if v_known < cardinality(p_feature_ids) then
+    perform quota.check_feature(f.feature_id) from unnest(p_feature_ids) as f (feature_id);
+  end if;
   loop
     insert into quota.subjects (subject_id)
       values (p_subject_id)

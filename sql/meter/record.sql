@@ -206,7 +206,9 @@ declare
   v_balance quota.balance;
   v_former record;
   v_moved bigint;
-  v_since timestamptz;
+  v_from timestamptz;
+  v_until timestamptz;
+  v_is_simple boolean := true;
 begin
   foreach v_limit in array coalesce(p_limits, '{}') loop
     continue when v_limit.period in ('minute', 'hour');
@@ -244,6 +246,7 @@ begin
           and c.feature_id = p_feature_id
           and c.period = v_limit.period
           and c.period_end = v_former.period_end;
+      v_is_simple := false;
       v_moved := v_former.used;
       if v_former.period_start < v_limit.period_start then
         v_balance := quota.ledger_balance(
@@ -266,8 +269,26 @@ begin
       end if;
     end loop;
 
-    -- Open, and its use is the reading from now on; but closed, when the clock was set back and lines
+    v_from := greatest(v_from, v_limit.period_start);
+    v_until := least(v_until, v_limit.resets_at);
+    -- Most periods begin after the last line: open, and its use is the reading from now on.
+    insert into quota.counters (
+      subject_id, feature_id, period, period_start, period_end,
+      used_before, reserved_before, drawn_before, last_limit, passed
+    )
+      select p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at,
+        m.used, m.reserved, m.drawn, v_allowed,
+        -- With nothing used, below any mark of a limit above 0.
+        case when v_allowed > 0 then 0 else quota.mark_of(0, 0, v_allowed) end
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id
+        and greatest(m.counted_until + interval '1 microsecond', m.fresh_until) <= v_limit.period_start;
+    continue when found;
+
+    -- Else with what the lines of the period say; but closed, when the clock was set back and lines
     -- count after its end.
+    v_is_simple := false;
     insert into quota.counters (
       subject_id, feature_id, period, period_start, period_end,
       used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit, passed
@@ -278,11 +299,7 @@ begin
         case when b.is_over then b.reserved end,
         case when b.is_over then b.drawn end,
         v_allowed,
-        -- Most periods begin with nothing used, below any mark of a limit above 0.
-        case
-          when b.used = 0 and b.reserved = 0 and v_allowed > 0 then 0
-          else quota.mark_of(b.used, b.reserved, v_allowed)
-        end
+        quota.mark_of(b.used, b.reserved, v_allowed)
       from quota.meters as m
       cross join lateral (
         select l.used, l.reserved, l.drawn, exists (
@@ -294,21 +311,25 @@ begin
         from quota.ledger_balance(
           p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
         ) as l
-        where greatest(m.counted_until + interval '1 microsecond', m.fresh_until) > v_limit.period_start
-        union all
-        -- Most periods begin after the last line.
-        select 0, 0, 0, false
-        where greatest(m.counted_until + interval '1 microsecond', m.fresh_until) <= v_limit.period_start
       ) as b
       where m.subject_id = p_subject_id
         and m.feature_id = p_feature_id;
-    v_since := least(v_since, v_limit.resets_at);
   end loop;
-  if v_since is not null then
+  if v_until is null then
+    return;
+  end if;
+  -- Of an open counter that came beside the others the span says itself what is left of it.
+  update quota.meters as m
+    set open_from = greatest(m.open_from, v_from),
+        open_until = least(m.open_until, v_until)
+    where v_is_simple
+      and m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+  if not v_is_simple then
     perform quota.note_open_span(
       p_subject_id, p_feature_id,
       (
-        select least(v_since, m.open_until)
+        select least(v_until, m.open_until)
         from quota.meters as m
         where m.subject_id = p_subject_id
           and m.feature_id = p_feature_id

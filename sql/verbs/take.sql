@@ -23,6 +23,7 @@ declare
   v_event quota.events;
   v_before quota.limit_state[];
   v_after quota.limit_state[];
+  v_shown quota.limit_state;
   v_decision public.usage_decision;
 begin
   if v_allowance.kind is null then
@@ -53,9 +54,11 @@ begin
   v_before := v_allowance.limits;
   v_allowance.limits := v_after;
   -- All limits shrink by the same, so the one with least room is still that one.
+  foreach v_shown in array v_after loop
+    exit when v_shown.period = (v_verdict.shown).period;
+  end loop;
   v_decision := quota.decision(
-    p_caller.subject_id, p_feature_id, p_amount, v_allowance,
-    (quota.after_event(array[v_verdict.shown], v_event, v_verdict.drawn))[1], 'ok',
+    p_caller.subject_id, p_feature_id, p_amount, v_allowance, v_shown, 'ok',
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
   if p_idempotency_key is not null and not quota.bind_key(

@@ -3417,7 +3417,9 @@ begin
       return v_decision;
     end if;
   end if;
-  perform quota.check_server_only(v_caller, array[p_feature]);
+  if v_caller.is_trusted is not true then
+    perform quota.check_server_only(v_caller, array[p_feature]);
+  end if;
   if p_idempotency_key is not null then
     -- Most repetitions come when the first call has long committed: they are told without a lock.
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, quota.clock());
@@ -3951,6 +3953,7 @@ declare
   v_event quota.events;
   v_before quota.limit_state[];
   v_after quota.limit_state[];
+  v_shown quota.limit_state;
   v_decision public.usage_decision;
 begin
   if v_allowance.kind is null then
@@ -3981,9 +3984,11 @@ begin
   v_before := v_allowance.limits;
   v_allowance.limits := v_after;
   -- All limits shrink by the same, so the one with least room is still that one.
+  foreach v_shown in array v_after loop
+    exit when v_shown.period = (v_verdict.shown).period;
+  end loop;
   v_decision := quota.decision(
-    p_caller.subject_id, p_feature_id, p_amount, v_allowance,
-    (quota.after_event(array[v_verdict.shown], v_event, v_verdict.drawn))[1], 'ok',
+    p_caller.subject_id, p_feature_id, p_amount, v_allowance, v_shown, 'ok',
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
   if p_idempotency_key is not null and not quota.bind_key(
@@ -5753,13 +5758,18 @@ create function quota.create_meters(
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_known bigint;
 begin
   -- for key share: apply_plans() does not remove a feature before its first uses have ended.
   perform from quota.features as f
     where f.feature_id = any (p_feature_ids)
     order by f.feature_id
     for key share;
-  perform quota.check_feature(f.feature_id) from unnest(p_feature_ids) as f (feature_id);
+  get diagnostics v_known = row_count;
+  if v_known < cardinality(p_feature_ids) then
+    perform quota.check_feature(f.feature_id) from unnest(p_feature_ids) as f (feature_id);
+  end if;
   loop
     insert into quota.subjects (subject_id)
       values (p_subject_id)
@@ -5991,7 +6001,9 @@ declare
   v_balance quota.balance;
   v_former record;
   v_moved bigint;
-  v_since timestamptz;
+  v_from timestamptz;
+  v_until timestamptz;
+  v_is_simple boolean := true;
 begin
   foreach v_limit in array coalesce(p_limits, '{}') loop
     continue when v_limit.period in ('minute', 'hour');
@@ -6029,6 +6041,7 @@ begin
           and c.feature_id = p_feature_id
           and c.period = v_limit.period
           and c.period_end = v_former.period_end;
+      v_is_simple := false;
       v_moved := v_former.used;
       if v_former.period_start < v_limit.period_start then
         v_balance := quota.ledger_balance(
@@ -6051,8 +6064,26 @@ begin
       end if;
     end loop;
 
-    -- Open, and its use is the reading from now on; but closed, when the clock was set back and lines
+    v_from := greatest(v_from, v_limit.period_start);
+    v_until := least(v_until, v_limit.resets_at);
+    -- Most periods begin after the last line: open, and its use is the reading from now on.
+    insert into quota.counters (
+      subject_id, feature_id, period, period_start, period_end,
+      used_before, reserved_before, drawn_before, last_limit, passed
+    )
+      select p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at,
+        m.used, m.reserved, m.drawn, v_allowed,
+        -- With nothing used, below any mark of a limit above 0.
+        case when v_allowed > 0 then 0 else quota.mark_of(0, 0, v_allowed) end
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id
+        and greatest(m.counted_until + interval '1 microsecond', m.fresh_until) <= v_limit.period_start;
+    continue when found;
+
+    -- Else with what the lines of the period say; but closed, when the clock was set back and lines
     -- count after its end.
+    v_is_simple := false;
     insert into quota.counters (
       subject_id, feature_id, period, period_start, period_end,
       used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit, passed
@@ -6063,11 +6094,7 @@ begin
         case when b.is_over then b.reserved end,
         case when b.is_over then b.drawn end,
         v_allowed,
-        -- Most periods begin with nothing used, below any mark of a limit above 0.
-        case
-          when b.used = 0 and b.reserved = 0 and v_allowed > 0 then 0
-          else quota.mark_of(b.used, b.reserved, v_allowed)
-        end
+        quota.mark_of(b.used, b.reserved, v_allowed)
       from quota.meters as m
       cross join lateral (
         select l.used, l.reserved, l.drawn, exists (
@@ -6079,21 +6106,25 @@ begin
         from quota.ledger_balance(
           p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
         ) as l
-        where greatest(m.counted_until + interval '1 microsecond', m.fresh_until) > v_limit.period_start
-        union all
-        -- Most periods begin after the last line.
-        select 0, 0, 0, false
-        where greatest(m.counted_until + interval '1 microsecond', m.fresh_until) <= v_limit.period_start
       ) as b
       where m.subject_id = p_subject_id
         and m.feature_id = p_feature_id;
-    v_since := least(v_since, v_limit.resets_at);
   end loop;
-  if v_since is not null then
+  if v_until is null then
+    return;
+  end if;
+  -- Of an open counter that came beside the others the span says itself what is left of it.
+  update quota.meters as m
+    set open_from = greatest(m.open_from, v_from),
+        open_until = least(m.open_until, v_until)
+    where v_is_simple
+      and m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+  if not v_is_simple then
     perform quota.note_open_span(
       p_subject_id, p_feature_id,
       (
-        select least(v_since, m.open_until)
+        select least(v_until, m.open_until)
         from quota.meters as m
         where m.subject_id = p_subject_id
           and m.feature_id = p_feature_id
@@ -10746,10 +10777,10 @@ begin
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "10109860bf9473dbafd8ff2a7ebedb84", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb)', '{"body": "6b472ff4b1f4cf0b42001fd231d0a25c", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb)', '{"body": "bc1bf593c976b4163334686561e5df3d", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "440760e668424dada161eca655a29e6c", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.count_rows()', '{"body": "fd0c77a2d4dfdd802dd95a63e8e51413", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
-    ('function', 'quota.create_meters(text, text[])', '{"body": "7b558ab3a1438fb64fc7f20ca3189a68", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns void"}'),
+    ('function', 'quota.create_meters(text, text[])', '{"body": "a7575fb73743e9b896e121968962de26", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "77eeb79942879455d88df9d4c10d4ab9", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
     ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "54391438998e3306d48bb9c4fca6a0d8", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
     ('function', 'quota.deliver_alerts(integer)', '{"body": "7d22467eb9722035b7d42ab680d12504", "name": "quota.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_max integer) returns SETOF public.usage_alerts"}'),
@@ -10802,7 +10833,7 @@ begin
     ('function', 'quota.move_starts(quota.events)', '{"body": "419c27dd069b351b84bc5ea5c2fb4fd4", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "2ef64750bed84617a258b6d1edb223f4", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
     ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
-    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "c5c306bcbd812d0d4396c6bfba101aab", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
+    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "3e87d90c1d1798ca7ecf6dec72bef352", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
     ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "0b46cdec53c1dcfb673aa0d252b4b3ec", "name": "quota.open_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.organisations_of(text)', '{"body": "4744c08ad59fb0b26272032d34c43883", "name": "quota.organisations_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns text[]"}'),
     ('function', 'quota.over_limit_note(text[], jsonb)', '{"body": "7ed0683da173dfae0edf52ebb67d5c6b", "name": "quota.over_limit_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_path text[], p_amount jsonb) returns text"}'),
@@ -10851,7 +10882,7 @@ begin
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
     ('function', 'quota.table_problems()', '{"body": "fd0610ea3168eb216a871af8d2f4f1ac", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
-    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance)', '{"body": "037de84a73fa7e3d04dba8a5751a1c70", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance) returns public.usage_decision"}'),
+    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance)', '{"body": "782199bd5ae4698caed5804478aa92ed", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance) returns public.usage_decision"}'),
     ('function', 'quota.take_back(text, text, text, bigint, bigint)', '{"body": "28570d6055065df89a95afef58315e23", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_kind text, p_amount bigint, p_used_change bigint) returns void"}'),
     ('function', 'quota.take_plainly(quota.caller, text, bigint, text, text, jsonb, jsonb, interval, uuid, timestamp with time zone)', '{"body": "82c3bd19f956dd94cd7d2f0237d07d4c", "name": "quota.take_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_ttl interval DEFAULT NULL::interval, p_about_id uuid DEFAULT NULL::uuid, p_judged_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.tidy()', '{"body": "535f1830d14098c1ae3ac9cfb76f1924", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
