@@ -36,8 +36,6 @@
 \ir subjects/members.sql
 \ir subjects/exceptions.sql
 \ir subjects/lock_subject.sql
-\ir subjects/set_plan.sql
-\ir subjects/forget_subject.sql
 
 -- meter: what was used, in tables.
 \ir meter/meters.sql
@@ -72,10 +70,13 @@
 \ir verbs/return_usage.sql
 \ir verbs/grant_usage.sql
 \ir verbs/void_grant.sql
+\ir subjects/set_plan.sql
+\ir subjects/forget_subject.sql
 
 -- meter, the bricks: the lock, the one writer, what begins and ends.
 \ir meter/lock_meters.sql
 \ir meter/record.sql
+\ir meter/open_many.sql
 \ir meter/draw.sql
 \ir meter/settle_expired.sql
 \ir meter/idempotency.sql
@@ -89,6 +90,7 @@
 \ir app_tables/recount.sql
 \ir app_tables/plain_types.sql
 \ir app_tables/follow_plan.sql
+\ir app_tables/plan_changed.sql
 \ir app_tables/plan_writers.sql
 
 -- views: what pages and operators read.
@@ -104,10 +106,16 @@
 -- proof: that the numbers are right, that the installation is whole.
 \ir proof/verify_usage.sql
 \ir proof/verify_installation.sql
+\ir proof/changed_objects.sql
 \ir proof/differences.sql
-\ir proof/problems.sql
+\ir proof/table_differences.sql
+\ir proof/table_problems.sql
+\ir proof/role_problems.sql
 \ir proof/installed_objects.sql
+\ir proof/installed_attachments.sql
 \ir proof/import_usage.sql
+\ir proof/import_rows.sql
+\ir proof/write_imports.sql
 
 -- Who may do what, on one page.
 \ir rights.sql

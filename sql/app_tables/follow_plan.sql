@@ -39,14 +39,10 @@ as $$
 declare
   v_columns text[] := array[p_subject_column, p_plan_column];
   v_types regtype[];
-  -- The third says that it was meant, to who looks for what was not.
-  v_arguments text := format('%L, %L', p_subject_column, p_plan_column)
-    || case when p_users_may_write is true then ', ''users may write''' else '' end;
-  v_subject_id text;
-  v_plan_id text;
-  v_last_id text;
-  v_last_plan text;
-  v_rows bigint := 0;
+  v_subject_ids text[];
+  v_plan_ids text[];
+  v_rows bigint;
+  v_several text;
 begin
   perform quota.require_trusted();
   if p_table is null or p_subject_column is null or p_plan_column is null then
@@ -72,6 +68,58 @@ begin
       set subject_column = excluded.subject_column,
           plan_column = excluded.plan_column,
           users_may_write = excluded.users_may_write;
+  perform quota.make_plan_triggers(p_table);
+
+  execute format(
+    'select array_agg(r.subject_id order by r.subject_id), array_agg(r.plan_id order by r.subject_id),
+       sum(r.rows), min(r.subject_id) filter (where r.is_told_twice)
+     from (
+       select t.%1$I::text collate "C" as subject_id, min(t.%2$I::text) as plan_id, count(*) as rows,
+         min(t.%2$I::text) <> max(t.%2$I::text) or count(t.%2$I) not in (0, count(*)) as is_told_twice
+       from %3$s as t
+       where t.%1$I is not null
+       group by 1
+     ) as r',
+    p_subject_column, p_plan_column, p_table
+  ) into v_subject_ids, v_plan_ids, v_rows, v_several;
+  if v_several is not null then
+    raise exception 'several rows name a plan for the subject %', quote_literal(left(v_several, 100))
+      using errcode = '21000', hint = 'follow a table that has one row for each subject';
+  end if;
+  -- Who is on its plan already stays as it is.
+  select array_agg(r.subject_id order by r.subject_id), array_agg(r.plan_id order by r.subject_id)
+    into v_subject_ids, v_plan_ids
+    from unnest(v_subject_ids, v_plan_ids) as r (subject_id, plan_id)
+    where not exists (
+      select from quota.subjects as s
+      where s.subject_id = r.subject_id
+        and s.plan_id is not distinct from r.plan_id
+        and s.plan_ends_at is null
+    );
+  perform quota.follow_rows(v_subject_ids, v_plan_ids);
+  return coalesce(v_rows, 0);
+end
+$$;
+
+comment on function quota.follow_plan is
+  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan: refused while anon or authenticated may (the hint has the statements), unless p_users_may_write is true. Call it again after a column was renamed. unfollow_plan() ends it. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing, a column of another type than text, varchar, uuid, smallint, integer and bigint or with a nondeterministic collation, or a virtual generated column; 42703 no such column; 25001 not at read committed; 42501 not a trusted role, a plan column that users may write, or a table with policies for the caller; 55P03 retry.';
+
+create function quota.make_plan_triggers(p_table regclass)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject_column name;
+  v_plan_column name;
+  v_arguments text;
+begin
+  select f.subject_column, f.plan_column,
+      format('%L, %L', f.subject_column, f.plan_column)
+        -- The third says that it was meant, to who looks for what was not.
+        || case when f.users_may_write then ', ''users may write''' else '' end
+    into v_subject_column, v_plan_column, v_arguments
+    from quota.followed_tables as f
+    where f.table_id = p_table;
   execute format(
     'create or replace trigger pgquota_follow_plan after insert or delete on %s
      for each row execute function quota.plan_changed(%s)',
@@ -82,34 +130,12 @@ begin
     'create or replace trigger pgquota_follow_plan_update after update on %1$s
      for each row when ((old.%2$I, old.%3$I) is distinct from (new.%2$I, new.%3$I))
      execute function quota.plan_changed(%4$s)',
-    p_table, p_subject_column, p_plan_column, v_arguments
+    p_table, v_subject_column, v_plan_column, v_arguments
   );
-  for v_subject_id, v_plan_id in execute format(
-    'select %1$I::text collate "C", %2$I::text from %3$s
-     where %1$I is not null order by 1, 2',
-    p_subject_column, p_plan_column, p_table
-  ) loop
-    v_rows := v_rows + 1;
-    if v_subject_id = v_last_id and v_plan_id is distinct from v_last_plan then
-      raise exception 'several rows name a plan for the subject %', quote_literal(left(v_subject_id, 100))
-        using errcode = '21000', hint = 'follow a table that has one row for each subject';
-    end if;
-    v_last_id := v_subject_id;
-    v_last_plan := v_plan_id;
-    continue when exists (
-      select from quota.subjects as s
-      where s.subject_id = v_subject_id
-        and s.plan_id is not distinct from v_plan_id
-        and s.plan_ends_at is null
-    );
-    perform quota.follow_row(v_subject_id, v_plan_id);
-  end loop;
-  return v_rows;
 end
 $$;
 
-comment on function quota.follow_plan is
-  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan: refused while anon or authenticated may (the hint has the statements), unless p_users_may_write is true. Call it again after a column was renamed. unfollow_plan() ends it. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing, a column of another type than text, varchar, uuid, smallint, integer and bigint or with a nondeterministic collation, or a virtual generated column; 42703 no such column; 25001 not at read committed; 42501 not a trusted role, a plan column that users may write, or a table with policies for the caller; 55P03 retry.';
+comment on function quota.make_plan_triggers is 'Makes a followed table tell of its changes.';
 
 create function quota.unfollow_plan(p_table regclass)
 returns void
@@ -128,71 +154,3 @@ $$;
 
 comment on function quota.unfollow_plan is
   'Ends follow_plan() for a table; its subjects keep their plans. Also for a table that was dropped, named by its oid in quota.followed_tables. For the owner of the table, not over REST. Errors: 42501 not a trusted role; 55P03 retry.';
-
-create function quota.plan_changed()
-returns trigger
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
-as $$
-declare
-  -- Of the row as it is now: to_jsonb() of it would call what the table's owner made of other columns.
-  v_types regtype[];
-  v_former_id text;
-  v_subject_id text;
-  v_plan_id text;
-begin
-  -- Else it would read as null, and everybody would fall to the default plan.
-  perform quota.check_columns(tg_relid, array[tg_argv[0], tg_argv[1]]::name[]);
-  execute format('select array[pg_typeof(($1).%I), pg_typeof(($1).%I)]::regtype[]', tg_argv[0], tg_argv[1])
-    into v_types
-    using coalesce(new, old);
-  perform quota.check_ids(tg_relid, array[tg_argv[0], tg_argv[1]], v_types);
-  if tg_op <> 'INSERT' then
-    execute format('select ($1).%I::text', tg_argv[0]) into v_former_id using old;
-  end if;
-  if tg_op <> 'DELETE' then
-    execute format('select ($1).%I::text, ($1).%I::text', tg_argv[0], tg_argv[1])
-      into v_subject_id, v_plan_id
-      using new;
-  end if;
-  -- In lock order, though the new subject is put on its plan first.
-  perform from quota.subjects as s
-    where s.subject_id = v_former_id
-      and s.subject_id < v_subject_id
-    for no key update;
-  if v_subject_id is not null then
-    perform quota.follow_row(v_subject_id, v_plan_id);
-  end if;
-  if v_former_id is not null and v_former_id is distinct from v_subject_id then
-    perform quota.follow_row(v_former_id, null);
-  end if;
-  return null;
-end
-$$;
-
-comment on function quota.plan_changed is
-  'Trigger of follow_plan(). Arguments: subject column, plan column, and a third where users may write it.';
-
-create function quota.follow_row(
-  p_subject_id text,
-  p_plan_id text
-)
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if length(p_subject_id) not between 1 and 255 then
-    raise exception 'the subject has % characters, 1 to 255 are allowed', length(p_subject_id)
-      using errcode = 'QSUBJ', hint = 'null is a row that names nobody''s plan';
-  end if;
-  -- Who was never seen, or was forgotten, has the default plan already.
-  if p_plan_id is not null
-    or exists (select from quota.subjects as s where s.subject_id = p_subject_id)
-  then
-    perform quota.put_on_plan(p_subject_id, p_plan_id);
-  end if;
-end
-$$;
-
-comment on function quota.follow_row is
-  'Puts the subject that a row names on its plan; a null plan is the default plan. Errors: QSUBJ, QPLAN.';

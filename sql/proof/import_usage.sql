@@ -27,6 +27,24 @@ comment on column public.import_result.action is
 
 comment on column public.import_result.problem is 'Why it was rejected; null when it was not.';
 
+-- A row of the document while it is judged. idempotency_key: by which it is known when it comes again.
+create type quota.import_row as (
+  place integer,
+  subject_id text,
+  feature_id text,
+  amount bigint,
+  counts_at timestamptz,
+  metadata jsonb,
+  idempotency_key text,
+  action text,
+  problem text
+);
+
+comment on type quota.import_row is
+  'A row that is brought in. action: import, skip or reject; amount is null when the row is none.';
+
+-- In sets: 10,000 rows are a few statements. Only the locks are taken one after the other, in the order
+-- in which everybody takes them.
 create function quota.import_usage(
   p_rows jsonb,
   p_dry_run boolean default false
@@ -36,17 +54,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
 declare
-  v_item record;
-  v_result public.import_result;
-  v_event quota.events;
-  v_caller quota.caller;
-  v_arguments jsonb;
-  v_former quota.events;
-  v_former_arguments jsonb;
-  v_limits quota.limit_state[];
-  v_found jsonb;
-  v_now timestamptz;
-  v_period_start timestamptz;
+  v_rows quota.import_row[];
 begin
   perform quota.require_trusted();
   perform quota.check_flag('import_usage', 'p_dry_run', p_dry_run);
@@ -56,164 +64,169 @@ begin
       using errcode = '22023',
         hint = '[{"subject": "…", "feature": "…", "amount": 3, "period_start": "2026-11-01T00:00:00Z"}]';
   end if;
-  -- In lock order, so that two imports do not meet crosswise.
-  for v_item in
-    select i.value, i.ordinality
-    from jsonb_array_elements(p_rows) with ordinality as i
-    order by i.value ->> 'subject' collate "C", i.value ->> 'feature' collate "C",
-      quota.instant_from(i.value ->> 'period_start'), i.ordinality
-  loop
-    v_result := row(
-      v_item.ordinality, v_item.value ->> 'subject', v_item.value ->> 'feature', null, 'reject', null
-    )::public.import_result;
-    v_event.counts_at := quota.instant_from(v_item.value ->> 'period_start');
-    v_event.metadata := coalesce(nullif(v_item.value -> 'metadata', 'null'), '{}');
-    v_now := quota.clock();
-    v_result.problem := case
-      when jsonb_typeof(v_item.value) <> 'object'
-        then 'not an object'
-      when v_item.value - array['subject', 'feature', 'amount', 'period', 'period_start', 'metadata'] <> '{}'
-        then 'other keys than subject, feature, amount, period, period_start and metadata'
-      when jsonb_typeof(v_item.value -> 'subject') not in ('string', 'number')
-          or coalesce(length(v_result.subject), 0) not between 1 and 255
-        then 'subject is missing, empty, over 255 characters or no text'
-      when not exists (select from quota.features as f where f.feature_id = v_result.feature)
-        then 'unknown feature; features come from the plan document'
-      when not quota.is_whole(v_item.value -> 'amount', 0)
-        then 'amount is not a whole number from 0 to 9007199254740991'
-      when v_event.counts_at is null
-        then 'period_start is not an instant such as 2026-11-01T00:00:00Z'
-      when v_event.counts_at > v_now
-        then 'period_start lies in the future'
-      when v_event.counts_at < '1000-01-01 00:00+00'
-        then 'period_start lies before the year 1000'
-      when v_item.value ? 'period'
-        and (quota.period_rank(v_item.value ->> 'period') is null or v_item.value ->> 'period' = 'lifetime')
-        then 'period is not minute, hour, day, week, month or year'
-      when exists (
-        select from quota.limited_tables as t where t.feature_id = v_result.feature
-      )
-        then 'rows of a table limited by limit_table() count this gauge already'
-      when jsonb_typeof(v_event.metadata) <> 'object' or octet_length(v_event.metadata::text) > 8192
-        then 'metadata is not an object, or over 8 kB'
-    end;
-
-    -- A month of the old table that is none of the subject's would land in two of its months, or another.
-    if v_result.problem is null and v_item.value ? 'period' then
-      select p.period_start
-        into v_period_start
-        from (values (v_result.subject)) as i (subject_id)
-        left join quota.subjects as s on s.subject_id = i.subject_id
-        cross join lateral quota.period_of(
-          v_item.value ->> 'period', v_event.counts_at, s.anchor_at, coalesce(s.time_zone, 'UTC')
-        ) as p;
-      if v_period_start <> v_event.counts_at then
-        v_result.problem := format(
-          'no %s of this subject begins at period_start; the one that holds it begins at %s; set its anchor and zone with set_plan first, or leave period out',
-          v_item.value ->> 'period',
-          to_char(v_period_start at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-        );
-      end if;
-    end if;
-
-    if v_result.problem is null then
-      v_result.amount := (v_item.value ->> 'amount')::numeric;
-      v_event.subject_id := v_result.subject;
-      v_event.feature_id := v_result.feature;
-      -- Longer than a caller's key may be, so that nobody can take it before. A long feature is hashed:
-      -- rpad would cut what follows it, and with it the month.
-      v_event.idempotency_key := concat_ws(
-        '/', 'import',
-        case
-          when length(v_result.feature) <= 150 then v_result.feature
-          else encode(sha256(convert_to(v_result.feature, 'UTF8')), 'hex')
-        end,
-        extract(epoch from v_event.counts_at)
-      );
-      v_event.idempotency_key := rpad(v_event.idempotency_key, 256, '/');
-      v_caller := row(v_event.subject_id, true, null)::quota.caller;
-      v_arguments := jsonb_build_object('call', 'import_usage', 'amount', v_result.amount);
-      if p_dry_run is not true and v_result.amount > 0 then
-        v_event.at := quota.lock_meter(v_event.subject_id, v_event.feature_id);
-      end if;
-      select k.arguments
-        into v_found
-        from quota.keys as k
-        where k.subject_id = v_event.subject_id
-          and k.is_server
-          and k.idempotency_key = v_event.idempotency_key;
-      if (v_former.subject_id, v_former.idempotency_key) = (v_event.subject_id, v_event.idempotency_key) then
-        -- A row above, which a dry run has not written.
-        v_found := v_former_arguments;
-      end if;
-      if v_found <> v_arguments then
-        v_result.problem := 'brought in before with another amount: ' || (v_found ->> 'amount');
-      elsif v_found is not null or v_result.amount = 0 then
-        v_result.action := 'skip';
-      else
-        v_limits := (
-          quota.limits_of(v_event.subject_id, v_event.feature_id, v_event.counts_at)
-        ).limits;
-        if exists (
-          select from unnest(v_limits) as l
-          where l.used + l.reserved + v_result.amount > 9007199254740991
-        ) then
-          v_result.problem := 'a counter would pass 9007199254740991 (2^53 - 1)';
-        else
-          v_result.action := 'import';
-          v_former := v_event;
-          v_former_arguments := v_arguments;
-        end if;
-      end if;
-    end if;
-
-    if v_result.action = 'import' and p_dry_run is not true then
-      v_event.event_id := quota.new_id(v_event.at);
-      v_event.kind := 'import';
-      v_event.used_change := v_result.amount;
-      v_event.reserved_change := 0;
-      v_event.drawn_change := 0;
-      perform quota.bind_key(
-        v_caller, v_event.idempotency_key, v_arguments, to_jsonb(v_result), v_event.at
-      );
-      perform quota.open_counters(v_event.subject_id, v_event.feature_id, v_event.at, v_limits);
-      perform quota.record(v_event);
-      if exists (select from unnest(v_limits) as l where l.resets_at > v_event.at) then
-        perform quota.write_alerts(
-          v_event.subject_id, v_event.feature_id, v_event.at,
-          array(select l from unnest(v_limits) as l where l.resets_at > v_event.at),
-          (quota.limits_of(v_event.subject_id, v_event.feature_id, v_event.at)).limits
-        );
-      end if;
-      -- A counter that a former plan would count in is no limit of the present one.
-      update quota.meters as m
-        set fresh_from = 'infinity'
-        where m.subject_id = v_event.subject_id
-          and m.feature_id = v_event.feature_id;
-    end if;
-    return next v_result;
-  end loop;
+  v_rows := array(select r from quota.import_rows(p_rows, quota.clock()) as r);
+  if p_dry_run is false then
+    perform quota.lock_imports(v_rows);
+  end if;
+  v_rows := array(select r from quota.fresh_imports(v_rows) as r);
+  v_rows := quota.fitting_imports(v_rows);
+  if p_dry_run is false then
+    perform quota.write_imports(
+      array(select r from unnest(v_rows) as r where r.action = 'import'), quota.clock()
+    );
+  end if;
+  return query
+    select r.place, r.subject_id, r.feature_id, r.amount, r.action, r.problem from unnest(v_rows) as r;
 end
 $$;
 
 comment on function quota.import_usage is
   'Brings in use that was counted elsewhere: rows of subject, feature, amount, period_start (an instant in the past; the use counts in the periods that hold it, so set plan and anchor first), period (optional, such as month: a row whose period_start begins none of the subject''s is rejected) and metadata. A gauge that limit_table() counts is rejected. Each becomes a ledger line of kind import, may exceed the limit, and is counted once however often it is brought in. Returns a row per row: import, skip or reject with the problem; rejected rows do not hinder the others. p_dry_run writes nothing. For DBAs, not over REST. Errors: 22023 p_rows is not an array, or p_dry_run is null; 42501 not a trusted role; 55P03 retry.';
 
-create function quota.instant_from(p_text text)
-returns timestamptz
-language plpgsql immutable strict security invoker
-set search_path = pg_catalog, pg_temp set timezone = 'UTC'
+-- A subject that is not there yet is seen by nobody before this commits, and its meters with it: they need
+-- no lock. (lock_meters() alone would be five statements more for each.)
+create function quota.lock_imports(p_rows quota.import_row[])
+returns void
+language plpgsql volatile security invoker
+-- Planning what lock_meters() asks, anew for each subject, took ten times as long as asking it.
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_subject_id text;
+  v_feature_ids text[];
+  v_is_new boolean;
 begin
-  if p_text !~ '^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?$' then
-    return null;
-  end if;
-  return p_text::timestamptz;
-exception
-  when datetime_field_overflow or invalid_datetime_format or invalid_time_zone_displacement_value then
-    return null;
+  -- for key share, as create_meters() does it.
+  perform from quota.features as f
+    where f.feature_id in (select r.feature_id from unnest(p_rows) as r)
+    order by f.feature_id
+    for key share;
+  for v_subject_id, v_feature_ids, v_is_new in
+    select r.subject_id, array_agg(distinct r.feature_id),
+      not exists (select from quota.subjects as s where s.subject_id = r.subject_id)
+    from unnest(p_rows) as r
+    where r.problem is null
+      and r.amount > 0
+    group by r.subject_id
+    order by r.subject_id collate "C"
+  loop
+    if v_is_new then
+      insert into quota.subjects (subject_id)
+        values (v_subject_id)
+        on conflict do nothing;
+      if found then
+        insert into quota.meters (subject_id, feature_id)
+          select v_subject_id, f.feature_id
+          from unnest(v_feature_ids) as f (feature_id);
+        continue;
+      end if;
+    end if;
+    perform quota.lock_meters(v_subject_id, v_feature_ids);
+  end loop;
 end
 $$;
 
-comment on function quota.instant_from is
-  'The instant of an ISO 8601 text, in UTC where it names no offset; null when it is none.';
+comment on function quota.lock_imports is
+  'Makes and locks the meters of all rows, in lock order.';
+
+-- Those that were brought in before, and those that a row above them brings in.
+create function quota.fresh_imports(p_rows quota.import_row[])
+returns setof quota.import_row
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    with known as (
+      select r.place, r.subject_id, r.feature_id, r.amount, r.counts_at, r.metadata,
+        r.idempotency_key, r.action, r.problem, r.rank,
+        coalesce(
+          (k.arguments ->> 'amount')::bigint,
+          -- The first that counts something is the one.
+          first_value(r.amount) over (
+            partition by r.subject_id, r.idempotency_key, r.problem
+            order by r.amount > 0 desc, r.rank
+          )
+        ) as former,
+        k.arguments is not null
+          or bool_or(r.amount > 0) over (
+            partition by r.subject_id, r.idempotency_key, r.problem
+            order by r.rank rows between unbounded preceding and 1 preceding
+          ) is true as is_known
+      from unnest(p_rows) with ordinality as r (
+        place, subject_id, feature_id, amount, counts_at, metadata, idempotency_key, action, problem, rank
+      )
+      left join quota.keys as k
+        on k.subject_id = r.subject_id
+        and k.is_server
+        and k.idempotency_key = r.idempotency_key
+    )
+    select k.place, k.subject_id, k.feature_id, k.amount, k.counts_at, k.metadata, k.idempotency_key,
+      case
+        when k.problem is not null or k.is_known and k.former <> k.amount then 'reject'
+        when k.is_known or k.amount = 0 then 'skip'
+        else 'import'
+      end,
+      case
+        when k.problem is null and k.is_known and k.former <> k.amount
+          then 'brought in before with another amount: ' || k.former
+        else k.problem
+      end
+    from known as k
+    order by k.rank;
+end
+$$;
+
+comment on function quota.fresh_imports is
+  'The rows with what is to become of them, by what was brought in before.';
+
+-- No number that is shown passes 2^53 - 1. Looked at limit by limit only where a meter comes near it.
+create function quota.fitting_imports(p_rows quota.import_row[])
+returns quota.import_row[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_rows quota.import_row[] := p_rows;
+  v_row quota.import_row;
+  v_place bigint;
+  v_limits quota.limit_state[];
+begin
+  for v_place in
+    select r.rank
+    from unnest(p_rows) with ordinality as r (
+      place, subject_id, feature_id, amount, counts_at, metadata, idempotency_key, action, problem, rank
+    )
+    join (
+      select i.subject_id, i.feature_id
+      from unnest(p_rows) as i
+      left join quota.meters as m on m.subject_id = i.subject_id and m.feature_id = i.feature_id
+      where i.action = 'import'
+      group by i.subject_id, i.feature_id, m.used, m.reserved
+      having sum(i.amount) + coalesce(m.used + m.reserved, 0) > 9007199254740991
+    ) as n on n.subject_id = r.subject_id and n.feature_id = r.feature_id
+    where r.action = 'import'
+    order by r.rank
+  loop
+    v_row := v_rows[v_place];
+    v_limits := (quota.limits_of(v_row.subject_id, v_row.feature_id, v_row.counts_at)).limits;
+    if exists (
+      select from unnest(v_limits) as l
+      where l.used + l.reserved + v_row.amount + (
+        select coalesce(sum(b.amount), 0)
+        from unnest(v_rows[:v_place - 1]) as b
+        where b.subject_id = v_row.subject_id
+          and b.feature_id = v_row.feature_id
+          and b.action = 'import'
+          and b.counts_at >= l.period_start
+          and b.counts_at < l.resets_at
+      ) > 9007199254740991
+    ) then
+      v_row.action := 'reject';
+      v_row.problem := 'a counter would pass 9007199254740991 (2^53 - 1)';
+      v_rows[v_place] := v_row;
+    end if;
+  end loop;
+  return v_rows;
+end
+$$;
+
+comment on function quota.fitting_imports is 'The rows, without those that would make a number too large.';

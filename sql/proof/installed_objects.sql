@@ -7,21 +7,44 @@ create function quota.installed_objects()
 returns table (kind text, object text, definition jsonb)
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_quota pg_catalog.pg_namespace;
 begin
-  select n.oid, n.nspowner, n.nspacl
-    into v_quota.oid, v_quota.nspowner, v_quota.nspacl
-    from pg_catalog.pg_namespace as n
-    where n.nspname = 'quota';
-
   return query
     select 'schema', 'quota', jsonb_build_object(
       'rights', array(
-        select r from quota.rights_in(v_quota.nspacl, v_quota.nspowner) as r order by r collate "C"
+        select r from quota.rights_in(n.nspacl, n.nspowner) as r order by r collate "C"
       )
-    );
+    )
+    from pg_catalog.pg_namespace as n
+    where n.nspname = 'quota'
+    union all
+    select i.kind, i.object, i.definition from quota.installed_functions() as i
+    union all
+    select i.kind, i.object, i.definition from quota.installed_relations() as i
+    union all
+    select i.kind, i.object, i.definition from quota.installed_columns() as i
+    union all
+    select i.kind, i.object, i.definition from quota.installed_constraints() as i
+    union all
+    select i.kind, i.object, i.definition from quota.installed_indexes() as i
+    union all
+    select i.kind, i.object, i.definition from quota.installed_policies() as i
+    union all
+    select i.kind, i.object, i.definition from quota.installed_triggers() as i;
+end
+$$;
 
+comment on function quota.installed_objects is
+  'What is installed, object by object: bodies, owners, rights, options, definitions.';
+
+create function quota.installed_functions()
+returns table (kind text, object text, definition jsonb)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_owner constant oid := (
+    select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'quota'
+  );
+begin
   return query
     select
       'function',
@@ -55,7 +78,7 @@ begin
           case when p.proretset then 'rows ' || p.prorows end
         ),
         'settings', array(select u.s from unnest(p.proconfig) as u (s) order by u.s collate "C"),
-        'is_owned', p.proowner = v_quota.nspowner,
+        'is_owned', p.proowner = v_owner,
         'rights', array(
           select r
           from quota.rights_in(coalesce(p.proacl, acldefault('f', p.proowner)), p.proowner) as r
@@ -67,13 +90,27 @@ begin
     join pg_catalog.pg_language as l on l.oid = p.prolang
     where n.nspname in ('quota', 'public')
       and p.prokind in ('f', 'p');
+end
+$$;
 
+comment on function quota.installed_functions is
+  'Functions of both schemas.';
+
+create function quota.installed_relations()
+returns table (kind text, object text, definition jsonb)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_owner constant oid := (
+    select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'quota'
+  );
+begin
   return query
     select
       case c.relkind when 'v' then 'view' when 'c' then 'type' else 'table' end,
       format('%I.%I', n.nspname, c.relname),
       jsonb_strip_nulls(jsonb_build_object(
-        'is_owned', c.relowner = v_quota.nspowner,
+        'is_owned', c.relowner = v_owner,
         'is_secured', case when c.relkind <> 'v' then c.relrowsecurity end,
         'is_logged', case when c.relkind <> 'v' then c.relpersistence = 'p' end,
         'is_checked', not exists (
@@ -107,7 +144,17 @@ begin
     join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
     where n.nspname = 'quota' and c.relkind in ('r', 'p', 'v', 'm', 'f', 'c')
       or n.nspname = 'public' and c.relkind in ('v', 'c');
+end
+$$;
 
+comment on function quota.installed_relations is
+  'Tables, views and types.';
+
+create function quota.installed_columns()
+returns table (kind text, object text, definition jsonb)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
   return query
     select 'column', format('%I.%I.%I', n.nspname, c.relname, a.attname), jsonb_build_object(
       'on', format('%I.%I', n.nspname, c.relname),
@@ -131,87 +178,11 @@ begin
       and (
         n.nspname = 'quota' and c.relkind in ('r', 'p', 'c') or n.nspname = 'public' and c.relkind = 'c'
       );
-
-  -- Not null is looked at with the columns; Postgres 18 has constraints of it.
-  return query
-    select
-      'constraint',
-      format('%I on %s', o.conname, o.conrelid::regclass),
-      jsonb_build_object(
-        'on', o.conrelid::regclass::text,
-        'name', quote_ident(o.conname),
-        'text', pg_get_constraintdef(o.oid)
-      )
-    from pg_catalog.pg_constraint as o
-    join pg_catalog.pg_class as c on c.oid = o.conrelid
-    where c.relnamespace = v_quota.oid
-      and c.relkind in ('r', 'p')
-      and o.contype in ('c', 'f', 'p', 'u', 'x');
-
-  return query
-    select 'index', i.indexrelid::regclass::text, jsonb_build_object(
-      'on', i.indrelid::regclass::text,
-      'is_unique', i.indisunique,
-      'is_valid', i.indisvalid and i.indisready and i.indislive,
-      'text', pg_get_indexdef(i.indexrelid)
-    )
-    from pg_catalog.pg_index as i
-    join pg_catalog.pg_class as c on c.oid = i.indrelid
-    where c.relnamespace = v_quota.oid
-      and c.relkind in ('r', 'p')
-      and not exists (select from pg_catalog.pg_constraint as o where o.conindid = i.indexrelid);
-
-  return query
-    select
-      'policy',
-      format('%I on %s', y.polname, y.polrelid::regclass),
-      jsonb_build_object(
-        'on', y.polrelid::regclass::text,
-        'name', quote_ident(y.polname),
-        'text', concat_ws(
-          ' ',
-          'as', case when y.polpermissive then 'permissive' else 'restrictive' end,
-          'for', case y.polcmd
-            when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete'
-            else 'all'
-          end,
-          'to', (
-            select string_agg(
-              case u.id when 0 then 'public' else u.id::regrole::text end, ', '
-              order by u.id::regrole::text collate "C"
-            )
-            from unnest(y.polroles) as u (id)
-          ),
-          'using (' || pg_get_expr(y.polqual, y.polrelid) || ')',
-          'with check (' || pg_get_expr(y.polwithcheck, y.polrelid) || ')'
-        )
-      )
-    from pg_catalog.pg_policy as y
-    join pg_catalog.pg_class as c on c.oid = y.polrelid
-    where c.relnamespace = v_quota.oid;
-
-  -- We have none on our own tables.
-  return query
-    select 'trigger', format('%I on %s', t.tgname, t.tgrelid::regclass), jsonb_build_object(
-      'on', t.tgrelid::regclass::text
-    )
-    from pg_catalog.pg_trigger as t
-    join pg_catalog.pg_class as c on c.oid = t.tgrelid
-    where c.relnamespace = v_quota.oid
-      and not t.tgisinternal
-    union all
-    select 'rule', format('%I on %s', w.rulename, w.ev_class::regclass), jsonb_build_object(
-      'on', w.ev_class::regclass::text
-    )
-    from pg_catalog.pg_rewrite as w
-    join pg_catalog.pg_class as c on c.oid = w.ev_class
-    where c.relnamespace = v_quota.oid
-      and w.rulename <> '_RETURN';
 end
 $$;
 
-comment on function quota.installed_objects is
-  'What is installed, object by object: bodies, owners, rights, options, definitions.';
+comment on function quota.installed_columns is
+  'Columns of tables, and fields of types.';
 
 -- The rights that others than the owner have on an object, as 'anon EXECUTE'.
 create function quota.rights_in(

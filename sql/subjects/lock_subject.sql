@@ -10,7 +10,10 @@ begin
   loop
     insert into quota.subjects (subject_id)
       values (p_subject_id)
-      on conflict do nothing;
+      on conflict do nothing
+      returning subject_id, plan_id, plan_ends_at, anchor_at, time_zone, has_extras
+      into v_subject;
+    exit when found;
     select s.subject_id, s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone, s.has_extras
       into v_subject
       from quota.subjects as s

@@ -49,9 +49,9 @@ comment on function quota.set_plan is 'See public.set_plan.';
 create function quota.put_on_plan(
   p_subject_id text,
   p_plan_id text,
-  p_anchor_at timestamptz default null,
-  p_time_zone text default null,
-  p_ends_at timestamptz default null
+  p_anchor_at timestamptz,
+  p_time_zone text,
+  p_ends_at timestamptz
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -60,20 +60,14 @@ declare
   v_former quota.subjects;
   v_subject quota.subjects;
   v_features text[];
-  v_feature_id text;
   v_now timestamptz;
 begin
-  -- for key share: apply_plans() does not remove the plan before this has ended.
-  perform from quota.plans as p where p.plan_id = p_plan_id for key share;
-  if not found and p_plan_id is not null then
-    raise exception 'unknown plan %', quote_literal(left(p_plan_id, 100))
-      using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
-  end if;
+  perform quota.hold_plans(array[p_plan_id]);
   perform quota.check_instant('set_plan', 'anchor', p_anchor_at);
   perform quota.check_instant('set_plan', 'ends_at', p_ends_at);
 
   v_former := quota.lock_subject(p_subject_id);
-  v_subject.subject_id := v_former.subject_id;
+  v_subject := v_former;
   v_subject.plan_id := p_plan_id;
   v_subject.plan_ends_at := p_ends_at;
   v_subject.anchor_at := coalesce(p_anchor_at, v_former.anchor_at);
@@ -88,59 +82,128 @@ begin
         hint = 'use an IANA name with a slash such as Europe/Berlin, UTC or GMT; abbreviations (CET, EST) are none';
   end if;
 
-  update quota.subjects as s
-    set plan_id = v_subject.plan_id,
-        plan_ends_at = v_subject.plan_ends_at,
-        anchor_at = v_subject.anchor_at,
-        time_zone = v_subject.time_zone
-    where s.subject_id = v_subject.subject_id;
-
   v_features := quota.meters_of(v_subject.subject_id);
   -- lock_meters() also gives the time; no features, no lock.
   v_now := quota.lock_meters(v_subject.subject_id, v_features);
-  perform quota.record(
-    row(
-      v_subject.subject_id, quota.new_id(v_now), v_now, 'plan', null, v_now, 0, 0, 0, null, null, null,
-      null,
+  perform quota.write_terms(array[v_subject], v_now);
+  perform quota.begin_periods(v_subject.subject_id, v_features, v_now);
+end
+$$;
+
+comment on function quota.put_on_plan is 'The work of set_plan(). Errors: QPLAN, 22023.';
+
+-- for key share: apply_plans() does not remove a plan before those that it was given to here are there.
+create function quota.hold_plans(p_plan_ids text[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_unknown text;
+begin
+  perform from quota.plans as p
+    where p.plan_id = any (p_plan_ids)
+    order by p.plan_id
+    for key share;
+  select min(u.plan_id)
+    into v_unknown
+    from unnest(p_plan_ids) as u (plan_id)
+    where not exists (select from quota.plans as p where p.plan_id = u.plan_id);
+  if v_unknown is not null then
+    raise exception 'unknown plan %', quote_literal(left(v_unknown, 100))
+      using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
+  end if;
+end
+$$;
+
+comment on function quota.hold_plans is
+  'Keeps plans from being removed while this transaction runs; a null one is the default plan. Errors: QPLAN unknown plan.';
+
+-- Plan, end, anchor and zone of subjects as they are from now on, with a ledger line each that has both
+-- what was and what is. Their meters forget what they remember of the limits.
+create function quota.write_terms(
+  p_subjects quota.subjects[],
+  p_at timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_lines quota.events[];
+begin
+  v_lines := array(
+    select row(
+      n.subject_id, quota.new_id(p_at), p_at, 'plan', null, p_at, 0, 0, 0, null, null, null, null,
       jsonb_build_object(
-        'from', to_jsonb(v_former) - 'subject_id' - 'has_extras',
-        'to', to_jsonb(v_subject) - 'subject_id' - 'has_extras'
+        'from', to_jsonb(s) - 'subject_id' - 'has_extras',
+        'to', to_jsonb(n) - 'subject_id' - 'has_extras'
       )
     )::quota.events
+    from unnest(p_subjects) as n
+    join quota.subjects as s on s.subject_id = n.subject_id
   );
-
+  update quota.subjects as s
+    set plan_id = n.plan_id,
+        plan_ends_at = n.plan_ends_at,
+        anchor_at = n.anchor_at,
+        time_zone = n.time_zone
+    from unnest(p_subjects) as n
+    where s.subject_id = n.subject_id;
+  -- As record() does it, of lines that count nothing.
+  insert into quota.events (subject_id, event_id, at, kind, counts_at, metadata)
+    select l.subject_id, l.event_id, l.at, l.kind, l.counts_at, l.metadata
+    from unnest(v_lines) as l;
   update quota.meters as m
     set fresh_from = 'infinity'
-    where m.subject_id = v_subject.subject_id;
+    from unnest(p_subjects) as n
+    where m.subject_id = n.subject_id;
+end
+$$;
 
-  -- New periods begin here and now, with the use that falls into them: those of counters that the
-  -- moved anchor or zone leaves behind (also of periods that only a former plan had), and those that
-  -- the new plan brings.
-  foreach v_feature_id in array v_features loop
+comment on function quota.write_terms is
+  'Writes the terms of subjects whose rows and meters are locked.';
+
+-- New periods begin here and now, with the use that falls into them: those of counters that a moved
+-- anchor or zone leaves behind (also of periods that only a former plan had), and those that the new
+-- plan brings.
+create function quota.begin_periods(
+  p_subject_id text,
+  p_feature_ids text[],
+  p_at timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_anchor_at timestamptz;
+  v_time_zone text;
+  v_feature_id text;
+begin
+  select s.anchor_at, s.time_zone
+    into v_anchor_at, v_time_zone
+    from quota.subjects as s
+    where s.subject_id = p_subject_id;
+  foreach v_feature_id in array p_feature_ids loop
     perform quota.open_counters(
-      v_subject.subject_id, v_feature_id, v_now,
+      p_subject_id, v_feature_id, p_at,
       array(
         select row(
           c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null, 0, 0
         )::quota.limit_state
         from quota.counters as c
-        cross join lateral quota.period_of(
-          c.period, v_now, v_subject.anchor_at, v_subject.time_zone
-        ) as p
-        where c.subject_id = v_subject.subject_id
+        cross join lateral quota.period_of(c.period, p_at, v_anchor_at, v_time_zone) as p
+        where c.subject_id = p_subject_id
           and c.feature_id = v_feature_id
-          and c.period_end > v_now
-          and c.period_start <= v_now
+          and c.period_end > p_at
+          and c.period_start <= p_at
           and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
       )
     );
     perform quota.open_counters(
-      v_subject.subject_id, v_feature_id, v_now,
-      (quota.limits_of(v_subject.subject_id, v_feature_id, v_now)).limits
+      p_subject_id, v_feature_id, p_at, (quota.limits_of(p_subject_id, v_feature_id, p_at)).limits
     );
   end loop;
 end
 $$;
 
-comment on function quota.put_on_plan is
-  'The work of set_plan(); a null plan is the default plan. Errors: QPLAN, 22023.';
+comment on function quota.begin_periods is
+  'Opens the counters of the periods that a subject''s terms have now.';

@@ -1460,7 +1460,10 @@ begin
   loop
     insert into quota.subjects (subject_id)
       values (p_subject_id)
-      on conflict do nothing;
+      on conflict do nothing
+      returning subject_id, plan_id, plan_ends_at, anchor_at, time_zone, has_extras
+      into v_subject;
+    exit when found;
     select s.subject_id, s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone, s.has_extras
       into v_subject
       from quota.subjects as s
@@ -1529,271 +1532,6 @@ $$;
 
 comment on function quota.lock_terms is
   'Locks subject and meter, makes the meter forget what it remembers of the limits, and returns the time. Errors: QFEAT.';
-
--- sql/subjects/set_plan.sql
-
--- Called by whatever knows what the customer bought (a payment webhook, an admin page).
-create function public.set_plan(
-  subject text,
-  plan text,
-  anchor timestamptz default null,
-  time_zone text default null,
-  ends_at timestamptz default null
-)
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict error
-begin
-  perform quota.set_plan(subject, plan, anchor, time_zone, ends_at);
-end
-$$;
-
-comment on function public.set_plan is
-  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it. From ends_at on the default plan holds; null means no end. Errors: QPLAN unknown plan; QSUBJ; 22023 unknown time zone, or an anchor or end outside the years 1000 to 9999; 42501 not a trusted role; 55P03 retry.';
-
-create function quota.set_plan(
-  p_subject text,
-  p_plan text,
-  p_anchor timestamptz,
-  p_time_zone text,
-  p_ends_at timestamptz
-)
-returns void
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
-as $$
-begin
-  perform quota.require_trusted();
-  if p_plan is null then
-    raise exception 'the plan is null'
-      using errcode = 'QPLAN', hint = 'name a plan of plan_catalog';
-  end if;
-  perform quota.put_on_plan(
-    (quota.caller_for(p_subject)).subject_id, p_plan, p_anchor, p_time_zone, p_ends_at
-  );
-end
-$$;
-
-comment on function quota.set_plan is 'See public.set_plan.';
-
--- Puts a subject on a plan. The use so far stays, since counters and ledger belong to
--- the subject; the new limits hold at once, also for callers that are waiting, since limits are read
--- under the lock.
-create function quota.put_on_plan(
-  p_subject_id text,
-  p_plan_id text,
-  p_anchor_at timestamptz default null,
-  p_time_zone text default null,
-  p_ends_at timestamptz default null
-)
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_former quota.subjects;
-  v_subject quota.subjects;
-  v_features text[];
-  v_feature_id text;
-  v_now timestamptz;
-begin
-  -- for key share: apply_plans() does not remove the plan before this has ended.
-  perform from quota.plans as p where p.plan_id = p_plan_id for key share;
-  if not found and p_plan_id is not null then
-    raise exception 'unknown plan %', quote_literal(left(p_plan_id, 100))
-      using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
-  end if;
-  perform quota.check_instant('set_plan', 'anchor', p_anchor_at);
-  perform quota.check_instant('set_plan', 'ends_at', p_ends_at);
-
-  v_former := quota.lock_subject(p_subject_id);
-  v_subject.subject_id := v_former.subject_id;
-  v_subject.plan_id := p_plan_id;
-  v_subject.plan_ends_at := p_ends_at;
-  v_subject.anchor_at := coalesce(p_anchor_at, v_former.anchor_at);
-  v_subject.time_zone := coalesce(p_time_zone, v_former.time_zone);
-  -- Asked only when it changes: reading the zone files takes milliseconds.
-  if v_subject.time_zone <> v_former.time_zone
-    and quota.is_time_zone(v_subject.time_zone) is not true
-  then
-    raise exception 'set_plan: the time zone is %, the name of a place is expected',
-      quote_literal(left(v_subject.time_zone, 100))
-      using errcode = '22023',
-        hint = 'use an IANA name with a slash such as Europe/Berlin, UTC or GMT; abbreviations (CET, EST) are none';
-  end if;
-
-  update quota.subjects as s
-    set plan_id = v_subject.plan_id,
-        plan_ends_at = v_subject.plan_ends_at,
-        anchor_at = v_subject.anchor_at,
-        time_zone = v_subject.time_zone
-    where s.subject_id = v_subject.subject_id;
-
-  v_features := quota.meters_of(v_subject.subject_id);
-  -- lock_meters() also gives the time; no features, no lock.
-  v_now := quota.lock_meters(v_subject.subject_id, v_features);
-  perform quota.record(
-    row(
-      v_subject.subject_id, quota.new_id(v_now), v_now, 'plan', null, v_now, 0, 0, 0, null, null, null,
-      null,
-      jsonb_build_object(
-        'from', to_jsonb(v_former) - 'subject_id' - 'has_extras',
-        'to', to_jsonb(v_subject) - 'subject_id' - 'has_extras'
-      )
-    )::quota.events
-  );
-
-  update quota.meters as m
-    set fresh_from = 'infinity'
-    where m.subject_id = v_subject.subject_id;
-
-  -- New periods begin here and now, with the use that falls into them: those of counters that the
-  -- moved anchor or zone leaves behind (also of periods that only a former plan had), and those that
-  -- the new plan brings.
-  foreach v_feature_id in array v_features loop
-    perform quota.open_counters(
-      v_subject.subject_id, v_feature_id, v_now,
-      array(
-        select row(
-          c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null, 0, 0
-        )::quota.limit_state
-        from quota.counters as c
-        cross join lateral quota.period_of(
-          c.period, v_now, v_subject.anchor_at, v_subject.time_zone
-        ) as p
-        where c.subject_id = v_subject.subject_id
-          and c.feature_id = v_feature_id
-          and c.period_end > v_now
-          and c.period_start <= v_now
-          and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
-      )
-    );
-    perform quota.open_counters(
-      v_subject.subject_id, v_feature_id, v_now,
-      (quota.limits_of(v_subject.subject_id, v_feature_id, v_now)).limits
-    );
-  end loop;
-end
-$$;
-
-comment on function quota.put_on_plan is
-  'The work of set_plan(); a null plan is the default plan. Errors: QPLAN, 22023.';
-
--- sql/subjects/forget_subject.sql
-
--- The right to erasure.
-create function public.forget_subject(
-  subject text
-)
-returns bigint
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict error
-begin
-  return quota.forget_subject(subject);
-end
-$$;
-
-comment on function public.forget_subject is
-  'Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and returns how many ledger lines that were. The ledgers of organisations for which it acted keep their lines without its name. What rows of limited tables count stays counted while they stand: delete them first, or call it again after. Not to be undone. Errors: QSUBJ; 42501 not a trusted role; 55P03 retry.';
-
--- The right to erasure. The one way in which ledger lines disappear by themselves, and
--- in which a line changes: one of an organisation forgets who acted.
---
--- What rows of limited tables count stays while the rows stand, as one fresh line per gauge: with it
--- gone, as many rows again would fit.
-create function quota.forget_subject(p_subject text)
-returns bigint
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
-as $$
-declare
-  v_caller quota.caller;
-  v_organisations text[];
-  v_lines bigint;
-  v_now timestamptz;
-  v_feature_id text;
-  v_rows_used bigint;
-begin
-  perform quota.require_trusted();
-  v_caller := quota.caller_for(p_subject);
-  -- Whose rows name it. All locked in byte order before anything goes: an organisation and its member
-  -- that are forgotten at once meet here, and not crosswise in each other's rows.
-  v_organisations := array(
-    select m.subject_id
-    from quota.members as m
-    where m.user_id = v_caller.subject_id
-    union
-    select e.subject_id
-    from quota.events as e
-    where (e.actor is not null or e.kind = 'member')
-      and coalesce(e.actor, e.metadata ->> 'user_id') = v_caller.subject_id
-  );
-  perform from quota.subjects as s
-    where s.subject_id = any (v_organisations || v_caller.subject_id)
-    order by s.subject_id
-    for no key update;
-  perform quota.lock_subject(v_caller.subject_id);
-  v_now := quota.lock_meters(v_caller.subject_id, quota.meters_of(v_caller.subject_id));
-  delete from quota.events as e where e.subject_id = v_caller.subject_id;
-  get diagnostics v_lines = row_count;
-  delete from quota.alerts as a where a.subject_id = v_caller.subject_id;
-  delete from quota.reservations as r where r.subject_id = v_caller.subject_id;
-  delete from quota.grants as g where g.subject_id = v_caller.subject_id;
-  delete from quota.exceptions as x where x.subject_id = v_caller.subject_id;
-  delete from quota.counters as c where c.subject_id = v_caller.subject_id;
-  delete from quota.keys as k where k.subject_id = v_caller.subject_id;
-  -- A membership may be known to an organisation that has no row of its own yet.
-  perform from quota.members as m
-    where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id
-    order by m.subject_id, m.user_id
-    for update;
-  delete from quota.members as m
-    where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
-  -- The ledger of an organisation keeps its lines and loses the name. Nobody else changes a line, so
-  -- this needs no meter of the organisation.
-  update quota.events as e
-    set actor = null,
-        metadata = case when e.kind = 'member' then e.metadata - 'user_id' else e.metadata end
-    where (e.actor is not null or e.kind = 'member')
-      and coalesce(e.actor, e.metadata ->> 'user_id') = v_caller.subject_id;
-  delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
-  delete from quota.meters as m where m.subject_id = v_caller.subject_id and m.rows_used = 0;
-  for v_feature_id, v_rows_used in
-    select m.feature_id, m.rows_used
-    from quota.meters as m
-    where m.subject_id = v_caller.subject_id
-    order by m.feature_id
-  loop
-    insert into quota.subjects (subject_id)
-      values (v_caller.subject_id)
-      on conflict do nothing;
-    update quota.meters as m
-      set used = 0,
-          reserved = 0,
-          drawn = 0,
-          rows_used = 0,
-          counted_until = '-infinity',
-          holds_expire_at = 'infinity',
-          open_from = '-infinity',
-          open_until = 'infinity',
-          minute_until = '-infinity',
-          hour_until = '-infinity',
-          fresh_from = 'infinity'
-      where m.subject_id = v_caller.subject_id
-        and m.feature_id = v_feature_id;
-    perform quota.record(
-      row(
-        v_caller.subject_id, quota.new_id(v_now), v_now, 'table', v_feature_id, v_now, v_rows_used,
-        0, 0, null, null, null, null, '{"recount": true}'
-      )::quota.events
-    );
-  end loop;
-  return v_lines;
-end
-$$;
-
-comment on function quota.forget_subject is 'See public.forget_subject.';
 
 
 -- meter: what was used, in tables.
@@ -5658,6 +5396,334 @@ $$;
 
 comment on function quota.void_grant is 'See public.void_grant.';
 
+-- sql/subjects/set_plan.sql
+
+-- Called by whatever knows what the customer bought (a payment webhook, an admin page).
+create function public.set_plan(
+  subject text,
+  plan text,
+  anchor timestamptz default null,
+  time_zone text default null,
+  ends_at timestamptz default null
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  perform quota.set_plan(subject, plan, anchor, time_zone, ends_at);
+end
+$$;
+
+comment on function public.set_plan is
+  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it. From ends_at on the default plan holds; null means no end. Errors: QPLAN unknown plan; QSUBJ; 22023 unknown time zone, or an anchor or end outside the years 1000 to 9999; 42501 not a trusted role; 55P03 retry.';
+
+create function quota.set_plan(
+  p_subject text,
+  p_plan text,
+  p_anchor timestamptz,
+  p_time_zone text,
+  p_ends_at timestamptz
+)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
+as $$
+begin
+  perform quota.require_trusted();
+  if p_plan is null then
+    raise exception 'the plan is null'
+      using errcode = 'QPLAN', hint = 'name a plan of plan_catalog';
+  end if;
+  perform quota.put_on_plan(
+    (quota.caller_for(p_subject)).subject_id, p_plan, p_anchor, p_time_zone, p_ends_at
+  );
+end
+$$;
+
+comment on function quota.set_plan is 'See public.set_plan.';
+
+-- Puts a subject on a plan. The use so far stays, since counters and ledger belong to
+-- the subject; the new limits hold at once, also for callers that are waiting, since limits are read
+-- under the lock.
+create function quota.put_on_plan(
+  p_subject_id text,
+  p_plan_id text,
+  p_anchor_at timestamptz,
+  p_time_zone text,
+  p_ends_at timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_former quota.subjects;
+  v_subject quota.subjects;
+  v_features text[];
+  v_now timestamptz;
+begin
+  perform quota.hold_plans(array[p_plan_id]);
+  perform quota.check_instant('set_plan', 'anchor', p_anchor_at);
+  perform quota.check_instant('set_plan', 'ends_at', p_ends_at);
+
+  v_former := quota.lock_subject(p_subject_id);
+  v_subject := v_former;
+  v_subject.plan_id := p_plan_id;
+  v_subject.plan_ends_at := p_ends_at;
+  v_subject.anchor_at := coalesce(p_anchor_at, v_former.anchor_at);
+  v_subject.time_zone := coalesce(p_time_zone, v_former.time_zone);
+  -- Asked only when it changes: reading the zone files takes milliseconds.
+  if v_subject.time_zone <> v_former.time_zone
+    and quota.is_time_zone(v_subject.time_zone) is not true
+  then
+    raise exception 'set_plan: the time zone is %, the name of a place is expected',
+      quote_literal(left(v_subject.time_zone, 100))
+      using errcode = '22023',
+        hint = 'use an IANA name with a slash such as Europe/Berlin, UTC or GMT; abbreviations (CET, EST) are none';
+  end if;
+
+  v_features := quota.meters_of(v_subject.subject_id);
+  -- lock_meters() also gives the time; no features, no lock.
+  v_now := quota.lock_meters(v_subject.subject_id, v_features);
+  perform quota.write_terms(array[v_subject], v_now);
+  perform quota.begin_periods(v_subject.subject_id, v_features, v_now);
+end
+$$;
+
+comment on function quota.put_on_plan is 'The work of set_plan(). Errors: QPLAN, 22023.';
+
+-- for key share: apply_plans() does not remove a plan before those that it was given to here are there.
+create function quota.hold_plans(p_plan_ids text[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_unknown text;
+begin
+  perform from quota.plans as p
+    where p.plan_id = any (p_plan_ids)
+    order by p.plan_id
+    for key share;
+  select min(u.plan_id)
+    into v_unknown
+    from unnest(p_plan_ids) as u (plan_id)
+    where not exists (select from quota.plans as p where p.plan_id = u.plan_id);
+  if v_unknown is not null then
+    raise exception 'unknown plan %', quote_literal(left(v_unknown, 100))
+      using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
+  end if;
+end
+$$;
+
+comment on function quota.hold_plans is
+  'Keeps plans from being removed while this transaction runs; a null one is the default plan. Errors: QPLAN unknown plan.';
+
+-- Plan, end, anchor and zone of subjects as they are from now on, with a ledger line each that has both
+-- what was and what is. Their meters forget what they remember of the limits.
+create function quota.write_terms(
+  p_subjects quota.subjects[],
+  p_at timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_lines quota.events[];
+begin
+  v_lines := array(
+    select row(
+      n.subject_id, quota.new_id(p_at), p_at, 'plan', null, p_at, 0, 0, 0, null, null, null, null,
+      jsonb_build_object(
+        'from', to_jsonb(s) - 'subject_id' - 'has_extras',
+        'to', to_jsonb(n) - 'subject_id' - 'has_extras'
+      )
+    )::quota.events
+    from unnest(p_subjects) as n
+    join quota.subjects as s on s.subject_id = n.subject_id
+  );
+  update quota.subjects as s
+    set plan_id = n.plan_id,
+        plan_ends_at = n.plan_ends_at,
+        anchor_at = n.anchor_at,
+        time_zone = n.time_zone
+    from unnest(p_subjects) as n
+    where s.subject_id = n.subject_id;
+  -- As record() does it, of lines that count nothing.
+  insert into quota.events (subject_id, event_id, at, kind, counts_at, metadata)
+    select l.subject_id, l.event_id, l.at, l.kind, l.counts_at, l.metadata
+    from unnest(v_lines) as l;
+  update quota.meters as m
+    set fresh_from = 'infinity'
+    from unnest(p_subjects) as n
+    where m.subject_id = n.subject_id;
+end
+$$;
+
+comment on function quota.write_terms is
+  'Writes the terms of subjects whose rows and meters are locked.';
+
+-- New periods begin here and now, with the use that falls into them: those of counters that a moved
+-- anchor or zone leaves behind (also of periods that only a former plan had), and those that the new
+-- plan brings.
+create function quota.begin_periods(
+  p_subject_id text,
+  p_feature_ids text[],
+  p_at timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_anchor_at timestamptz;
+  v_time_zone text;
+  v_feature_id text;
+begin
+  select s.anchor_at, s.time_zone
+    into v_anchor_at, v_time_zone
+    from quota.subjects as s
+    where s.subject_id = p_subject_id;
+  foreach v_feature_id in array p_feature_ids loop
+    perform quota.open_counters(
+      p_subject_id, v_feature_id, p_at,
+      array(
+        select row(
+          c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null, 0, 0
+        )::quota.limit_state
+        from quota.counters as c
+        cross join lateral quota.period_of(c.period, p_at, v_anchor_at, v_time_zone) as p
+        where c.subject_id = p_subject_id
+          and c.feature_id = v_feature_id
+          and c.period_end > p_at
+          and c.period_start <= p_at
+          and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
+      )
+    );
+    perform quota.open_counters(
+      p_subject_id, v_feature_id, p_at, (quota.limits_of(p_subject_id, v_feature_id, p_at)).limits
+    );
+  end loop;
+end
+$$;
+
+comment on function quota.begin_periods is
+  'Opens the counters of the periods that a subject''s terms have now.';
+
+-- sql/subjects/forget_subject.sql
+
+-- The right to erasure.
+create function public.forget_subject(
+  subject text
+)
+returns bigint
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.forget_subject(subject);
+end
+$$;
+
+comment on function public.forget_subject is
+  'Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and returns how many ledger lines that were. The ledgers of organisations for which it acted keep their lines without its name. What rows of limited tables count stays counted while they stand: delete them first, or call it again after. Not to be undone. Errors: QSUBJ; 42501 not a trusted role; 55P03 retry.';
+
+-- The right to erasure. The one way in which ledger lines disappear by themselves, and
+-- in which a line changes: one of an organisation forgets who acted.
+--
+-- What rows of limited tables count stays while the rows stand, as one fresh line per gauge: with it
+-- gone, as many rows again would fit.
+create function quota.forget_subject(p_subject text)
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
+as $$
+declare
+  v_caller quota.caller;
+  v_organisations text[];
+  v_lines bigint;
+  v_now timestamptz;
+  v_feature_id text;
+  v_rows_used bigint;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  -- Whose rows name it. All locked in byte order before anything goes: an organisation and its member
+  -- that are forgotten at once meet here, and not crosswise in each other's rows.
+  v_organisations := array(
+    select m.subject_id
+    from quota.members as m
+    where m.user_id = v_caller.subject_id
+    union
+    select e.subject_id
+    from quota.events as e
+    where (e.actor is not null or e.kind = 'member')
+      and coalesce(e.actor, e.metadata ->> 'user_id') = v_caller.subject_id
+  );
+  perform from quota.subjects as s
+    where s.subject_id = any (v_organisations || v_caller.subject_id)
+    order by s.subject_id
+    for no key update;
+  perform quota.lock_subject(v_caller.subject_id);
+  v_now := quota.lock_meters(v_caller.subject_id, quota.meters_of(v_caller.subject_id));
+  delete from quota.events as e where e.subject_id = v_caller.subject_id;
+  get diagnostics v_lines = row_count;
+  delete from quota.alerts as a where a.subject_id = v_caller.subject_id;
+  delete from quota.reservations as r where r.subject_id = v_caller.subject_id;
+  delete from quota.grants as g where g.subject_id = v_caller.subject_id;
+  delete from quota.exceptions as x where x.subject_id = v_caller.subject_id;
+  delete from quota.counters as c where c.subject_id = v_caller.subject_id;
+  delete from quota.keys as k where k.subject_id = v_caller.subject_id;
+  -- A membership may be known to an organisation that has no row of its own yet.
+  perform from quota.members as m
+    where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id
+    order by m.subject_id, m.user_id
+    for update;
+  delete from quota.members as m
+    where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
+  -- The ledger of an organisation keeps its lines and loses the name. Nobody else changes a line, so
+  -- this needs no meter of the organisation.
+  update quota.events as e
+    set actor = null,
+        metadata = case when e.kind = 'member' then e.metadata - 'user_id' else e.metadata end
+    where (e.actor is not null or e.kind = 'member')
+      and coalesce(e.actor, e.metadata ->> 'user_id') = v_caller.subject_id;
+  delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
+  delete from quota.meters as m where m.subject_id = v_caller.subject_id and m.rows_used = 0;
+  for v_feature_id, v_rows_used in
+    select m.feature_id, m.rows_used
+    from quota.meters as m
+    where m.subject_id = v_caller.subject_id
+    order by m.feature_id
+  loop
+    insert into quota.subjects (subject_id)
+      values (v_caller.subject_id)
+      on conflict do nothing;
+    update quota.meters as m
+      set used = 0,
+          reserved = 0,
+          drawn = 0,
+          rows_used = 0,
+          counted_until = '-infinity',
+          holds_expire_at = 'infinity',
+          open_from = '-infinity',
+          open_until = 'infinity',
+          minute_until = '-infinity',
+          hour_until = '-infinity',
+          fresh_from = 'infinity'
+      where m.subject_id = v_caller.subject_id
+        and m.feature_id = v_feature_id;
+    perform quota.record(
+      row(
+        v_caller.subject_id, quota.new_id(v_now), v_now, 'table', v_feature_id, v_now, v_rows_used,
+        0, 0, null, null, null, null, '{"recount": true}'
+      )::quota.events
+    );
+  end loop;
+  return v_lines;
+end
+$$;
+
+comment on function quota.forget_subject is 'See public.forget_subject.';
+
 
 -- meter, the bricks: the lock, the one writer, what begins and ends.
 -- sql/meter/lock_meters.sql
@@ -6248,6 +6314,235 @@ $$;
 
 comment on function quota.after_event is
   'The limits as they stand after the line is recorded and an amount drawn from grants.';
+
+-- sql/meter/open_many.sql
+
+-- open_counters() for many meters at once: what an import and a followed table need for thousands of
+-- subjects. Says again, for subjects without exceptions and grants alone, which limits a plan has.
+
+-- A period that lines count in, by the plan of their instant. is_counted: it has a counter; is_moved: one
+-- that a moved anchor or zone left behind overlaps it.
+create type quota.plan_period as (
+  subject_id text,
+  feature_id text,
+  counts_at timestamptz,
+  period text,
+  period_start timestamptz,
+  period_end timestamptz,
+  amount bigint,
+  is_counted boolean,
+  is_moved boolean
+);
+
+comment on type quota.plan_period is
+  'A period of a day or longer that a line counts in, and the limit there.';
+
+-- Each line names a meter and an instant; it need not be written.
+create function quota.open_many(
+  p_lines quota.events[],
+  p_at timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform quota.open_odd_periods(p_lines, p_at);
+  perform quota.make_counters(array(select p from quota.plan_periods(p_lines) as p));
+  update quota.meters as m
+    set open_from = greatest(m.open_from, o.open_from),
+        open_until = o.open_until
+    from quota.open_spans(p_lines) as o
+    where m.subject_id = o.subject_id
+      and m.feature_id = o.feature_id;
+end
+$$;
+
+comment on function quota.open_many is
+  'Makes the counters of the periods that hold the instants of lines, and notes the limits in them. Expects the meters to be locked.';
+
+create function quota.plan_periods(p_lines quota.events[])
+returns setof quota.plan_period
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    with places as materialized (
+      select distinct l.subject_id, l.feature_id, l.counts_at, n.period, n.amount, s.anchor_at,
+        coalesce(s.time_zone, 'UTC') as time_zone
+      from unnest(p_lines) as l
+      left join quota.subjects as s on s.subject_id = l.subject_id
+      join quota.plan_limits as n
+        on n.feature_id = l.feature_id
+        and n.plan_id = coalesce(
+          case when s.plan_ends_at <= l.counts_at then null else s.plan_id end,
+          (select d.plan_id from quota.plans as d where d.is_default)
+        )
+      where n.period not in ('minute', 'hour')
+        and s.has_extras is not true
+    ),
+    -- Most subjects have the same calendar.
+    bounds as materialized (
+      select t.period, t.counts_at, t.anchor_at, t.time_zone, p.period_start, p.resets_at
+      from (
+        select distinct o.period, o.counts_at, o.anchor_at, o.time_zone from places as o
+      ) as t
+      cross join lateral quota.period_of(t.period, t.counts_at, t.anchor_at, t.time_zone) as p
+    )
+    select o.subject_id, o.feature_id, o.counts_at, o.period, b.period_start, b.resets_at, o.amount,
+      coalesce(c.is_counted, false), c.is_counted is false
+    from places as o
+    join bounds as b
+      on b.period = o.period
+      and b.counts_at = o.counts_at
+      and b.time_zone = o.time_zone
+      and coalesce(b.anchor_at, '-infinity') = coalesce(o.anchor_at, '-infinity')
+    left join lateral (
+      select bool_or(c.period_start <= o.counts_at and c.period_end > o.counts_at) as is_counted
+      from quota.counters as c
+      where c.subject_id = o.subject_id
+        and c.feature_id = o.feature_id
+        and c.period = o.period
+        and c.period_end > b.period_start
+        and c.period_start < b.resets_at
+    ) as c on true;
+end
+$$;
+
+comment on function quota.plan_periods is
+  'The periods that lines count in, of subjects without exceptions and grants.';
+
+-- Of a subject with exceptions or grants limits_of() knows the limits; and open_counters() what becomes of
+-- counters that a moved anchor or zone left behind.
+create function quota.open_odd_periods(
+  p_lines quota.events[],
+  p_at timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject_id text;
+  v_feature_id text;
+  v_counts_at timestamptz;
+begin
+  for v_subject_id, v_feature_id, v_counts_at in
+    select p.subject_id, p.feature_id, p.counts_at
+    from quota.plan_periods(p_lines) as p
+    where p.is_moved
+    union
+    select l.subject_id, l.feature_id, l.counts_at
+    from unnest(p_lines) as l
+    join quota.subjects as s on s.subject_id = l.subject_id
+    where s.has_extras
+    order by 1, 2, 3
+  loop
+    perform quota.open_counters(
+      v_subject_id, v_feature_id, p_at,
+      (quota.limits_of(v_subject_id, v_feature_id, v_counts_at)).limits
+    );
+  end loop;
+end
+$$;
+
+comment on function quota.open_odd_periods is
+  'Opens one by one what the sets of open_many() would not open rightly.';
+
+-- Notes the limit where the counter is there; the others begin with what the ledger says of their period.
+create function quota.make_counters(p_periods quota.plan_period[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.counters as c
+    set last_limit = p.amount,
+        passed = quota.mark_of(p.used, p.reserved, p.amount)
+    from (
+      select distinct on (u.subject_id, u.feature_id, u.period, k.period_end)
+        u.subject_id, u.feature_id, u.period, k.period_end, u.amount,
+        coalesce(k.used, m.used - k.used_before) as used,
+        coalesce(k.reserved, m.reserved - k.reserved_before) as reserved
+      from unnest(p_periods) as u
+      join quota.meters as m on m.subject_id = u.subject_id and m.feature_id = u.feature_id
+      join quota.counters as k
+        on k.subject_id = u.subject_id
+        and k.feature_id = u.feature_id
+        and k.period = u.period
+        and k.period_end > u.counts_at
+        and k.period_start <= u.counts_at
+      where u.is_counted
+      order by u.subject_id, u.feature_id, u.period, k.period_end, u.counts_at desc
+    ) as p
+    where c.subject_id = p.subject_id
+      and c.feature_id = p.feature_id
+      and c.period = p.period
+      and c.period_end = p.period_end
+      and c.last_limit is distinct from p.amount;
+  insert into quota.counters (
+    subject_id, feature_id, period, period_start, period_end,
+    used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit, passed
+  )
+    select p.subject_id, p.feature_id, p.period, p.period_start, p.period_end,
+      m.used - b.used, m.reserved - b.reserved, m.drawn - b.drawn,
+      case when b.is_over then b.used end,
+      case when b.is_over then b.reserved end,
+      case when b.is_over then b.drawn end,
+      p.amount, quota.mark_of(b.used, b.reserved, p.amount)
+    from (
+      select distinct on (u.subject_id, u.feature_id, u.period, u.period_end)
+        u.subject_id, u.feature_id, u.period, u.period_start, u.period_end, u.amount
+      from unnest(p_periods) as u
+      where not u.is_counted
+      order by u.subject_id, u.feature_id, u.period, u.period_end, u.counts_at desc
+    ) as p
+    join quota.meters as m on m.subject_id = p.subject_id and m.feature_id = p.feature_id
+    cross join lateral (
+      select coalesce(sum(e.used_change), 0)::bigint as used,
+        coalesce(sum(e.reserved_change), 0)::bigint as reserved,
+        coalesce(sum(e.drawn_change), 0)::bigint as drawn,
+        exists (
+          select from quota.events as o
+          where o.subject_id = p.subject_id
+            and o.feature_id = p.feature_id
+            and o.counts_at >= p.period_end
+        ) as is_over
+      from quota.events as e
+      where e.subject_id = p.subject_id
+        and e.feature_id = p.feature_id
+        and e.counts_at >= p.period_start
+        and e.counts_at < p.period_end
+    ) as b;
+end
+$$;
+
+comment on function quota.make_counters is
+  'Notes the limits of periods in their counters, and makes those that are missing.';
+
+-- As note_open_span(), of many meters.
+create function quota.open_spans(p_lines quota.events[])
+returns table (subject_id text, feature_id text, open_from timestamptz, open_until timestamptz)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select l.subject_id, l.feature_id,
+      max(case when c.used is null then c.period_start else c.period_end end),
+      coalesce(min(c.period_end) filter (where c.used is null), 'infinity')
+    from (
+      select e.subject_id, e.feature_id, min(e.counts_at) as first_at
+      from unnest(p_lines) as e
+      group by e.subject_id, e.feature_id
+    ) as l
+    join quota.meters as m on m.subject_id = l.subject_id and m.feature_id = l.feature_id
+    left join quota.counters as c
+      on c.subject_id = l.subject_id
+      and c.feature_id = l.feature_id
+      and c.period_end >= least(m.open_until, l.first_at)
+    group by l.subject_id, l.feature_id;
+end
+$$;
+
+comment on function quota.open_spans is
+  'Where the open counters of the meters of these lines begin and end; null: there are none.';
 
 -- sql/meter/draw.sql
 
@@ -7882,14 +8177,10 @@ as $$
 declare
   v_columns text[] := array[p_subject_column, p_plan_column];
   v_types regtype[];
-  -- The third says that it was meant, to who looks for what was not.
-  v_arguments text := format('%L, %L', p_subject_column, p_plan_column)
-    || case when p_users_may_write is true then ', ''users may write''' else '' end;
-  v_subject_id text;
-  v_plan_id text;
-  v_last_id text;
-  v_last_plan text;
-  v_rows bigint := 0;
+  v_subject_ids text[];
+  v_plan_ids text[];
+  v_rows bigint;
+  v_several text;
 begin
   perform quota.require_trusted();
   if p_table is null or p_subject_column is null or p_plan_column is null then
@@ -7915,6 +8206,58 @@ begin
       set subject_column = excluded.subject_column,
           plan_column = excluded.plan_column,
           users_may_write = excluded.users_may_write;
+  perform quota.make_plan_triggers(p_table);
+
+  execute format(
+    'select array_agg(r.subject_id order by r.subject_id), array_agg(r.plan_id order by r.subject_id),
+       sum(r.rows), min(r.subject_id) filter (where r.is_told_twice)
+     from (
+       select t.%1$I::text collate "C" as subject_id, min(t.%2$I::text) as plan_id, count(*) as rows,
+         min(t.%2$I::text) <> max(t.%2$I::text) or count(t.%2$I) not in (0, count(*)) as is_told_twice
+       from %3$s as t
+       where t.%1$I is not null
+       group by 1
+     ) as r',
+    p_subject_column, p_plan_column, p_table
+  ) into v_subject_ids, v_plan_ids, v_rows, v_several;
+  if v_several is not null then
+    raise exception 'several rows name a plan for the subject %', quote_literal(left(v_several, 100))
+      using errcode = '21000', hint = 'follow a table that has one row for each subject';
+  end if;
+  -- Who is on its plan already stays as it is.
+  select array_agg(r.subject_id order by r.subject_id), array_agg(r.plan_id order by r.subject_id)
+    into v_subject_ids, v_plan_ids
+    from unnest(v_subject_ids, v_plan_ids) as r (subject_id, plan_id)
+    where not exists (
+      select from quota.subjects as s
+      where s.subject_id = r.subject_id
+        and s.plan_id is not distinct from r.plan_id
+        and s.plan_ends_at is null
+    );
+  perform quota.follow_rows(v_subject_ids, v_plan_ids);
+  return coalesce(v_rows, 0);
+end
+$$;
+
+comment on function quota.follow_plan is
+  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan: refused while anon or authenticated may (the hint has the statements), unless p_users_may_write is true. Call it again after a column was renamed. unfollow_plan() ends it. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing, a column of another type than text, varchar, uuid, smallint, integer and bigint or with a nondeterministic collation, or a virtual generated column; 42703 no such column; 25001 not at read committed; 42501 not a trusted role, a plan column that users may write, or a table with policies for the caller; 55P03 retry.';
+
+create function quota.make_plan_triggers(p_table regclass)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject_column name;
+  v_plan_column name;
+  v_arguments text;
+begin
+  select f.subject_column, f.plan_column,
+      format('%L, %L', f.subject_column, f.plan_column)
+        -- The third says that it was meant, to who looks for what was not.
+        || case when f.users_may_write then ', ''users may write''' else '' end
+    into v_subject_column, v_plan_column, v_arguments
+    from quota.followed_tables as f
+    where f.table_id = p_table;
   execute format(
     'create or replace trigger pgquota_follow_plan after insert or delete on %s
      for each row execute function quota.plan_changed(%s)',
@@ -7925,34 +8268,12 @@ begin
     'create or replace trigger pgquota_follow_plan_update after update on %1$s
      for each row when ((old.%2$I, old.%3$I) is distinct from (new.%2$I, new.%3$I))
      execute function quota.plan_changed(%4$s)',
-    p_table, p_subject_column, p_plan_column, v_arguments
+    p_table, v_subject_column, v_plan_column, v_arguments
   );
-  for v_subject_id, v_plan_id in execute format(
-    'select %1$I::text collate "C", %2$I::text from %3$s
-     where %1$I is not null order by 1, 2',
-    p_subject_column, p_plan_column, p_table
-  ) loop
-    v_rows := v_rows + 1;
-    if v_subject_id = v_last_id and v_plan_id is distinct from v_last_plan then
-      raise exception 'several rows name a plan for the subject %', quote_literal(left(v_subject_id, 100))
-        using errcode = '21000', hint = 'follow a table that has one row for each subject';
-    end if;
-    v_last_id := v_subject_id;
-    v_last_plan := v_plan_id;
-    continue when exists (
-      select from quota.subjects as s
-      where s.subject_id = v_subject_id
-        and s.plan_id is not distinct from v_plan_id
-        and s.plan_ends_at is null
-    );
-    perform quota.follow_row(v_subject_id, v_plan_id);
-  end loop;
-  return v_rows;
 end
 $$;
 
-comment on function quota.follow_plan is
-  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan: refused while anon or authenticated may (the hint has the statements), unless p_users_may_write is true. Call it again after a column was renamed. unfollow_plan() ends it. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing, a column of another type than text, varchar, uuid, smallint, integer and bigint or with a nondeterministic collation, or a virtual generated column; 42703 no such column; 25001 not at read committed; 42501 not a trusted role, a plan column that users may write, or a table with policies for the caller; 55P03 retry.';
+comment on function quota.make_plan_triggers is 'Makes a followed table tell of its changes.';
 
 create function quota.unfollow_plan(p_table regclass)
 returns void
@@ -7971,6 +8292,11 @@ $$;
 
 comment on function quota.unfollow_plan is
   'Ends follow_plan() for a table; its subjects keep their plans. Also for a table that was dropped, named by its oid in quota.followed_tables. For the owner of the table, not over REST. Errors: 42501 not a trusted role; 55P03 retry.';
+
+-- sql/app_tables/plan_changed.sql
+
+-- What a row of a followed table says, becomes so: the trigger, and what follow_plan() does with the rows
+-- that are there.
 
 create function quota.plan_changed()
 returns trigger
@@ -8004,10 +8330,10 @@ begin
       and s.subject_id < v_subject_id
     for no key update;
   if v_subject_id is not null then
-    perform quota.follow_row(v_subject_id, v_plan_id);
+    perform quota.follow_rows(array[v_subject_id], array[v_plan_id]);
   end if;
   if v_former_id is not null and v_former_id is distinct from v_subject_id then
-    perform quota.follow_row(v_former_id, null);
+    perform quota.follow_rows(array[v_former_id], array[null]::text[]);
   end if;
   return null;
 end
@@ -8016,29 +8342,95 @@ $$;
 comment on function quota.plan_changed is
   'Trigger of follow_plan(). Arguments: subject column, plan column, and a third where users may write it.';
 
-create function quota.follow_row(
-  p_subject_id text,
-  p_plan_id text
+-- One row of a trigger, or all of a table. Each subject is locked with its meters before the next, as
+-- everybody locks them; what is written then is written in one go.
+create function quota.follow_rows(
+  p_subject_ids text[],
+  p_plan_ids text[]
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_subject_ids text[];
+  v_subject_id text;
+  v_counted text[];
+  v_now timestamptz;
 begin
-  if length(p_subject_id) not between 1 and 255 then
-    raise exception 'the subject has % characters, 1 to 255 are allowed', length(p_subject_id)
+  select min(u.id)
+    into v_subject_id
+    from unnest(p_subject_ids) as u (id)
+    where length(u.id) not between 1 and 255;
+  if v_subject_id is not null then
+    raise exception 'the subject has % characters, 1 to 255 are allowed', length(v_subject_id)
       using errcode = 'QSUBJ', hint = 'null is a row that names nobody''s plan';
   end if;
+  perform quota.hold_plans(array(select distinct u.id from unnest(p_plan_ids) as u (id)));
   -- Who was never seen, or was forgotten, has the default plan already.
-  if p_plan_id is not null
-    or exists (select from quota.subjects as s where s.subject_id = p_subject_id)
-  then
-    perform quota.put_on_plan(p_subject_id, p_plan_id);
-  end if;
+  v_subject_ids := array(
+    select r.subject_id
+    from unnest(p_subject_ids, p_plan_ids) as r (subject_id, plan_id)
+    where r.plan_id is not null
+      or exists (select from quota.subjects as s where s.subject_id = r.subject_id)
+    order by r.subject_id collate "C"
+  );
+  v_counted := quota.lock_terms_of(v_subject_ids);
+
+  v_now := quota.clock();
+  perform quota.write_terms(
+    array(
+      select row(
+        s.subject_id, r.plan_id, null, s.anchor_at, s.time_zone, s.has_extras
+      )::quota.subjects
+      from unnest(p_subject_ids, p_plan_ids) as r (subject_id, plan_id)
+      join quota.subjects as s on s.subject_id = r.subject_id
+      where s.subject_id = any (v_subject_ids)
+      order by s.subject_id
+    ),
+    v_now
+  );
+  -- The new plan's periods begin here and now, with the use that falls into them.
+  perform quota.open_many(
+    array(
+      select row(
+        m.subject_id, null, v_now, null, m.feature_id, v_now, 0, 0, 0, null, null, null, null, null
+      )::quota.events
+      from quota.meters as m
+      where m.subject_id = any (v_counted)
+    ),
+    v_now
+  );
 end
 $$;
 
-comment on function quota.follow_row is
-  'Puts the subject that a row names on its plan; a null plan is the default plan. Errors: QSUBJ, QPLAN.';
+comment on function quota.follow_rows is
+  'Puts the subjects that rows name on their plans; a null plan is the default plan. Errors: QSUBJ, QPLAN.';
+
+create function quota.lock_terms_of(p_subject_ids text[])
+returns text[]
+language plpgsql volatile security invoker
+-- Planning what lock_meters() asks, anew for each subject, took ten times as long as asking it.
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_subject_id text;
+  v_features text[];
+  v_counted text[] := '{}';
+begin
+  foreach v_subject_id in array p_subject_ids loop
+    perform quota.lock_subject(v_subject_id);
+    v_features := quota.meters_of(v_subject_id);
+    if v_features <> '{}' then
+      perform quota.lock_meters(v_subject_id, v_features);
+      v_counted := v_counted || v_subject_id;
+    end if;
+  end loop;
+  return v_counted;
+end
+$$;
+
+comment on function quota.lock_terms_of is
+  'Locks subjects, which come in byte order, each with its meters; and says which have any.';
 
 -- sql/app_tables/plan_writers.sql
 
@@ -9268,184 +9660,69 @@ $$;
 comment on function quota.installation_findings is
   'Everything that is wrong, in the order in which the statements can be run.';
 
--- sql/proof/differences.sql
+-- sql/proof/changed_objects.sql
 
--- What differs in an object that the release has and the database has too.
-create function quota.differences(
-  p_kind text,
-  p_object text,
-  p_wanted jsonb,
-  p_found jsonb
-)
+-- Objects of the release against objects of the database.
+create type quota.installed_object as (
+  kind text,
+  object text,
+  definition jsonb
+);
+
+comment on type quota.installed_object is
+  'An object as installed_objects() and release_manifest() describe it.';
+
+create function quota.changed_objects()
 returns setof quota.finding
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- Of the app, when it has a membership table of its own; its search path and rights are looked at.
-  v_is_own constant boolean := p_wanted ->> 'name' in ('quota.acts_for', 'quota.subjects_of');
-  v_owner constant regrole := (
-    select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'quota'
+  v_released constant quota.installed_object[] := array(
+    select row(m.kind, m.object, m.definition)::quota.installed_object
+    from quota.release_manifest() as m
   );
-  v_release constant text := quota.version();
-  v_table text := coalesce(p_wanted ->> 'on', p_object);
-  v_key text;
-  v_finding quota.finding;
+  v_installed constant quota.installed_object[] := array(
+    select row(o.kind, o.object, o.definition)::quota.installed_object
+    from quota.installed_objects() as o
+  );
 begin
-  for v_key in
-    select k from jsonb_object_keys(p_wanted) as k
-    where p_wanted -> k is distinct from p_found -> k
-    order by k = 'rights', k
-  loop
-    v_finding := row(20, concat_ws(' ', p_kind, p_object), null, null, false)::quota.finding;
-    case
-      when v_key = 'rights' then
-        v_finding.rank := 60;
-        v_finding.is_right := true;
-        v_finding.problem := 'its rights are not those of the release: ' || concat_ws(
-          '; ',
-          (
-            select string_agg(r, ', ') || ' should not be'
-            from jsonb_array_elements_text(p_found -> 'rights') as r
-            where not p_wanted -> 'rights' ? r
-          ),
-          (
-            select string_agg(r, ', ') || ' is lacking'
-            from jsonb_array_elements_text(p_wanted -> 'rights') as r
-            where not p_found -> 'rights' ? r
-          )
-        );
-        v_finding.statement := quota.rights_statement(p_kind, p_object, p_wanted -> 'rights');
-      when v_is_own and v_key = 'settings' then
-        continue when p_found ->> 'settings' like '%"search\_path=%';
-        v_finding.problem := 'it has no search_path: objects of a caller may stand in for those it means';
-        v_finding.statement := format(
-          'alter function %s set search_path = pg_catalog, pg_temp;', p_object
-        );
-      when v_is_own and v_key <> 'signature' then
-        continue;
-      when v_key = 'is_owned' then
-        v_finding.rank := 50;
-        v_finding.problem := format('it belongs to another role than %s, the owner of schema quota', v_owner);
-        v_finding.statement := format('alter %s %s owner to %s;', p_kind, p_object, v_owner);
-      when v_key = 'body' then
-        v_finding.problem := format('its body is not that of release %s', v_release);
-      when v_key in ('signature', 'language') then
-        v_finding.problem := format(
-          'it is %s, in release %s it is %s', p_found ->> v_key, v_release, p_wanted ->> v_key
-        );
-      when v_key = 'options' then
-        v_finding.rank := 30;
-        v_finding.problem := format('it is %s, and should be %s', p_found ->> v_key, p_wanted ->> v_key);
-        v_finding.statement := format('alter function %s %s;', p_object, p_wanted ->> v_key);
-      when v_key = 'settings' and p_kind = 'function' then
-        v_finding.rank := 30;
-        v_finding.problem := format('its settings are %s, and should be %s', p_found -> v_key, p_wanted -> v_key);
-        v_finding.statement := (
-          select format('alter function %s reset all;', p_object) || string_agg(
-            format(
-              E'\nalter function %s set %s = %s;', p_object, split_part(s, '=', 1),
-              case when s like 'search\_path=%'
-                then split_part(s, '=', 2) else quote_literal(split_part(s, '=', 2)) end
-            ), ''
-          )
-          from jsonb_array_elements_text(p_wanted -> v_key) as s
-        );
-      when v_key = 'settings' then
-        v_finding.rank := 40;
-        v_finding.problem := 'it lost security_invoker, or has another option: it shows everybody''s rows to every reader';
-        v_finding.statement := format(
-          E'alter view %1$s reset (security_barrier, security_invoker, check_option);\nalter view %1$s set (%2$s);',
-          p_object,
-          (select string_agg(s, ', ') from jsonb_array_elements_text(p_wanted -> v_key) as s)
-        );
-      when v_key = 'query' then
-        v_finding.rank := 25;
-        v_finding.problem := format('its query is not that of release %s', v_release);
-      when v_key = 'is_secured' then
-        v_finding.problem := 'row level security is off: every reader sees everybody''s rows';
-        v_finding.statement := format('alter table %s enable row level security;', p_object);
-      when v_key = 'is_logged' then
-        v_finding.problem := 'it is unlogged: a crash empties it';
-        v_finding.statement := format('alter table %s set logged;', p_object);
-      when v_key = 'is_checked' then
-        v_finding.problem := 'the triggers of its foreign keys are disabled';
-        v_finding.statement := format('alter table %s enable trigger all;', p_object);
-      when v_key = 'is_required' then
-        v_finding.problem := case when (p_wanted ->> v_key)::boolean
-          then 'it may be null, and should not' else 'it may not be null, and should' end;
-        v_finding.statement := format(
-          'alter table %s alter column %s %s not null;', v_table, p_wanted ->> 'name',
-          case when (p_wanted ->> v_key)::boolean then 'set' else 'drop' end
-        );
-      when v_key = 'default' then
-        v_finding.problem := format(
-          'its default is %s, and should be %s',
-          coalesce(p_found ->> v_key, 'none'), coalesce(p_wanted ->> v_key, 'none')
-        );
-        v_finding.statement := format(
-          'alter table %s alter column %s %s;', v_table, p_wanted ->> 'name',
-          coalesce('set default ' || (p_wanted ->> v_key), 'drop default')
-        );
-      when v_key = 'text' and p_kind = 'constraint' then
-        v_finding.rank := 13;
-        v_finding.problem := format('it is %s, and should be %s', p_found ->> v_key, p_wanted ->> v_key);
-        v_finding.statement := format(
-          E'alter table %1$s drop constraint %2$s;\nalter table %1$s add constraint %2$s %3$s;',
-          v_table, p_wanted ->> 'name', p_wanted ->> v_key
-        );
-      when p_kind = 'index' and v_key in ('text', 'is_valid') then
-        v_finding.rank := 14;
-        v_finding.problem := case v_key
-          when 'text' then 'it is ' || (p_found ->> v_key) || ', and should be ' || (p_wanted ->> v_key)
-          else 'it is not valid: a build of it failed' end;
-        v_finding.statement := format(E'drop index %s;\n%s;', p_object, p_wanted ->> 'text');
-      when v_key = 'text' then
-        v_finding.problem := format('it is %s, and should be %s', p_found ->> v_key, p_wanted ->> v_key);
-        v_finding.statement := format(
-          E'drop policy %1$s on %2$s;\ncreate policy %1$s on %2$s %3$s;',
-          p_wanted ->> 'name', v_table, p_wanted ->> v_key
-        );
-      when v_key = 'type' then
-        v_finding.problem := format(
-          'its type is %s, and should be %s', p_found ->> v_key, p_wanted ->> v_key
-        );
-      else
-        continue;
-    end case;
-    return next v_finding;
-  end loop;
+  return query
+    select d.rank, d.object, d.problem, d.statement, d.is_right
+    from unnest(v_released) as r
+    join unnest(v_installed) as i on i.kind = r.kind and i.object = r.object
+    cross join lateral quota.differences(r.kind, r.object, r.definition, i.definition) as d
+    where r.definition is distinct from i.definition
+    union all
+    select m.rank, m.object, m.problem, m.statement, m.is_right
+    from quota.missing_objects(v_released, v_installed) as m
+    union all
+    select f.rank, f.object, f.problem, f.statement, f.is_right
+    from quota.foreign_objects(v_released, v_installed) as f
+    union all
+    select f.rank, f.object, f.problem, f.statement, f.is_right
+    from quota.open_objects(v_released, v_installed) as f;
 end
 $$;
 
-comment on function quota.differences is
-  'What is wrong with an object, given what the release says of it and what the database does.';
+comment on function quota.changed_objects is
+  'Objects that are missing, are not what the release says, or stand in the way of those that are.';
 
--- Objects of the release against objects of the database.
-create function quota.changed_objects()
+create function quota.missing_objects(
+  p_released quota.installed_object[],
+  p_installed quota.installed_object[]
+)
 returns setof quota.finding
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-    with released as materialized (
-      select m.kind, m.object, m.definition from quota.release_manifest() as m
-    ),
-    installed as materialized (
-      select o.kind, o.object, o.definition from quota.installed_objects() as o
-    ),
-    missing as materialized (
+    with missing as materialized (
       select r.kind, r.object, r.definition
-      from released as r
+      from unnest(p_released) as r
       where not exists (
-        select from installed as i where i.kind = r.kind and i.object = r.object
+        select from unnest(p_installed) as i where i.kind = r.kind and i.object = r.object
       )
     )
-    select d.rank, d.object, d.problem, d.statement, d.is_right
-    from released as r
-    join installed as i on i.kind = r.kind and i.object = r.object
-    cross join lateral quota.differences(r.kind, r.object, r.definition, i.definition) as d
-    where r.definition is distinct from i.definition
-    union all
     select
       case m.kind
         when 'type' then 10 when 'table' then 10 when 'column' then 11 when 'constraint' then
@@ -9480,8 +9757,21 @@ begin
       select from missing as t
       where t.kind in ('table', 'type')
         and t.object = m.definition ->> 'on'
-    )
-    union all
+    );
+end
+$$;
+
+comment on function quota.missing_objects is 'What the release has and the database has not.';
+
+create function quota.foreign_objects(
+  p_released quota.installed_object[],
+  p_installed quota.installed_object[]
+)
+returns setof quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
     select
       5,
       i.kind || ' ' || i.object,
@@ -9495,13 +9785,13 @@ begin
         )
       ),
       false
-    from installed as i
+    from unnest(p_installed) as i
     where i.kind = 'function'
       and i.definition ->> 'name' in (
-        select r.definition ->> 'name' from released as r where r.kind = 'function'
+        select r.definition ->> 'name' from unnest(p_released) as r where r.kind = 'function'
       )
       and not exists (
-        select from released as r where r.kind = i.kind and r.object = i.object
+        select from unnest(p_released) as r where r.kind = i.kind and r.object = i.object
       )
     union all
     select
@@ -9525,7 +9815,7 @@ begin
         else format('drop %s %s;', i.kind, i.object)
       end,
       false
-    from installed as i
+    from unnest(p_installed) as i
     where (
         i.kind in ('policy', 'constraint', 'column', 'trigger', 'rule')
         or i.kind = 'index' and (i.definition ->> 'is_unique')::boolean
@@ -9533,12 +9823,26 @@ begin
       -- An app may be told of alerts by a trigger of its own.
       and not (i.kind = 'trigger' and i.definition ->> 'on' = 'quota.alerts')
       and i.definition ->> 'on' in (
-        select r.object from released as r where r.kind in ('table', 'type', 'view')
+        select r.object from unnest(p_released) as r where r.kind in ('table', 'type', 'view')
       )
       and not exists (
-        select from released as r where r.kind = i.kind and r.object = i.object
-      )
-    union all
+        select from unnest(p_released) as r where r.kind = i.kind and r.object = i.object
+      );
+end
+$$;
+
+comment on function quota.foreign_objects is
+  'What is not of pgquota, and may change what calls reach, count or show.';
+
+create function quota.open_objects(
+  p_released quota.installed_object[],
+  p_installed quota.installed_object[]
+)
+returns setof quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
     -- What an app keeps in schema quota is its own affair, unless visitors reach it.
     select
       60,
@@ -9548,7 +9852,7 @@ begin
       ),
       quota.rights_statement(i.kind, i.object, '[]'),
       true
-    from installed as i
+    from unnest(p_installed) as i
     where i.object like 'quota.%'
       and (
         i.kind = 'function' and i.definition ->> 'rights' ~ '"(public|anon) '
@@ -9560,64 +9864,15 @@ begin
           )
       )
       and not exists (
-        select from released as r
+        select from unnest(p_released) as r
         where r.kind = i.kind
           and (r.object = i.object or r.definition ->> 'name' = i.definition ->> 'name')
       );
 end
 $$;
 
-comment on function quota.changed_objects is
-  'Objects that are missing, are not what the release says, or stand in the way of those that are.';
-
--- Do the triggers of a table do what they were made for? Also those of its partitions.
-create function quota.lost_triggers(
-  p_table regclass,
-  p_function regprocedure,
-  p_wanted jsonb,
-  p_arguments text[]
-)
-returns text
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return (
-    select string_agg(
-      format(
-        'trigger %s on %s is %s', w.name, c.oid::regclass,
-        case
-          when t.oid is null then 'missing'
-          when t.tgenabled not in ('O', 'A') then 'disabled'
-          else 'not as it was made'
-        end
-      ), ', '
-      order by c.oid::regclass::text collate "C", w.name collate "C"
-    )
-    from pg_catalog.pg_class as c
-    cross join jsonb_to_recordset(p_wanted) as w (name text, type smallint, is_leaf boolean)
-    left join pg_catalog.pg_trigger as t on t.tgrelid = c.oid and t.tgname = w.name
-    where (
-        c.oid = p_table
-        or c.oid in (select r.relid from pg_catalog.pg_partition_tree(p_table) as r)
-      )
-      and (w.is_leaf is not true or c.relkind = 'r')
-      and (
-        t.tgenabled in ('O', 'A')
-        and t.tgfoid = p_function
-        and t.tgtype = w.type
-        and encode(t.tgargs, 'hex') = (
-          select string_agg(
-            encode(convert_to(a.value, getdatabaseencoding()), 'hex') || '00', '' order by a.place
-          )
-          from unnest(p_arguments) with ordinality as a (value, place)
-        )
-      ) is not true
-  );
-end
-$$;
-
-comment on function quota.lost_triggers is
-  'Which of the triggers of a table are missing, disabled or changed; null when none.';
+comment on function quota.open_objects is
+  'What an app keeps in schema quota, where visitors or users reach it.';
 
 create function quota.rights_statement(
   p_kind text,
@@ -9650,9 +9905,320 @@ $$;
 
 comment on function quota.rights_statement is 'SQL text that gives an object exactly these rights.';
 
--- sql/proof/problems.sql
+-- sql/proof/differences.sql
 
+-- What differs in an object that the release has and the database has too.
+create function quota.differences(
+  p_kind text,
+  p_object text,
+  p_wanted jsonb,
+  p_found jsonb
+)
+returns setof quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- Of the app, when it has a membership table of its own; its search path and rights are looked at.
+  v_is_own constant boolean := p_wanted ->> 'name' in ('quota.acts_for', 'quota.subjects_of');
+  v_key text;
+  v_finding quota.finding;
+begin
+  for v_key in
+    select k from jsonb_object_keys(p_wanted) as k
+    where p_wanted -> k is distinct from p_found -> k
+    order by k = 'rights', k
+  loop
+    continue when v_is_own and (
+      v_key not in ('rights', 'settings', 'signature')
+      or v_key = 'settings' and p_found ->> 'settings' like '%"search\_path=%'
+    );
+    v_finding := case
+      when v_key = 'rights' then quota.other_rights(p_kind, p_object, p_wanted, p_found)
+      when v_key = 'is_owned' then quota.other_owner(p_kind, p_object)
+      when p_kind = 'function' and v_is_own and v_key = 'settings' then quota.no_search_path(p_object)
+      when p_kind = 'function' then quota.other_function(p_object, v_key, p_wanted, p_found)
+      when p_kind = 'column' then quota.other_column(p_object, v_key, p_wanted, p_found)
+      when p_kind in ('constraint', 'index', 'policy')
+        then quota.other_attachment(p_kind, p_object, v_key, p_wanted, p_found)
+      else quota.other_relation(p_object, v_key, p_wanted)
+    end;
+    if v_finding.problem is not null then
+      v_finding.object := concat_ws(' ', p_kind, p_object);
+      return next v_finding;
+    end if;
+  end loop;
+end
+$$;
+
+comment on function quota.differences is
+  'What is wrong with an object, given what the release says of it and what the database does.';
+
+create function quota.other_rights(
+  p_kind text,
+  p_object text,
+  p_wanted jsonb,
+  p_found jsonb
+)
+returns quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return row(
+    60, null,
+    'its rights are not those of the release: ' || concat_ws(
+      '; ',
+      (
+        select string_agg(r, ', ') || ' should not be'
+        from jsonb_array_elements_text(p_found -> 'rights') as r
+        where not p_wanted -> 'rights' ? r
+      ),
+      (
+        select string_agg(r, ', ') || ' is lacking'
+        from jsonb_array_elements_text(p_wanted -> 'rights') as r
+        where not p_found -> 'rights' ? r
+      )
+    ),
+    quota.rights_statement(p_kind, p_object, p_wanted -> 'rights'), true
+  )::quota.finding;
+end
+$$;
+
+comment on function quota.other_rights is 'Rights too many, or too few.';
+
+create function quota.other_owner(
+  p_kind text,
+  p_object text
+)
+returns quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_owner constant regrole := (
+    select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'quota'
+  );
+begin
+  return row(
+    50, null, format('it belongs to another role than %s, the owner of schema quota', v_owner),
+    format('alter %s %s owner to %s;', p_kind, p_object, v_owner), false
+  )::quota.finding;
+end
+$$;
+
+comment on function quota.other_owner is 'It does not belong to the owner of schema quota.';
+
+-- Of a function that the app has put in our place.
+create function quota.no_search_path(p_object text)
+returns quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return row(
+    20, null, 'it has no search_path: objects of a caller may stand in for those it means',
+    format('alter function %s set search_path = pg_catalog, pg_temp;', p_object), false
+  )::quota.finding;
+end
+$$;
+
+comment on function quota.no_search_path is 'A function of the app that a caller could mislead.';
+
+create function quota.other_function(
+  p_object text,
+  p_key text,
+  p_wanted jsonb,
+  p_found jsonb
+)
+returns quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_release constant text := quota.version();
+begin
+  return case
+    when p_key = 'body' then row(
+      20, null, format('its body is not that of release %s', v_release), null, false
+    )::quota.finding
+    when p_key in ('signature', 'language') then row(
+      20, null,
+      format('it is %s, in release %s it is %s', p_found ->> p_key, v_release, p_wanted ->> p_key),
+      null, false
+    )::quota.finding
+    when p_key = 'options' then row(
+      30, null, format('it is %s, and should be %s', p_found ->> p_key, p_wanted ->> p_key),
+      format('alter function %s %s;', p_object, p_wanted ->> p_key), false
+    )::quota.finding
+    when p_key = 'settings' then row(
+      30, null, format('its settings are %s, and should be %s', p_found -> p_key, p_wanted -> p_key),
+      (
+        select format('alter function %s reset all;', p_object) || string_agg(
+          format(
+            E'\nalter function %s set %s = %s;', p_object, split_part(s, '=', 1),
+            case when s like 'search\_path=%'
+              then split_part(s, '=', 2) else quote_literal(split_part(s, '=', 2)) end
+          ), ''
+        )
+        from jsonb_array_elements_text(p_wanted -> p_key) as s
+      ), false
+    )::quota.finding
+  end;
+end
+$$;
+
+comment on function quota.other_function is 'Body, signature, options or settings of a function.';
+
+-- sql/proof/table_differences.sql
+
+-- What differs in tables, views and types, their columns, and what hangs on them.
+
+create function quota.other_relation(
+  p_object text,
+  p_key text,
+  p_wanted jsonb
+)
+returns quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case p_key
+    when 'settings' then row(
+      40, null,
+      'it lost security_invoker, or has another option: it shows everybody''s rows to every reader',
+      format(
+        E'alter view %1$s reset (security_barrier, security_invoker, check_option);\nalter view %1$s set (%2$s);',
+        p_object,
+        (select string_agg(s, ', ') from jsonb_array_elements_text(p_wanted -> p_key) as s)
+      ), false
+    )::quota.finding
+    when 'query' then row(
+      25, null, format('its query is not that of release %s', quota.version()), null, false
+    )::quota.finding
+    when 'is_secured' then row(
+      20, null, 'row level security is off: every reader sees everybody''s rows',
+      format('alter table %s enable row level security;', p_object), false
+    )::quota.finding
+    when 'is_logged' then row(
+      20, null, 'it is unlogged: a crash empties it',
+      format('alter table %s set logged;', p_object), false
+    )::quota.finding
+    when 'is_checked' then row(
+      20, null, 'the triggers of its foreign keys are disabled',
+      format('alter table %s enable trigger all;', p_object), false
+    )::quota.finding
+  end;
+end
+$$;
+
+comment on function quota.other_relation is 'Options, query or state of a table, view or type.';
+
+create function quota.other_column(
+  p_object text,
+  p_key text,
+  p_wanted jsonb,
+  p_found jsonb
+)
+returns quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_column constant text := format('alter table %s alter column %s ', p_wanted ->> 'on', p_wanted ->> 'name');
+begin
+  return case p_key
+    when 'is_required' then row(
+      20, null,
+      case when (p_wanted ->> p_key)::boolean
+        then 'it may be null, and should not' else 'it may not be null, and should' end,
+      v_column || case when (p_wanted ->> p_key)::boolean then 'set' else 'drop' end || ' not null;',
+      false
+    )::quota.finding
+    when 'default' then row(
+      20, null,
+      format(
+        'its default is %s, and should be %s',
+        coalesce(p_found ->> p_key, 'none'), coalesce(p_wanted ->> p_key, 'none')
+      ),
+      v_column || coalesce('set default ' || (p_wanted ->> p_key), 'drop default') || ';', false
+    )::quota.finding
+    when 'type' then row(
+      20, null, format('its type is %s, and should be %s', p_found ->> p_key, p_wanted ->> p_key), null,
+      false
+    )::quota.finding
+  end;
+end
+$$;
+
+comment on function quota.other_column is 'Type, default or not null of a column.';
+
+create function quota.other_attachment(
+  p_kind text,
+  p_object text,
+  p_key text,
+  p_wanted jsonb,
+  p_found jsonb
+)
+returns quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_differs constant text := format('it is %s, and should be %s', p_found ->> p_key, p_wanted ->> p_key);
+begin
+  return case
+    when p_kind = 'constraint' and p_key = 'text' then row(
+      13, null, v_differs,
+      format(
+        E'alter table %1$s drop constraint %2$s;\nalter table %1$s add constraint %2$s %3$s;',
+        p_wanted ->> 'on', p_wanted ->> 'name', p_wanted ->> p_key
+      ), false
+    )::quota.finding
+    when p_kind = 'index' and p_key in ('text', 'is_valid') then row(
+      14, null,
+      case p_key when 'text' then v_differs else 'it is not valid: a build of it failed' end,
+      format(E'drop index %s;\n%s;', p_object, p_wanted ->> 'text'), false
+    )::quota.finding
+    when p_kind = 'policy' and p_key = 'text' then row(
+      20, null, v_differs,
+      format(
+        E'drop policy %1$s on %2$s;\ncreate policy %1$s on %2$s %3$s;',
+        p_wanted ->> 'name', p_wanted ->> 'on', p_wanted ->> p_key
+      ), false
+    )::quota.finding
+  end;
+end
+$$;
+
+comment on function quota.other_attachment is 'The text of a constraint, index or policy.';
+
+-- sql/proof/table_problems.sql
+
+-- What is wrong with limited and followed tables of the app: they were dropped, lost a column or a
+-- trigger, or users may write the column that chooses their plan.
 create function quota.table_problems()
+returns setof quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select l.rank, l.object, l.problem, l.statement, l.is_right
+    from quota.limited_table_problems() as l
+    union all
+    select f.rank, f.object, f.problem, f.statement, f.is_right
+    from quota.followed_table_problems() as f
+    union all
+    select 70, format('trigger %I on %s', t.tgname, t.tgrelid::regclass),
+      'it counts rows of a table that is not limited',
+      format('drop trigger %I on %s;', t.tgname, t.tgrelid::regclass), false
+    from pg_catalog.pg_trigger as t
+    where t.tgfoid = 'quota.count_rows()'::regprocedure
+      and not exists (
+        select from quota.limited_tables as l
+        where l.table_id = t.tgrelid
+          or l.table_id in (select a.relid from pg_catalog.pg_partition_ancestors(t.tgrelid) as a)
+      );
+end
+$$;
+
+comment on function quota.table_problems is
+  'What is wrong with limited and followed tables of the app.';
+
+create function quota.limited_table_problems()
 returns setof quota.finding
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
@@ -9715,19 +10281,19 @@ begin
       )::quota.finding;
     end if;
   end loop;
+end
+$$;
 
-  return query
-    select 70, format('trigger %I on %s', t.tgname, t.tgrelid::regclass),
-      'it counts rows of a table that is not limited',
-      format('drop trigger %I on %s;', t.tgname, t.tgrelid::regclass), false
-    from pg_catalog.pg_trigger as t
-    where t.tgfoid = 'quota.count_rows()'::regprocedure
-      and not exists (
-        select from quota.limited_tables as l
-        where l.table_id = t.tgrelid
-          or l.table_id in (select a.relid from pg_catalog.pg_partition_ancestors(t.tgrelid) as a)
-      );
+comment on function quota.limited_table_problems is 'What is wrong with limited tables of the app.';
 
+create function quota.followed_table_problems()
+returns setof quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_row record;
+  v_lost text;
+begin
   for v_row in
     select f.table_id, f.subject_column, f.plan_column, f.users_may_write,
       exists (select from pg_catalog.pg_class as c where c.oid = f.table_id) as is_there,
@@ -9776,25 +10342,93 @@ begin
     end if;
     if not v_row.users_may_write then
       return query
-        select 69, 'followed table ' || v_row.table_id,
-          format(
-            '%s may write its column %s, and so choose a plan', array_to_string(w.names, ', '),
-            quote_ident(v_row.plan_column)
-          ), quota.plan_statement(v_row.table_id, v_row.plan_column), false
-        from (
-          -- A superuser may write everything, and is told of as a role.
-          select array_agg(r.rolname order by r.rolname) as names
-          from unnest(quota.plan_writers(v_row.table_id, v_row.plan_column)) as u (name)
-          join pg_catalog.pg_roles as r on r.rolname = u.name and not r.rolsuper
-        ) as w
-        where cardinality(w.names) > 0;
+        select w.rank, w.object, w.problem, w.statement, w.is_right
+        from quota.plan_writer_problems(v_row.table_id, v_row.plan_column) as w;
     end if;
   end loop;
 end
 $$;
 
-comment on function quota.table_problems is
-  'What is wrong with limited and followed tables of the app.';
+comment on function quota.followed_table_problems is
+  'What is wrong with followed tables of the app.';
+
+create function quota.plan_writer_problems(
+  p_table regclass,
+  p_plan_column name
+)
+returns setof quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select 69, 'followed table ' || p_table,
+      format(
+        '%s may write its column %s, and so choose a plan', array_to_string(w.names, ', '),
+        quote_ident(p_plan_column)
+      ), quota.plan_statement(p_table, p_plan_column), false
+    from (
+      -- A superuser may write everything, and is told of as a role.
+      select array_agg(r.rolname order by r.rolname) as names
+      from unnest(quota.plan_writers(p_table, p_plan_column)) as u (name)
+      join pg_catalog.pg_roles as r on r.rolname = u.name and not r.rolsuper
+    ) as w
+    where cardinality(w.names) > 0;
+end
+$$;
+
+comment on function quota.plan_writer_problems is
+  'Users that may write a plan column where that is not meant.';
+
+-- Do the triggers of a table do what they were made for? Also those of its partitions.
+create function quota.lost_triggers(
+  p_table regclass,
+  p_function regprocedure,
+  p_wanted jsonb,
+  p_arguments text[]
+)
+returns text
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select string_agg(
+      format(
+        'trigger %s on %s is %s', w.name, c.oid::regclass,
+        case
+          when t.oid is null then 'missing'
+          when t.tgenabled not in ('O', 'A') then 'disabled'
+          else 'not as it was made'
+        end
+      ), ', '
+      order by c.oid::regclass::text collate "C", w.name collate "C"
+    )
+    from pg_catalog.pg_class as c
+    cross join jsonb_to_recordset(p_wanted) as w (name text, type smallint, is_leaf boolean)
+    left join pg_catalog.pg_trigger as t on t.tgrelid = c.oid and t.tgname = w.name
+    where (
+        c.oid = p_table
+        or c.oid in (select r.relid from pg_catalog.pg_partition_tree(p_table) as r)
+      )
+      and (w.is_leaf is not true or c.relkind = 'r')
+      and (
+        t.tgenabled in ('O', 'A')
+        and t.tgfoid = p_function
+        and t.tgtype = w.type
+        and encode(t.tgargs, 'hex') = (
+          select string_agg(
+            encode(convert_to(a.value, getdatabaseencoding()), 'hex') || '00', '' order by a.place
+          )
+          from unnest(p_arguments) with ordinality as a (value, place)
+        )
+      ) is not true
+  );
+end
+$$;
+
+comment on function quota.lost_triggers is
+  'Which of the triggers of a table are missing, disabled or changed; null when none.';
+
+-- sql/proof/role_problems.sql
 
 -- Rights mean nothing to a superuser, to a role that passes by row level security, or to the owner.
 create function quota.role_problems()
@@ -9876,21 +10510,44 @@ create function quota.installed_objects()
 returns table (kind text, object text, definition jsonb)
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_quota pg_catalog.pg_namespace;
 begin
-  select n.oid, n.nspowner, n.nspacl
-    into v_quota.oid, v_quota.nspowner, v_quota.nspacl
-    from pg_catalog.pg_namespace as n
-    where n.nspname = 'quota';
-
   return query
     select 'schema', 'quota', jsonb_build_object(
       'rights', array(
-        select r from quota.rights_in(v_quota.nspacl, v_quota.nspowner) as r order by r collate "C"
+        select r from quota.rights_in(n.nspacl, n.nspowner) as r order by r collate "C"
       )
-    );
+    )
+    from pg_catalog.pg_namespace as n
+    where n.nspname = 'quota'
+    union all
+    select i.kind, i.object, i.definition from quota.installed_functions() as i
+    union all
+    select i.kind, i.object, i.definition from quota.installed_relations() as i
+    union all
+    select i.kind, i.object, i.definition from quota.installed_columns() as i
+    union all
+    select i.kind, i.object, i.definition from quota.installed_constraints() as i
+    union all
+    select i.kind, i.object, i.definition from quota.installed_indexes() as i
+    union all
+    select i.kind, i.object, i.definition from quota.installed_policies() as i
+    union all
+    select i.kind, i.object, i.definition from quota.installed_triggers() as i;
+end
+$$;
 
+comment on function quota.installed_objects is
+  'What is installed, object by object: bodies, owners, rights, options, definitions.';
+
+create function quota.installed_functions()
+returns table (kind text, object text, definition jsonb)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_owner constant oid := (
+    select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'quota'
+  );
+begin
   return query
     select
       'function',
@@ -9924,7 +10581,7 @@ begin
           case when p.proretset then 'rows ' || p.prorows end
         ),
         'settings', array(select u.s from unnest(p.proconfig) as u (s) order by u.s collate "C"),
-        'is_owned', p.proowner = v_quota.nspowner,
+        'is_owned', p.proowner = v_owner,
         'rights', array(
           select r
           from quota.rights_in(coalesce(p.proacl, acldefault('f', p.proowner)), p.proowner) as r
@@ -9936,13 +10593,27 @@ begin
     join pg_catalog.pg_language as l on l.oid = p.prolang
     where n.nspname in ('quota', 'public')
       and p.prokind in ('f', 'p');
+end
+$$;
 
+comment on function quota.installed_functions is
+  'Functions of both schemas.';
+
+create function quota.installed_relations()
+returns table (kind text, object text, definition jsonb)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_owner constant oid := (
+    select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'quota'
+  );
+begin
   return query
     select
       case c.relkind when 'v' then 'view' when 'c' then 'type' else 'table' end,
       format('%I.%I', n.nspname, c.relname),
       jsonb_strip_nulls(jsonb_build_object(
-        'is_owned', c.relowner = v_quota.nspowner,
+        'is_owned', c.relowner = v_owner,
         'is_secured', case when c.relkind <> 'v' then c.relrowsecurity end,
         'is_logged', case when c.relkind <> 'v' then c.relpersistence = 'p' end,
         'is_checked', not exists (
@@ -9976,7 +10647,17 @@ begin
     join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
     where n.nspname = 'quota' and c.relkind in ('r', 'p', 'v', 'm', 'f', 'c')
       or n.nspname = 'public' and c.relkind in ('v', 'c');
+end
+$$;
 
+comment on function quota.installed_relations is
+  'Tables, views and types.';
+
+create function quota.installed_columns()
+returns table (kind text, object text, definition jsonb)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
   return query
     select 'column', format('%I.%I.%I', n.nspname, c.relname, a.attname), jsonb_build_object(
       'on', format('%I.%I', n.nspname, c.relname),
@@ -10000,87 +10681,11 @@ begin
       and (
         n.nspname = 'quota' and c.relkind in ('r', 'p', 'c') or n.nspname = 'public' and c.relkind = 'c'
       );
-
-  -- Not null is looked at with the columns; Postgres 18 has constraints of it.
-  return query
-    select
-      'constraint',
-      format('%I on %s', o.conname, o.conrelid::regclass),
-      jsonb_build_object(
-        'on', o.conrelid::regclass::text,
-        'name', quote_ident(o.conname),
-        'text', pg_get_constraintdef(o.oid)
-      )
-    from pg_catalog.pg_constraint as o
-    join pg_catalog.pg_class as c on c.oid = o.conrelid
-    where c.relnamespace = v_quota.oid
-      and c.relkind in ('r', 'p')
-      and o.contype in ('c', 'f', 'p', 'u', 'x');
-
-  return query
-    select 'index', i.indexrelid::regclass::text, jsonb_build_object(
-      'on', i.indrelid::regclass::text,
-      'is_unique', i.indisunique,
-      'is_valid', i.indisvalid and i.indisready and i.indislive,
-      'text', pg_get_indexdef(i.indexrelid)
-    )
-    from pg_catalog.pg_index as i
-    join pg_catalog.pg_class as c on c.oid = i.indrelid
-    where c.relnamespace = v_quota.oid
-      and c.relkind in ('r', 'p')
-      and not exists (select from pg_catalog.pg_constraint as o where o.conindid = i.indexrelid);
-
-  return query
-    select
-      'policy',
-      format('%I on %s', y.polname, y.polrelid::regclass),
-      jsonb_build_object(
-        'on', y.polrelid::regclass::text,
-        'name', quote_ident(y.polname),
-        'text', concat_ws(
-          ' ',
-          'as', case when y.polpermissive then 'permissive' else 'restrictive' end,
-          'for', case y.polcmd
-            when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete'
-            else 'all'
-          end,
-          'to', (
-            select string_agg(
-              case u.id when 0 then 'public' else u.id::regrole::text end, ', '
-              order by u.id::regrole::text collate "C"
-            )
-            from unnest(y.polroles) as u (id)
-          ),
-          'using (' || pg_get_expr(y.polqual, y.polrelid) || ')',
-          'with check (' || pg_get_expr(y.polwithcheck, y.polrelid) || ')'
-        )
-      )
-    from pg_catalog.pg_policy as y
-    join pg_catalog.pg_class as c on c.oid = y.polrelid
-    where c.relnamespace = v_quota.oid;
-
-  -- We have none on our own tables.
-  return query
-    select 'trigger', format('%I on %s', t.tgname, t.tgrelid::regclass), jsonb_build_object(
-      'on', t.tgrelid::regclass::text
-    )
-    from pg_catalog.pg_trigger as t
-    join pg_catalog.pg_class as c on c.oid = t.tgrelid
-    where c.relnamespace = v_quota.oid
-      and not t.tgisinternal
-    union all
-    select 'rule', format('%I on %s', w.rulename, w.ev_class::regclass), jsonb_build_object(
-      'on', w.ev_class::regclass::text
-    )
-    from pg_catalog.pg_rewrite as w
-    join pg_catalog.pg_class as c on c.oid = w.ev_class
-    where c.relnamespace = v_quota.oid
-      and w.rulename <> '_RETURN';
 end
 $$;
 
-comment on function quota.installed_objects is
-  'What is installed, object by object: bodies, owners, rights, options, definitions.';
+comment on function quota.installed_columns is
+  'Columns of tables, and fields of types.';
 
 -- The rights that others than the owner have on an object, as 'anon EXECUTE'.
 create function quota.rights_in(
@@ -10108,6 +10713,126 @@ $$;
 
 comment on function quota.rights_in is
   'What public and the roles of the API may do, one text per right.';
+
+-- sql/proof/installed_attachments.sql
+
+-- What hangs on our tables: constraints, indexes, policies, triggers and rules.
+
+-- Not null is looked at with the columns; Postgres 18 has constraints of it.
+create function quota.installed_constraints()
+returns table (kind text, object text, definition jsonb)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select
+      'constraint',
+      format('%I on %s', o.conname, o.conrelid::regclass),
+      jsonb_build_object(
+        'on', o.conrelid::regclass::text,
+        'name', quote_ident(o.conname),
+        'text', pg_get_constraintdef(o.oid)
+      )
+    from pg_catalog.pg_constraint as o
+    join pg_catalog.pg_class as c on c.oid = o.conrelid
+    where c.relnamespace = 'quota'::regnamespace
+      and c.relkind in ('r', 'p')
+      and o.contype in ('c', 'f', 'p', 'u', 'x');
+end
+$$;
+
+comment on function quota.installed_constraints is
+  'Constraints of our tables.';
+
+create function quota.installed_indexes()
+returns table (kind text, object text, definition jsonb)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select 'index', i.indexrelid::regclass::text, jsonb_build_object(
+      'on', i.indrelid::regclass::text,
+      'is_unique', i.indisunique,
+      'is_valid', i.indisvalid and i.indisready and i.indislive,
+      'text', pg_get_indexdef(i.indexrelid)
+    )
+    from pg_catalog.pg_index as i
+    join pg_catalog.pg_class as c on c.oid = i.indrelid
+    where c.relnamespace = 'quota'::regnamespace
+      and c.relkind in ('r', 'p')
+      and not exists (select from pg_catalog.pg_constraint as o where o.conindid = i.indexrelid);
+end
+$$;
+
+comment on function quota.installed_indexes is
+  'Indexes that no constraint made.';
+
+create function quota.installed_policies()
+returns table (kind text, object text, definition jsonb)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select
+      'policy',
+      format('%I on %s', y.polname, y.polrelid::regclass),
+      jsonb_build_object(
+        'on', y.polrelid::regclass::text,
+        'name', quote_ident(y.polname),
+        'text', concat_ws(
+          ' ',
+          'as', case when y.polpermissive then 'permissive' else 'restrictive' end,
+          'for', case y.polcmd
+            when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete'
+            else 'all'
+          end,
+          'to', (
+            select string_agg(
+              case u.id when 0 then 'public' else u.id::regrole::text end, ', '
+              order by u.id::regrole::text collate "C"
+            )
+            from unnest(y.polroles) as u (id)
+          ),
+          'using (' || pg_get_expr(y.polqual, y.polrelid) || ')',
+          'with check (' || pg_get_expr(y.polwithcheck, y.polrelid) || ')'
+        )
+      )
+    from pg_catalog.pg_policy as y
+    join pg_catalog.pg_class as c on c.oid = y.polrelid
+    where c.relnamespace = 'quota'::regnamespace;
+end
+$$;
+
+comment on function quota.installed_policies is
+  'Policies of our tables.';
+
+-- We have none on our own tables.
+create function quota.installed_triggers()
+returns table (kind text, object text, definition jsonb)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select 'trigger', format('%I on %s', t.tgname, t.tgrelid::regclass), jsonb_build_object(
+      'on', t.tgrelid::regclass::text
+    )
+    from pg_catalog.pg_trigger as t
+    join pg_catalog.pg_class as c on c.oid = t.tgrelid
+    where c.relnamespace = 'quota'::regnamespace
+      and not t.tgisinternal
+    union all
+    select 'rule', format('%I on %s', w.rulename, w.ev_class::regclass), jsonb_build_object(
+      'on', w.ev_class::regclass::text
+    )
+    from pg_catalog.pg_rewrite as w
+    join pg_catalog.pg_class as c on c.oid = w.ev_class
+    where c.relnamespace = 'quota'::regnamespace
+      and w.rulename <> '_RETURN';
+end
+$$;
+
+comment on function quota.installed_triggers is
+  'Triggers and rules on our tables.';
 
 -- sql/proof/import_usage.sql
 
@@ -10140,6 +10865,24 @@ comment on column public.import_result.action is
 
 comment on column public.import_result.problem is 'Why it was rejected; null when it was not.';
 
+-- A row of the document while it is judged. idempotency_key: by which it is known when it comes again.
+create type quota.import_row as (
+  place integer,
+  subject_id text,
+  feature_id text,
+  amount bigint,
+  counts_at timestamptz,
+  metadata jsonb,
+  idempotency_key text,
+  action text,
+  problem text
+);
+
+comment on type quota.import_row is
+  'A row that is brought in. action: import, skip or reject; amount is null when the row is none.';
+
+-- In sets: 10,000 rows are a few statements. Only the locks are taken one after the other, in the order
+-- in which everybody takes them.
 create function quota.import_usage(
   p_rows jsonb,
   p_dry_run boolean default false
@@ -10149,17 +10892,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
 declare
-  v_item record;
-  v_result public.import_result;
-  v_event quota.events;
-  v_caller quota.caller;
-  v_arguments jsonb;
-  v_former quota.events;
-  v_former_arguments jsonb;
-  v_limits quota.limit_state[];
-  v_found jsonb;
-  v_now timestamptz;
-  v_period_start timestamptz;
+  v_rows quota.import_row[];
 begin
   perform quota.require_trusted();
   perform quota.check_flag('import_usage', 'p_dry_run', p_dry_run);
@@ -10169,148 +10902,318 @@ begin
       using errcode = '22023',
         hint = '[{"subject": "…", "feature": "…", "amount": 3, "period_start": "2026-11-01T00:00:00Z"}]';
   end if;
-  -- In lock order, so that two imports do not meet crosswise.
-  for v_item in
-    select i.value, i.ordinality
-    from jsonb_array_elements(p_rows) with ordinality as i
-    order by i.value ->> 'subject' collate "C", i.value ->> 'feature' collate "C",
-      quota.instant_from(i.value ->> 'period_start'), i.ordinality
-  loop
-    v_result := row(
-      v_item.ordinality, v_item.value ->> 'subject', v_item.value ->> 'feature', null, 'reject', null
-    )::public.import_result;
-    v_event.counts_at := quota.instant_from(v_item.value ->> 'period_start');
-    v_event.metadata := coalesce(nullif(v_item.value -> 'metadata', 'null'), '{}');
-    v_now := quota.clock();
-    v_result.problem := case
-      when jsonb_typeof(v_item.value) <> 'object'
-        then 'not an object'
-      when v_item.value - array['subject', 'feature', 'amount', 'period', 'period_start', 'metadata'] <> '{}'
-        then 'other keys than subject, feature, amount, period, period_start and metadata'
-      when jsonb_typeof(v_item.value -> 'subject') not in ('string', 'number')
-          or coalesce(length(v_result.subject), 0) not between 1 and 255
-        then 'subject is missing, empty, over 255 characters or no text'
-      when not exists (select from quota.features as f where f.feature_id = v_result.feature)
-        then 'unknown feature; features come from the plan document'
-      when not quota.is_whole(v_item.value -> 'amount', 0)
-        then 'amount is not a whole number from 0 to 9007199254740991'
-      when v_event.counts_at is null
-        then 'period_start is not an instant such as 2026-11-01T00:00:00Z'
-      when v_event.counts_at > v_now
-        then 'period_start lies in the future'
-      when v_event.counts_at < '1000-01-01 00:00+00'
-        then 'period_start lies before the year 1000'
-      when v_item.value ? 'period'
-        and (quota.period_rank(v_item.value ->> 'period') is null or v_item.value ->> 'period' = 'lifetime')
-        then 'period is not minute, hour, day, week, month or year'
-      when exists (
-        select from quota.limited_tables as t where t.feature_id = v_result.feature
-      )
-        then 'rows of a table limited by limit_table() count this gauge already'
-      when jsonb_typeof(v_event.metadata) <> 'object' or octet_length(v_event.metadata::text) > 8192
-        then 'metadata is not an object, or over 8 kB'
-    end;
-
-    -- A month of the old table that is none of the subject's would land in two of its months, or another.
-    if v_result.problem is null and v_item.value ? 'period' then
-      select p.period_start
-        into v_period_start
-        from (values (v_result.subject)) as i (subject_id)
-        left join quota.subjects as s on s.subject_id = i.subject_id
-        cross join lateral quota.period_of(
-          v_item.value ->> 'period', v_event.counts_at, s.anchor_at, coalesce(s.time_zone, 'UTC')
-        ) as p;
-      if v_period_start <> v_event.counts_at then
-        v_result.problem := format(
-          'no %s of this subject begins at period_start; the one that holds it begins at %s; set its anchor and zone with set_plan first, or leave period out',
-          v_item.value ->> 'period',
-          to_char(v_period_start at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-        );
-      end if;
-    end if;
-
-    if v_result.problem is null then
-      v_result.amount := (v_item.value ->> 'amount')::numeric;
-      v_event.subject_id := v_result.subject;
-      v_event.feature_id := v_result.feature;
-      -- Longer than a caller's key may be, so that nobody can take it before. A long feature is hashed:
-      -- rpad would cut what follows it, and with it the month.
-      v_event.idempotency_key := concat_ws(
-        '/', 'import',
-        case
-          when length(v_result.feature) <= 150 then v_result.feature
-          else encode(sha256(convert_to(v_result.feature, 'UTF8')), 'hex')
-        end,
-        extract(epoch from v_event.counts_at)
-      );
-      v_event.idempotency_key := rpad(v_event.idempotency_key, 256, '/');
-      v_caller := row(v_event.subject_id, true, null)::quota.caller;
-      v_arguments := jsonb_build_object('call', 'import_usage', 'amount', v_result.amount);
-      if p_dry_run is not true and v_result.amount > 0 then
-        v_event.at := quota.lock_meter(v_event.subject_id, v_event.feature_id);
-      end if;
-      select k.arguments
-        into v_found
-        from quota.keys as k
-        where k.subject_id = v_event.subject_id
-          and k.is_server
-          and k.idempotency_key = v_event.idempotency_key;
-      if (v_former.subject_id, v_former.idempotency_key) = (v_event.subject_id, v_event.idempotency_key) then
-        -- A row above, which a dry run has not written.
-        v_found := v_former_arguments;
-      end if;
-      if v_found <> v_arguments then
-        v_result.problem := 'brought in before with another amount: ' || (v_found ->> 'amount');
-      elsif v_found is not null or v_result.amount = 0 then
-        v_result.action := 'skip';
-      else
-        v_limits := (
-          quota.limits_of(v_event.subject_id, v_event.feature_id, v_event.counts_at)
-        ).limits;
-        if exists (
-          select from unnest(v_limits) as l
-          where l.used + l.reserved + v_result.amount > 9007199254740991
-        ) then
-          v_result.problem := 'a counter would pass 9007199254740991 (2^53 - 1)';
-        else
-          v_result.action := 'import';
-          v_former := v_event;
-          v_former_arguments := v_arguments;
-        end if;
-      end if;
-    end if;
-
-    if v_result.action = 'import' and p_dry_run is not true then
-      v_event.event_id := quota.new_id(v_event.at);
-      v_event.kind := 'import';
-      v_event.used_change := v_result.amount;
-      v_event.reserved_change := 0;
-      v_event.drawn_change := 0;
-      perform quota.bind_key(
-        v_caller, v_event.idempotency_key, v_arguments, to_jsonb(v_result), v_event.at
-      );
-      perform quota.open_counters(v_event.subject_id, v_event.feature_id, v_event.at, v_limits);
-      perform quota.record(v_event);
-      if exists (select from unnest(v_limits) as l where l.resets_at > v_event.at) then
-        perform quota.write_alerts(
-          v_event.subject_id, v_event.feature_id, v_event.at,
-          array(select l from unnest(v_limits) as l where l.resets_at > v_event.at),
-          (quota.limits_of(v_event.subject_id, v_event.feature_id, v_event.at)).limits
-        );
-      end if;
-      -- A counter that a former plan would count in is no limit of the present one.
-      update quota.meters as m
-        set fresh_from = 'infinity'
-        where m.subject_id = v_event.subject_id
-          and m.feature_id = v_event.feature_id;
-    end if;
-    return next v_result;
-  end loop;
+  v_rows := array(select r from quota.import_rows(p_rows, quota.clock()) as r);
+  if p_dry_run is false then
+    perform quota.lock_imports(v_rows);
+  end if;
+  v_rows := array(select r from quota.fresh_imports(v_rows) as r);
+  v_rows := quota.fitting_imports(v_rows);
+  if p_dry_run is false then
+    perform quota.write_imports(
+      array(select r from unnest(v_rows) as r where r.action = 'import'), quota.clock()
+    );
+  end if;
+  return query
+    select r.place, r.subject_id, r.feature_id, r.amount, r.action, r.problem from unnest(v_rows) as r;
 end
 $$;
 
 comment on function quota.import_usage is
   'Brings in use that was counted elsewhere: rows of subject, feature, amount, period_start (an instant in the past; the use counts in the periods that hold it, so set plan and anchor first), period (optional, such as month: a row whose period_start begins none of the subject''s is rejected) and metadata. A gauge that limit_table() counts is rejected. Each becomes a ledger line of kind import, may exceed the limit, and is counted once however often it is brought in. Returns a row per row: import, skip or reject with the problem; rejected rows do not hinder the others. p_dry_run writes nothing. For DBAs, not over REST. Errors: 22023 p_rows is not an array, or p_dry_run is null; 42501 not a trusted role; 55P03 retry.';
+
+-- A subject that is not there yet is seen by nobody before this commits, and its meters with it: they need
+-- no lock. (lock_meters() alone would be five statements more for each.)
+create function quota.lock_imports(p_rows quota.import_row[])
+returns void
+language plpgsql volatile security invoker
+-- Planning what lock_meters() asks, anew for each subject, took ten times as long as asking it.
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_subject_id text;
+  v_feature_ids text[];
+  v_is_new boolean;
+begin
+  -- for key share, as create_meters() does it.
+  perform from quota.features as f
+    where f.feature_id in (select r.feature_id from unnest(p_rows) as r)
+    order by f.feature_id
+    for key share;
+  for v_subject_id, v_feature_ids, v_is_new in
+    select r.subject_id, array_agg(distinct r.feature_id),
+      not exists (select from quota.subjects as s where s.subject_id = r.subject_id)
+    from unnest(p_rows) as r
+    where r.problem is null
+      and r.amount > 0
+    group by r.subject_id
+    order by r.subject_id collate "C"
+  loop
+    if v_is_new then
+      insert into quota.subjects (subject_id)
+        values (v_subject_id)
+        on conflict do nothing;
+      if found then
+        insert into quota.meters (subject_id, feature_id)
+          select v_subject_id, f.feature_id
+          from unnest(v_feature_ids) as f (feature_id);
+        continue;
+      end if;
+    end if;
+    perform quota.lock_meters(v_subject_id, v_feature_ids);
+  end loop;
+end
+$$;
+
+comment on function quota.lock_imports is
+  'Makes and locks the meters of all rows, in lock order.';
+
+-- Those that were brought in before, and those that a row above them brings in.
+create function quota.fresh_imports(p_rows quota.import_row[])
+returns setof quota.import_row
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    with known as (
+      select r.place, r.subject_id, r.feature_id, r.amount, r.counts_at, r.metadata,
+        r.idempotency_key, r.action, r.problem, r.rank,
+        coalesce(
+          (k.arguments ->> 'amount')::bigint,
+          -- The first that counts something is the one.
+          first_value(r.amount) over (
+            partition by r.subject_id, r.idempotency_key, r.problem
+            order by r.amount > 0 desc, r.rank
+          )
+        ) as former,
+        k.arguments is not null
+          or bool_or(r.amount > 0) over (
+            partition by r.subject_id, r.idempotency_key, r.problem
+            order by r.rank rows between unbounded preceding and 1 preceding
+          ) is true as is_known
+      from unnest(p_rows) with ordinality as r (
+        place, subject_id, feature_id, amount, counts_at, metadata, idempotency_key, action, problem, rank
+      )
+      left join quota.keys as k
+        on k.subject_id = r.subject_id
+        and k.is_server
+        and k.idempotency_key = r.idempotency_key
+    )
+    select k.place, k.subject_id, k.feature_id, k.amount, k.counts_at, k.metadata, k.idempotency_key,
+      case
+        when k.problem is not null or k.is_known and k.former <> k.amount then 'reject'
+        when k.is_known or k.amount = 0 then 'skip'
+        else 'import'
+      end,
+      case
+        when k.problem is null and k.is_known and k.former <> k.amount
+          then 'brought in before with another amount: ' || k.former
+        else k.problem
+      end
+    from known as k
+    order by k.rank;
+end
+$$;
+
+comment on function quota.fresh_imports is
+  'The rows with what is to become of them, by what was brought in before.';
+
+-- No number that is shown passes 2^53 - 1. Looked at limit by limit only where a meter comes near it.
+create function quota.fitting_imports(p_rows quota.import_row[])
+returns quota.import_row[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_rows quota.import_row[] := p_rows;
+  v_row quota.import_row;
+  v_place bigint;
+  v_limits quota.limit_state[];
+begin
+  for v_place in
+    select r.rank
+    from unnest(p_rows) with ordinality as r (
+      place, subject_id, feature_id, amount, counts_at, metadata, idempotency_key, action, problem, rank
+    )
+    join (
+      select i.subject_id, i.feature_id
+      from unnest(p_rows) as i
+      left join quota.meters as m on m.subject_id = i.subject_id and m.feature_id = i.feature_id
+      where i.action = 'import'
+      group by i.subject_id, i.feature_id, m.used, m.reserved
+      having sum(i.amount) + coalesce(m.used + m.reserved, 0) > 9007199254740991
+    ) as n on n.subject_id = r.subject_id and n.feature_id = r.feature_id
+    where r.action = 'import'
+    order by r.rank
+  loop
+    v_row := v_rows[v_place];
+    v_limits := (quota.limits_of(v_row.subject_id, v_row.feature_id, v_row.counts_at)).limits;
+    if exists (
+      select from unnest(v_limits) as l
+      where l.used + l.reserved + v_row.amount + (
+        select coalesce(sum(b.amount), 0)
+        from unnest(v_rows[:v_place - 1]) as b
+        where b.subject_id = v_row.subject_id
+          and b.feature_id = v_row.feature_id
+          and b.action = 'import'
+          and b.counts_at >= l.period_start
+          and b.counts_at < l.resets_at
+      ) > 9007199254740991
+    ) then
+      v_row.action := 'reject';
+      v_row.problem := 'a counter would pass 9007199254740991 (2^53 - 1)';
+      v_rows[v_place] := v_row;
+    end if;
+  end loop;
+  return v_rows;
+end
+$$;
+
+comment on function quota.fitting_imports is 'The rows, without those that would make a number too large.';
+
+-- sql/proof/import_rows.sql
+
+-- What a document of use that was counted elsewhere says, row by row, and what is wrong with it.
+
+create function quota.import_rows(
+  p_rows jsonb,
+  p_at timestamptz
+)
+returns setof quota.import_row
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- In lock order, so that two imports do not meet crosswise.
+  return query
+    select
+      i.place::integer, i.subject_id, i.feature_id,
+      case when p.problem is null then (i.value ->> 'amount')::numeric::bigint end,
+      i.counts_at, i.metadata,
+      quota.import_key(i.feature_id, i.counts_at),
+      case when p.problem is not null then 'reject' end,
+      p.problem
+    from (
+      select d.place, d.value, d.value ->> 'subject' as subject_id, d.value ->> 'feature' as feature_id,
+        quota.instant_from(d.value ->> 'period_start') as counts_at,
+        coalesce(nullif(d.value -> 'metadata', 'null'), '{}') as metadata
+      from jsonb_array_elements(p_rows) with ordinality as d (value, place)
+      offset 0
+    ) as i
+    left join quota.subjects as s on s.subject_id = i.subject_id
+    left join quota.features as f on f.feature_id = i.feature_id
+    cross join lateral (
+      select coalesce(
+        quota.import_problem(i.value, i.counts_at, i.metadata, p_at),
+        case
+          when f.feature_id is null
+            then 'unknown feature; features come from the plan document'
+          when exists (select from quota.limited_tables as t where t.feature_id = f.feature_id)
+            then 'rows of a table limited by limit_table() count this gauge already'
+          when i.value ? 'period'
+            then quota.period_problem(
+              i.value ->> 'period', i.counts_at, s.anchor_at, coalesce(s.time_zone, 'UTC')
+            )
+        end
+      ) as problem
+      -- Else it would be asked three times.
+      offset 0
+    ) as p
+    order by i.subject_id collate "C", i.feature_id collate "C", i.counts_at, i.place;
+end
+$$;
+
+comment on function quota.import_rows is
+  'The rows of the document in lock order, each with its problem or null.';
+
+create function quota.import_problem(
+  p_row jsonb,
+  p_counts_at timestamptz,
+  p_metadata jsonb,
+  p_at timestamptz
+)
+returns text
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when jsonb_typeof(p_row) <> 'object'
+      then 'not an object'
+    when p_row - array['subject', 'feature', 'amount', 'period', 'period_start', 'metadata'] <> '{}'
+      then 'other keys than subject, feature, amount, period, period_start and metadata'
+    when jsonb_typeof(p_row -> 'subject') not in ('string', 'number')
+        or coalesce(length(p_row ->> 'subject'), 0) not between 1 and 255
+      then 'subject is missing, empty, over 255 characters or no text'
+    when not quota.is_whole(p_row -> 'amount', 0)
+      then 'amount is not a whole number from 0 to 9007199254740991'
+    when p_counts_at is null
+      then 'period_start is not an instant such as 2026-11-01T00:00:00Z'
+    when p_counts_at > p_at
+      then 'period_start lies in the future'
+    when p_counts_at < '1000-01-01 00:00+00'
+      then 'period_start lies before the year 1000'
+    when p_row ? 'period'
+      and (quota.period_rank(p_row ->> 'period') is null or p_row ->> 'period' = 'lifetime')
+      then 'period is not minute, hour, day, week, month or year'
+    when jsonb_typeof(p_metadata) <> 'object' or octet_length(p_metadata::text) > 8192
+      then 'metadata is not an object, or over 8 kB'
+  end;
+end
+$$;
+
+comment on function quota.import_problem is 'What is wrong with a row, whatever the catalogue says.';
+
+-- A month of the old table that is none of the subject's would land in two of its months, or another.
+create function quota.period_problem(
+  p_period text,
+  p_counts_at timestamptz,
+  p_anchor_at timestamptz,
+  p_time_zone text
+)
+returns text
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_period_start constant timestamptz := (
+    quota.period_of(p_period, p_counts_at, p_anchor_at, p_time_zone)
+  ).period_start;
+begin
+  if v_period_start = p_counts_at then
+    return null;
+  end if;
+  return format(
+    'no %s of this subject begins at period_start; the one that holds it begins at %s; set its anchor and zone with set_plan first, or leave period out',
+    p_period, to_char(v_period_start at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+  );
+end
+$$;
+
+comment on function quota.period_problem is
+  'Null: a period of the subject begins at this instant.';
+
+-- Longer than a caller's key may be, so that nobody can take it before. A long feature is hashed: rpad
+-- would cut what follows it, and with it the month.
+create function quota.import_key(
+  p_feature_id text,
+  p_counts_at timestamptz
+)
+returns text
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return rpad(
+    concat_ws(
+      '/', 'import',
+      case
+        when length(p_feature_id) <= 150 then p_feature_id
+        else encode(sha256(convert_to(p_feature_id, 'UTF8')), 'hex')
+      end,
+      extract(epoch from p_counts_at)
+    ),
+    256, '/'
+  );
+end
+$$;
+
+comment on function quota.import_key is
+  'The key by which a row is known when it is brought in again.';
 
 create function quota.instant_from(p_text text)
 returns timestamptz
@@ -10330,6 +11233,226 @@ $$;
 
 comment on function quota.instant_from is
   'The instant of an ISO 8601 text, in UTC where it names no offset; null when it is none.';
+
+-- sql/proof/write_imports.sql
+
+-- Rows that are brought in become lines of the ledger, for all subjects in a few statements, holding
+-- their meters. What record() and open_counters() do for one line, this does for a set of them that
+-- count in the past: the periods of the history get their counters, readings move, closed counters that
+-- hold an instant grow, and the starts of open ones that begin later move along.
+
+create function quota.write_imports(
+  p_rows quota.import_row[],
+  p_at timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_lines quota.events[];
+begin
+  v_lines := array(
+    select row(
+      r.subject_id, quota.new_id(p_at), greatest(p_at, r.counts_at), 'import', r.feature_id, r.counts_at,
+      r.amount, 0, 0, null, null, null, r.idempotency_key, r.metadata
+    )::quota.events
+    from unnest(p_rows) as r
+  );
+  perform quota.open_many(v_lines, p_at);
+  insert into quota.keys (subject_id, is_server, idempotency_key, bound_at, arguments, answer)
+    select r.subject_id, true, r.idempotency_key, p_at,
+      jsonb_build_object('call', 'import_usage', 'amount', r.amount),
+      jsonb_build_object(
+        'row', r.place, 'subject', r.subject_id, 'feature', r.feature_id, 'amount', r.amount,
+        'action', r.action, 'problem', r.problem
+      )
+    from unnest(p_rows) as r;
+  insert into quota.events (
+    subject_id, event_id, at, kind, feature_id, counts_at, used_change, idempotency_key, metadata
+  )
+    select l.subject_id, l.event_id, l.at, l.kind, l.feature_id, l.counts_at, l.used_change,
+      l.idempotency_key, l.metadata
+    from unnest(v_lines) as l;
+  perform quota.move_counters(v_lines);
+  perform quota.move_meters(v_lines);
+  perform quota.check_sums(v_lines);
+  perform quota.alert_imports(v_lines, p_at);
+end
+$$;
+
+comment on function quota.write_imports is
+  'Writes the lines of rows that are brought in, and what follows from them. Errors: QAMNT.';
+
+-- As rewrite_counters() does it for one line. Lines are in order of time: an open counter that ends
+-- before one of them is closed by it.
+create function quota.move_counters(p_lines quota.events[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.counters as c
+    set used_before = c.used_before + case when c.used is null then n.earlier else 0 end,
+        used = case
+          when n.is_over and c.used is null then n.used - c.used_before + n.within
+          else c.used + n.within
+        end,
+        reserved = case
+          when n.is_over and c.used is null then n.reserved - c.reserved_before else c.reserved
+        end,
+        drawn = case when n.is_over and c.used is null then n.drawn - c.drawn_before else c.drawn end
+    from (
+      select k.subject_id, k.feature_id, k.period, k.period_end, m.used, m.reserved, m.drawn,
+        sum(case when l.counts_at < k.period_start then l.used_change else 0 end) as earlier,
+        sum(
+          case
+            when l.counts_at >= k.period_start and l.counts_at < k.period_end then l.used_change
+            else 0
+          end
+        ) as within,
+        bool_or(l.counts_at >= k.period_end) as is_over
+      from unnest(p_lines) as l
+      join quota.meters as m on m.subject_id = l.subject_id and m.feature_id = l.feature_id
+      join quota.counters as k
+        on k.subject_id = l.subject_id
+        and k.feature_id = l.feature_id
+        and k.period_end >= least(m.open_until, l.counts_at)
+        and (k.used is null or k.period_start <= l.counts_at)
+      group by k.subject_id, k.feature_id, k.period, k.period_end, m.used, m.reserved, m.drawn
+    ) as n
+    where c.subject_id = n.subject_id
+      and c.feature_id = n.feature_id
+      and c.period_end = n.period_end
+      and c.period = n.period;
+end
+$$;
+
+comment on function quota.move_counters is
+  'What the counters have written down, after lines that count in the past.';
+
+create function quota.move_meters(p_lines quota.events[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.meters as m
+    set used = m.used + n.used,
+        counted_until = greatest(m.counted_until, n.last_at),
+        -- A counter that a former plan would count in is no limit of the present one.
+        fresh_from = 'infinity',
+        -- A line after the minute: that one is over.
+        minute_until = case when n.last_at >= m.minute_until then '-infinity' else m.minute_until end,
+        minute_used_before = m.minute_used_before + n.before_minute,
+        hour_until = case when n.last_at >= m.hour_until then '-infinity' else m.hour_until end,
+        hour_used_before = m.hour_used_before + n.before_hour,
+        open_from = greatest(m.open_from, o.open_from),
+        open_until = o.open_until
+    from (
+      select l.subject_id, l.feature_id, max(l.counts_at) as last_at, sum(l.used_change) as used,
+        sum(case when l.counts_at < k.minute_until - interval '1 minute' then l.used_change else 0 end)
+          as before_minute,
+        sum(case when l.counts_at < k.hour_until - interval '1 hour' then l.used_change else 0 end)
+          as before_hour
+      from unnest(p_lines) as l
+      join quota.meters as k on k.subject_id = l.subject_id and k.feature_id = l.feature_id
+      group by l.subject_id, l.feature_id
+    ) as n
+    join quota.open_spans(p_lines) as o on o.subject_id = n.subject_id and o.feature_id = n.feature_id
+    where m.subject_id = n.subject_id
+      and m.feature_id = n.feature_id;
+end
+$$;
+
+comment on function quota.move_meters is 'The readings, after lines that count in the past.';
+
+-- Also of counters that are no limit of the present plan.
+create function quota.check_sums(p_lines quota.events[])
+returns void
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (
+    select from quota.meters as m
+    where (m.subject_id, m.feature_id) in (
+        select l.subject_id, l.feature_id from unnest(p_lines) as l
+      )
+      and m.used + m.reserved > 9007199254740991
+      and (
+        m.used + m.reserved > 4611686018427387904
+        or exists (
+          select from quota.counters as c
+          where c.subject_id = m.subject_id
+            and c.feature_id = m.feature_id
+            and coalesce(c.used + c.reserved, m.used + m.reserved - c.used_before - c.reserved_before)
+              > 9007199254740991
+        )
+      )
+  ) then
+    raise exception 'import_usage: a counter would pass 9007199254740991 (2^53 - 1)'
+      using errcode = 'QAMNT', hint = 'count in a larger unit';
+  end if;
+end
+$$;
+
+comment on function quota.check_sums is
+  'No number that is shown passes 2^53 - 1. Errors: QAMNT.';
+
+-- Where use of a running period has come to a mark. What was used before is what is used now without
+-- the lines.
+create function quota.alert_imports(
+  p_lines quota.events[],
+  p_at timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject_id text;
+  v_feature_id text;
+  v_lines quota.events[];
+  v_line quota.events;
+  v_before quota.limit_state[];
+  v_after quota.limit_state[];
+begin
+  for v_subject_id, v_feature_id, v_lines in
+    select g.subject_id, g.feature_id, g.lines
+    from (
+      select l.subject_id, l.feature_id, max(l.counts_at) as last_at, array_agg(l) as lines
+      from unnest(p_lines) as l
+      group by l.subject_id, l.feature_id
+    ) as g
+    join quota.meters as m on m.subject_id = g.subject_id and m.feature_id = g.feature_id
+    where exists (
+        select from quota.counters as c
+        where c.subject_id = g.subject_id
+          and c.feature_id = g.feature_id
+          and c.period_end > p_at
+          and c.period_start <= g.last_at
+          and (
+            c.alerted > 0
+            or c.passed > 0
+            or quota.mark_of(
+              coalesce(c.used, m.used - c.used_before),
+              coalesce(c.reserved, m.reserved - c.reserved_before), c.last_limit
+            ) > 0
+          )
+      )
+      -- Of a minute or an hour the meter knows no limit.
+      or g.last_at > p_at - interval '1 hour'
+    order by g.subject_id, g.feature_id
+  loop
+    v_after := (quota.limits_of(v_subject_id, v_feature_id, p_at)).limits;
+    v_before := v_after;
+    foreach v_line in array v_lines loop
+      v_line.used_change := -v_line.used_change;
+      v_before := quota.after_event(v_before, v_line);
+    end loop;
+    perform quota.write_alerts(v_subject_id, v_feature_id, p_at, v_before, v_after);
+  end loop;
+end
+$$;
+
+comment on function quota.alert_imports is
+  'Tells of the marks that imports have crossed in periods that run.';
 
 
 -- Who may do what, on one page.
@@ -10581,6 +11704,18 @@ begin
     ('column', 'quota.grants.metadata', '{"of": "table", "on": "quota.grants", "name": "metadata", "type": "jsonb", "default": "''{}''::jsonb", "is_required": true}'),
     ('column', 'quota.grants.subject_id', '{"of": "table", "on": "quota.grants", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.grants.voided_at', '{"of": "table", "on": "quota.grants", "name": "voided_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.import_row.action', '{"of": "type", "on": "quota.import_row", "name": "action", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.import_row.amount', '{"of": "type", "on": "quota.import_row", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.import_row.counts_at', '{"of": "type", "on": "quota.import_row", "name": "counts_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.import_row.feature_id', '{"of": "type", "on": "quota.import_row", "name": "feature_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.import_row.idempotency_key', '{"of": "type", "on": "quota.import_row", "name": "idempotency_key", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.import_row.metadata', '{"of": "type", "on": "quota.import_row", "name": "metadata", "type": "jsonb", "default": null, "is_required": false}'),
+    ('column', 'quota.import_row.place', '{"of": "type", "on": "quota.import_row", "name": "place", "type": "integer", "default": null, "is_required": false}'),
+    ('column', 'quota.import_row.problem', '{"of": "type", "on": "quota.import_row", "name": "problem", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.import_row.subject_id', '{"of": "type", "on": "quota.import_row", "name": "subject_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.installed_object.definition', '{"of": "type", "on": "quota.installed_object", "name": "definition", "type": "jsonb", "default": null, "is_required": false}'),
+    ('column', 'quota.installed_object.kind', '{"of": "type", "on": "quota.installed_object", "name": "kind", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.installed_object.object', '{"of": "type", "on": "quota.installed_object", "name": "object", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.keys.answer', '{"of": "table", "on": "quota.keys", "name": "answer", "type": "jsonb", "default": null, "is_required": true}'),
     ('column', 'quota.keys.arguments', '{"of": "table", "on": "quota.keys", "name": "arguments", "type": "jsonb", "default": null, "is_required": true}'),
     ('column', 'quota.keys.bound_at', '{"of": "table", "on": "quota.keys", "name": "bound_at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
@@ -10659,6 +11794,15 @@ begin
     ('column', 'quota.plan_limits.feature_id', '{"of": "table", "on": "quota.plan_limits", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.plan_limits.period', '{"of": "table", "on": "quota.plan_limits", "name": "period", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.plan_limits.plan_id', '{"of": "table", "on": "quota.plan_limits", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.plan_period.amount', '{"of": "type", "on": "quota.plan_period", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_period.counts_at', '{"of": "type", "on": "quota.plan_period", "name": "counts_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_period.feature_id', '{"of": "type", "on": "quota.plan_period", "name": "feature_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_period.is_counted', '{"of": "type", "on": "quota.plan_period", "name": "is_counted", "type": "boolean", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_period.is_moved', '{"of": "type", "on": "quota.plan_period", "name": "is_moved", "type": "boolean", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_period.period', '{"of": "type", "on": "quota.plan_period", "name": "period", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_period.period_end', '{"of": "type", "on": "quota.plan_period", "name": "period_end", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_period.period_start', '{"of": "type", "on": "quota.plan_period", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_period.subject_id', '{"of": "type", "on": "quota.plan_period", "name": "subject_id", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.plans.is_default', '{"of": "table", "on": "quota.plans", "name": "is_default", "type": "boolean", "default": "false", "is_required": true}'),
     ('column', 'quota.plans.name', '{"of": "table", "on": "quota.plans", "name": "name", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.plans.plan_id', '{"of": "table", "on": "quota.plans", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
@@ -10747,17 +11891,19 @@ begin
     ('function', 'quota.acknowledge_alerts(uuid[])', '{"body": "7194c2a6d8aace3d6c85ed23e0a57d17", "name": "quota.acknowledge_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_ids uuid[]) returns bigint"}'),
     ('function', 'quota.acts_for(text, text)', '{"body": "d25813c43f7f0e629d1ad5ed4c527713", "name": "quota.acts_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.after_event(quota.limit_state[], quota.events, bigint)', '{"body": "43b744eaea78b834bace00e7c00f7e8f", "name": "quota.after_event", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_event quota.events, p_drawn bigint DEFAULT 0) returns quota.limit_state[]"}'),
+    ('function', 'quota.alert_imports(quota.events[], timestamp with time zone)', '{"body": "0e86b4255f6bd87a0647c5590ed3b0a6", "name": "quota.alert_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.all_are_plain(quota.caller, text[], bigint[], timestamp with time zone)', '{"body": "a1bf4920d8fa131841e0a0340615cc76", "name": "quota.all_are_plain", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.all_have_room(public.usage_decision[])', '{"body": "716fd036214de3aeeffb011d9e552f89", "name": "quota.all_have_room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decisions public.usage_decision[]) returns boolean"}'),
     ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "1d16a88d1658084675d5f277b6c8ed3d", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "a3e71ca9284a6b16f6d9d681ee9370fe", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
     ('function', 'quota.batch_items(jsonb)', '{"body": "ae957cf91d34cdfb7a189c1fdc534d21", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
+    ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "2bdea7ec8785a423d778a4f5d9f2b0c7", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "5fbbd98562195d90b217e7a471878a67", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "5d0cc27718ca63866f4dcb712018f9f0", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.caller_for(text)', '{"body": "3a2ae27f57e4bc60ba0b292d2dd2b813", "name": "quota.caller_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
     ('function', 'quota.change_limit(text, text, text, bigint, boolean)', '{"body": "78c665a4f59454827fb88151086fa1a2", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_is_cleared boolean) returns void"}'),
     ('function', 'quota.change_member(text, text, boolean)', '{"body": "7c750940bcb6c774ef70429676e52fbe", "name": "quota.change_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_user_id text, p_is_member boolean) returns void"}'),
-    ('function', 'quota.changed_objects()', '{"body": "bddcd30b2172d5742bbfaacccd617216", "name": "quota.changed_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
+    ('function', 'quota.changed_objects()', '{"body": "56daf3fd4f8d5b12e10640cc780698df", "name": "quota.changed_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.check_amount(bigint, bigint)', '{"body": "77436148c5ec1965dbd61a9c5240dada", "name": "quota.check_amount", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_amount bigint, p_least bigint DEFAULT 1) returns void"}'),
     ('function', 'quota.check_amounts(regclass, text[], regtype[])', '{"body": "deb0f59dcda4f1e770515b92d7c1e612", "name": "quota.check_amounts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns void"}'),
     ('function', 'quota.check_arguments(bigint, text, jsonb)', '{"body": "2d76efc4acea2ac36762cd0e481ac8b5", "name": "quota.check_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_amount bigint, p_idempotency_key text, p_metadata jsonb) returns void"}'),
@@ -10773,6 +11919,7 @@ begin
     ('function', 'quota.check_plan_text(text, jsonb)', '{"body": "75aedfea66382ba021753dbc8025f0d4", "name": "quota.check_plan_text", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
     ('function', 'quota.check_plans(jsonb)', '{"body": "523bd02dc50fa4b24e40b74ff56b3d07", "name": "quota.check_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.check_server_only(quota.caller, text[])', '{"body": "dfd9d82a5aebe3c3616e8346269d96c0", "name": "quota.check_server_only", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns void"}'),
+    ('function', 'quota.check_sums(quota.events[])', '{"body": "1895c770c035c5135d954f0bf260942e", "name": "quota.check_sums", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.check_usage(text, bigint, text)', '{"body": "b96a09be88f3b7044190d4cd94727362", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
@@ -10784,7 +11931,7 @@ begin
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "77eeb79942879455d88df9d4c10d4ab9", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
     ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "54391438998e3306d48bb9c4fca6a0d8", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
     ('function', 'quota.deliver_alerts(integer)', '{"body": "7d22467eb9722035b7d42ab680d12504", "name": "quota.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_max integer) returns SETOF public.usage_alerts"}'),
-    ('function', 'quota.differences(text, text, jsonb, jsonb)', '{"body": "66684739c181e91e0a47e44ad964618f", "name": "quota.differences", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns SETOF quota.finding"}'),
+    ('function', 'quota.differences(text, text, jsonb, jsonb)', '{"body": "11d7346bfe569ee7f06bf104e0dea2e0", "name": "quota.differences", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns SETOF quota.finding"}'),
     ('function', 'quota.draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "2e6780538aa46a2bf8127b64aa9b79b3", "name": "quota.draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns void"}'),
     ('function', 'quota.drop_stale_triggers()', '{"body": "0dad5b4e49069a018189568abc25a3f6", "name": "quota.drop_stale_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint)', '{"body": "3afe5140869b21de568f44688f981f53", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint) returns void"}'),
@@ -10792,18 +11939,33 @@ begin
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "6eafc966239695fe5a886b4baf5404d8", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
     ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "9184b18d5739f9cd3d3285b2b83d3ad6", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
-    ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "51dbc9a05f93eaadf01c27112360b0b8", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
-    ('function', 'quota.follow_row(text, text)', '{"body": "4cbaf89e7776980b91dbed459f880b25", "name": "quota.follow_row", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text) returns void"}'),
+    ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
+    ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
+    ('function', 'quota.follow_rows(text[], text[])', '{"body": "bf26f23adc9f8fec733a4046b548a511", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
+    ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
+    ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.forget_subject(text)', '{"body": "2be09738c7db161838e4014917418e4c", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
+    ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "51cec086cc9dfa0a9aaba71f5c1ccddc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
     ('function', 'quota.give_back(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "a32965002c641144e738b94dba89fa0a", "name": "quota.give_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns bigint"}'),
     ('function', 'quota.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "510715d3d8603f9e4e6e7b1e938098e9", "name": "quota.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_expires_at timestamp with time zone, p_idempotency_key text, p_metadata jsonb) returns uuid"}'),
     ('function', 'quota.granted_to(text, text, timestamp with time zone)', '{"body": "93d49a742db82c63ff99a84f703b8897", "name": "quota.granted_to", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.has_number_types(regtype[])', '{"body": "9c03bb73d63a8744faa9810c96a21a5b", "name": "quota.has_number_types", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_types regtype[]) returns boolean"}'),
     ('function', 'quota.has_plain_types(regclass, text[], regtype[])', '{"body": "689b63c53ca57311ed159b13303a9a0b", "name": "quota.has_plain_types", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns boolean"}'),
     ('function', 'quota.hold_line(quota.reservations, text, timestamp with time zone)', '{"body": "a41563600980659c7be8d77beb8b046c", "name": "quota.hold_line", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_kind text, p_at timestamp with time zone) returns quota.events"}'),
-    ('function', 'quota.import_usage(jsonb, boolean)', '{"body": "d8999fb1512a4c3b89ab2f64caaed009", "name": "quota.import_usage", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_dry_run boolean DEFAULT false) returns SETOF public.import_result"}'),
+    ('function', 'quota.hold_plans(text[])', '{"body": "7f9e8fdc5888f0ba38176b186345e518", "name": "quota.hold_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_ids text[]) returns void"}'),
+    ('function', 'quota.import_key(text, timestamp with time zone)', '{"body": "c96a77ee7c74234c0d94414ce3a295fa", "name": "quota.import_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_counts_at timestamp with time zone) returns text"}'),
+    ('function', 'quota.import_problem(jsonb, timestamp with time zone, jsonb, timestamp with time zone)', '{"body": "55737ca5d99112a0234e19a535a9b724", "name": "quota.import_problem", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_row jsonb, p_counts_at timestamp with time zone, p_metadata jsonb, p_at timestamp with time zone) returns text"}'),
+    ('function', 'quota.import_rows(jsonb, timestamp with time zone)', '{"body": "3a1b4b9956df7f64646eb50c7dbf43d8", "name": "quota.import_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_at timestamp with time zone) returns SETOF quota.import_row"}'),
+    ('function', 'quota.import_usage(jsonb, boolean)', '{"body": "2a5b325277dd73bd4ac64765f9a9609b", "name": "quota.import_usage", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_dry_run boolean DEFAULT false) returns SETOF public.import_result"}'),
     ('function', 'quota.installation_findings()', '{"body": "d464956bb5b6382db4a66f4d06d50bd8", "name": "quota.installation_findings", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
-    ('function', 'quota.installed_objects()', '{"body": "d5249415f65eff2794cad36847c61153", "name": "quota.installed_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
+    ('function', 'quota.installed_columns()', '{"body": "4b3cc68962c737fb8d30d8c6a5d3ae0a", "name": "quota.installed_columns", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
+    ('function', 'quota.installed_constraints()', '{"body": "e51bc6947554ff9f148b1d413430cb85", "name": "quota.installed_constraints", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
+    ('function', 'quota.installed_functions()', '{"body": "4b24767c71801dcae0acbb8e38757276", "name": "quota.installed_functions", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
+    ('function', 'quota.installed_indexes()', '{"body": "25e1d72fb5ec2f343733fb3da6722502", "name": "quota.installed_indexes", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
+    ('function', 'quota.installed_objects()', '{"body": "69d4c5c777e4b43c3ae7b88bbeb1bf7b", "name": "quota.installed_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
+    ('function', 'quota.installed_policies()', '{"body": "97ba6dcb6b9fe4859805831029ee19a1", "name": "quota.installed_policies", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
+    ('function', 'quota.installed_relations()', '{"body": "d847db6d51f5df6b412b0111a400a7c1", "name": "quota.installed_relations", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
+    ('function', 'quota.installed_triggers()', '{"body": "96852a5d173a834925549ab623f590ae", "name": "quota.installed_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.instant_from(text)', '{"body": "5e4ffc72f7c6135e92a9266ebf75939a", "name": "quota.instant_from", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["TimeZone=UTC", "search_path=pg_catalog, pg_temp"], "signature": "(p_text text) returns timestamp with time zone"}'),
     ('function', 'quota.instant_of(timestamp without time zone, text)', '{"body": "8c4ac54d2b01b14d3d2cf594749f5df4", "name": "quota.instant_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_local timestamp without time zone, p_time_zone text) returns timestamp with time zone"}'),
     ('function', 'quota.is_time_zone(text)', '{"body": "cf04653432ec8a7e02f0eee1d286c00b", "name": "quota.is_time_zone", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_name text) returns boolean"}'),
@@ -10813,40 +11975,62 @@ begin
     ('function', 'quota.ledger_balance(text, text, timestamp with time zone, timestamp with time zone)', '{"body": "9c0feef91f70c6566f3a461be019792b", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.level_of(text, text)', '{"body": "21253a1e853b94eed9a412474be4c4e8", "name": "quota.level_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.limit_table(regclass, text, name, name)', '{"body": "68eb12d4d4541afd8a29a179e36f207f", "name": "quota.limit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature text, p_subject_column name, p_amount_column name DEFAULT NULL::name) returns void"}'),
+    ('function', 'quota.limited_table_problems()', '{"body": "ebf74cf1fc9fe8b53614756a25da9cdf", "name": "quota.limited_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.limits_of(text, text, timestamp with time zone, text, boolean)', '{"body": "3649aac55bde70941b37cfc81a5b6e72", "name": "quota.limits_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text, p_is_settled boolean DEFAULT false) returns quota.allowance"}'),
     ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "89f1dc4d6b8ff579c2d2a5d2077239e1", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
     ('function', 'quota.limits_shown(text, timestamp with time zone)', '{"body": "8bbedf3cffef428af90e12b2f900d97d", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
     ('function', 'quota.lock_gauges(text[])', '{"body": "f06a466502019bccb92b6fb3ad27fbd2", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
+    ('function', 'quota.lock_imports(quota.import_row[])', '{"body": "c54c8231d1691e8bbe72399b1a6b5f46", "name": "quota.lock_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns void"}'),
     ('function', 'quota.lock_meter(text, text)', '{"body": "9284b0ee2f34e5bdf3ae7d013b8ac141", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meters(text, text[])', '{"body": "2ab3b52e8babdc1c4ce45e9fc39bfa8e", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_reservation(uuid, text)', '{"body": "d5482526f9099295f9f858b8ddd45096", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
-    ('function', 'quota.lock_subject(text)', '{"body": "898240053095787facd048052a2c9220", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.subjects"}'),
+    ('function', 'quota.lock_subject(text)', '{"body": "e2935c145adf20ef5b5f79eabd148cfb", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_terms_of(text[])', '{"body": "31f70d791fd3eb442003c03a86367fbd", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
     ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "256284851f66c710d4c43e34457626db", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "04bca69df4e27bc4c8a1a8bff65e361d", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
+    ('function', 'quota.make_counters(quota.plan_period[])', '{"body": "dade629f37163131042d62967336fbc7", "name": "quota.make_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
+    ('function', 'quota.make_plan_triggers(regclass)', '{"body": "0a2fe3910f849508bbfa8515f48740c2", "name": "quota.make_plan_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.make_triggers(regclass)', '{"body": "37b9d33f8a607e554f5f443cd3d0cbc0", "name": "quota.make_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.mark_of(bigint, bigint, bigint)', '{"body": "a21811f239402fdcfdf4f92a95aa3374", "name": "quota.mark_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_reserved bigint, p_limit bigint) returns bigint"}'),
     ('function', 'quota.mark_spent(text, text, uuid[], uuid)', '{"body": "8739556466d458f80aec213bb4f8277a", "name": "quota.mark_spent", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_grant_ids uuid[], p_about_id uuid) returns void"}'),
     ('function', 'quota.meters_of(text)', '{"body": "c6c624c0d9bae3e64641be2812e5fb0a", "name": "quota.meters_of", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
+    ('function', 'quota.missing_objects(quota.installed_object[], quota.installed_object[])', '{"body": "509148318b3c764bcf8aba00843174ff", "name": "quota.missing_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.most_allowed(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "589e3ee1f733082ee183d4948a51ad2b", "name": "quota.most_allowed", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns bigint"}'),
+    ('function', 'quota.move_counters(quota.events[])', '{"body": "512c4927ec8cdc86c0062031d73c13d2", "name": "quota.move_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
+    ('function', 'quota.move_meters(quota.events[])', '{"body": "3549745242f4c0a8a527cc9891ed5def", "name": "quota.move_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_starts(quota.events)', '{"body": "419c27dd069b351b84bc5ea5c2fb4fd4", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "2ef64750bed84617a258b6d1edb223f4", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
+    ('function', 'quota.no_search_path(text)', '{"body": "2fcbdca0c8c6ff0525d127d56d75b602", "name": "quota.no_search_path", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text) returns quota.finding"}'),
     ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
     ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "3e87d90c1d1798ca7ecf6dec72bef352", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
     ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "0b46cdec53c1dcfb673aa0d252b4b3ec", "name": "quota.open_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
+    ('function', 'quota.open_many(quota.events[], timestamp with time zone)', '{"body": "7314ef5b223babfb4f3d235896ed139f", "name": "quota.open_many", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.open_objects(quota.installed_object[], quota.installed_object[])', '{"body": "92dc84f95aec44a043324d7ab55437d8", "name": "quota.open_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
+    ('function', 'quota.open_odd_periods(quota.events[], timestamp with time zone)', '{"body": "39b069e56ea77c2937044cfe3e2e7c2f", "name": "quota.open_odd_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.open_spans(quota.events[])', '{"body": "e1fd95190c91fb6e6c24ba8b603a1a5c", "name": "quota.open_spans", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns TABLE(subject_id text, feature_id text, open_from timestamp with time zone, open_until timestamp with time zone)"}'),
     ('function', 'quota.organisations_of(text)', '{"body": "4744c08ad59fb0b26272032d34c43883", "name": "quota.organisations_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns text[]"}'),
+    ('function', 'quota.other_attachment(text, text, text, jsonb, jsonb)', '{"body": "ce841a063edae5e9f371e6b0e9703e9f", "name": "quota.other_attachment", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_key text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
+    ('function', 'quota.other_column(text, text, jsonb, jsonb)', '{"body": "ef8376ebd862cc957642a4d386c705d1", "name": "quota.other_column", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text, p_key text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
+    ('function', 'quota.other_function(text, text, jsonb, jsonb)', '{"body": "26e5de9bb9db096de0dd71a197792ccf", "name": "quota.other_function", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text, p_key text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
+    ('function', 'quota.other_owner(text, text)', '{"body": "38b13936b3db53c7ba3187fc8caddaee", "name": "quota.other_owner", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text) returns quota.finding"}'),
+    ('function', 'quota.other_relation(text, text, jsonb)', '{"body": "eb740d016224c1280a42c5761e4f4747", "name": "quota.other_relation", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text, p_key text, p_wanted jsonb) returns quota.finding"}'),
+    ('function', 'quota.other_rights(text, text, jsonb, jsonb)', '{"body": "fbaedae9d294af4d8b94ebf28ced0786", "name": "quota.other_rights", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
     ('function', 'quota.over_limit_note(text[], jsonb)', '{"body": "7ed0683da173dfae0edf52ebb67d5c6b", "name": "quota.over_limit_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_path text[], p_amount jsonb) returns text"}'),
     ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "cb1479d44b45b755ebcaedc1ea527027", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
     ('function', 'quota.period_of(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "1900e9a3d3466422ec9d41df2ed11b5d", "name": "quota.period_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
+    ('function', 'quota.period_problem(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "8c4a386ba98abc47251c6d41d64cd73e", "name": "quota.period_problem", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_counts_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text) returns text"}'),
     ('function', 'quota.period_rank(text)', '{"body": "25354d356808fd070dc147037cd5aa85", "name": "quota.period_rank", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text) returns integer"}'),
-    ('function', 'quota.plan_changed()', '{"body": "12626573dfe14aea71ac0f957df50f16", "name": "quota.plan_changed", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
+    ('function', 'quota.plan_changed()', '{"body": "168085f3a8d37216f60da3b481b40a46", "name": "quota.plan_changed", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.plan_changes(jsonb)', '{"body": "a07f0dc9151725c0a857a6d51273790d", "name": "quota.plan_changes", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF public.plan_change"}'),
+    ('function', 'quota.plan_periods(quota.events[])', '{"body": "12dc4d21b3253650e63385343a447074", "name": "quota.plan_periods", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns SETOF quota.plan_period"}'),
     ('function', 'quota.plan_sources(regclass, name)', '{"body": "2514f1fff09c93e9608dad28fda1b2d5", "name": "quota.plan_sources", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
     ('function', 'quota.plan_statement(regclass, name)', '{"body": "863ce583d21b8e35496e9170fbcae0c4", "name": "quota.plan_statement", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns text"}'),
+    ('function', 'quota.plan_writer_problems(regclass, name)', '{"body": "8b30525ce6f88342c489778fd7212138", "name": "quota.plan_writer_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns SETOF quota.finding"}'),
     ('function', 'quota.plan_writers(regclass, name)', '{"body": "eba028101bc984b08104d4b701654cd9", "name": "quota.plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "bed62f89084765a2b52fb07bfa77f95b", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "43b5a989866fa42fbc5e93c21b88b2c7", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_time_zone text DEFAULT NULL::text, p_ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
+    ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "c8dfbae20059a88b2e072b8d76a36e6e", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.record(quota.events)', '{"body": "049642d8d6d1c7c0ca8bbc99209faeda", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.record_rows(quota.events[])', '{"body": "f74305a1df62344f915b87dac3064d59", "name": "quota.record_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
     ('function', 'quota.recount(text[])', '{"body": "aba36d7200a998df42537940931cf16f", "name": "quota.recount", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
@@ -10881,7 +12065,7 @@ begin
     ('function', 'quota.still_counts(text, text, jsonb, timestamp with time zone)', '{"body": "f0e0411b7c53669675f44844d80abe7d", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
-    ('function', 'quota.table_problems()', '{"body": "fd0610ea3168eb216a871af8d2f4f1ac", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
+    ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance)', '{"body": "782199bd5ae4698caed5804478aa92ed", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance) returns public.usage_decision"}'),
     ('function', 'quota.take_back(text, text, text, bigint, bigint)', '{"body": "28570d6055065df89a95afef58315e23", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_kind text, p_amount bigint, p_used_change bigint) returns void"}'),
     ('function', 'quota.take_plainly(quota.caller, text, bigint, text, text, jsonb, jsonb, interval, uuid, timestamp with time zone)', '{"body": "82c3bd19f956dd94cd7d2f0237d07d4c", "name": "quota.take_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_ttl interval DEFAULT NULL::interval, p_about_id uuid DEFAULT NULL::uuid, p_judged_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns public.usage_decision"}'),
@@ -10899,6 +12083,8 @@ begin
     ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "64ef57169d9819cb6fa1a5716a18629b", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
     ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval)', '{"body": "55000fb712e405928022ab22dd1376be", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval) returns void"}'),
+    ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "ec0e694e96ccee79a609b673d6007440", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone)', '{"body": "83d1d3904d3f30bcab363abaa2613977", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone) returns void"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_deliver', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_deliver ON quota.alerts USING btree (handed_at NULLS FIRST, at) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
@@ -10972,8 +12158,11 @@ begin
     ('type', 'quota.balance', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.caller', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.finding', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.import_row', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.installed_object', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.limit_state', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.locked_hold', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.plan_period', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.row_sum', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.verdict', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('view', 'public.current_usage', '{"query": "400d1333ee379791e7e1adc7f03c13da", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),

@@ -126,7 +126,7 @@ select is_empty(
     where code ~* '\mexecute\M'
       and proname not in (
         'limit_table', 'unlimit_table', 'make_triggers', 'drop_stale_triggers', 'count_rows', 'rows_in_tables',
-        'follow_plan', 'unfollow_plan', 'plan_changed', 'repair_privileges'
+        'follow_plan', 'make_plan_triggers', 'unfollow_plan', 'plan_changed', 'repair_privileges'
       )$$,
   'there is no dynamic SQL, but for the triggers on tables of the app'
 );

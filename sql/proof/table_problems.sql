@@ -1,4 +1,34 @@
+-- What is wrong with limited and followed tables of the app: they were dropped, lost a column or a
+-- trigger, or users may write the column that chooses their plan.
 create function quota.table_problems()
+returns setof quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select l.rank, l.object, l.problem, l.statement, l.is_right
+    from quota.limited_table_problems() as l
+    union all
+    select f.rank, f.object, f.problem, f.statement, f.is_right
+    from quota.followed_table_problems() as f
+    union all
+    select 70, format('trigger %I on %s', t.tgname, t.tgrelid::regclass),
+      'it counts rows of a table that is not limited',
+      format('drop trigger %I on %s;', t.tgname, t.tgrelid::regclass), false
+    from pg_catalog.pg_trigger as t
+    where t.tgfoid = 'quota.count_rows()'::regprocedure
+      and not exists (
+        select from quota.limited_tables as l
+        where l.table_id = t.tgrelid
+          or l.table_id in (select a.relid from pg_catalog.pg_partition_ancestors(t.tgrelid) as a)
+      );
+end
+$$;
+
+comment on function quota.table_problems is
+  'What is wrong with limited and followed tables of the app.';
+
+create function quota.limited_table_problems()
 returns setof quota.finding
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
@@ -61,19 +91,19 @@ begin
       )::quota.finding;
     end if;
   end loop;
+end
+$$;
 
-  return query
-    select 70, format('trigger %I on %s', t.tgname, t.tgrelid::regclass),
-      'it counts rows of a table that is not limited',
-      format('drop trigger %I on %s;', t.tgname, t.tgrelid::regclass), false
-    from pg_catalog.pg_trigger as t
-    where t.tgfoid = 'quota.count_rows()'::regprocedure
-      and not exists (
-        select from quota.limited_tables as l
-        where l.table_id = t.tgrelid
-          or l.table_id in (select a.relid from pg_catalog.pg_partition_ancestors(t.tgrelid) as a)
-      );
+comment on function quota.limited_table_problems is 'What is wrong with limited tables of the app.';
 
+create function quota.followed_table_problems()
+returns setof quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_row record;
+  v_lost text;
+begin
   for v_row in
     select f.table_id, f.subject_column, f.plan_column, f.users_may_write,
       exists (select from pg_catalog.pg_class as c where c.oid = f.table_id) as is_there,
@@ -122,91 +152,88 @@ begin
     end if;
     if not v_row.users_may_write then
       return query
-        select 69, 'followed table ' || v_row.table_id,
-          format(
-            '%s may write its column %s, and so choose a plan', array_to_string(w.names, ', '),
-            quote_ident(v_row.plan_column)
-          ), quota.plan_statement(v_row.table_id, v_row.plan_column), false
-        from (
-          -- A superuser may write everything, and is told of as a role.
-          select array_agg(r.rolname order by r.rolname) as names
-          from unnest(quota.plan_writers(v_row.table_id, v_row.plan_column)) as u (name)
-          join pg_catalog.pg_roles as r on r.rolname = u.name and not r.rolsuper
-        ) as w
-        where cardinality(w.names) > 0;
+        select w.rank, w.object, w.problem, w.statement, w.is_right
+        from quota.plan_writer_problems(v_row.table_id, v_row.plan_column) as w;
     end if;
   end loop;
 end
 $$;
 
-comment on function quota.table_problems is
-  'What is wrong with limited and followed tables of the app.';
+comment on function quota.followed_table_problems is
+  'What is wrong with followed tables of the app.';
 
--- Rights mean nothing to a superuser, to a role that passes by row level security, or to the owner.
-create function quota.role_problems()
+create function quota.plan_writer_problems(
+  p_table regclass,
+  p_plan_column name
+)
 returns setof quota.finding
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_owner constant oid := (
-    select n.nspowner from pg_catalog.pg_namespace as n where n.nspname = 'quota'
-  );
 begin
   return query
-    select 80, 'role ' || r.rolname,
-      case when r.rolsuper then 'it is a superuser: every request may do everything'
-        else 'it passes by row level security: every reader sees everybody''s rows' end,
-      concat_ws(
-        E'\n',
-        case when r.rolsuper then format('alter role %I nosuperuser;', r.rolname) end,
-        case when r.rolbypassrls and r.rolname <> 'service_role'
-          then format('alter role %I nobypassrls;', r.rolname) end
-      ), false
-    from pg_catalog.pg_roles as r
-    where r.rolname in ('anon', 'authenticated', 'service_role')
-      and (r.rolsuper or r.rolbypassrls and r.rolname <> 'service_role')
-      and r.oid <> v_owner
-    union all
-    select 80, 'role ' || r.rolname,
+    select 69, 'followed table ' || p_table,
       format(
-        'it is a member of %s%s, which may do what users must not',
-        g.rolname,
-        (
-          select ' and so of ' || string_agg(x.rolname, ', ' order by x.rolname)
-          from unnest(p.powers) as u (id)
-          join pg_catalog.pg_roles as x on x.oid = u.id
-          where u.id <> g.oid
-        )
-      ),
-      format('revoke %I from %I;', g.rolname, r.rolname), false
-    from pg_catalog.pg_auth_members as m
-    join pg_catalog.pg_roles as r on r.oid = m.member
-    join pg_catalog.pg_roles as g on g.oid = m.roleid
-    cross join lateral (
-      select array_agg(x.oid) as powers
-      from pg_catalog.pg_roles as x
-      where pg_has_role(g.oid, x.oid, 'member')
-        and (
-          x.rolsuper or x.rolbypassrls or x.oid = v_owner
-          or x.rolname in (
-            'service_role', 'pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files',
-            'pg_write_server_files', 'pg_execute_server_program'
-          )
-          or x.rolname = 'authenticated' and r.rolname = 'anon'
-        )
-    ) as p
-    where r.rolname in ('anon', 'authenticated')
-      and p.powers is not null
-    union all
-    select 80, 'role service_role',
-      format('it is a member of %s, the owner of schema quota: it may write past the functions', g.rolname),
-      format('revoke %I from service_role;', g.rolname), false
-    from pg_catalog.pg_auth_members as m
-    join pg_catalog.pg_roles as r on r.oid = m.member
-    join pg_catalog.pg_roles as g on g.oid = m.roleid
-    where r.rolname = 'service_role'
-      and pg_has_role(g.oid, v_owner, 'member');
+        '%s may write its column %s, and so choose a plan', array_to_string(w.names, ', '),
+        quote_ident(p_plan_column)
+      ), quota.plan_statement(p_table, p_plan_column), false
+    from (
+      -- A superuser may write everything, and is told of as a role.
+      select array_agg(r.rolname order by r.rolname) as names
+      from unnest(quota.plan_writers(p_table, p_plan_column)) as u (name)
+      join pg_catalog.pg_roles as r on r.rolname = u.name and not r.rolsuper
+    ) as w
+    where cardinality(w.names) > 0;
 end
 $$;
 
-comment on function quota.role_problems is 'Roles of the API that rights and policies do not bind.';
+comment on function quota.plan_writer_problems is
+  'Users that may write a plan column where that is not meant.';
+
+-- Do the triggers of a table do what they were made for? Also those of its partitions.
+create function quota.lost_triggers(
+  p_table regclass,
+  p_function regprocedure,
+  p_wanted jsonb,
+  p_arguments text[]
+)
+returns text
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select string_agg(
+      format(
+        'trigger %s on %s is %s', w.name, c.oid::regclass,
+        case
+          when t.oid is null then 'missing'
+          when t.tgenabled not in ('O', 'A') then 'disabled'
+          else 'not as it was made'
+        end
+      ), ', '
+      order by c.oid::regclass::text collate "C", w.name collate "C"
+    )
+    from pg_catalog.pg_class as c
+    cross join jsonb_to_recordset(p_wanted) as w (name text, type smallint, is_leaf boolean)
+    left join pg_catalog.pg_trigger as t on t.tgrelid = c.oid and t.tgname = w.name
+    where (
+        c.oid = p_table
+        or c.oid in (select r.relid from pg_catalog.pg_partition_tree(p_table) as r)
+      )
+      and (w.is_leaf is not true or c.relkind = 'r')
+      and (
+        t.tgenabled in ('O', 'A')
+        and t.tgfoid = p_function
+        and t.tgtype = w.type
+        and encode(t.tgargs, 'hex') = (
+          select string_agg(
+            encode(convert_to(a.value, getdatabaseencoding()), 'hex') || '00', '' order by a.place
+          )
+          from unnest(p_arguments) with ordinality as a (value, place)
+        )
+      ) is not true
+  );
+end
+$$;
+
+comment on function quota.lost_triggers is
+  'Which of the triggers of a table are missing, disabled or changed; null when none.';
