@@ -29,6 +29,8 @@
 \ir catalogue/plan_limits.sql
 \ir catalogue/edition.sql
 \ir catalogue/apply_plans.sql
+\ir catalogue/plan_changes.sql
+\ir catalogue/write_catalogue.sql
 \ir catalogue/plan_document.sql
 
 -- subjects: who is limited, and on what terms.
@@ -77,7 +79,9 @@
 \ir meter/lock_meters.sql
 \ir meter/record.sql
 \ir meter/open_many.sql
+\ir meter/write_carry.sql
 \ir meter/draw.sql
+\ir meter/open_grants.sql
 \ir meter/settle_expired.sql
 \ir meter/idempotency.sql
 \ir meter/write_alerts.sql
@@ -86,6 +90,7 @@
 -- app_tables: tables that limit themselves, plans that follow a table.
 \ir app_tables/limited_tables.sql
 \ir app_tables/limit_table.sql
+\ir app_tables/table_triggers.sql
 \ir app_tables/count_rows.sql
 \ir app_tables/recount.sql
 \ir app_tables/plain_types.sql
@@ -105,6 +110,7 @@
 
 -- proof: that the numbers are right, that the installation is whole.
 \ir proof/verify_usage.sql
+\ir proof/unproved.sql
 \ir proof/verify_installation.sql
 \ir proof/changed_objects.sql
 \ir proof/differences.sql

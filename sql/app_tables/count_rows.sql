@@ -4,59 +4,31 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_queries text[] := '{}';
-  v_features text[] := '{}';
-  v_subject_columns text[] := '{}';
-  v_amount_columns text[] := '{}';
   v_from text := case tg_op
     when 'INSERT' then 'new_rows' when 'TRUNCATE' then tg_relid::regclass::text else 'old_rows'
   end;
+  -- By threes, for each gauge: feature, subject column, amount column or nothing.
+  v_features text[] := array(select tg_argv[i] from generate_series(0, tg_nargs - 1, 3) as i);
+  v_ids text[] := array(select tg_argv[i] from generate_series(1, tg_nargs - 1, 3) as i);
+  v_amounts text[] := array(
+    select tg_argv[i] from generate_series(2, tg_nargs - 1, 3) as i where tg_argv[i] <> ''
+  );
   v_types regtype[];
-  v_amount_column text;
   v_subject_id text;
   v_feature_id text;
   v_change numeric;
   v_is_wrong boolean;
   v_caller quota.caller;
   v_now timestamptz;
-  v_decision public.usage_decision;
-  v_metadata jsonb;
 begin
-  for i in 0 .. tg_nargs - 1 by 3 loop
-    v_features := v_features || tg_argv[i];
-    v_amount_column := nullif(tg_argv[i + 2], '');
-    v_subject_columns := v_subject_columns || tg_argv[i + 1];
-    v_amount_columns := array_remove(v_amount_columns || v_amount_column, null);
-    if tg_op in ('UPDATE', 'DELETE') then
-      v_queries := v_queries || quota.rows_query(
-        'old_rows', '-', tg_argv[i], tg_argv[i + 1], v_amount_column
-      );
-    end if;
-    if tg_op in ('INSERT', 'UPDATE') then
-      v_queries := v_queries || quota.rows_query(
-        'new_rows', '', tg_argv[i], tg_argv[i + 1], v_amount_column
-      );
-    end if;
-    if tg_op = 'TRUNCATE' then
-      -- Before the rows are gone.
-      v_queries := v_queries || quota.rows_query(
-        tg_relid::regclass::text, '-', tg_argv[i], tg_argv[i + 1], v_amount_column
-      );
-    end if;
-  end loop;
-
   -- Its policies are code of the table's owner as well.
   if tg_op = 'TRUNCATE' and row_security_active(tg_relid) then
     raise exception 'the owner of schema quota cannot read all of %', tg_relid::regclass
       using errcode = '42501', hint = 'do not force row security on it, or call quota.unlimit_table()';
   end if;
-  execute quota.types_query(v_from, v_subject_columns || v_amount_columns) into v_types;
-  perform quota.check_ids(
-    tg_relid, v_subject_columns, v_types[:cardinality(v_subject_columns)]
-  );
-  perform quota.check_amounts(
-    tg_relid, v_amount_columns, v_types[cardinality(v_subject_columns) + 1:]
-  );
+  execute quota.types_query(v_from, v_ids || v_amounts) into v_types;
+  perform quota.check_ids(tg_relid, v_ids, v_types[:cardinality(v_ids)]);
+  perform quota.check_amounts(tg_relid, v_amounts, v_types[cardinality(v_ids) + 1:]);
 
   -- Subjects in byte order, as everybody locks them.
   for v_subject_id, v_feature_id, v_change, v_is_wrong in execute format(
@@ -65,28 +37,17 @@ begin
      group by r.subject_id, r.feature_id
      having sum(r.change) <> 0 or bool_or(r.is_wrong)
      order by r.subject_id collate "C", r.feature_id collate "C"',
-    array_to_string(v_queries, ' union all ')
+    quota.changes_query(tg_op, tg_relid::regclass::text, tg_argv)
   ) loop
-    if v_is_wrong and tg_op in ('INSERT', 'UPDATE')
-      or abs(v_change) > 9007199254740991
-    then
-      raise exception 'the amount column of % holds what is not a whole number from 0 to 9007199254740991',
-        tg_relid::regclass
-        using errcode = 'QAMNT', hint = 'count fractional amounts in micro-units';
-    end if;
-    if length(v_subject_id) not between 1 and 255 then
-      raise exception 'the subject column of % holds an id of % characters, 1 to 255 are allowed',
-        tg_relid::regclass, length(v_subject_id)
-        using errcode = 'QSUBJ', hint = 'null is a row that counts for nobody';
-    end if;
+    perform quota.check_change(
+      tg_relid, v_subject_id, v_change, v_is_wrong and tg_op in ('INSERT', 'UPDATE')
+    );
     -- A subject that was forgotten stays forgotten when its rows go, too.
     continue when v_change < 0 and not exists (
       select from quota.meters as m
       where m.subject_id = v_subject_id
         and m.feature_id = v_feature_id
     );
-
-    v_metadata := coalesce(v_metadata, jsonb_build_object('table', tg_relid::regclass::text));
     if v_subject_id is distinct from v_caller.subject_id then
       v_caller := row(v_subject_id, true, nullif(quota.user_id(), v_subject_id))::quota.caller;
       v_now := null;
@@ -95,28 +56,7 @@ begin
         v_now := quota.lock_meters(v_subject_id, v_features);
       end if;
     end if;
-    if v_change > 0 then
-      v_decision := quota.take_plainly(
-        v_caller, v_feature_id, v_change::bigint, 'table', null, null, v_metadata
-      );
-      if v_decision.allowed is not null then
-        perform quota.enforce(v_decision);
-        continue;
-      end if;
-    end if;
-    v_now := coalesce(v_now, quota.lock_meter(v_subject_id, v_feature_id));
-    if v_change > 0 then
-      perform quota.enforce(
-        quota.take(
-          v_caller, v_feature_id, v_change::bigint, v_now, 'table', null, null, null,
-          v_metadata
-        )
-      );
-    else
-      perform quota.put_back(
-        v_caller, v_feature_id, -v_change::bigint, v_now, 'table', null, null, v_metadata
-      );
-    end if;
+    perform quota.count_change(v_caller, v_feature_id, v_change::bigint, v_now, tg_relid);
   end loop;
   return null;
 end
@@ -124,3 +64,98 @@ $$;
 
 comment on function quota.count_rows is
   'Trigger of limit_table(): counts the rows of a statement, and raises PT402 when they do not fit. Arguments, for each gauge: feature, subject column, amount column or nothing.';
+
+-- What a statement did to the rows, as a query of amounts by subject and feature.
+create function quota.changes_query(
+  p_operation text,
+  p_table text,
+  p_arguments text[]
+)
+returns text
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select string_agg(
+      quota.rows_query(
+        r.name, r.sign, p_arguments[i], p_arguments[i + 1], nullif(p_arguments[i + 2], '')
+      ), ' union all '
+    )
+    from generate_series(array_lower(p_arguments, 1), array_upper(p_arguments, 1), 3) as i
+    -- A truncate is looked at before the rows are gone.
+    join (values
+      ('UPDATE', 'old_rows', '-'), ('DELETE', 'old_rows', '-'), ('INSERT', 'new_rows', ''),
+      ('UPDATE', 'new_rows', ''), ('TRUNCATE', p_table, '-')
+    ) as r (operation, name, sign) on r.operation = p_operation
+  );
+end
+$$;
+
+comment on function quota.changes_query is
+  'SQL text for the changes that a statement makes. Arguments: those of count_rows().';
+
+create function quota.check_change(
+  p_table regclass,
+  p_subject_id text,
+  p_change numeric,
+  p_is_wrong boolean
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_is_wrong or abs(p_change) > 9007199254740991 then
+    raise exception 'the amount column of % holds what is not a whole number from 0 to 9007199254740991',
+      p_table
+      using errcode = 'QAMNT', hint = 'count fractional amounts in micro-units';
+  end if;
+  if length(p_subject_id) not between 1 and 255 then
+    raise exception 'the subject column of % holds an id of % characters, 1 to 255 are allowed',
+      p_table, length(p_subject_id)
+      using errcode = 'QSUBJ', hint = 'null is a row that counts for nobody';
+  end if;
+end
+$$;
+
+comment on function quota.check_change is 'Errors: QAMNT, QSUBJ.';
+
+-- As a call would: plainly where that is possible, else properly, under the lock.
+create function quota.count_change(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_change bigint,
+  p_locked_at timestamptz,
+  p_table regclass
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_metadata constant jsonb := jsonb_build_object('table', p_table::text);
+  v_decision public.usage_decision;
+  v_now timestamptz;
+begin
+  if p_change > 0 then
+    v_decision := quota.take_plainly(
+      p_caller, p_feature_id, p_change, 'table', null, null, v_metadata
+    );
+    if v_decision.allowed is not null then
+      perform quota.enforce(v_decision);
+      return;
+    end if;
+  end if;
+  v_now := coalesce(p_locked_at, quota.lock_meter(p_caller.subject_id, p_feature_id));
+  if p_change > 0 then
+    perform quota.enforce(
+      quota.take(p_caller, p_feature_id, p_change, v_now, 'table', null, null, null, v_metadata)
+    );
+  else
+    perform quota.put_back(
+      p_caller, p_feature_id, -p_change, v_now, 'table', null, null, v_metadata
+    );
+  end if;
+end
+$$;
+
+comment on function quota.count_change is
+  'Takes what came, or gives back what went. Errors: PT402, and those of a call.';

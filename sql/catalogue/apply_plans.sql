@@ -49,8 +49,6 @@ set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set jit = off
 as $$
 declare
   v_changes public.plan_change[];
-  v_in_use text;
-  v_now timestamptz := quota.clock();
 begin
   perform quota.require_trusted();
   perform quota.check_plans(p_plans);
@@ -62,33 +60,68 @@ begin
   end if;
   v_changes := array(select c from quota.plan_changes(p_plans) as c);
   if p_dry_run is false then
-    -- What is about to go may be in use by a call in flight: set_plan() and first uses share these
-    -- rows, later uses hold the meter; wait for them before looking. Rows, not tables: two locked
-    -- tables deadlocked with readers that came to them in the other order.
-    perform from quota.plans as p
-      where exists (
-        select from unnest(v_changes) as c
-        where c.kind = 'plan' and c.action = 'remove' and c.id = p.plan_id
-      )
-      order by p.plan_id
-      for update;
-    perform from quota.features as f
-      where exists (
-        select from unnest(v_changes) as c
-        where c.kind = 'feature' and c.action in ('remove', 'change') and c.id = f.feature_id
-      )
-      order by f.feature_id
-      for update;
-    if exists (select from unnest(v_changes) as c where c.kind = 'feature' and c.action = 'remove') then
-      delete from quota.meters as m
-        where not p_plans -> 'features' ? m.feature_id
-          and m.counted_until = '-infinity';
-    end if;
+    perform quota.hold_removed(v_changes, p_plans);
   end if;
+  perform quota.check_in_use(v_changes, p_plans);
+  perform quota.check_granted(p_plans, quota.clock());
+  if p_dry_run is false and cardinality(v_changes) > 0 then
+    perform quota.write_catalogue(p_plans);
+  end if;
+  return query select c.action, c.kind, c.id, c.detail from unnest(v_changes) as c;
+end
+$$;
 
+comment on function quota.apply_plans is 'See public.apply_plans.';
+
+-- What is about to go may be in use by a call in flight: set_plan() and first uses share these rows,
+-- later uses hold the meter; wait for them before looking. Rows, not tables: two locked tables
+-- deadlocked with readers that came to them in the other order.
+create function quota.hold_removed(
+  p_changes public.plan_change[],
+  p_plans jsonb
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from quota.plans as p
+    where exists (
+      select from unnest(p_changes) as c
+      where c.kind = 'plan' and c.action = 'remove' and c.id = p.plan_id
+    )
+    order by p.plan_id
+    for update;
+  perform from quota.features as f
+    where exists (
+      select from unnest(p_changes) as c
+      where c.kind = 'feature' and c.action in ('remove', 'change') and c.id = f.feature_id
+    )
+    order by f.feature_id
+    for update;
+  if exists (select from unnest(p_changes) as c where c.kind = 'feature' and c.action = 'remove') then
+    delete from quota.meters as m
+      where not p_plans -> 'features' ? m.feature_id
+        and m.counted_until = '-infinity';
+  end if;
+end
+$$;
+
+comment on function quota.hold_removed is
+  'Locks plans that go, and features that go or change; with a feature go its meters that never counted.';
+
+create function quota.check_in_use(
+  p_changes public.plan_change[],
+  p_plans jsonb
+)
+returns void
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_in_use text;
+begin
   select string_agg(c.kind || ' ' || c.id, ', ')
     into v_in_use
-    from unnest(v_changes) as c
+    from unnest(p_changes) as c
     where (
         c.kind = 'plan'
         and c.action = 'remove'
@@ -120,17 +153,32 @@ begin
       using errcode = 'QPLAN',
         hint = 'put the subjects on another plan first; leave a feature in features and out of every plan''s limits; a table is freed by unlimit_table()';
   end if;
+end
+$$;
 
-  -- Who has open grants shows limit and grants as one number.
+comment on function quota.check_in_use is
+  'A plan that subjects are on stays, and so does a feature that has use. Errors: QPLAN.';
+
+-- Who has open grants shows limit and grants as one number.
+create function quota.check_granted(
+  p_plans jsonb,
+  p_at timestamptz
+)
+returns void
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_too_large text;
+begin
   select string_agg(distinct t.path, ', ')
-    into v_in_use
+    into v_too_large
     from (
       select concat_ws('/', p.key, g.feature_id, l.key) as path,
         (l.value #>> '{}')::numeric + g.amount as most
       from (
         select o.subject_id, o.feature_id, sum(o.amount) as amount
         from quota.grants as o
-        where o.expires_at > v_now
+        where o.expires_at > p_at
           and o.voided_at is null
         group by o.subject_id, o.feature_id
       ) as g
@@ -140,7 +188,7 @@ begin
       where l.value <> 'null'
         and l.key not in ('minute', 'hour')
         and p.key = coalesce(
-          case when s.plan_ends_at <= v_now then null else s.plan_id end,
+          case when s.plan_ends_at <= p_at then null else s.plan_id end,
           (
             select d.key
             from jsonb_each(p_plans -> 'plans') as d
@@ -155,187 +203,13 @@ begin
         )
     ) as t
     where t.most > 9007199254740991;
-  if v_in_use is not null then
+  if v_too_large is not null then
     raise exception 'apply_plans: with the open grants of a subject these limits pass 9007199254740991 (2^53 - 1): %',
-      v_in_use
+      v_too_large
       using errcode = 'QPLAN', hint = 'null is unlimited';
   end if;
-
-  if p_dry_run is false and cardinality(v_changes) > 0 then
-    -- What meters remember is of the last edition. A copy of the schema alone has none.
-    insert into quota.catalogue (version)
-      select coalesce(max(m.catalogue_version), 0) from quota.meters as m
-      having not exists (select from quota.catalogue)
-      on conflict do nothing;
-    update quota.catalogue as k set version = k.version + 1;
-    delete from quota.plan_limits as l
-      where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;
-    delete from quota.plans as p
-      where not p_plans -> 'plans' ? p.plan_id;
-    delete from quota.features as f
-      where not p_plans -> 'features' ? f.feature_id;
-
-    insert into quota.features (feature_id, name, unit, kind, server_only)
-      select
-        f.key,
-        coalesce(f.value ->> 'name', f.key),
-        coalesce(f.value ->> 'unit', 'unit'),
-        coalesce(f.value ->> 'kind', 'metered'),
-        coalesce((f.value ->> 'server_only')::boolean, false)
-      from jsonb_each(p_plans -> 'features') as f
-      on conflict (feature_id) do update
-        set name = excluded.name,
-            unit = excluded.unit,
-            kind = excluded.kind,
-            server_only = excluded.server_only;
-
-    -- The former default first: the index allows one at a time.
-    update quota.plans as p
-      set is_default = false
-      where p.is_default
-        and not coalesce((p_plans -> 'plans' -> p.plan_id ->> 'default')::boolean, false);
-    insert into quota.plans (plan_id, name, is_default, upgrade_url)
-      select
-        p.key,
-        coalesce(p.value ->> 'name', p.key),
-        coalesce((p.value ->> 'default')::boolean, false),
-        p.value ->> 'upgrade_url'
-      from jsonb_each(p_plans -> 'plans') as p
-      on conflict (plan_id) do update
-        set name = excluded.name,
-            is_default = excluded.is_default,
-            upgrade_url = excluded.upgrade_url;
-
-    insert into quota.plan_limits (plan_id, feature_id, period, amount)
-      select p.key, l.key, a.key, (a.value #>> '{}')::numeric
-      from jsonb_each(p_plans -> 'plans') as p
-      cross join lateral jsonb_each(p.value -> 'limits') as l
-      cross join lateral jsonb_each(l.value) as a
-      on conflict (plan_id, feature_id, period) do update
-        set amount = excluded.amount;
-  end if;
-
-  return query select c.action, c.kind, c.id, c.detail from unnest(v_changes) as c;
 end
 $$;
 
-comment on function quota.apply_plans is 'See public.apply_plans.';
-
--- What stands in the catalogue against what stands in the document.
-create function quota.plan_changes(p_plans jsonb)
-returns setof public.plan_change
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-    with document as (
-      select 1 as rank, 'feature' as kind, array[f.key] as path,
-        jsonb_build_object(
-          'name', coalesce(f.value ->> 'name', f.key),
-          'unit', coalesce(f.value ->> 'unit', 'unit'),
-          'kind', coalesce(f.value ->> 'kind', 'metered'),
-          'server_only', coalesce((f.value ->> 'server_only')::boolean, false)
-        ) as content
-      from jsonb_each(p_plans -> 'features') as f
-      union all
-      select 2, 'plan', array[p.key],
-        jsonb_build_object(
-          'name', coalesce(p.value ->> 'name', p.key),
-          'default', coalesce((p.value ->> 'default')::boolean, false),
-          'upgrade_url', p.value ->> 'upgrade_url'
-        )
-      from jsonb_each(p_plans -> 'plans') as p
-      union all
-      select 3, 'limit', array[p.key, l.key, a.key], jsonb_build_object('amount', a.value)
-      from jsonb_each(p_plans -> 'plans') as p
-      cross join lateral jsonb_each(p.value -> 'limits') as l
-      cross join lateral jsonb_each(l.value) as a
-    ),
-    catalogue as (
-      select 1 as rank, 'feature' as kind, array[f.feature_id] as path,
-        jsonb_build_object(
-          'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only
-        ) as content
-      from quota.features as f
-      union all
-      select 2, 'plan', array[p.plan_id],
-        jsonb_build_object('name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url)
-      from quota.plans as p
-      union all
-      select 3, 'limit', array[l.plan_id, l.feature_id, l.period],
-        jsonb_build_object('amount', l.amount)
-      from quota.plan_limits as l
-    )
-    select
-      case when c.path is null then 'add' when d.path is null then 'remove' else 'change' end,
-      kind,
-      array_to_string(path, '/'),
-      (
-        select string_agg(
-          f.key || ': ' || concat_ws(
-            ' → ',
-            case c.content -> f.key when 'null' then f.none else (c.content -> f.key)::text end,
-            case d.content -> f.key when 'null' then f.none else (d.content -> f.key)::text end
-          ),
-          ', ' order by f.key
-        )
-        from (
-          select key, case key when 'amount' then 'unlimited' else 'none' end as none
-          from jsonb_object_keys(coalesce(d.content, c.content)) as key
-        ) as f
-        where c.content -> f.key is distinct from d.content -> f.key
-      ) || case when kind = 'limit' then quota.over_limit_note(path, d.content -> 'amount') else '' end
-    from document as d
-    full join catalogue as c using (rank, kind, path)
-    where c.content is distinct from d.content
-    order by rank, path;
-end
-$$;
-
-comment on function quota.plan_changes is
-  'What would have to change for the catalogue to equal the document.';
-
--- Whom a limit will meet: the subjects on its plan that have used more already.
-create function quota.over_limit_note(
-  p_path text[],
-  p_amount jsonb
-)
-returns text
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_now timestamptz := quota.clock();
-  v_subjects bigint;
-begin
-  if p_amount is null or p_amount = 'null' then
-    return '';
-  end if;
-  select count(*)
-    into v_subjects
-    from quota.counters as c
-    join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
-    join quota.subjects as s on s.subject_id = c.subject_id
-    where c.feature_id = p_path[2]
-      and c.period = p_path[3]
-      and c.period_end > v_now
-      and c.period_start <= v_now
-      and coalesce(
-        c.used + c.reserved - c.drawn,
-        m.used - c.used_before + m.reserved - c.reserved_before - m.drawn + c.drawn_before
-      ) > (p_amount #>> '{}')::numeric
-      and not exists (
-        select from quota.exceptions as x
-        where x.subject_id = c.subject_id
-          and x.feature_id = c.feature_id
-          and x.period = c.period
-      )
-      and coalesce(
-        case when s.plan_ends_at <= v_now then null else s.plan_id end,
-        (select p.plan_id from quota.plans as p where p.is_default)
-      ) = p_path[1];
-  return case when v_subjects > 0 then ' (subjects over it: ' || v_subjects || ')' else '' end;
-end
-$$;
-
-comment on function quota.over_limit_note is
-  'How many subjects on the plan have used more than the new limit of plan, feature, period.';
+comment on function quota.check_granted is
+  'No limit of the document passes 2^53 - 1 together with the open grants of a subject. Errors: QPLAN.';

@@ -6,10 +6,6 @@ declare
   v_id text;
   v_item jsonb;
   v_place text;
-  v_feature_id text;
-  v_limits jsonb;
-  v_period text;
-  v_amount jsonb;
   v_default_id text;
 begin
   perform quota.check_plan_object('top level', p_plans, array['$schema', 'features', 'plans']);
@@ -46,38 +42,58 @@ begin
       end if;
       v_default_id := v_id;
     end if;
-
-    perform quota.check_plan_object(v_place || '.limits', v_item -> 'limits', null);
-    for v_feature_id, v_limits in select key, value from jsonb_each(v_item -> 'limits') loop
-      v_place := 'plans.' || v_id || '.limits.' || v_feature_id;
-      if not p_plans -> 'features' ? v_feature_id then
-        perform quota.reject_plans(v_place, to_jsonb(v_feature_id), 'a feature of this document');
-      end if;
-      if p_plans -> 'features' -> v_feature_id ->> 'kind' = 'gauge' then
-        perform quota.check_plan_object(v_place, v_limits, array['lifetime']);
-      else
-        perform quota.check_plan_object(
-          v_place, v_limits, array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime']
-        );
-      end if;
-      if v_limits = '{}' then
-        perform quota.reject_plans(v_place, v_limits, 'at least one period; leave the feature out to refuse it');
-      end if;
-      for v_period, v_amount in select key, value from jsonb_each(v_limits) loop
-        if v_amount <> 'null' and not quota.is_whole(v_amount, 0) then
-          perform quota.reject_plans(
-            v_place || '.' || v_period, v_amount,
-            'a whole number from 0 to 9007199254740991, or null for unlimited'
-          );
-        end if;
-      end loop;
-    end loop;
+    perform quota.check_plan_limits(p_plans, v_id, v_item -> 'limits');
   end loop;
 end
 $$;
 
 comment on function quota.check_plans is
   'Judges a plan document. Errors: QPLAN with the place, what was found and what was expected.';
+
+create function quota.check_plan_limits(
+  p_plans jsonb,
+  p_plan_id text,
+  p_limits jsonb
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_place text;
+  v_feature_id text;
+  v_limits jsonb;
+  v_period text;
+  v_amount jsonb;
+begin
+  perform quota.check_plan_object('plans.' || p_plan_id || '.limits', p_limits, null);
+  for v_feature_id, v_limits in select key, value from jsonb_each(p_limits) loop
+    v_place := 'plans.' || p_plan_id || '.limits.' || v_feature_id;
+    if not p_plans -> 'features' ? v_feature_id then
+      perform quota.reject_plans(v_place, to_jsonb(v_feature_id), 'a feature of this document');
+    end if;
+    if p_plans -> 'features' -> v_feature_id ->> 'kind' = 'gauge' then
+      perform quota.check_plan_object(v_place, v_limits, array['lifetime']);
+    else
+      perform quota.check_plan_object(
+        v_place, v_limits, array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime']
+      );
+    end if;
+    if v_limits = '{}' then
+      perform quota.reject_plans(v_place, v_limits, 'at least one period; leave the feature out to refuse it');
+    end if;
+    for v_period, v_amount in select key, value from jsonb_each(v_limits) loop
+      if v_amount <> 'null' and not quota.is_whole(v_amount, 0) then
+        perform quota.reject_plans(
+          v_place || '.' || v_period, v_amount,
+          'a whole number from 0 to 9007199254740991, or null for unlimited'
+        );
+      end if;
+    end loop;
+  end loop;
+end
+$$;
+
+comment on function quota.check_plan_limits is 'Judges the limits of a plan. Errors: QPLAN.';
 
 -- An object of the document with known keys, all of them ids or names without control characters.
 create function quota.check_plan_object(

@@ -95,16 +95,19 @@ declare
   v_subject_id text;
   v_feature_ids text[];
   v_is_new boolean;
+  v_is_counted boolean;
 begin
   -- for key share, as create_meters() does it.
   perform from quota.features as f
     where f.feature_id in (select r.feature_id from unnest(p_rows) as r)
     order by f.feature_id
     for key share;
-  for v_subject_id, v_feature_ids, v_is_new in
-    select r.subject_id, array_agg(distinct r.feature_id),
-      not exists (select from quota.subjects as s where s.subject_id = r.subject_id)
+  for v_subject_id, v_feature_ids, v_is_new, v_is_counted in
+    select r.subject_id, array_agg(distinct r.feature_id), bool_and(s.subject_id is null),
+      bool_and(m.subject_id is not null)
     from unnest(p_rows) as r
+    left join quota.subjects as s on s.subject_id = r.subject_id
+    left join quota.meters as m on m.subject_id = r.subject_id and m.feature_id = r.feature_id
     where r.problem is null
       and r.amount > 0
     group by r.subject_id
@@ -114,14 +117,19 @@ begin
       insert into quota.subjects (subject_id)
         values (v_subject_id)
         on conflict do nothing;
-      if found then
-        insert into quota.meters (subject_id, feature_id)
-          select v_subject_id, f.feature_id
-          from unnest(v_feature_ids) as f (feature_id);
-        continue;
-      end if;
+    elsif not v_is_counted then
+      perform from quota.subjects as s where s.subject_id = v_subject_id for share;
     end if;
-    perform quota.lock_meters(v_subject_id, v_feature_ids);
+    if not v_is_counted and found then
+      insert into quota.meters (subject_id, feature_id)
+        select v_subject_id, f.feature_id
+        from unnest(v_feature_ids) as f (feature_id)
+        order by f.feature_id collate "C"
+        on conflict do nothing;
+    end if;
+    if not v_is_new or not found then
+      perform quota.lock_meters(v_subject_id, v_feature_ids);
+    end if;
   end loop;
 end
 $$;

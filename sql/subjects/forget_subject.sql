@@ -26,30 +26,12 @@ set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
 declare
   v_caller quota.caller;
-  v_organisations text[];
   v_lines bigint;
   v_now timestamptz;
-  v_feature_id text;
-  v_rows_used bigint;
 begin
   perform quota.require_trusted();
   v_caller := quota.caller_for(p_subject);
-  -- Whose rows name it. All locked in byte order before anything goes: an organisation and its member
-  -- that are forgotten at once meet here, and not crosswise in each other's rows.
-  v_organisations := array(
-    select m.subject_id
-    from quota.members as m
-    where m.user_id = v_caller.subject_id
-    union
-    select e.subject_id
-    from quota.events as e
-    where (e.actor is not null or e.kind = 'member')
-      and coalesce(e.actor, e.metadata ->> 'user_id') = v_caller.subject_id
-  );
-  perform from quota.subjects as s
-    where s.subject_id = any (v_organisations || v_caller.subject_id)
-    order by s.subject_id
-    for no key update;
+  perform quota.lock_namers(v_caller.subject_id);
   perform quota.lock_subject(v_caller.subject_id);
   v_now := quota.lock_meters(v_caller.subject_id, quota.meters_of(v_caller.subject_id));
   delete from quota.events as e where e.subject_id = v_caller.subject_id;
@@ -76,14 +58,61 @@ begin
       and coalesce(e.actor, e.metadata ->> 'user_id') = v_caller.subject_id;
   delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
   delete from quota.meters as m where m.subject_id = v_caller.subject_id and m.rows_used = 0;
+  perform quota.keep_rows_used(v_caller.subject_id, v_now);
+  return v_lines;
+end
+$$;
+
+comment on function quota.forget_subject is 'See public.forget_subject.';
+
+-- Whose rows name it. All locked in byte order before anything goes: an organisation and its member
+-- that are forgotten at once meet here, and not crosswise in each other's rows.
+create function quota.lock_namers(p_subject_id text)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organisations text[];
+begin
+  v_organisations := array(
+    select m.subject_id
+    from quota.members as m
+    where m.user_id = p_subject_id
+    union
+    select e.subject_id
+    from quota.events as e
+    where (e.actor is not null or e.kind = 'member')
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_subject_id
+  );
+  perform from quota.subjects as s
+    where s.subject_id = any (v_organisations || p_subject_id)
+    order by s.subject_id
+    for no key update;
+end
+$$;
+
+comment on function quota.lock_namers is
+  'Locks a subject and the organisations whose members or lines name it.';
+
+create function quota.keep_rows_used(
+  p_subject_id text,
+  p_at timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_feature_id text;
+  v_rows_used bigint;
+begin
   for v_feature_id, v_rows_used in
     select m.feature_id, m.rows_used
     from quota.meters as m
-    where m.subject_id = v_caller.subject_id
+    where m.subject_id = p_subject_id
     order by m.feature_id
   loop
     insert into quota.subjects (subject_id)
-      values (v_caller.subject_id)
+      values (p_subject_id)
       on conflict do nothing;
     update quota.meters as m
       set used = 0,
@@ -97,17 +126,17 @@ begin
           minute_until = '-infinity',
           hour_until = '-infinity',
           fresh_from = 'infinity'
-      where m.subject_id = v_caller.subject_id
+      where m.subject_id = p_subject_id
         and m.feature_id = v_feature_id;
     perform quota.record(
       row(
-        v_caller.subject_id, quota.new_id(v_now), v_now, 'table', v_feature_id, v_now, v_rows_used,
+        p_subject_id, quota.new_id(p_at), p_at, 'table', v_feature_id, p_at, v_rows_used,
         0, 0, null, null, null, null, '{"recount": true}'
       )::quota.events
     );
   end loop;
-  return v_lines;
 end
 $$;
 
-comment on function quota.forget_subject is 'See public.forget_subject.';
+comment on function quota.keep_rows_used is
+  'Sets what meters are left of a forgotten subject to what rows of limited tables count, with a line each.';

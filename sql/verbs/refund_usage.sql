@@ -36,9 +36,7 @@ declare
   v_refund quota.events;
   v_caller quota.caller;
   v_arguments jsonb;
-  v_left bigint;
   v_answer jsonb;
-  v_allowance quota.allowance;
   v_decision public.usage_decision;
 begin
   perform quota.require_trusted();
@@ -64,7 +62,6 @@ begin
   v_refund.at := quota.lock_meter(v_use.subject_id, v_use.feature_id);
 
   if p_idempotency_key is not null then
-    v_refund.idempotency_key := p_idempotency_key;
     v_caller := row(v_use.subject_id, true, null)::quota.caller;
     v_arguments := jsonb_build_object(
       'call', 'refund_usage', 'event_id', p_event_id, 'amount', p_amount
@@ -73,56 +70,18 @@ begin
   end if;
 
   if v_answer is null then
-    select sum(e.used_change)
-      into v_left
-      from quota.events as e
-      where e.subject_id = v_use.subject_id
-        and (e.event_id = p_event_id or (e.about_id = p_event_id and e.kind = 'refund'));
-    if v_left is null then
-      raise exception 'no such use to refund any more: its subject was forgotten'
-        using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
-    end if;
-    -- A gauge may have been lowered since, by return_usage(); and what rows are, only they give back.
-    if exists (
-      select from quota.features as f where f.feature_id = v_use.feature_id and f.kind = 'gauge'
-    ) then
-      v_left := least(
-        v_left,
-        greatest(
-          quota.level_of(v_use.subject_id, v_use.feature_id)
-            - quota.rows_used(v_use.subject_id, v_use.feature_id),
-          0
-        )
-      );
-    end if;
-    if coalesce(p_amount, 1) > v_left then
-      raise exception 'the event has % left to refund, % asked', v_left, coalesce(p_amount, 1)
-        using errcode = 'QAMNT', hint = 'refunds give back at most what the event counted';
-    end if;
-
-    v_refund.subject_id := v_use.subject_id;
-    v_refund.event_id := quota.new_id(v_refund.at);
-    v_refund.kind := 'refund';
-    v_refund.feature_id := v_use.feature_id;
-    v_refund.counts_at := v_use.counts_at;
-    v_refund.used_change := -coalesce(p_amount, v_left);
-    v_refund.reserved_change := 0;
-    v_refund.drawn_change := 0;
-    v_refund.about_id := p_event_id;
-
+    v_refund := row(
+      v_use.subject_id, quota.new_id(v_refund.at), v_refund.at, 'refund', v_use.feature_id,
+      v_use.counts_at,
+      -quota.amount_to_refund(p_event_id, v_use.subject_id, v_use.feature_id, p_amount),
+      0, 0, p_event_id, null, null, p_idempotency_key, v_refund.metadata
+    )::quota.events;
     -- Grants are used last, so they come back first.
     perform quota.give_back(
       v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_refund.at, v_use.counts_at,
       v_use.about_id
     );
-    v_allowance := quota.limits_of(
-      v_use.subject_id, v_use.feature_id, v_refund.at, p_is_settled => true
-    );
-    v_allowance.limits := quota.after_event(v_allowance.limits, v_refund);
-    v_decision := quota.decision(
-      v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_allowance,
-      (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_refund.event_id
-    );
+    v_decision := quota.told_after(v_refund);
     if p_idempotency_key is null or quota.bind_key(
       v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decision), v_refund.at
     ) then
@@ -138,3 +97,47 @@ end
 $$;
 
 comment on function quota.refund_usage is 'See public.refund_usage.';
+
+-- Under the meter. A gauge may have been lowered since, by return_usage(); and what rows are, only they
+-- give back.
+create function quota.amount_to_refund(
+  p_event_id uuid,
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint
+)
+returns bigint
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_left bigint;
+begin
+  select sum(e.used_change)
+    into v_left
+    from quota.events as e
+    where e.subject_id = p_subject_id
+      and (e.event_id = p_event_id or (e.about_id = p_event_id and e.kind = 'refund'));
+  if v_left is null then
+    raise exception 'no such use to refund any more: its subject was forgotten'
+      using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
+  end if;
+  if exists (
+    select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge'
+  ) then
+    v_left := least(
+      v_left,
+      greatest(
+        quota.level_of(p_subject_id, p_feature_id) - quota.rows_used(p_subject_id, p_feature_id), 0
+      )
+    );
+  end if;
+  if coalesce(p_amount, 1) > v_left then
+    raise exception 'the event has % left to refund, % asked', v_left, coalesce(p_amount, 1)
+      using errcode = 'QAMNT', hint = 'refunds give back at most what the event counted';
+  end if;
+  return coalesce(p_amount, v_left);
+end
+$$;
+
+comment on function quota.amount_to_refund is
+  'The amount, or (null) all of the event that was not given back yet. Errors: QRSRV, QAMNT more than that.';

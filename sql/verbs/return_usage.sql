@@ -84,9 +84,6 @@ returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_allowance quota.allowance := quota.limits_of(
-    p_caller.subject_id, p_feature_id, p_at, p_is_settled => true
-  );
   v_used bigint := quota.level_of(p_caller.subject_id, p_feature_id);
   v_event quota.events;
   v_decision public.usage_decision;
@@ -103,11 +100,7 @@ begin
     -least(p_amount, greatest(v_used, 0)), 0, 0, null, null, p_caller.actor, p_idempotency_key,
     p_metadata
   )::quota.events;
-  v_allowance.limits := quota.after_event(v_allowance.limits, v_event);
-  v_decision := quota.decision(
-    p_caller.subject_id, p_feature_id, -v_event.used_change, v_allowance,
-    (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id
-  );
+  v_decision := quota.told_after(v_event);
   if p_idempotency_key is not null and not quota.bind_key(
     p_caller, p_idempotency_key, p_arguments, to_jsonb(v_decision), p_at
   ) then
@@ -120,6 +113,27 @@ $$;
 
 comment on function quota.put_back is
   'Lowers a gauge by at most what it shows. Null: the idempotency key was taken meanwhile.';
+
+-- Asked before the line is written, so that the answer can be bound to its key.
+create function quota.told_after(p_event quota.events)
+returns public.usage_decision
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowance quota.allowance := quota.limits_of(
+    p_event.subject_id, p_event.feature_id, p_event.at, p_is_settled => true
+  );
+begin
+  v_allowance.limits := quota.after_event(v_allowance.limits, p_event);
+  return quota.decision(
+    p_event.subject_id, p_event.feature_id, -p_event.used_change, v_allowance,
+    (quota.decide(v_allowance.limits, 0)).shown, 'ok', p_event.event_id
+  );
+end
+$$;
+
+comment on function quota.told_after is
+  'The answer to a call that gives back: how the limits stand after its line.';
 
 create function quota.level_of(
   p_subject_id text,

@@ -54,7 +54,7 @@ export const memoryWithoutVersion: Sabotage = (owner) =>
 
 /** set_plan() does not make the meters forget. */
 export const memoryThatOutlivesThePlan: Sabotage = (owner) =>
-  rewrite(owner, 'quota.put_on_plan', [
+  rewrite(owner, 'quota.write_terms', [
     `set fresh_from = 'infinity'`,
     'set fresh_from = fresh_from',
   ]);

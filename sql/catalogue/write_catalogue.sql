@@ -1,0 +1,60 @@
+create function quota.write_catalogue(p_plans jsonb)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- What meters remember is of the last edition. A copy of the schema alone has none.
+  insert into quota.catalogue (version)
+    select coalesce(max(m.catalogue_version), 0) from quota.meters as m
+    having not exists (select from quota.catalogue)
+    on conflict do nothing;
+  update quota.catalogue as k set version = k.version + 1;
+  delete from quota.plan_limits as l
+    where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;
+  delete from quota.plans as p
+    where not p_plans -> 'plans' ? p.plan_id;
+  delete from quota.features as f
+    where not p_plans -> 'features' ? f.feature_id;
+
+  insert into quota.features (feature_id, name, unit, kind, server_only)
+    select
+      f.key,
+      coalesce(f.value ->> 'name', f.key),
+      coalesce(f.value ->> 'unit', 'unit'),
+      coalesce(f.value ->> 'kind', 'metered'),
+      coalesce((f.value ->> 'server_only')::boolean, false)
+    from jsonb_each(p_plans -> 'features') as f
+    on conflict (feature_id) do update
+      set name = excluded.name,
+          unit = excluded.unit,
+          kind = excluded.kind,
+          server_only = excluded.server_only;
+
+  -- The former default first: the index allows one at a time.
+  update quota.plans as p
+    set is_default = false
+    where p.is_default
+      and not coalesce((p_plans -> 'plans' -> p.plan_id ->> 'default')::boolean, false);
+  insert into quota.plans (plan_id, name, is_default, upgrade_url)
+    select
+      p.key,
+      coalesce(p.value ->> 'name', p.key),
+      coalesce((p.value ->> 'default')::boolean, false),
+      p.value ->> 'upgrade_url'
+    from jsonb_each(p_plans -> 'plans') as p
+    on conflict (plan_id) do update
+      set name = excluded.name,
+          is_default = excluded.is_default,
+          upgrade_url = excluded.upgrade_url;
+
+  insert into quota.plan_limits (plan_id, feature_id, period, amount)
+    select p.key, l.key, a.key, (a.value #>> '{}')::numeric
+    from jsonb_each(p_plans -> 'plans') as p
+    cross join lateral jsonb_each(p.value -> 'limits') as l
+    cross join lateral jsonb_each(l.value) as a
+    on conflict (plan_id, feature_id, period) do update
+      set amount = excluded.amount;
+end
+$$;
+
+comment on function quota.write_catalogue is 'Makes the catalogue what the document says, as a new edition.';
