@@ -1,0 +1,104 @@
+-- The house: how long a function may be, and what keeps the text ready to be spread over several nodes by
+-- subject. Asked of pg_catalog. What a list excuses may only become less.
+begin;
+set local search_path = public, extensions;
+select plan(7);
+
+create temporary view bodies as
+  select p.oid, p.proname::text as name,
+    cardinality(string_to_array(btrim(p.prosrc, E'\n'), E'\n')) as lines,
+    -- Without comments and texts, so that only code is judged.
+    regexp_replace(regexp_replace(p.prosrc, '--[^\n]*', '', 'g'), '''[^'']*''', '''''', 'g') as code
+  from pg_proc as p
+  where p.pronamespace in ('public'::regnamespace, 'quota'::regnamespace)
+    -- Generated.
+    and p.proname <> 'release_manifest';
+
+create temporary view statements as
+  select b.name, s.text
+  from bodies as b
+  cross join regexp_split_to_table(
+    b.code, ';|\mloop\M|\m(?:then|else)\M(?=\s+(?:perform|update|insert|delete|select|return|raise|for|if)\M)'
+  ) as s (text);
+
+-- Which table of a subject's a statement reads or changes, and under which alias.
+create temporary view uses as
+  select s.name, s.text, u.match[1] as relation, u.match[2] as alias
+  from statements as s
+  cross join regexp_matches(
+    s.text,
+    '\m(?:from|join|update)\s+quota\.(alerts|counters|events|exceptions|grants|keys|meters|reservations|subjects)\s+as\s+(\w+)',
+    'g'
+  ) as u (match);
+
+select is_empty(
+  $$select b.name, b.lines
+    from bodies as b
+    left join (values
+      ('allowances_of', 120), ('begin_windows', 105), ('commit_usage', 99), ('consume_usage_batch', 99),
+      ('look_closely', 81), ('open_counters', 116), ('record', 75), ('refusal', 103), ('remember', 137),
+      ('take_plainly', 119)
+    ) as e (name, lines) using (name)
+    where b.lines > coalesce(e.lines, 70)$$,
+  'a function has at most 70 lines'
+);
+select set_eq(
+  $$select name from statements
+    where text ~* '\m(from|join)\s+quota\.(features|plans|plan_limits|catalogue)\M.*\mfor\s+(no\s+key\s+update|update|key\s+share|share)\M'$$,
+  array['check_limited_table', 'create_meters', 'hold_plans', 'hold_removed', 'lock_imports'],
+  'nobody else locks rows of the catalogue, which all callers of all nodes share'
+);
+select set_eq(
+  $$select name from statements
+    where text ~* '\minsert\s+into\s+quota\.(alerts|counters|events|exceptions|grants|keys|members|meters|reservations|subjects)\s*\([^)]*\)\s*(with|select)\M'$$,
+  array[
+    'create_meters', 'lock_imports', 'make_counters', 'open_counters', 'record_rows', 'take_plainly',
+    'write_imports', 'write_terms'
+  ],
+  'a subject''s rows are inserted one by one, but for these'
+);
+select is_empty(
+  $$select name from statements where text ~* ':=\s*\(\s*select\s+row\s*\('$$,
+  'a row of our own type is read with select into, never assigned from a query'
+);
+select is_empty(
+  $$select name from uses where text ~* '\mpg_catalog\.|\mpg_(class|proc|namespace|attribute|trigger|roles)\M'$$,
+  'no statement joins a subject''s data with the catalogue of Postgres'
+);
+select is_empty(
+  $$select distinct u.name, c.match[1] as called
+    from uses as u
+    cross join regexp_matches(u.text, '\mquota\.(\w+)\s*\(', 'g') as c (match)
+    where c.match[1] in (select proname::text from pg_proc where pronamespace = 'quota'::regnamespace)
+      -- These look at what they are given and nothing else.
+      and c.match[1] not in (
+        'import_key', 'import_problem', 'instant_from', 'mark_of', 'new_id', 'period_of', 'period_problem',
+        'period_rank'
+      )
+      and (u.name, c.match[1]) not in (values
+        ('begin_periods', 'open_counters'), ('follow_rows', 'open_many'), ('follow_rows', 'write_terms'),
+        ('lock_gauges', 'rows_in_tables'), ('lock_meters', 'settle_expired'), ('move_meters', 'open_spans'),
+        ('open_counters', 'ledger_balance'), ('open_counters', 'note_open_span'),
+        ('open_many', 'open_spans'), ('open_odd_periods', 'plan_periods'),
+        ('recount_gauge', 'rows_in_tables'), ('standing_grants', 'open_grants'),
+        ('unproved_rows', 'rows_in_tables')
+      )$$,
+  'a statement that reads a subject''s data calls none of our functions that reads some, too'
+);
+select is_empty(
+  $$select distinct u.name, u.relation
+    from uses as u
+    where u.text !~* ('\m' || u.alias || '\.subject_id\s*(=|is not distinct)')
+      and u.text !~* ('=\s*' || u.alias || '\.subject_id\M')
+      and u.name not in (
+        -- Of all subjects, by what they do.
+        'check_granted', 'check_in_use', 'hold_removed', 'lock_gauges', 'lock_namers', 'recount_gauge',
+        'tidy', 'write_catalogue', 'forget_subject',
+        -- Told an id alone; a caller that names the subject is not asked less.
+        'lock_reservation', 'refund_usage', 'void_grant'
+      )$$,
+  'a statement names the subject of each table that it reads, so that one node can answer it'
+);
+
+select * from finish();
+rollback;
