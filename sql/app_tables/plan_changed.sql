@@ -92,7 +92,21 @@ begin
     ),
     v_now
   );
-  -- The new plan's periods begin here and now, with the use that falls into them.
+  -- The new plan's periods begin here and now, with the use that falls into them. Anchors stay, so
+  -- what begins elsewhere than they say was left behind by a clock that was set back: one by one.
+  for v_subject_id in
+    select distinct c.subject_id
+    from quota.counters as c
+    join quota.subjects as s on s.subject_id = c.subject_id
+    cross join lateral quota.period_of(c.period, v_now, s.anchor_at, s.time_zone) as p
+    where c.subject_id = any (v_counted)
+      and c.period_end > v_now
+      and c.period_start <= v_now
+      and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
+    order by c.subject_id
+  loop
+    perform quota.begin_periods(v_subject_id, quota.meters_of(v_subject_id), v_now);
+  end loop;
   perform quota.open_many(
     array(
       select row(
