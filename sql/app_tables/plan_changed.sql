@@ -132,7 +132,7 @@ as $$
 declare
   v_subject_id text;
   v_features text[];
-  v_counted text[] := '{}';
+  v_counted text[] := '{}'::text[];
 begin
   foreach v_subject_id in array p_subject_ids loop
     perform quota.lock_subject(v_subject_id);

@@ -28,7 +28,7 @@ begin
       when v_key = 'is_owned' then quota.other_owner(p_kind, p_object)
       when p_kind = 'function' and v_is_own and v_key = 'settings' then quota.no_search_path(p_object)
       when p_kind = 'function' then quota.other_function(p_object, v_key, p_wanted, p_found)
-      when p_kind = 'column' then quota.other_column(p_object, v_key, p_wanted, p_found)
+      when p_kind = 'column' then quota.other_column(v_key, p_wanted, p_found)
       when p_kind in ('constraint', 'index', 'policy')
         then quota.other_attachment(p_kind, p_object, v_key, p_wanted, p_found)
       else quota.other_relation(p_object, v_key, p_wanted)

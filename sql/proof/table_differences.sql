@@ -41,7 +41,6 @@ $$;
 comment on function quota.other_relation is 'Options, query or state of a table, view or type.';
 
 create function quota.other_column(
-  p_object text,
   p_key text,
   p_wanted jsonb,
   p_found jsonb
