@@ -65,6 +65,7 @@ test('a second import of the same rows, and one into other months, too', async (
 });
 
 test('follow_plan() of subjects that have use puts all on their plans in one go', async () => {
+  await owner.query(importing(MANY));
   const following = async (size: number) => {
     await owner.query(`truncate public.profiles`);
     await owner.query(
