@@ -11,7 +11,8 @@ begin
           'name', coalesce(f.value ->> 'name', f.key),
           'unit', coalesce(f.value ->> 'unit', 'unit'),
           'kind', coalesce(f.value ->> 'kind', 'metered'),
-          'server_only', coalesce((f.value ->> 'server_only')::boolean, false)
+          'server_only', coalesce((f.value ->> 'server_only')::boolean, false),
+          'hidden', coalesce((f.value ->> 'hidden')::boolean, false)
         ) as content
       from jsonb_each(p_plans -> 'features') as f
       union all
@@ -19,7 +20,8 @@ begin
         jsonb_build_object(
           'name', coalesce(p.value ->> 'name', p.key),
           'default', coalesce((p.value ->> 'default')::boolean, false),
-          'upgrade_url', p.value ->> 'upgrade_url'
+          'upgrade_url', p.value ->> 'upgrade_url',
+          'hidden', coalesce((p.value ->> 'hidden')::boolean, false)
         )
       from jsonb_each(p_plans -> 'plans') as p
       union all
@@ -27,21 +29,31 @@ begin
       from jsonb_each(p_plans -> 'plans') as p
       cross join lateral jsonb_each(p.value -> 'limits') as l
       cross join lateral jsonb_each(l.value) as a
+      union all
+      select 4, 'value', array[p.key, v.key], jsonb_build_object('value', v.value)
+      from jsonb_each(p_plans -> 'plans') as p
+      cross join lateral jsonb_each(p.value -> 'values') as v
     ),
     catalogue as (
       select 1 as rank, 'feature' as kind, array[f.feature_id] as path,
         jsonb_build_object(
-          'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only
+          'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only,
+          'hidden', f.hidden
         ) as content
       from quota.features as f
       union all
       select 2, 'plan', array[p.plan_id],
-        jsonb_build_object('name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url)
+        jsonb_build_object(
+          'name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url, 'hidden', p.hidden
+        )
       from quota.plans as p
       union all
       select 3, 'limit', array[l.plan_id, l.feature_id, l.period],
         jsonb_build_object('amount', l.amount)
       from quota.plan_limits as l
+      union all
+      select 4, 'value', array[v.plan_id, v.feature_id], jsonb_build_object('value', v.value)
+      from quota.plan_values as v
     )
     select
       case when c.path is null then 'add' when d.path is null then 'remove' else 'change' end,
@@ -61,6 +73,11 @@ begin
           from jsonb_object_keys(coalesce(d.content, c.content)) as key
         ) as f
         where c.content -> f.key is distinct from d.content -> f.key
+          -- What is not hidden need not say so.
+          and (
+            f.key <> 'hidden'
+            or coalesce(c.content -> f.key, 'false') <> coalesce(d.content -> f.key, 'false')
+          )
       ) || case when kind = 'limit' then quota.over_limit_note(path, d.content -> 'amount') else '' end
     from document as d
     full join catalogue as c using (rank, kind, path)
