@@ -188,3 +188,20 @@ test(
     expect(rows).toEqual([{ value: 2 }]);
   }),
 );
+
+test(
+  'at repeatable read, where a change of plan makes all meters first, a switch or value gets none',
+  playTerms(async (race) => {
+    const user = await race.server();
+    await user.query('begin isolation level repeatable read');
+    await user.query(SET_PLAN, ['new', 'free']);
+    await user.query(`select public.forget_subject('new')`);
+    await user.query(SET_VALUE, ['new', 'term', '1']);
+    await user.query('commit');
+    const { rows } = await race.owner.query(
+      `select from quota.meters where feature_id = 'term'
+       union all select from quota.overrides where value <> '1'`,
+    );
+    expect(rows).toEqual([]);
+  }),
+);
