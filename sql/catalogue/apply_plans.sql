@@ -120,6 +120,7 @@ returns void
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_now timestamptz := quota.clock();
   v_in_use text;
 begin
   select string_agg(c.kind || ' ' || c.id, ', ')
@@ -150,7 +151,7 @@ begin
           or exists (select from quota.grants as g where g.feature_id = c.id)
           or exists (select from quota.limited_tables as t where t.feature_id = c.id)
           or exists (
-            select from quota.overrides as o where o.feature_id = c.id and o.ends_at > quota.clock()
+            select from quota.overrides as o where o.feature_id = c.id and o.ends_at > v_now
           )
         )
       );

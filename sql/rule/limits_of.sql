@@ -215,8 +215,7 @@ begin
         and w.period_end - w.length <= p_at
     ) as c on true
     where f.feature_id = p_feature_id
-      or p_feature_id is null
-        and f.kind in ('metered', 'gauge')
+      or p_feature_id is null and f.kind in ('metered', 'gauge')
     group by f.feature_id, m.counted_until, m.fresh_until
   loop
     v_allowance.plan_id := v_plan_id;

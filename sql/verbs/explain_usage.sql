@@ -121,8 +121,7 @@ begin
       select p.plan_id
       from quota.plans as p
       cross join lateral quota.limits_of(v_caller.subject_id, p_feature, v_now, p.plan_id) as a
-      where p.plan_id <> coalesce(v_allowance.plan_id, '')
-        and not p.hidden
+      where p.plan_id <> coalesce(v_allowance.plan_id, '') and not p.hidden
         and (quota.decide(a.limits, p_amount)).is_allowed
       order by
         (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l),
