@@ -22,8 +22,9 @@ const HELP = `pgquota ${version}: usage limits that Postgres itself enforces
       supabase/migrations (the default), db/migrations or migrations. With --database-url
       that database is looked at first, and nothing is written if it cannot take pgquota.
 
-  pgquota plans <file> [--dry-run]
-      Checks a plan document, shows what it changes, and changes it.
+  pgquota plans <file> [--dry-run] [--impact]
+      Checks a plan document, shows what it changes, and changes it. --dry-run changes nothing;
+      --impact neither, and shows who has used more than a new limit will allow, and from when on.
 
   pgquota types <file> [target]
       TypeScript of what a plan document names: features, switches, values and their types,
@@ -34,7 +35,7 @@ const HELP = `pgquota ${version}: usage limits that Postgres itself enforces
       --sql: the statements that put it right, ready for psql.
 
   pgquota alerts --webhook <url> [--once] [--timeout <seconds>]
-      Delivers alerts (80 % and 100 % of a limit) to an address of yours, signed with
+      Delivers alerts (80 % and 100 % of a limit, or the features' own) to an address of yours, signed with
       PGQUOTA_WEBHOOK_SECRET (standardwebhooks.com), each at least once, until it is stopped.
       With --once what there is now; exit code 1 when something did not arrive.
 
@@ -51,7 +52,7 @@ const LAYOUTS = ['supabase', 'dbmate', 'psql'] as const;
 const OPTIONS: Record<string, string[]> = {
   add: [],
   init: [...LAYOUTS, 'database-url'],
-  plans: ['dry-run', 'database-url'],
+  plans: ['dry-run', 'impact', 'database-url'],
   types: [],
   doctor: ['sql', 'database-url'],
   alerts: ['webhook', 'once', 'timeout', 'database-url'],
@@ -99,7 +100,8 @@ async function main(): Promise<number> {
     case 'plans': {
       const file = operand('file');
       if (!file) throw usage('plans needs a file: npx pgquota plans plans.json');
-      await plans(file, { dryRun: values['dry-run'] ?? false, databaseUrl });
+      const { 'dry-run': dryRun = false, impact = false } = values;
+      await plans(file, { dryRun: dryRun || impact, impact, databaseUrl });
       return 0;
     }
     case 'types': {
@@ -140,6 +142,7 @@ function readArguments() {
       options: {
         'database-url': { type: 'string' },
         'dry-run': { type: 'boolean' },
+        impact: { type: 'boolean' },
         supabase: { type: 'boolean' },
         dbmate: { type: 'boolean' },
         psql: { type: 'boolean' },

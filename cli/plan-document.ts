@@ -116,10 +116,16 @@ function faultOf(error: ErrorObject): Fault | undefined {
 
 interface Document {
   features: Record<string, { kind?: string }>;
-  plans: Record<
-    string,
-    { default?: boolean; limits: Record<string, object>; values?: Record<string, unknown> }
-  >;
+  plans: Record<string, Plan>;
+}
+
+interface Plan {
+  default?: boolean;
+  retired?: boolean;
+  successor?: string;
+  moves?: string;
+  limits: Record<string, object>;
+  values?: Record<string, unknown>;
 }
 
 const isCounted = (kind = 'metered') => kind !== 'switch' && kind !== 'value';
@@ -162,7 +168,38 @@ function findContradictions({ features, plans }: Document): Fault[] {
       }
     }
   }
-  return faults;
+  return [...faults, ...Object.keys(plans).flatMap((plan) => findAgeFaults(plans, plan))];
+}
+
+/** Of a plan that ages: retired, successor and moves go together. */
+function findAgeFaults(plans: Record<string, Plan>, id: string): Fault[] {
+  const { default: isDefault, retired, successor, moves } = plans[id] as Plan;
+  const fault = (key: string, found: unknown, expected: string): Fault[] => [
+    { path: ['plans', id, key], found, expected },
+  ];
+  if (retired && isDefault) {
+    return fault('retired', true, 'another default plan: a retired one takes no new subjects');
+  }
+  if (moves !== undefined && successor === undefined) {
+    return fault('moves', moves, 'a successor beside it');
+  }
+  if (successor === undefined) return [];
+  if (!Object.hasOwn(plans, successor)) {
+    return fault('successor', successor, 'a plan of this document');
+  }
+  if (!retired) {
+    const expected = '"retired": true beside it: only a retired plan has a successor';
+    return fault('successor', successor, expected);
+  }
+  const seen = new Set<string>();
+  for (let next: string | undefined = successor; next && !seen.has(next); ) {
+    if (next === id) {
+      return fault('successor', successor, 'a plan whose successors do not lead back here');
+    }
+    seen.add(next);
+    next = plans[next]?.successor;
+  }
+  return [];
 }
 
 /** The place of a value; of a missing one, its parent's. Of a wrong key, the key's. */

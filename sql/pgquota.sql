@@ -33,6 +33,9 @@
 \ir catalogue/plan_changes.sql
 \ir catalogue/write_catalogue.sql
 \ir catalogue/plan_document.sql
+\ir catalogue/plan_ages.sql
+\ir catalogue/feature_alerts.sql
+\ir catalogue/plan_impact.sql
 
 -- subjects: who is limited, and on what terms.
 \ir subjects/subjects.sql
@@ -52,9 +55,11 @@
 
 -- rule: what is allowed. Nothing of it is said anywhere else.
 \ir rule/limits_of.sql
+\ir rule/plan_at.sql
 \ir rule/balances.sql
 \ir rule/period_of.sql
 \ir rule/judge.sql
+\ir rule/forecast.sql
 \ir rule/decision.sql
 \ir rule/wait.sql
 \ir rule/entitlements.sql

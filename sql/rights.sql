@@ -46,6 +46,8 @@ grant execute on function
   quota.set_value, quota.change_member, quota.forget_subject, quota.apply_plans,
   quota.deliver_alerts, quota.acknowledge_alerts, quota.verify_usage, quota.verify_installation
   to service_role;
+-- No wrapper, so not over REST: what npx pgquota plans --impact asks.
+grant execute on function quota.plan_impact to service_role;
 
 -- Views. They run with their reader's rights, under the row security of the tables behind them; so the
 -- reader needs those, too. A visitor sees plans and prices, and nobody's usage.
@@ -67,7 +69,7 @@ grant select on
 grant execute on function
   quota.user_id, quota.is_trusted, quota.subjects_of, quota.organisations_of, quota.clock,
   quota.instant_of, quota.period_of, quota.period_rank, quota.room, quota.limits_shown,
-  quota.entitlements_shown
+  quota.entitlements_shown, quota.forecast
   to authenticated, service_role;
 
 -- For DBAs alone, who own the schema: quota.limit_table(), quota.follow_plan(), quota.import_usage(),

@@ -78,6 +78,16 @@ export type CurrentUsage<Feature extends string = string> = {
   granted: number;
   /** The IANA zone whose wall clock the periods follow. */
   time_zone: string;
+  /**
+   * Units used at the end of the period, at the pace so far; null before a tenth of the period has
+   * passed and 5 units are used, and for lifetime.
+   */
+  projected: number | null;
+  /**
+   * When nothing is left at that pace, held units included (now, where nothing is); null where the
+   * limit lasts until the reset, and where projected is null.
+   */
+  exhausted_at: string | null;
 };
 
 /**
@@ -132,7 +142,8 @@ export type InstallationProblem = {
 
 /**
  * Plans, what they allow and what they have: one row per plan, feature and period, and one per
- * plan and switch or value. Hidden plans and features are left out. Readable by everybody.
+ * plan and switch or value. Hidden plans and features and retired plans are left out. Readable by
+ * everybody.
  */
 export type PlanCatalog<Feature extends string = string> = {
   /** The id of the plan. */
@@ -177,9 +188,10 @@ export type PlanChange = {
 };
 
 /**
- * Limits of which 80 % or 100 % was crossed: one row per subject, feature, period and threshold,
- * written by the call that crossed it, again after a reset. deliver_alerts() hands them out, npx
- * pgquota alerts sends them to a webhook.
+ * Limits of which a mark was crossed (80 % and 100 %, or the alerts of the feature in the plan
+ * document): one row per subject, feature, period and threshold, written by the call that crossed
+ * it, again after a reset. deliver_alerts() hands them out, npx pgquota alerts sends them to a
+ * webhook.
  */
 export type UsageAlert<Feature extends string = string> = {
   /** Who is limited. */
@@ -190,7 +202,7 @@ export type UsageAlert<Feature extends string = string> = {
   period: Period;
   /** When the period began; null for lifetime. */
   period_start: string | null;
-  /** 80 or 100: per cent of the limit. */
+  /** Per cent of the limit: 80 or 100, or what the plan document says. */
   threshold: number;
   /** When it was crossed. */
   at: string;
@@ -371,12 +383,22 @@ export type UsageExplanation<Feature extends string = string> = {
    */
   top_up: number | null;
   /**
-   * The other plans that would allow the amount now, smallest first; null when it is allowed
-   * already.
+   * The other plans that would allow the amount now, smallest first, retired ones left out; null
+   * when it is allowed already.
    */
   plans: string[] | null;
   /** Where the plan sends who wants more; null when it says nothing. */
   upgrade_url: string | null;
+  /**
+   * Units used at the end of the period, at the pace so far; null before a tenth of the period has
+   * passed and 5 units are used, and for lifetime and grants.
+   */
+  projected: number | null;
+  /**
+   * When nothing is left at that pace; null where the limit lasts until the reset, and where
+   * projected is null.
+   */
+  exhausted_at: string | null;
 };
 
 /**
@@ -969,12 +991,13 @@ export interface UsageMethods<Feature extends string = string> {
    * billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of
    * time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present
    * one. A moved anchor or zone starts a new period at once and carries the use that falls into it.
-   * From ends_at on the default plan holds; null means no end.
+   * From ends_at on the default plan holds; null means no end. A retired plan keeps whoever is on
+   * it (or, once moved, on its successor), and takes nobody else.
    *
    * Server only: needs the service key.
    *
    * @throws UsageError with one of the codes
-   * - `QPLAN` unknown plan
+   * - `QPLAN` unknown plan, or a retired one
    * - `QSUBJ`
    * - `22023` unknown time zone, or an anchor or end outside the years 1000 to 9999
    * - `42501` not a trusted role

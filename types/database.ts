@@ -10,6 +10,7 @@ export type Database = {
     Views: {
       current_usage: {
         Row: {
+          exhausted_at: string | null;
           feature: string;
           feature_name: string;
           granted: number | null;
@@ -19,6 +20,7 @@ export type Database = {
           period: string | null;
           period_start: string | null;
           plan: string | null;
+          projected: number | null;
           remaining: number | null;
           reserved: number | null;
           resets_at: string | null;
@@ -466,6 +468,8 @@ export type Database = {
         top_up: number | null;
         plans: string[] | null;
         upgrade_url: string | null;
+        projected: number | null;
+        exhausted_at: string | null;
       };
       usage_mismatch: {
         subject: string | null;

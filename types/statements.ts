@@ -143,6 +143,8 @@ export const VIEWS: Record<string, Record<string, string>> = {
     status: 'text',
     granted: 'bigint',
     time_zone: 'text',
+    projected: 'bigint',
+    exhausted_at: 'timestamp with time zone',
   },
   entitlements: {
     subject: 'text',

@@ -83,10 +83,13 @@ begin
   perform quota.write_terms(
     array(
       select row(
-        s.subject_id, r.plan_id, null, s.anchor_at, s.time_zone, s.has_extras
+        s.subject_id,
+        case when p.is_retired then quota.kept_plan(s, r.plan_id) else r.plan_id end,
+        null, s.anchor_at, s.time_zone, s.has_extras
       )::quota.subjects
       from unnest(p_subject_ids, p_plan_ids) as r (subject_id, plan_id)
       join quota.subjects as s on s.subject_id = r.subject_id
+      left join quota.plans as p on p.plan_id = r.plan_id
       where s.subject_id = any (v_subject_ids)
       order by s.subject_id
     ),

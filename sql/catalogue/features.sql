@@ -6,6 +6,8 @@ create table quota.features (
   kind text not null default 'metered',
   server_only boolean not null default false,
   hidden boolean not null default false,
+  alerts bigint[] not null default '{80, 100}',
+  marks bigint[] not null default '{80, 100}',
   constraint features_pkey primary key (feature_id),
   constraint features_kind_is_known check (kind in ('metered', 'gauge', 'switch', 'value')),
   constraint features_id_is_1_to_255_characters check (length(feature_id) between 1 and 255)
@@ -23,6 +25,12 @@ comment on column quota.features.server_only is
 
 comment on column quota.features.hidden is
   'True: in no view of users and not in plan_catalog. Its use counts all the same.';
+
+comment on column quota.features.alerts is
+  'Of which marks an alert is written: percents of a limit, in order; none is empty.';
+
+comment on column quota.features.marks is
+  'These with 80 and 100, of which usage_overview knows: what calls note that they have come to.';
 
 alter table quota.features enable row level security;
 

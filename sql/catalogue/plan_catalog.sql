@@ -25,10 +25,11 @@ join (
 ) as l on l.plan_id = p.plan_id
 join quota.features as f on f.feature_id = l.feature_id
 where not p.hidden
+  and not p.is_retired
   and not f.hidden;
 
 comment on view public.plan_catalog is
-  'Plans, what they allow and what they have: one row per plan, feature and period, and one per plan and switch or value. Hidden plans and features are left out. Readable by everybody.';
+  'Plans, what they allow and what they have: one row per plan, feature and period, and one per plan and switch or value. Hidden plans and features and retired plans are left out. Readable by everybody.';
 
 comment on column public.plan_catalog.plan is 'The id of the plan.';
 

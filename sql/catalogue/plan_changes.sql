@@ -8,15 +8,14 @@ begin
     with catalogue as (
       select 1 as rank, 'feature' as kind, array[f.feature_id] as path,
         jsonb_build_object(
-          'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only,
-          'hidden', f.hidden
-        ) as content
+          'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only
+        ) || quota.hidden_content(f.hidden) || quota.alerts_content(f.alerts) as content
       from quota.features as f
       union all
       select 2, 'plan', array[p.plan_id],
-        jsonb_build_object(
-          'name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url, 'hidden', p.hidden
-        )
+        jsonb_build_object('name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url)
+          || quota.hidden_content(p.hidden)
+          || quota.age_content(p.is_retired, p.successor_id, p.moves, p.moves_from)
       from quota.plans as p
       union all
       select 3, 'limit', array[l.plan_id, l.feature_id, l.period],
@@ -30,26 +29,14 @@ begin
       case when c.path is null then 'add' when d.path is null then 'remove' else 'change' end,
       kind,
       array_to_string(path, '/'),
-      (
-        select string_agg(
-          f.key || ': ' || concat_ws(
-            ' → ',
-            case c.content -> f.key when 'null' then f.none else (c.content -> f.key)::text end,
-            case d.content -> f.key when 'null' then f.none else (d.content -> f.key)::text end
-          ),
-          ', ' order by f.key
-        )
-        from (
-          select key, case key when 'amount' then 'unlimited' else 'none' end as none
-          from jsonb_object_keys(coalesce(d.content, c.content)) as key
-        ) as f
-        where c.content -> f.key is distinct from d.content -> f.key
-          -- What is not hidden need not say so.
-          and (
-            f.key <> 'hidden'
-            or coalesce(c.content -> f.key, 'false') <> coalesce(d.content -> f.key, 'false')
-          )
-      ) || case when kind = 'limit' then quota.over_limit_note(path, d.content -> 'amount') else '' end
+      quota.change_detail(c.content, d.content) || case
+        when kind = 'limit' then quota.over_limit_note(path, d.content -> 'amount')
+        when kind = 'plan' and d.content ->> 'successor' is not null
+          and (c.content -> 'moves', c.content -> 'successor')
+            is distinct from (d.content -> 'moves', d.content -> 'successor')
+        then quota.moves_note(p_plans, path[1])
+        else ''
+      end
     from quota.planned_rows(p_plans) as d
     full join catalogue as c using (rank, kind, path)
     where c.content is distinct from d.content
@@ -62,7 +49,7 @@ comment on function quota.plan_changes is
 
 create function quota.planned_rows(p_plans jsonb)
 returns table (rank integer, kind text, path text[], content jsonb)
-language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
@@ -71,19 +58,20 @@ begin
         'name', coalesce(f.value ->> 'name', f.key),
         'unit', coalesce(f.value ->> 'unit', 'unit'),
         'kind', coalesce(f.value ->> 'kind', 'metered'),
-        'server_only', coalesce((f.value ->> 'server_only')::boolean, false),
-        'hidden', coalesce((f.value ->> 'hidden')::boolean, false)
-      )
+        'server_only', coalesce((f.value ->> 'server_only')::boolean, false)
+      ) || quota.hidden_content((f.value ->> 'hidden')::boolean)
+        || quota.alerts_content(quota.alerts_of(f.value))
     from jsonb_each(p_plans -> 'features') as f
     union all
     select 2, 'plan', array[p.key],
       jsonb_build_object(
         'name', coalesce(p.value ->> 'name', p.key),
         'default', coalesce((p.value ->> 'default')::boolean, false),
-        'upgrade_url', p.value ->> 'upgrade_url',
-        'hidden', coalesce((p.value ->> 'hidden')::boolean, false)
-      )
+        'upgrade_url', p.value ->> 'upgrade_url'
+      ) || quota.hidden_content((p.value ->> 'hidden')::boolean)
+        || quota.age_content(a.is_retired, a.successor_id, a.moves, a.moves_from)
     from jsonb_each(p_plans -> 'plans') as p
+    join quota.plan_ages(p_plans, quota.clock()) as a on a.plan_id = p.key
     union all
     select 3, 'limit', array[p.key, l.key, a.key], jsonb_build_object('amount', a.value)
     from jsonb_each(p_plans -> 'plans') as p
@@ -98,7 +86,61 @@ $$;
 
 comment on function quota.planned_rows is 'What stands in the document, each thing with its place.';
 
--- Whom a limit will meet: the subjects on its plan that have used more already.
+-- What is not hidden need not say so.
+create function quota.hidden_content(p_hidden boolean)
+returns jsonb
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_hidden then '{"hidden": true}'::jsonb else '{}'::jsonb end;
+end
+$$;
+
+comment on function quota.hidden_content is 'hidden, as it stands in what is compared.';
+
+-- "amount: 50 → 100", of what differs.
+create function quota.change_detail(
+  p_former jsonb,
+  p_content jsonb
+)
+returns text
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select string_agg(
+      f.key || ': ' || concat_ws(
+        ' → ',
+        case
+          when p_former is null then null
+          when coalesce(p_former -> f.key, 'null') = 'null' then f.none
+          else (p_former -> f.key)::text
+        end,
+        case
+          when p_content is null then null
+          when coalesce(p_content -> f.key, 'null') = 'null' then f.none
+          else (p_content -> f.key)::text
+        end
+      ),
+      ', ' order by f.key
+    )
+    from (
+      select key,
+        case key when 'amount' then 'unlimited' when 'alerts' then '[80, 100]'
+          when 'hidden' then 'false' else 'none' end as none
+      from jsonb_object_keys(coalesce(p_former, '{}') || coalesce(p_content, '{}')) as key
+    ) as f
+    where p_former is null
+      or p_content is null
+      or coalesce(p_former -> f.key, 'null') <> coalesce(p_content -> f.key, 'null')
+  );
+end
+$$;
+
+comment on function quota.change_detail is
+  'What differs between two contents, in words; null is one that is not there.';
+
+-- Whom a limit will meet: the subjects on its plan, and which of them have used more already.
 create function quota.over_limit_note(
   p_path text[],
   p_amount jsonb
@@ -108,37 +150,54 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := quota.clock();
+  v_default_id text := (select p.plan_id from quota.plans as p where p.is_default);
   v_subjects bigint;
+  v_over bigint;
 begin
-  if p_amount is null or p_amount = 'null' then
-    return '';
-  end if;
-  select count(*)
-    into v_subjects
-    from quota.counters as c
-    join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
-    join quota.subjects as s on s.subject_id = c.subject_id
-    where c.feature_id = p_path[2]
-      and c.period = p_path[3]
-      and c.period_end > v_now
-      and c.period_start <= v_now
-      and coalesce(
-        c.used + c.reserved - c.drawn,
-        m.used - c.used_before + m.reserved - c.reserved_before - m.drawn + c.drawn_before
-      ) > (p_amount #>> '{}')::numeric
-      and not exists (
-        select from quota.exceptions as x
-        where x.subject_id = c.subject_id
-          and x.feature_id = c.feature_id
-          and x.period = c.period
+  with held as materialized (
+    select s.subject_id
+    from quota.subjects as s
+    left join quota.plans as p
+      on p.plan_id = case when s.plan_ends_at <= v_now then null else s.plan_id end
+    where coalesce(
+      case
+        when p.moves_from is null then p.plan_id
+        else (quota.plan_at(p.plan_id, v_now, s.anchor_at, s.time_zone)).plan_id
+      end,
+      v_default_id
+    ) = p_path[1]
+  )
+  select
+      (select count(*) from held),
+      (
+        select count(*)
+        from held as h
+        join quota.counters as c on c.subject_id = h.subject_id
+        join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+        where p_amount <> 'null'
+          and c.feature_id = p_path[2]
+          and c.period = p_path[3]
+          and c.period_end > v_now
+          and c.period_start <= v_now
+          and coalesce(
+            c.used + c.reserved - c.drawn,
+            m.used - c.used_before + m.reserved - c.reserved_before - m.drawn + c.drawn_before
+          ) > (p_amount #>> '{}')::numeric
+          and not exists (
+            select from quota.exceptions as x
+            where x.subject_id = c.subject_id
+              and x.feature_id = c.feature_id
+              and x.period = c.period
+          )
       )
-      and coalesce(
-        case when s.plan_ends_at <= v_now then null else s.plan_id end,
-        (select p.plan_id from quota.plans as p where p.is_default)
-      ) = p_path[1];
-  return case when v_subjects > 0 then ' (subjects over it: ' || v_subjects || ')' else '' end;
+    into v_subjects, v_over;
+  return case
+    when v_subjects = 0 then ''
+    when p_amount is null or p_amount = 'null' then format(' (subjects: %s)', v_subjects)
+    else format(' (subjects: %s, over it: %s)', v_subjects, v_over)
+  end;
 end
 $$;
 
 comment on function quota.over_limit_note is
-  'How many subjects on the plan have used more than the new limit of plan, feature, period.';
+  'How many subjects are on the plan, and how many of them have used more than the new limit of plan, feature, period.';

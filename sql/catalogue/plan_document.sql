@@ -14,7 +14,7 @@ begin
 
   for v_id, v_item in select key, value from jsonb_each(p_plans -> 'features') loop
     v_place := 'features.' || v_id;
-    perform quota.check_plan_object(v_place, v_item, array['name', 'unit', 'kind', 'server_only', 'hidden']);
+    perform quota.check_plan_object(v_place, v_item, array['name', 'unit', 'kind', 'server_only', 'hidden', 'alerts']);
     perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
     perform quota.check_plan_text(v_place || '.unit', v_item -> 'unit');
     if v_item -> 'kind' not in ('"metered"', '"gauge"', '"switch"', '"value"') then
@@ -26,11 +26,17 @@ begin
     if jsonb_typeof(v_item -> 'server_only') <> 'boolean' then
       perform quota.reject_plans(v_place || '.server_only', v_item -> 'server_only', 'true or false');
     end if;
+    perform quota.check_plan_alerts(v_place || '.alerts', v_item -> 'alerts');
   end loop;
 
   for v_id, v_item in select key, value from jsonb_each(p_plans -> 'plans') loop
     v_place := 'plans.' || v_id;
-    perform quota.check_plan_object(v_place, v_item, array['name', 'default', 'upgrade_url', 'limits', 'values', 'hidden']);
+    perform quota.check_plan_object(
+      v_place, v_item,
+      array[
+        'name', 'default', 'upgrade_url', 'limits', 'values', 'hidden', 'retired', 'successor', 'moves'
+      ]
+    );
     perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
     perform quota.check_plan_text(v_place || '.upgrade_url', v_item -> 'upgrade_url');
     if jsonb_typeof(v_item -> 'default') <> 'boolean' then
@@ -47,6 +53,7 @@ begin
     end if;
     perform quota.check_plan_flag(v_place || '.hidden', v_item -> 'hidden');
     perform quota.check_plan_values(v_place || '.values', v_item -> 'values', p_plans -> 'features');
+    perform quota.check_plan_age(p_plans, v_id, v_item);
     perform quota.check_plan_limits(p_plans, v_id, v_item -> 'limits');
   end loop;
 end

@@ -5,7 +5,16 @@ create table quota.plans (
   is_default boolean not null default false,
   upgrade_url text,
   hidden boolean not null default false,
+  is_retired boolean not null default false,
+  successor_id text collate "C",
+  moves text not null default 'never',
+  moves_from timestamptz,
   constraint plans_pkey primary key (plan_id),
+  constraint plans_successor_exists
+    foreign key (successor_id) references quota.plans (plan_id) on delete set null,
+  constraint plans_default_is_not_retired check (not (is_default and is_retired)),
+  constraint plans_moves_is_never_instant_or_renewal
+    check (moves in ('never', 'instant', 'renewal') and (moves = 'never') = (moves_from is null)),
   constraint plans_id_is_1_to_255_characters check (length(plan_id) between 1 and 255)
 );
 
@@ -19,6 +28,21 @@ comment on column quota.plans.upgrade_url is
 
 comment on column quota.plans.hidden is
   'True: not in plan_catalog, and not offered by explain_usage().';
+
+comment on column quota.plans.is_retired is
+  'True: it keeps the subjects that are on it, and takes no new ones.';
+
+comment on column quota.plans.successor_id is
+  'The plan that holds for its subjects from moves on, by arithmetic: see quota.plan_at().';
+
+comment on column quota.plans.moves is
+  'never; instant: all at moves_from; renewal: each subject when its first month after moves_from begins.';
+
+comment on column quota.plans.moves_from is
+  'The instant, or for renewal the instant at which the document came to say so; null: never.';
+
+-- Serves the foreign key (removing a plan).
+create index plans_by_successor on quota.plans (successor_id);
 
 -- Serves the look-up of the default plan, and allows only one.
 create unique index plans_have_one_default on quota.plans (is_default) where is_default;

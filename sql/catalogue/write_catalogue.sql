@@ -16,40 +16,29 @@ begin
   delete from quota.features as f
     where not p_plans -> 'features' ? f.feature_id;
 
-  insert into quota.features (feature_id, name, unit, kind, server_only, hidden)
+  insert into quota.features (feature_id, name, unit, kind, server_only, hidden, alerts, marks)
     select
       f.key,
       coalesce(f.value ->> 'name', f.key),
       coalesce(f.value ->> 'unit', 'unit'),
       coalesce(f.value ->> 'kind', 'metered'),
       coalesce((f.value ->> 'server_only')::boolean, false),
-      coalesce((f.value ->> 'hidden')::boolean, false)
+      coalesce((f.value ->> 'hidden')::boolean, false),
+      quota.alerts_of(f.value),
+      array(
+        select distinct m.mark from unnest(quota.alerts_of(f.value) || '{80, 100}') as m (mark) order by 1
+      )
     from jsonb_each(p_plans -> 'features') as f
     on conflict (feature_id) do update
       set name = excluded.name,
           unit = excluded.unit,
           kind = excluded.kind,
           server_only = excluded.server_only,
-          hidden = excluded.hidden;
+          hidden = excluded.hidden,
+          alerts = excluded.alerts,
+          marks = excluded.marks;
 
-  -- The former default first: the index allows one at a time.
-  update quota.plans as p
-    set is_default = false
-    where p.is_default
-      and not coalesce((p_plans -> 'plans' -> p.plan_id ->> 'default')::boolean, false);
-  insert into quota.plans (plan_id, name, is_default, upgrade_url, hidden)
-    select
-      p.key,
-      coalesce(p.value ->> 'name', p.key),
-      coalesce((p.value ->> 'default')::boolean, false),
-      p.value ->> 'upgrade_url',
-      coalesce((p.value ->> 'hidden')::boolean, false)
-    from jsonb_each(p_plans -> 'plans') as p
-    on conflict (plan_id) do update
-      set name = excluded.name,
-          is_default = excluded.is_default,
-          upgrade_url = excluded.upgrade_url,
-          hidden = excluded.hidden;
+  perform quota.write_plans(p_plans);
 
   insert into quota.plan_limits (plan_id, feature_id, period, amount)
     select p.key, l.key, a.key, (a.value #>> '{}')::numeric
@@ -63,3 +52,44 @@ end
 $$;
 
 comment on function quota.write_catalogue is 'Makes the catalogue what the document says, as a new edition.';
+
+create function quota.write_plans(p_plans jsonb)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := quota.clock();
+begin
+  -- The former default first: the index allows one at a time.
+  update quota.plans as p
+    set is_default = false
+    where p.is_default
+      and not coalesce((p_plans -> 'plans' -> p.plan_id ->> 'default')::boolean, false);
+  insert into quota.plans (
+    plan_id, name, is_default, upgrade_url, hidden, is_retired, successor_id, moves, moves_from
+  )
+    select
+      p.key,
+      coalesce(p.value ->> 'name', p.key),
+      coalesce((p.value ->> 'default')::boolean, false),
+      p.value ->> 'upgrade_url',
+      coalesce((p.value ->> 'hidden')::boolean, false),
+      a.is_retired,
+      a.successor_id,
+      a.moves,
+      a.moves_from
+    from jsonb_each(p_plans -> 'plans') as p
+    join quota.plan_ages(p_plans, v_now) as a on a.plan_id = p.key
+    on conflict (plan_id) do update
+      set name = excluded.name,
+          is_default = excluded.is_default,
+          upgrade_url = excluded.upgrade_url,
+          hidden = excluded.hidden,
+          is_retired = excluded.is_retired,
+          successor_id = excluded.successor_id,
+          moves = excluded.moves,
+          moves_from = excluded.moves_from;
+end
+$$;
+
+comment on function quota.write_plans is 'The plans of the document, without their limits.';

@@ -13,7 +13,7 @@ create table quota.alerts (
   handed_at timestamptz,
   acknowledged_at timestamptz,
   constraint alerts_pkey primary key (subject_id, alert_id),
-  constraint alerts_threshold_is_80_or_100 check (threshold in (80, 100))
+  constraint alerts_threshold_is_1_to_100 check (threshold >= 1 and threshold <= 100)
 );
 
 comment on table quota.alerts is

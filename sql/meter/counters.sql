@@ -43,10 +43,10 @@ comment on column quota.counters.last_limit is
   'The limit at the period''s last look, for usage_history; null is unlimited.';
 
 comment on column quota.counters.alerted is
-  'The highest threshold of alerts that use has passed and was told of: 0, 80 or 100 percent.';
+  'The highest threshold of alerts that use has passed and was told of: 0 or a percent.';
 
 comment on column quota.counters.passed is
-  'The highest threshold that use had reached when the limit or the threshold last changed: 0, 80 or 100 percent. Use may have fallen since, never risen past it.';
+  'The highest threshold that use had reached when the limit or the threshold last changed: 0 or a percent. Use may have fallen since, never risen past it.';
 
 -- Serves usage_overview: who is near a limit, in a running period. Asked as a range: without statistics
 -- the planner takes that for 1 row in 200, and a single comparison for every third row, which it would

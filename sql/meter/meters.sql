@@ -61,6 +61,7 @@ create table quota.meters (
   plan_id text collate "C",
   upgrade_url text,
   server_only boolean not null default false,
+  first_mark bigint not null default 80,
   constraint meters_pkey primary key (subject_id, feature_id)
 ) with (fillfactor = 70);
 
@@ -90,7 +91,7 @@ comment on column quota.meters.minute_until is
 comment on column quota.meters.minute_used_before is 'The reading at the start of that minute.';
 
 comment on column quota.meters.minute_alerted is
-  'The highest threshold of alerts that this minute has passed and was told of: 0, 80 or 100 percent.';
+  'The highest threshold of alerts that this minute has passed and was told of: 0 or a percent.';
 
 comment on column quota.meters.fresh_from is
   'When the rest was remembered: a clock that was set back behind it finds other periods. infinity: forgotten.';
@@ -110,6 +111,9 @@ comment on column quota.meters.allowed is 'Its limit, open grants included; null
 
 comment on column quota.meters.minute_limit is
   'The limit of any minute: -1 is unlimited, null is no limit of that period.';
+
+comment on column quota.meters.first_mark is
+  'The lowest percent of a limit that is noted: how far a minute or an hour that begins may go plainly.';
 
 comment on column quota.meters.long_limits is 'How many limits of a day and longer there are.';
 
@@ -171,7 +175,8 @@ alter table quota.meters
   alter column plan_ends_at set statistics 0,
   alter column plan_id set statistics 0,
   alter column upgrade_url set statistics 0,
-  alter column server_only set statistics 0;
+  alter column server_only set statistics 0,
+  alter column first_mark set statistics 0;
 
 alter table quota.meters enable row level security;
 

@@ -60,6 +60,9 @@ begin
         )
       where n.period not in ('minute', 'hour')
         and s.has_extras is not true
+        and not exists (
+          select from quota.plans as p where p.plan_id = s.plan_id and p.moves_from is not null
+        )
     ),
     -- Most subjects have the same calendar.
     bounds as materialized (
@@ -90,9 +93,9 @@ end
 $$;
 
 comment on function quota.plan_periods is
-  'The periods that lines count in, of subjects without exceptions and grants.';
+  'The periods that lines count in, of subjects without exceptions and grants, on plans that do not move.';
 
--- Of a subject with exceptions or grants limits_of() knows the limits; and open_counters() what becomes of
+-- Of a subject with exceptions or grants, or on a plan that moves, limits_of() knows the limits; and open_counters() what becomes of
 -- counters that a moved anchor or zone left behind.
 create function quota.open_odd_periods(
   p_lines quota.events[],
@@ -115,6 +118,7 @@ begin
     from unnest(p_lines) as l
     join quota.subjects as s on s.subject_id = l.subject_id
     where s.has_extras
+      or s.plan_id in (select p.plan_id from quota.plans as p where p.moves_from is not null)
     order by 1, 2, 3
   loop
     perform quota.open_counters(
@@ -136,7 +140,10 @@ as $$
 begin
   update quota.counters as c
     set last_limit = p.amount,
-        passed = quota.mark_of(p.used, p.reserved, p.amount)
+        passed = quota.mark_of(
+          p.used, p.reserved, p.amount,
+          (select f.marks from quota.features as f where f.feature_id = p.feature_id)
+        )
     from (
       select distinct on (u.subject_id, u.feature_id, u.period, k.period_end)
         u.subject_id, u.feature_id, u.period, k.period_end, u.amount,
@@ -167,7 +174,10 @@ begin
       case when b.is_over then b.used end,
       case when b.is_over then b.reserved end,
       case when b.is_over then b.drawn end,
-      p.amount, quota.mark_of(b.used, b.reserved, p.amount)
+      p.amount, quota.mark_of(
+        b.used, b.reserved, p.amount,
+        (select f.marks from quota.features as f where f.feature_id = p.feature_id)
+      )
     from (
       select distinct on (u.subject_id, u.feature_id, u.period, u.period_end)
         u.subject_id, u.feature_id, u.period, u.period_start, u.period_end, u.amount

@@ -217,7 +217,7 @@ begin
       if v_limit.last_limit is distinct from v_allowed then
         update quota.counters as c
           set last_limit = v_allowed,
-              passed = quota.mark_of(v_limit.used, v_limit.reserved, v_allowed)
+              passed = quota.mark_of(v_limit.used, v_limit.reserved, v_allowed, v_limit.marks)
           where c.subject_id = p_subject_id
             and c.feature_id = p_feature_id
             and c.period = v_limit.period
@@ -279,7 +279,7 @@ begin
       select p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at,
         m.used, m.reserved, m.drawn, v_allowed,
         -- With nothing used, below any mark of a limit above 0.
-        case when v_allowed > 0 then 0 else quota.mark_of(0, 0, v_allowed) end
+        case when v_allowed > 0 then 0 else quota.mark_of(0, 0, v_allowed, v_limit.marks) end
       from quota.meters as m
       where m.subject_id = p_subject_id
         and m.feature_id = p_feature_id
@@ -299,7 +299,7 @@ begin
         case when b.is_over then b.reserved end,
         case when b.is_over then b.drawn end,
         v_allowed,
-        quota.mark_of(b.used, b.reserved, v_allowed)
+        quota.mark_of(b.used, b.reserved, v_allowed, v_limit.marks)
       from quota.meters as m
       cross join lateral (
         select l.used, l.reserved, l.drawn, exists (

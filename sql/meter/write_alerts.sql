@@ -1,4 +1,5 @@
--- Notices that use crosses 80 % or 100 % of a limit: once per crossing. A counter keeps
+-- Notices that use crosses a mark of its feature (80 % and 100 % of a limit, or what the plan document
+-- says): once per crossing. A counter keeps
 -- which thresholds it was told of; those that use has fallen below since (by a refund, a grant, a larger
 -- plan, a gauge that went down) can be crossed again, and what a smaller limit crosses is told by the
 -- next call. Sends nothing: NOTIFY takes one lock of the whole server at commit (560 calls/s became 117),
@@ -33,8 +34,11 @@ begin
     if v_former.is_counted or v_limit.period not in ('minute', 'hour') then
       v_told := least(v_told, v_former.alerted);
     end if;
-    foreach v_threshold in array array[80, 100] loop
-      if v_threshold > v_told and v_threshold <= v_passed then
+    foreach v_threshold in array v_limit.marks loop
+      -- 80 and 100 are noted in any case, for usage_overview; told is what the feature says.
+      if v_threshold > v_told and v_threshold <= v_passed and exists (
+        select from quota.features as f where f.feature_id = p_feature_id and v_threshold = any (f.alerts)
+      ) then
         v_alert_id := quota.new_id(p_at);
         insert into quota.alerts (
           subject_id, feature_id, period, period_start, threshold, at, used, amount, alert_id
@@ -72,29 +76,31 @@ end
 $$;
 
 comment on function quota.write_alerts is
-  'Writes an alert for each threshold that use has come to since it was last told, and notes it with the limit.';
+  'Writes an alert for each mark of the feature that use has come to since it was last told, and notes it with the limit.';
 
 create function quota.mark_of(
   p_used bigint,
   p_reserved bigint,
-  p_limit bigint
+  p_limit bigint,
+  p_marks bigint[]
 )
 returns bigint
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_percents numeric := (p_used::numeric + p_reserved) * 100;
+  v_used numeric := p_used::numeric + p_reserved;
 begin
   return case
-    when v_percents >= p_limit::numeric * 100 then 100
-    when v_percents >= p_limit::numeric * 80 then 80
+    when v_used >= p_limit then 100
+    when v_used < p_limit
+    then coalesce(p_marks[width_bucket(div(v_used * 100, p_limit)::bigint, p_marks)], 0)
     else 0
   end;
 end
 $$;
 
 comment on function quota.mark_of is
-  'The highest threshold that used and reserved together have reached of a limit: 0, 80 or 100 percent; unlimited (null) has none.';
+  'The highest of these marks, of which 100 is the last, that used and reserved together have reached of a limit, else 0; unlimited (null) has none.';
 
 create function quota.passed_mark(p_limit quota.limit_state)
 returns bigint
@@ -102,7 +108,7 @@ language plpgsql immutable security invoker set search_path = pg_catalog, pg_tem
 as $$
 begin
   return quota.mark_of(
-    p_limit.used, p_limit.reserved, p_limit.amount + p_limit.drawn + p_limit.granted
+    p_limit.used, p_limit.reserved, p_limit.amount + p_limit.drawn + p_limit.granted, p_limit.marks
   );
 end
 $$;

@@ -194,7 +194,8 @@ begin
             or c.passed > 0
             or quota.mark_of(
               coalesce(c.used, m.used - c.used_before),
-              coalesce(c.reserved, m.reserved - c.reserved_before), c.last_limit
+              coalesce(c.reserved, m.reserved - c.reserved_before), c.last_limit,
+              (select f.marks from quota.features as f where f.feature_id = c.feature_id)
             ) > 0
           )
       )

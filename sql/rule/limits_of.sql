@@ -19,11 +19,12 @@ create type quota.limit_state as (
   is_counted boolean,
   last_limit bigint,
   alerted bigint,
-  passed bigint
+  passed bigint,
+  marks bigint[]
 );
 
 comment on type quota.limit_state is
-  'One limit at one instant. The limit is amount (of the plan or exception; null is unlimited) + drawn (from grants in this period) + granted (open grants). is_counted: the reading at its start stands in a counter, or of a minute and hour in the meter; last_limit, alerted and passed are what stands there, too.';
+  'One limit at one instant. The limit is amount (of the plan or exception; null is unlimited) + drawn (from grants in this period) + granted (open grants). is_counted: the reading at its start stands in a counter, or of a minute and hour in the meter; last_limit, alerted and passed are what stands there, too. marks: the percents to note, of the feature.';
 
 create type quota.allowance as (
   kind text,
@@ -39,7 +40,7 @@ create type quota.allowance as (
 );
 
 comment on type quota.allowance is
-  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when the plan ends by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read. time_zone: whose wall clock the periods follow.';
+  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when another plan holds by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read. time_zone: whose wall clock the periods follow.';
 
 create type quota.balance as (
   used bigint,
@@ -121,6 +122,7 @@ declare
   v_time_zone text;
   v_has_extras boolean;
   v_catalogue_version bigint;
+  v_moves_from timestamptz;
   v_allowance quota.allowance;
   v_counted_before timestamptz;
   v_needs_details boolean;
@@ -135,10 +137,11 @@ begin
     coalesce(s.time_zone, 'UTC'),
     coalesce(s.has_extras, false),
     -- None after a copy of the schema alone: then nothing is remembered for good.
-    coalesce((select k.version from quota.catalogue as k), 0)
+    coalesce((select k.version from quota.catalogue as k), 0),
+    case when p_plan_id is null then p.moves_from end
   into
     v_changes_at, v_plan_id, v_upgrade_url, v_anchor_at, v_time_zone, v_has_extras,
-    v_catalogue_version
+    v_catalogue_version, v_moves_from
   from (values (1)) as one (n)
   left join quota.subjects as s on s.subject_id = p_subject_id
   left join quota.plans as p on p.plan_id = coalesce(
@@ -146,6 +149,11 @@ begin
     case when s.plan_ends_at <= p_at then null else s.plan_id end,
     (select d.plan_id from quota.plans as d where d.is_default)
   );
+  if v_moves_from is not null then
+    select h.plan_id, h.upgrade_url, least(v_changes_at, h.changes_at)
+      into v_plan_id, v_upgrade_url, v_changes_at
+      from quota.plan_at(v_plan_id, p_at, v_anchor_at, v_time_zone) as h;
+  end if;
 
   -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
   -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
@@ -158,7 +166,8 @@ begin
           l.period, c.period_start, c.period_end, l.source, l.amount,
           least(coalesce(c.used, 0), 9007199254740991), coalesce(c.reserved, 0),
           case when l.period in ('minute', 'hour') then 0 else coalesce(c.drawn, 0) end,
-          0, c.period_end is not null, c.last_limit, coalesce(c.alerted, 0), coalesce(c.passed, 0)
+          0, c.period_end is not null, c.last_limit, coalesce(c.alerted, 0), coalesce(c.passed, 0),
+          f.marks
         )::quota.limit_state
       ) filter (where l.period is not null),
       coalesce(greatest(m.counted_until + interval '1 microsecond', m.fresh_until), '-infinity'),

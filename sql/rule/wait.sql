@@ -98,8 +98,8 @@ begin
       p_subject_id, p_feature_id, p_amount, p_allowance, null, 'feature_not_in_plan'
     );
   else
-    select l.period, l.period_start, l.resets_at, l.source, l.amount,
-        l.used, l.reserved, l.drawn, l.granted, l.is_counted, l.last_limit, l.alerted, l.passed
+    select l.period, l.period_start, l.resets_at, l.source, l.amount, l.used, l.reserved,
+        l.drawn, l.granted, l.is_counted, l.last_limit, l.alerted, l.passed, l.marks
       into v_limit
       from unnest(p_allowance.limits) as l
       where l.period = any (v_refusing)

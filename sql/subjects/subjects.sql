@@ -16,7 +16,7 @@ create table quota.subjects (
 comment on table quota.subjects is
   'Who is limited: users, organisations, API keys. One row per subject that was ever seen.';
 
-comment on column quota.subjects.plan_id is 'Null: the default plan.';
+comment on column quota.subjects.plan_id is 'The plan it was put on: null is the default plan; a retired one may have a successor that holds (quota.plan_at()).';
 
 comment on column quota.subjects.plan_ends_at is
   'From this instant on the default plan holds, by arithmetic; no job runs.';

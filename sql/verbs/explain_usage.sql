@@ -16,7 +16,9 @@ create type public.usage_explanation as (
   retry_after integer,
   top_up bigint,
   plans text[],
-  upgrade_url text
+  upgrade_url text,
+  projected bigint,
+  exhausted_at timestamptz
 );
 
 comment on type public.usage_explanation is
@@ -61,10 +63,16 @@ comment on column public.usage_explanation.top_up is
   'The smallest grant that would make room under this limit; null when none is needed, or grants do not lift it.';
 
 comment on column public.usage_explanation.plans is
-  'The other plans that would allow the amount now, smallest first; null when it is allowed already.';
+  'The other plans that would allow the amount now, smallest first, retired ones left out; null when it is allowed already.';
 
 comment on column public.usage_explanation.upgrade_url is
   'Where the plan sends who wants more; null when it says nothing.';
+
+comment on column public.usage_explanation.projected is
+  'Units used at the end of the period, at the pace so far; null before a tenth of the period has passed and 5 units are used, and for lifetime and grants.';
+
+comment on column public.usage_explanation.exhausted_at is
+  'When nothing is left at that pace; null where the limit lasts until the reset, and where projected is null.';
 
 -- One call feeds a paywall, or answers a support desk.
 create function public.explain_usage(
@@ -104,6 +112,7 @@ declare
   v_retry_after integer;
   v_plans text[];
   v_grant record;
+  v_forecast record;
 begin
   perform quota.check_known(p_feature);
   perform quota.check_amount(p_amount);
@@ -121,7 +130,9 @@ begin
       select p.plan_id
       from quota.plans as p
       cross join lateral quota.limits_of(v_caller.subject_id, p_feature, v_now, p.plan_id) as a
-      where p.plan_id <> coalesce(v_allowance.plan_id, '') and not p.hidden
+      where p.plan_id <> coalesce(v_allowance.plan_id, '')
+        and not p.is_retired
+        and not p.hidden
         and (quota.decide(a.limits, p_amount)).is_allowed
       order by
         (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l),
@@ -134,10 +145,11 @@ begin
   if v_allowance.limits is null then
     return next row(
       p_feature, v_caller.subject_id, v_allowance.plan_id, null, 'plan', 0, 0, 0, 0, false, 0, null,
-      true, v_retry_after, null, v_plans, v_allowance.upgrade_url
+      true, v_retry_after, null, v_plans, v_allowance.upgrade_url, null, null
     )::public.usage_explanation;
   end if;
   foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
+    select w.projected, w.exhausted_at into v_forecast from quota.forecast(v_limit, v_now) as w;
     return next row(
       p_feature, v_caller.subject_id, v_allowance.plan_id, v_limit.period, v_limit.source,
       v_limit.amount + v_limit.drawn + v_limit.granted, v_limit.used, v_limit.reserved,
@@ -149,7 +161,7 @@ begin
         when quota.room(v_limit) < p_amount and v_limit.period not in ('minute', 'hour')
         then p_amount - quota.room(v_limit)
       end,
-      v_plans, v_allowance.upgrade_url
+      v_plans, v_allowance.upgrade_url, v_forecast.projected, v_forecast.exhausted_at
     )::public.usage_explanation;
   end loop;
   for v_grant in
@@ -161,7 +173,7 @@ begin
       p_feature, v_caller.subject_id, v_allowance.plan_id, null, 'grant', v_grant.amount,
       v_grant.drawn, 0, v_grant.amount - v_grant.drawn, false, v_grant.amount - v_grant.drawn,
       nullif(v_grant.expires_at, 'infinity'), false, v_retry_after, null, v_plans,
-      v_allowance.upgrade_url
+      v_allowance.upgrade_url, null, null
     )::public.usage_explanation;
   end loop;
 end

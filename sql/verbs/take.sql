@@ -98,7 +98,8 @@ declare
   v_tightest quota.limit_state;
   v_used bigint;
   v_allowed bigint;
-  v_mark bigint;
+  v_index integer;
+  v_first_mark bigint;
   v_room bigint;
   v_fall bigint := 4611686018427387904;
   v_least bigint;
@@ -115,16 +116,20 @@ begin
   foreach v_limit in array p_allowance.limits loop
     v_used := v_limit.used + v_limit.reserved;
     v_allowed := v_limit.amount + v_limit.drawn + v_limit.granted;
-    v_mark := (v_allowed * 80 + 99) / 100;
+    -- How many marks use has come to.
+    v_index := case
+      when v_used < v_allowed then width_bucket(v_used * 100 / v_allowed, v_limit.marks)
+      else cardinality(v_limit.marks)
+    end;
     -- Until just before the next mark of an alert; and what is drawn from grants is for the long way, too.
     v_room := least(
       coalesce(v_allowed - case when p_allowance.kind = 'metered' then v_limit.granted else 0 end,
         9007199254740991),
-      case when v_used < v_mark then v_mark when v_used < v_allowed then v_allowed end - 1
+      (v_allowed * v_limit.marks[v_index + 1] + 99) / 100 - 1
     ) - v_used;
     -- How far the reading may fall until it has left a mark behind that could be crossed again.
-    if v_used >= v_mark then
-      v_fall := least(v_fall, v_used - case when v_used >= v_allowed then v_allowed else v_mark end);
+    if v_index > 0 then
+      v_fall := least(v_fall, v_used - (v_allowed * v_limit.marks[v_index] + 99) / 100);
     end if;
     if v_limit.period = 'minute' then
       v_minute := v_limit;
@@ -163,6 +168,7 @@ begin
     );
   end if;
 
+  v_first_mark := v_limit.marks[1];
   v_tightest := v_long;
   v_fresh_until := v_long_until;
   foreach v_limit in array array[v_hour, v_minute] loop
@@ -198,6 +204,7 @@ begin
         hour_reserved_before = coalesce(m.reserved - v_hour.reserved, 0),
         hour_alerted = case when m.hour_until = v_hour.resets_at then m.hour_alerted else 0 end,
         hour_ceiling = m.used + m.reserved + v_hour_room,
+        first_mark = v_first_mark,
         long_limits = v_long_limits,
         long_until = v_long_until,
         long_ceiling = m.used + m.reserved + v_long_room,

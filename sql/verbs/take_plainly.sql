@@ -170,13 +170,14 @@ begin
       m.long_allowed, m.long_granted, m.long_used_before, m.long_reserved_before,
       m.hour_limit, m.hour_until, m.hour_used_before, m.hour_reserved_before, m.hour_alerted,
       m.hour_ceiling, m.minute_limit, m.minute_until, m.minute_used_before, m.minute_reserved_before,
-      m.minute_alerted
+      m.minute_alerted, m.first_mark
     into v_meter.used, v_meter.reserved, v_meter.long_ceiling, v_meter.long_until,
       v_meter.long_period, v_meter.long_start, v_meter.long_end, v_meter.long_allowed,
       v_meter.long_granted, v_meter.long_used_before, v_meter.long_reserved_before,
       v_meter.hour_limit, v_meter.hour_until, v_meter.hour_used_before, v_meter.hour_reserved_before,
       v_meter.hour_alerted, v_meter.hour_ceiling, v_meter.minute_limit, v_meter.minute_until,
-      v_meter.minute_used_before, v_meter.minute_reserved_before, v_meter.minute_alerted
+      v_meter.minute_used_before, v_meter.minute_reserved_before, v_meter.minute_alerted,
+      v_meter.first_mark
     from quota.meters as m
     where m.subject_id = p_subject_id
       and m.feature_id = p_feature_id;
@@ -198,7 +199,10 @@ begin
       v_meter.hour_reserved_before := v_meter.reserved - p_amount + p_used_change;
       v_meter.hour_alerted := 0;
       v_meter.hour_ceiling := v_total
-        + case when v_meter.hour_limit < 0 then 9007199254740991 else (v_meter.hour_limit * 80 + 99) / 100 - 1 end;
+        + case
+          when v_meter.hour_limit < 0 then 9007199254740991
+          else (v_meter.hour_limit * v_meter.first_mark + 99) / 100 - 1
+        end;
     end if;
     v_meter.ceiling := least(v_meter.ceiling, v_meter.hour_ceiling);
     v_meter.fresh_until := least(v_meter.fresh_until, v_meter.hour_until);
@@ -224,7 +228,10 @@ begin
     v_meter.ceiling := least(
       v_meter.ceiling,
       v_total
-        + case when v_meter.minute_limit < 0 then 9007199254740991 else (v_meter.minute_limit * 80 + 99) / 100 - 1 end
+        + case
+          when v_meter.minute_limit < 0 then 9007199254740991
+          else (v_meter.minute_limit * v_meter.first_mark + 99) / 100 - 1
+        end
     );
     v_meter.fresh_until := least(v_meter.fresh_until, v_meter.minute_until);
     if period is null or coalesce(

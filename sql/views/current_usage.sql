@@ -49,13 +49,16 @@ select
     else 'ok'
   end as status,
   l.granted,
-  a.time_zone
+  a.time_zone,
+  w.projected,
+  w.exhausted_at
 from moment as m
 cross join subjects as s
 cross join lateral quota.limits_shown(s.subject_id, m.at) as a
 join quota.features as f on f.feature_id = a.feature_id
 cross join lateral unnest(a.limits) as l
 cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n
+cross join lateral quota.forecast(l, m.at) as w
 where not f.hidden
   or (select quota.is_trusted());
 
@@ -105,5 +108,11 @@ comment on column public.current_usage.granted is
   'How much of the limit is open grants: extra that does not reset.';
 
 comment on column public.current_usage.time_zone is 'The IANA zone whose wall clock the periods follow.';
+
+comment on column public.current_usage.projected is
+  'Units used at the end of the period, at the pace so far; null before a tenth of the period has passed and 5 units are used, and for lifetime.';
+
+comment on column public.current_usage.exhausted_at is
+  'When nothing is left at that pace, held units included (now, where nothing is); null where the limit lasts until the reset, and where projected is null.';
 
 -- Withheld: everything from anon (nobody's usage), and every write.

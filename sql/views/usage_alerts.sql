@@ -15,7 +15,7 @@ select
 from quota.alerts as a;
 
 comment on view public.usage_alerts is
-  'Limits of which 80 % or 100 % was crossed: one row per subject, feature, period and threshold, written by the call that crossed it, again after a reset. deliver_alerts() hands them out, npx pgquota alerts sends them to a webhook.';
+  'Limits of which a mark was crossed (80 % and 100 %, or the alerts of the feature in the plan document): one row per subject, feature, period and threshold, written by the call that crossed it, again after a reset. deliver_alerts() hands them out, npx pgquota alerts sends them to a webhook.';
 
 comment on column public.usage_alerts.subject is 'Who is limited.';
 
@@ -26,7 +26,7 @@ comment on column public.usage_alerts.period is
 
 comment on column public.usage_alerts.period_start is 'When the period began; null for lifetime.';
 
-comment on column public.usage_alerts.threshold is '80 or 100: per cent of the limit.';
+comment on column public.usage_alerts.threshold is 'Per cent of the limit: 80 or 100, or what the plan document says.';
 
 comment on column public.usage_alerts.at is 'When it was crossed.';
 

@@ -549,6 +549,8 @@ create table quota.features (
   kind text not null default 'metered',
   server_only boolean not null default false,
   hidden boolean not null default false,
+  alerts bigint[] not null default '{80, 100}',
+  marks bigint[] not null default '{80, 100}',
   constraint features_pkey primary key (feature_id),
   constraint features_kind_is_known check (kind in ('metered', 'gauge', 'switch', 'value')),
   constraint features_id_is_1_to_255_characters check (length(feature_id) between 1 and 255)
@@ -566,6 +568,12 @@ comment on column quota.features.server_only is
 
 comment on column quota.features.hidden is
   'True: in no view of users and not in plan_catalog. Its use counts all the same.';
+
+comment on column quota.features.alerts is
+  'Of which marks an alert is written: percents of a limit, in order; none is empty.';
+
+comment on column quota.features.marks is
+  'These with 80 and 100, of which usage_overview knows: what calls note that they have come to.';
 
 alter table quota.features enable row level security;
 
@@ -585,7 +593,16 @@ create table quota.plans (
   is_default boolean not null default false,
   upgrade_url text,
   hidden boolean not null default false,
+  is_retired boolean not null default false,
+  successor_id text collate "C",
+  moves text not null default 'never',
+  moves_from timestamptz,
   constraint plans_pkey primary key (plan_id),
+  constraint plans_successor_exists
+    foreign key (successor_id) references quota.plans (plan_id) on delete set null,
+  constraint plans_default_is_not_retired check (not (is_default and is_retired)),
+  constraint plans_moves_is_never_instant_or_renewal
+    check (moves in ('never', 'instant', 'renewal') and (moves = 'never') = (moves_from is null)),
   constraint plans_id_is_1_to_255_characters check (length(plan_id) between 1 and 255)
 );
 
@@ -599,6 +616,21 @@ comment on column quota.plans.upgrade_url is
 
 comment on column quota.plans.hidden is
   'True: not in plan_catalog, and not offered by explain_usage().';
+
+comment on column quota.plans.is_retired is
+  'True: it keeps the subjects that are on it, and takes no new ones.';
+
+comment on column quota.plans.successor_id is
+  'The plan that holds for its subjects from moves on, by arithmetic: see quota.plan_at().';
+
+comment on column quota.plans.moves is
+  'never; instant: all at moves_from; renewal: each subject when its first month after moves_from begins.';
+
+comment on column quota.plans.moves_from is
+  'The instant, or for renewal the instant at which the document came to say so; null: never.';
+
+-- Serves the foreign key (removing a plan).
+create index plans_by_successor on quota.plans (successor_id);
 
 -- Serves the look-up of the default plan, and allows only one.
 create unique index plans_have_one_default on quota.plans (is_default) where is_default;
@@ -1029,15 +1061,14 @@ begin
     with catalogue as (
       select 1 as rank, 'feature' as kind, array[f.feature_id] as path,
         jsonb_build_object(
-          'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only,
-          'hidden', f.hidden
-        ) as content
+          'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only
+        ) || quota.hidden_content(f.hidden) || quota.alerts_content(f.alerts) as content
       from quota.features as f
       union all
       select 2, 'plan', array[p.plan_id],
-        jsonb_build_object(
-          'name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url, 'hidden', p.hidden
-        )
+        jsonb_build_object('name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url)
+          || quota.hidden_content(p.hidden)
+          || quota.age_content(p.is_retired, p.successor_id, p.moves, p.moves_from)
       from quota.plans as p
       union all
       select 3, 'limit', array[l.plan_id, l.feature_id, l.period],
@@ -1051,26 +1082,14 @@ begin
       case when c.path is null then 'add' when d.path is null then 'remove' else 'change' end,
       kind,
       array_to_string(path, '/'),
-      (
-        select string_agg(
-          f.key || ': ' || concat_ws(
-            ' → ',
-            case c.content -> f.key when 'null' then f.none else (c.content -> f.key)::text end,
-            case d.content -> f.key when 'null' then f.none else (d.content -> f.key)::text end
-          ),
-          ', ' order by f.key
-        )
-        from (
-          select key, case key when 'amount' then 'unlimited' else 'none' end as none
-          from jsonb_object_keys(coalesce(d.content, c.content)) as key
-        ) as f
-        where c.content -> f.key is distinct from d.content -> f.key
-          -- What is not hidden need not say so.
-          and (
-            f.key <> 'hidden'
-            or coalesce(c.content -> f.key, 'false') <> coalesce(d.content -> f.key, 'false')
-          )
-      ) || case when kind = 'limit' then quota.over_limit_note(path, d.content -> 'amount') else '' end
+      quota.change_detail(c.content, d.content) || case
+        when kind = 'limit' then quota.over_limit_note(path, d.content -> 'amount')
+        when kind = 'plan' and d.content ->> 'successor' is not null
+          and (c.content -> 'moves', c.content -> 'successor')
+            is distinct from (d.content -> 'moves', d.content -> 'successor')
+        then quota.moves_note(p_plans, path[1])
+        else ''
+      end
     from quota.planned_rows(p_plans) as d
     full join catalogue as c using (rank, kind, path)
     where c.content is distinct from d.content
@@ -1083,7 +1102,7 @@ comment on function quota.plan_changes is
 
 create function quota.planned_rows(p_plans jsonb)
 returns table (rank integer, kind text, path text[], content jsonb)
-language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
@@ -1092,19 +1111,20 @@ begin
         'name', coalesce(f.value ->> 'name', f.key),
         'unit', coalesce(f.value ->> 'unit', 'unit'),
         'kind', coalesce(f.value ->> 'kind', 'metered'),
-        'server_only', coalesce((f.value ->> 'server_only')::boolean, false),
-        'hidden', coalesce((f.value ->> 'hidden')::boolean, false)
-      )
+        'server_only', coalesce((f.value ->> 'server_only')::boolean, false)
+      ) || quota.hidden_content((f.value ->> 'hidden')::boolean)
+        || quota.alerts_content(quota.alerts_of(f.value))
     from jsonb_each(p_plans -> 'features') as f
     union all
     select 2, 'plan', array[p.key],
       jsonb_build_object(
         'name', coalesce(p.value ->> 'name', p.key),
         'default', coalesce((p.value ->> 'default')::boolean, false),
-        'upgrade_url', p.value ->> 'upgrade_url',
-        'hidden', coalesce((p.value ->> 'hidden')::boolean, false)
-      )
+        'upgrade_url', p.value ->> 'upgrade_url'
+      ) || quota.hidden_content((p.value ->> 'hidden')::boolean)
+        || quota.age_content(a.is_retired, a.successor_id, a.moves, a.moves_from)
     from jsonb_each(p_plans -> 'plans') as p
+    join quota.plan_ages(p_plans, quota.clock()) as a on a.plan_id = p.key
     union all
     select 3, 'limit', array[p.key, l.key, a.key], jsonb_build_object('amount', a.value)
     from jsonb_each(p_plans -> 'plans') as p
@@ -1119,7 +1139,61 @@ $$;
 
 comment on function quota.planned_rows is 'What stands in the document, each thing with its place.';
 
--- Whom a limit will meet: the subjects on its plan that have used more already.
+-- What is not hidden need not say so.
+create function quota.hidden_content(p_hidden boolean)
+returns jsonb
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_hidden then '{"hidden": true}'::jsonb else '{}'::jsonb end;
+end
+$$;
+
+comment on function quota.hidden_content is 'hidden, as it stands in what is compared.';
+
+-- "amount: 50 → 100", of what differs.
+create function quota.change_detail(
+  p_former jsonb,
+  p_content jsonb
+)
+returns text
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select string_agg(
+      f.key || ': ' || concat_ws(
+        ' → ',
+        case
+          when p_former is null then null
+          when coalesce(p_former -> f.key, 'null') = 'null' then f.none
+          else (p_former -> f.key)::text
+        end,
+        case
+          when p_content is null then null
+          when coalesce(p_content -> f.key, 'null') = 'null' then f.none
+          else (p_content -> f.key)::text
+        end
+      ),
+      ', ' order by f.key
+    )
+    from (
+      select key,
+        case key when 'amount' then 'unlimited' when 'alerts' then '[80, 100]'
+          when 'hidden' then 'false' else 'none' end as none
+      from jsonb_object_keys(coalesce(p_former, '{}') || coalesce(p_content, '{}')) as key
+    ) as f
+    where p_former is null
+      or p_content is null
+      or coalesce(p_former -> f.key, 'null') <> coalesce(p_content -> f.key, 'null')
+  );
+end
+$$;
+
+comment on function quota.change_detail is
+  'What differs between two contents, in words; null is one that is not there.';
+
+-- Whom a limit will meet: the subjects on its plan, and which of them have used more already.
 create function quota.over_limit_note(
   p_path text[],
   p_amount jsonb
@@ -1129,40 +1203,57 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := quota.clock();
+  v_default_id text := (select p.plan_id from quota.plans as p where p.is_default);
   v_subjects bigint;
+  v_over bigint;
 begin
-  if p_amount is null or p_amount = 'null' then
-    return '';
-  end if;
-  select count(*)
-    into v_subjects
-    from quota.counters as c
-    join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
-    join quota.subjects as s on s.subject_id = c.subject_id
-    where c.feature_id = p_path[2]
-      and c.period = p_path[3]
-      and c.period_end > v_now
-      and c.period_start <= v_now
-      and coalesce(
-        c.used + c.reserved - c.drawn,
-        m.used - c.used_before + m.reserved - c.reserved_before - m.drawn + c.drawn_before
-      ) > (p_amount #>> '{}')::numeric
-      and not exists (
-        select from quota.exceptions as x
-        where x.subject_id = c.subject_id
-          and x.feature_id = c.feature_id
-          and x.period = c.period
+  with held as materialized (
+    select s.subject_id
+    from quota.subjects as s
+    left join quota.plans as p
+      on p.plan_id = case when s.plan_ends_at <= v_now then null else s.plan_id end
+    where coalesce(
+      case
+        when p.moves_from is null then p.plan_id
+        else (quota.plan_at(p.plan_id, v_now, s.anchor_at, s.time_zone)).plan_id
+      end,
+      v_default_id
+    ) = p_path[1]
+  )
+  select
+      (select count(*) from held),
+      (
+        select count(*)
+        from held as h
+        join quota.counters as c on c.subject_id = h.subject_id
+        join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+        where p_amount <> 'null'
+          and c.feature_id = p_path[2]
+          and c.period = p_path[3]
+          and c.period_end > v_now
+          and c.period_start <= v_now
+          and coalesce(
+            c.used + c.reserved - c.drawn,
+            m.used - c.used_before + m.reserved - c.reserved_before - m.drawn + c.drawn_before
+          ) > (p_amount #>> '{}')::numeric
+          and not exists (
+            select from quota.exceptions as x
+            where x.subject_id = c.subject_id
+              and x.feature_id = c.feature_id
+              and x.period = c.period
+          )
       )
-      and coalesce(
-        case when s.plan_ends_at <= v_now then null else s.plan_id end,
-        (select p.plan_id from quota.plans as p where p.is_default)
-      ) = p_path[1];
-  return case when v_subjects > 0 then ' (subjects over it: ' || v_subjects || ')' else '' end;
+    into v_subjects, v_over;
+  return case
+    when v_subjects = 0 then ''
+    when p_amount is null or p_amount = 'null' then format(' (subjects: %s)', v_subjects)
+    else format(' (subjects: %s, over it: %s)', v_subjects, v_over)
+  end;
 end
 $$;
 
 comment on function quota.over_limit_note is
-  'How many subjects on the plan have used more than the new limit of plan, feature, period.';
+  'How many subjects are on the plan, and how many of them have used more than the new limit of plan, feature, period.';
 
 -- sql/catalogue/write_catalogue.sql
 
@@ -1184,40 +1275,29 @@ begin
   delete from quota.features as f
     where not p_plans -> 'features' ? f.feature_id;
 
-  insert into quota.features (feature_id, name, unit, kind, server_only, hidden)
+  insert into quota.features (feature_id, name, unit, kind, server_only, hidden, alerts, marks)
     select
       f.key,
       coalesce(f.value ->> 'name', f.key),
       coalesce(f.value ->> 'unit', 'unit'),
       coalesce(f.value ->> 'kind', 'metered'),
       coalesce((f.value ->> 'server_only')::boolean, false),
-      coalesce((f.value ->> 'hidden')::boolean, false)
+      coalesce((f.value ->> 'hidden')::boolean, false),
+      quota.alerts_of(f.value),
+      array(
+        select distinct m.mark from unnest(quota.alerts_of(f.value) || '{80, 100}') as m (mark) order by 1
+      )
     from jsonb_each(p_plans -> 'features') as f
     on conflict (feature_id) do update
       set name = excluded.name,
           unit = excluded.unit,
           kind = excluded.kind,
           server_only = excluded.server_only,
-          hidden = excluded.hidden;
+          hidden = excluded.hidden,
+          alerts = excluded.alerts,
+          marks = excluded.marks;
 
-  -- The former default first: the index allows one at a time.
-  update quota.plans as p
-    set is_default = false
-    where p.is_default
-      and not coalesce((p_plans -> 'plans' -> p.plan_id ->> 'default')::boolean, false);
-  insert into quota.plans (plan_id, name, is_default, upgrade_url, hidden)
-    select
-      p.key,
-      coalesce(p.value ->> 'name', p.key),
-      coalesce((p.value ->> 'default')::boolean, false),
-      p.value ->> 'upgrade_url',
-      coalesce((p.value ->> 'hidden')::boolean, false)
-    from jsonb_each(p_plans -> 'plans') as p
-    on conflict (plan_id) do update
-      set name = excluded.name,
-          is_default = excluded.is_default,
-          upgrade_url = excluded.upgrade_url,
-          hidden = excluded.hidden;
+  perform quota.write_plans(p_plans);
 
   insert into quota.plan_limits (plan_id, feature_id, period, amount)
     select p.key, l.key, a.key, (a.value #>> '{}')::numeric
@@ -1231,6 +1311,47 @@ end
 $$;
 
 comment on function quota.write_catalogue is 'Makes the catalogue what the document says, as a new edition.';
+
+create function quota.write_plans(p_plans jsonb)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := quota.clock();
+begin
+  -- The former default first: the index allows one at a time.
+  update quota.plans as p
+    set is_default = false
+    where p.is_default
+      and not coalesce((p_plans -> 'plans' -> p.plan_id ->> 'default')::boolean, false);
+  insert into quota.plans (
+    plan_id, name, is_default, upgrade_url, hidden, is_retired, successor_id, moves, moves_from
+  )
+    select
+      p.key,
+      coalesce(p.value ->> 'name', p.key),
+      coalesce((p.value ->> 'default')::boolean, false),
+      p.value ->> 'upgrade_url',
+      coalesce((p.value ->> 'hidden')::boolean, false),
+      a.is_retired,
+      a.successor_id,
+      a.moves,
+      a.moves_from
+    from jsonb_each(p_plans -> 'plans') as p
+    join quota.plan_ages(p_plans, v_now) as a on a.plan_id = p.key
+    on conflict (plan_id) do update
+      set name = excluded.name,
+          is_default = excluded.is_default,
+          upgrade_url = excluded.upgrade_url,
+          hidden = excluded.hidden,
+          is_retired = excluded.is_retired,
+          successor_id = excluded.successor_id,
+          moves = excluded.moves,
+          moves_from = excluded.moves_from;
+end
+$$;
+
+comment on function quota.write_plans is 'The plans of the document, without their limits.';
 
 -- sql/catalogue/plan_document.sql
 
@@ -1250,7 +1371,7 @@ begin
 
   for v_id, v_item in select key, value from jsonb_each(p_plans -> 'features') loop
     v_place := 'features.' || v_id;
-    perform quota.check_plan_object(v_place, v_item, array['name', 'unit', 'kind', 'server_only', 'hidden']);
+    perform quota.check_plan_object(v_place, v_item, array['name', 'unit', 'kind', 'server_only', 'hidden', 'alerts']);
     perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
     perform quota.check_plan_text(v_place || '.unit', v_item -> 'unit');
     if v_item -> 'kind' not in ('"metered"', '"gauge"', '"switch"', '"value"') then
@@ -1262,11 +1383,17 @@ begin
     if jsonb_typeof(v_item -> 'server_only') <> 'boolean' then
       perform quota.reject_plans(v_place || '.server_only', v_item -> 'server_only', 'true or false');
     end if;
+    perform quota.check_plan_alerts(v_place || '.alerts', v_item -> 'alerts');
   end loop;
 
   for v_id, v_item in select key, value from jsonb_each(p_plans -> 'plans') loop
     v_place := 'plans.' || v_id;
-    perform quota.check_plan_object(v_place, v_item, array['name', 'default', 'upgrade_url', 'limits', 'values', 'hidden']);
+    perform quota.check_plan_object(
+      v_place, v_item,
+      array[
+        'name', 'default', 'upgrade_url', 'limits', 'values', 'hidden', 'retired', 'successor', 'moves'
+      ]
+    );
     perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
     perform quota.check_plan_text(v_place || '.upgrade_url', v_item -> 'upgrade_url');
     if jsonb_typeof(v_item -> 'default') <> 'boolean' then
@@ -1283,6 +1410,7 @@ begin
     end if;
     perform quota.check_plan_flag(v_place || '.hidden', v_item -> 'hidden');
     perform quota.check_plan_values(v_place || '.values', v_item -> 'values', p_plans -> 'features');
+    perform quota.check_plan_age(p_plans, v_id, v_item);
     perform quota.check_plan_limits(p_plans, v_id, v_item -> 'limits');
   end loop;
 end
@@ -1427,6 +1555,415 @@ $$;
 
 comment on function quota.reject_plans is 'Says where a plan document is wrong. Errors: QPLAN.';
 
+-- sql/catalogue/plan_ages.sql
+
+-- Plans that age, as the document says it: retired, successor, moves.
+create function quota.check_plan_age(
+  p_plans jsonb,
+  p_plan_id text,
+  p_plan jsonb
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_place text := 'plans.' || p_plan_id;
+  v_moves text := p_plan ->> 'moves';
+  v_next text;
+begin
+  if jsonb_typeof(p_plan -> 'retired') <> 'boolean' then
+    perform quota.reject_plans(v_place || '.retired', p_plan -> 'retired', 'true or false');
+  end if;
+  if p_plan -> 'retired' = 'true' and p_plan -> 'default' = 'true' then
+    perform quota.reject_plans(
+      v_place || '.retired', p_plan -> 'retired', 'another default plan: a retired one takes no new subjects'
+    );
+  end if;
+  if p_plan ? 'successor' then
+    if jsonb_typeof(p_plan -> 'successor') <> 'string'
+      or not p_plans -> 'plans' ? (p_plan ->> 'successor')
+    then
+      perform quota.reject_plans(v_place || '.successor', p_plan -> 'successor', 'a plan of this document');
+    end if;
+    if p_plan -> 'retired' is distinct from 'true' then
+      perform quota.reject_plans(
+        v_place || '.successor', p_plan -> 'successor', '"retired": true beside it: only a retired plan has a successor'
+      );
+    end if;
+    v_next := p_plan ->> 'successor';
+    for i in 1 .. (select count(*) from jsonb_object_keys(p_plans -> 'plans')) loop
+      if v_next = p_plan_id then
+        perform quota.reject_plans(
+          v_place || '.successor', p_plan -> 'successor', 'a plan whose successors do not lead back here'
+        );
+      end if;
+      v_next := p_plans -> 'plans' -> v_next ->> 'successor';
+    end loop;
+  end if;
+  if p_plan ? 'moves' then
+    if jsonb_typeof(p_plan -> 'moves') <> 'string'
+      or v_moves not in ('never', 'renewal') and quota.instant_from(v_moves) is null
+    then
+      perform quota.reject_plans(
+        v_place || '.moves', p_plan -> 'moves',
+        '"never", "renewal" or an instant, as in "2027-01-01T00:00:00Z"'
+      );
+    end if;
+    if not p_plan ? 'successor' then
+      perform quota.reject_plans(v_place || '.moves', p_plan -> 'moves', 'a successor beside it');
+    end if;
+  end if;
+end
+$$;
+
+comment on function quota.check_plan_age is
+  'Judges retired, successor and moves of one plan of the document. Errors: QPLAN.';
+
+create type quota.plan_age as (
+  plan_id text,
+  is_retired boolean,
+  successor_id text,
+  moves text,
+  moves_from timestamptz
+);
+
+comment on type quota.plan_age is 'What the document says of the age of a plan, as quota.plans keeps it.';
+
+-- A renewal counts from when the document came to say so, however often it is applied since.
+create function quota.plan_ages(
+  p_plans jsonb,
+  p_at timestamptz
+)
+returns setof quota.plan_age
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select d.plan_id, d.is_retired, d.successor_id, d.moves,
+      case d.moves
+        when 'instant' then quota.instant_from(d.said)
+        when 'renewal' then
+          case when p.moves = 'renewal' and p.successor_id = d.successor_id then p.moves_from else p_at end
+      end
+    from (
+      select e.key as plan_id,
+        coalesce((e.value ->> 'retired')::boolean, false) as is_retired,
+        e.value ->> 'successor' as successor_id,
+        e.value ->> 'moves' as said,
+        case
+          when coalesce(e.value ->> 'moves', 'never') in ('never', 'renewal')
+          then coalesce(e.value ->> 'moves', 'never')
+          else 'instant'
+        end as moves
+      from jsonb_each(p_plans -> 'plans') as e
+    ) as d
+    left join quota.plans as p on p.plan_id = d.plan_id;
+end
+$$;
+
+comment on function quota.plan_ages is 'The ages of the plans of a document that is applied at an instant.';
+
+-- Left out of a plan that does not age, which most are.
+create function quota.age_content(
+  p_is_retired boolean,
+  p_successor_id text,
+  p_moves text,
+  p_moves_from timestamptz
+)
+returns jsonb
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not p_is_retired then
+    return '{}';
+  end if;
+  return jsonb_build_object(
+    'retired', true, 'successor', p_successor_id,
+    'moves', case p_moves
+      when 'instant' then (to_jsonb(p_moves_from at time zone 'UTC') #>> '{}') || 'Z'
+      else p_moves
+    end
+  );
+end
+$$;
+
+comment on function quota.age_content is 'The age of a plan, as plan_changes() compares and shows it.';
+
+-- sql/catalogue/feature_alerts.sql
+
+-- Alerts at marks of a feature's own, as the document says it.
+create function quota.check_plan_alerts(
+  p_place text,
+  p_value jsonb
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(p_value) <> 'array'
+    or jsonb_array_length(p_value) > 100
+    or exists (
+      select from jsonb_array_elements(p_value) as e (mark)
+      where case when quota.is_whole(e.mark, 1) then (e.mark #>> '{}')::numeric > 100 else true end
+    )
+    or (select count(*) <> count(distinct e.mark) from jsonb_array_elements(p_value) as e (mark))
+  then
+    perform quota.reject_plans(
+      p_place, p_value, 'a list of different whole numbers from 1 to 100, as in [50, 80, 100]; [] is no alert'
+    );
+  end if;
+end
+$$;
+
+comment on function quota.check_plan_alerts is 'Null is left out. Errors: QPLAN.';
+
+create function quota.alerts_of(p_feature jsonb)
+returns bigint[]
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not p_feature ? 'alerts' then
+    return '{80, 100}';
+  end if;
+  return array(
+    select (e.mark #>> '{}')::numeric::bigint as mark
+    from jsonb_array_elements(p_feature -> 'alerts') as e (mark)
+    order by 1
+  );
+end
+$$;
+
+comment on function quota.alerts_of is 'The marks of alerts of a feature of the document, in order.';
+
+-- Left out where it is what it is without a word.
+create function quota.alerts_content(p_alerts bigint[])
+returns jsonb
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when p_alerts = '{80, 100}' then '{}'
+    else jsonb_build_object('alerts', to_jsonb(p_alerts))
+  end;
+end
+$$;
+
+comment on function quota.alerts_content is
+  'The marks of a feature, as plan_changes() compares and shows them.';
+
+-- sql/catalogue/plan_impact.sql
+
+-- Whom a document meets, before it is applied: which plan will hold for whom and when, and who has used
+-- more than the new limit allows. Reads only, and nothing of it is looked at by a call.
+create type quota.plan_step as (
+  subject_id text,
+  has_extras boolean,
+  former_id text,
+  plan_id text,
+  at timestamptz
+);
+
+comment on type quota.plan_step is
+  'A plan that will hold for a subject from an instant on; former_id is the one that holds now.';
+
+-- Moves of the document are walked here as quota.plan_at() walks those of the catalogue.
+create function quota.plan_steps(
+  p_plans jsonb,
+  p_at timestamptz
+)
+returns setof quota.plan_step
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_default_id text := (select d.plan_id from quota.plans as d where d.is_default);
+  v_new_default_id text := (
+    select d.key from jsonb_each(p_plans -> 'plans') as d where (d.value ->> 'default')::boolean
+  );
+begin
+  return query
+    with recursive ages as materialized (
+      select a.plan_id, a.successor_id, a.moves, a.moves_from
+      from quota.plan_ages(p_plans, p_at) as a
+    ),
+    steps as (
+      select s.subject_id, s.has_extras, s.anchor_at, s.time_zone, s.plan_ends_at, 1 as n,
+        coalesce(n.plan_id, v_new_default_id) as plan_id, p_at as at,
+        coalesce(
+          case when p.moves_from is null then n.plan_id
+          else (quota.plan_at(n.plan_id, p_at, s.anchor_at, s.time_zone)).plan_id end,
+          v_default_id
+        ) as former_id
+      from quota.subjects as s
+      cross join lateral (
+        select case when s.plan_ends_at <= p_at then null else s.plan_id end as plan_id
+      ) as n
+      left join quota.plans as p on p.plan_id = n.plan_id
+      union all
+      select t.subject_id, t.has_extras, t.anchor_at, t.time_zone, t.plan_ends_at, t.n + 1, a.successor_id,
+        greatest(t.at, case a.moves
+          when 'renewal' then (
+            quota.period_of('month', a.moves_from, t.anchor_at, t.time_zone)
+          ).resets_at
+          else a.moves_from
+        end),
+        t.former_id
+      from steps as t
+      join ages as a on a.plan_id = t.plan_id
+      where a.moves <> 'never'
+    )
+    -- Of several at one instant the last; none after the end of the plan.
+    select distinct on (t.subject_id, t.at) t.subject_id, t.has_extras, t.former_id, t.plan_id, t.at
+    from steps as t
+    where t.plan_ends_at <= p_at is true
+      or t.plan_ends_at > t.at is not false
+    order by t.subject_id, t.at, t.n desc;
+end
+$$;
+
+comment on function quota.plan_steps is
+  'Which plan holds for each subject once the document is applied, now and after each move.';
+
+create type quota.plan_impact as (
+  subject text,
+  former_plan text,
+  plan text,
+  at timestamptz,
+  feature text,
+  period text,
+  used bigint,
+  "limit" bigint,
+  over bigint
+);
+
+comment on type quota.plan_impact is
+  'A subject that has used more in a running period than a new limit allows it.';
+
+comment on column quota.plan_impact.at is
+  'From when on that limit holds: now, or the move to the successor.';
+
+comment on column quota.plan_impact.used is 'Used and held units of the period that runs now.';
+
+comment on column quota.plan_impact."limit" is
+  'The new limit, with the grants of the subject; 0 where the plan has not the feature.';
+
+create function quota.plan_impact(p_plans jsonb)
+returns setof quota.plan_impact
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set jit = off
+as $$
+declare
+  v_now timestamptz := quota.clock();
+begin
+  perform quota.require_trusted();
+  perform quota.check_plans(p_plans);
+  return query
+    select u.subject_id, u.former_id, u.plan_id, u.at, u.feature_id, u.period, u.used, u.allowed,
+      u.used - u.allowed
+    from (
+      select t.subject_id, t.former_id, t.plan_id, t.at, c.feature_id, c.period, n.used,
+        -- With what was drawn, as the plan's limit alone stands in the document.
+        (l.amount #>> '{}')::numeric::bigint + n.drawn
+          + case when t.has_extras then quota.granted_to(t.subject_id, c.feature_id, v_now) else 0 end
+          as allowed
+      from quota.plan_steps(p_plans, v_now) as t
+      join quota.counters as c on c.subject_id = t.subject_id
+      join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+      cross join lateral (
+        select coalesce(c.used + c.reserved, m.used - c.used_before + m.reserved - c.reserved_before) as used,
+          coalesce(c.drawn, m.drawn - c.drawn_before) as drawn
+      ) as n
+      cross join lateral (
+        select p_plans #> array['plans', t.plan_id, 'limits', c.feature_id] as limits
+      ) as f
+      cross join lateral (
+        select case
+          when f.limits is null then '0'
+          when jsonb_typeof(f.limits -> c.period) = 'object' then f.limits -> c.period -> 'limit'
+          else f.limits -> c.period
+        end as amount
+      ) as l
+      cross join lateral (
+        select case
+          when count(*) = 0 then '0'
+          else to_jsonb(max(h.amount) filter (where h.period = c.period))
+        end as amount
+        from quota.plan_limits as h
+        where h.plan_id = t.former_id
+          and h.feature_id = c.feature_id
+      ) as k
+      where c.period_end > v_now
+        and c.period_start <= v_now
+        and jsonb_typeof(l.amount) = 'number'
+        -- What the plan allows now is no news.
+        and (t.at > v_now or k.amount is distinct from l.amount)
+        and not exists (
+          select from quota.exceptions as x
+          where t.has_extras
+            and x.subject_id = c.subject_id
+            and x.feature_id = c.feature_id
+            and x.period = c.period
+        )
+    ) as u
+    where u.used > u.allowed
+    order by u.used - u.allowed desc, u.at, u.subject_id, u.feature_id, u.period;
+end
+$$;
+
+comment on function quota.plan_impact is
+  'Who has used more in a running period than the document would allow from now on, or from a move to a successor on: the furthest over first. Changes nothing. For DBAs, not over REST; npx pgquota plans --impact shows it. Errors: QPLAN; 42501 not a trusted role.';
+
+-- For how many subjects a change of a plan's age matters, and when.
+create function quota.moves_note(
+  p_plans jsonb,
+  p_plan_id text
+)
+returns text
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := quota.clock();
+  v_moves record;
+  v_over bigint;
+begin
+  select count(*) as subjects, min(t.at) as first_at, max(t.at) as last_at,
+      array_agg(t.subject_id) as subject_ids
+    into v_moves
+    from quota.plan_steps(p_plans, v_now) as t
+    where t.former_id = p_plan_id
+      and t.plan_id = p_plans #>> array['plans', p_plan_id, 'successor'];
+  if v_moves.subjects = 0 then
+    return '';
+  end if;
+  select count(distinct i.subject)
+    into v_over
+    from quota.plan_impact(p_plans) as i
+    where i.former_plan = p_plan_id
+      and i.plan = p_plans #>> array['plans', p_plan_id, 'successor'];
+  return format(
+    ' (subjects that move: %s, %s; over a new limit: %s)', v_moves.subjects,
+    concat_ws(
+      ' to ', quota.shown_instant(v_moves.first_at),
+      case when v_moves.last_at > v_moves.first_at then quota.shown_instant(v_moves.last_at) end
+    ),
+    v_over
+  );
+end
+$$;
+
+comment on function quota.moves_note is
+  'How many subjects of a plan move to its successor, when the first and the last do, and how many have used more than it allows.';
+
+create function quota.shown_instant(p_at timestamptz)
+returns text
+language plpgsql immutable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (to_jsonb(date_trunc('second', p_at at time zone 'UTC')) #>> '{}') || 'Z';
+end
+$$;
+
+comment on function quota.shown_instant is 'An instant in UTC, as the document writes it.';
+
 
 -- subjects: who is limited, and on what terms.
 -- sql/subjects/subjects.sql
@@ -1449,7 +1986,7 @@ create table quota.subjects (
 comment on table quota.subjects is
   'Who is limited: users, organisations, API keys. One row per subject that was ever seen.';
 
-comment on column quota.subjects.plan_id is 'Null: the default plan.';
+comment on column quota.subjects.plan_id is 'The plan it was put on: null is the default plan; a retired one may have a successor that holds (quota.plan_at()).';
 
 comment on column quota.subjects.plan_ends_at is
   'From this instant on the default plan holds, by arithmetic; no job runs.';
@@ -1721,7 +2258,8 @@ begin
     array(
       select row(
         l.period, l.period_start, l.resets_at, l.source, 0::bigint, l.used, l.reserved, l.drawn,
-        l.granted, l.is_counted, l.last_limit, l.alerted, l.passed
+        l.granted, l.is_counted, l.last_limit, l.alerted, l.passed,
+        l.marks
       )::quota.limit_state
       from unnest((quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits) as l
       where l.period = p_period
@@ -2037,6 +2575,7 @@ create table quota.meters (
   plan_id text collate "C",
   upgrade_url text,
   server_only boolean not null default false,
+  first_mark bigint not null default 80,
   constraint meters_pkey primary key (subject_id, feature_id)
 ) with (fillfactor = 70);
 
@@ -2066,7 +2605,7 @@ comment on column quota.meters.minute_until is
 comment on column quota.meters.minute_used_before is 'The reading at the start of that minute.';
 
 comment on column quota.meters.minute_alerted is
-  'The highest threshold of alerts that this minute has passed and was told of: 0, 80 or 100 percent.';
+  'The highest threshold of alerts that this minute has passed and was told of: 0 or a percent.';
 
 comment on column quota.meters.fresh_from is
   'When the rest was remembered: a clock that was set back behind it finds other periods. infinity: forgotten.';
@@ -2086,6 +2625,9 @@ comment on column quota.meters.allowed is 'Its limit, open grants included; null
 
 comment on column quota.meters.minute_limit is
   'The limit of any minute: -1 is unlimited, null is no limit of that period.';
+
+comment on column quota.meters.first_mark is
+  'The lowest percent of a limit that is noted: how far a minute or an hour that begins may go plainly.';
 
 comment on column quota.meters.long_limits is 'How many limits of a day and longer there are.';
 
@@ -2147,7 +2689,8 @@ alter table quota.meters
   alter column plan_ends_at set statistics 0,
   alter column plan_id set statistics 0,
   alter column upgrade_url set statistics 0,
-  alter column server_only set statistics 0;
+  alter column server_only set statistics 0,
+  alter column first_mark set statistics 0;
 
 alter table quota.meters enable row level security;
 
@@ -2208,10 +2751,10 @@ comment on column quota.counters.last_limit is
   'The limit at the period''s last look, for usage_history; null is unlimited.';
 
 comment on column quota.counters.alerted is
-  'The highest threshold of alerts that use has passed and was told of: 0, 80 or 100 percent.';
+  'The highest threshold of alerts that use has passed and was told of: 0 or a percent.';
 
 comment on column quota.counters.passed is
-  'The highest threshold that use had reached when the limit or the threshold last changed: 0, 80 or 100 percent. Use may have fallen since, never risen past it.';
+  'The highest threshold that use had reached when the limit or the threshold last changed: 0 or a percent. Use may have fallen since, never risen past it.';
 
 -- Serves usage_overview: who is near a limit, in a running period. Asked as a range: without statistics
 -- the planner takes that for 1 row in 200, and a single comparison for every third row, which it would
@@ -2551,7 +3094,7 @@ create table quota.alerts (
   handed_at timestamptz,
   acknowledged_at timestamptz,
   constraint alerts_pkey primary key (subject_id, alert_id),
-  constraint alerts_threshold_is_80_or_100 check (threshold in (80, 100))
+  constraint alerts_threshold_is_1_to_100 check (threshold >= 1 and threshold <= 100)
 );
 
 comment on table quota.alerts is
@@ -2633,11 +3176,12 @@ create type quota.limit_state as (
   is_counted boolean,
   last_limit bigint,
   alerted bigint,
-  passed bigint
+  passed bigint,
+  marks bigint[]
 );
 
 comment on type quota.limit_state is
-  'One limit at one instant. The limit is amount (of the plan or exception; null is unlimited) + drawn (from grants in this period) + granted (open grants). is_counted: the reading at its start stands in a counter, or of a minute and hour in the meter; last_limit, alerted and passed are what stands there, too.';
+  'One limit at one instant. The limit is amount (of the plan or exception; null is unlimited) + drawn (from grants in this period) + granted (open grants). is_counted: the reading at its start stands in a counter, or of a minute and hour in the meter; last_limit, alerted and passed are what stands there, too. marks: the percents to note, of the feature.';
 
 create type quota.allowance as (
   kind text,
@@ -2653,7 +3197,7 @@ create type quota.allowance as (
 );
 
 comment on type quota.allowance is
-  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when the plan ends by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read. time_zone: whose wall clock the periods follow.';
+  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when another plan holds by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read. time_zone: whose wall clock the periods follow.';
 
 create type quota.balance as (
   used bigint,
@@ -2735,6 +3279,7 @@ declare
   v_time_zone text;
   v_has_extras boolean;
   v_catalogue_version bigint;
+  v_moves_from timestamptz;
   v_allowance quota.allowance;
   v_counted_before timestamptz;
   v_needs_details boolean;
@@ -2749,10 +3294,11 @@ begin
     coalesce(s.time_zone, 'UTC'),
     coalesce(s.has_extras, false),
     -- None after a copy of the schema alone: then nothing is remembered for good.
-    coalesce((select k.version from quota.catalogue as k), 0)
+    coalesce((select k.version from quota.catalogue as k), 0),
+    case when p_plan_id is null then p.moves_from end
   into
     v_changes_at, v_plan_id, v_upgrade_url, v_anchor_at, v_time_zone, v_has_extras,
-    v_catalogue_version
+    v_catalogue_version, v_moves_from
   from (values (1)) as one (n)
   left join quota.subjects as s on s.subject_id = p_subject_id
   left join quota.plans as p on p.plan_id = coalesce(
@@ -2760,6 +3306,11 @@ begin
     case when s.plan_ends_at <= p_at then null else s.plan_id end,
     (select d.plan_id from quota.plans as d where d.is_default)
   );
+  if v_moves_from is not null then
+    select h.plan_id, h.upgrade_url, least(v_changes_at, h.changes_at)
+      into v_plan_id, v_upgrade_url, v_changes_at
+      from quota.plan_at(v_plan_id, p_at, v_anchor_at, v_time_zone) as h;
+  end if;
 
   -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
   -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
@@ -2772,7 +3323,8 @@ begin
           l.period, c.period_start, c.period_end, l.source, l.amount,
           least(coalesce(c.used, 0), 9007199254740991), coalesce(c.reserved, 0),
           case when l.period in ('minute', 'hour') then 0 else coalesce(c.drawn, 0) end,
-          0, c.period_end is not null, c.last_limit, coalesce(c.alerted, 0), coalesce(c.passed, 0)
+          0, c.period_end is not null, c.last_limit, coalesce(c.alerted, 0), coalesce(c.passed, 0),
+          f.marks
         )::quota.limit_state
       ) filter (where l.period is not null),
       coalesce(greatest(m.counted_until + interval '1 microsecond', m.fresh_until), '-infinity'),
@@ -2948,6 +3500,84 @@ $$;
 
 comment on function quota.most_allowed is
   'The largest limit with its draws and all grants that have not ended: what writers keep within 2^53 - 1.';
+
+-- sql/rule/plan_at.sql
+
+-- Plans age: a retired plan keeps its subjects, and its successor holds for them from an instant on, by
+-- arithmetic. No job moves anybody, so nobody is moved late or twice; what a subject was put on stays in
+-- its row. Asked only of plans that move: all others are what the row says.
+create function quota.plan_at(
+  p_plan_id text,
+  p_at timestamptz,
+  p_anchor_at timestamptz,
+  p_time_zone text,
+  out plan_id text,
+  out upgrade_url text,
+  out changes_at timestamptz
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_successor_id text := p_plan_id;
+begin
+  -- A successor may have one itself. The document names no circle.
+  loop
+    plan_id := v_successor_id;
+    select p.upgrade_url, p.successor_id,
+        case p.moves
+          when 'instant' then p.moves_from
+          when 'renewal' then (
+            select m.resets_at
+            from quota.period_of('month', p.moves_from, p_anchor_at, p_time_zone) as m
+          )
+        end
+      into upgrade_url, v_successor_id, changes_at
+      from quota.plans as p
+      where p.plan_id = plan_at.plan_id;
+    exit when changes_at > p_at is not false or v_successor_id is null;
+  end loop;
+  if v_successor_id is null then
+    changes_at := null;
+  end if;
+end
+$$;
+
+comment on function quota.plan_at is
+  'The plan that holds at an instant for a subject that was put on p_plan_id, by its anchor and zone: that one, or from its move on the successor. changes_at: when the next one holds; null for never.';
+
+-- What a payment provider goes on saying of a customer names the plan that it once bought.
+create function quota.kept_plan(
+  p_subject quota.subjects,
+  p_plan_id text
+)
+returns text
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := quota.clock();
+  v_plan_id text := p_plan_id;
+begin
+  while v_plan_id <> p_subject.plan_id loop
+    select p.successor_id
+      into v_plan_id
+      from quota.plans as p
+      where p.plan_id = v_plan_id
+        and p.moves_from <= v_now;
+  end loop;
+  if v_plan_id is null or p_subject.plan_id is null then
+    raise exception 'set_plan: the plan % is retired, and the subject is not on it',
+      quote_literal(left(p_plan_id, 100))
+      using errcode = 'QPLAN', hint = 'a retired plan keeps its subjects and takes no new ones; see plan_catalog for those that do';
+  end if;
+  return (
+    select h.plan_id
+    from quota.plan_at(v_plan_id, v_now, p_subject.anchor_at, p_subject.time_zone) as h
+  );
+end
+$$;
+
+comment on function quota.kept_plan is
+  'Where a subject stays that is put on a retired plan: on it or, once moved, on what came after it. Errors: QPLAN, the subject came from elsewhere.';
 
 -- sql/rule/balances.sql
 
@@ -3245,6 +3875,45 @@ $$;
 comment on function quota.room is
   'What is left under a limit: null when unlimited, negative when it was passed.';
 
+-- sql/rule/forecast.sql
+
+-- "will it last?" Use at the pace of the period so far. Two calls at midnight are no pace: nothing is
+-- said before a tenth of the period has passed and 5 units are used.
+create function quota.forecast(
+  p_limit quota.limit_state,
+  p_at timestamptz,
+  out projected bigint,
+  out exhausted_at timestamptz
+)
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_elapsed numeric;
+  v_left numeric;
+  v_room bigint;
+begin
+  -- A lifetime has no pace.
+  if p_limit.used < 5 or p_limit.resets_at = 'infinity' or p_limit.period_start is null then
+    return;
+  end if;
+  v_elapsed := extract(epoch from p_at - p_limit.period_start);
+  v_left := extract(epoch from p_limit.resets_at - p_at);
+  if v_elapsed * 9 < v_left then
+    return;
+  end if;
+  projected := least(round(p_limit.used * (v_elapsed + v_left) / v_elapsed), 9007199254740991);
+  v_room := quota.room(p_limit);
+  if v_room <= 0 then
+    exhausted_at := p_at;
+  elsif v_room * v_elapsed < p_limit.used * v_left then
+    exhausted_at := p_at + make_interval(secs => (v_room * v_elapsed / p_limit.used)::double precision);
+  end if;
+end
+$$;
+
+comment on function quota.forecast is
+  'What the use of a period comes to at its end at the pace so far, and when nothing is left; null before a tenth of the period and 5 units, and for a lifetime. exhausted_at is null where the limit lasts until the reset.';
+
 -- sql/rule/decision.sql
 
 -- The answer to every call, one object for rpc(). Fields are only ever added at the
@@ -3480,8 +4149,8 @@ begin
       p_subject_id, p_feature_id, p_amount, p_allowance, null, 'feature_not_in_plan'
     );
   else
-    select l.period, l.period_start, l.resets_at, l.source, l.amount,
-        l.used, l.reserved, l.drawn, l.granted, l.is_counted, l.last_limit, l.alerted, l.passed
+    select l.period, l.period_start, l.resets_at, l.source, l.amount, l.used, l.reserved,
+        l.drawn, l.granted, l.is_counted, l.last_limit, l.alerted, l.passed, l.marks
       into v_limit
       from unnest(p_allowance.limits) as l
       where l.period = any (v_refusing)
@@ -3955,13 +4624,14 @@ begin
       m.long_allowed, m.long_granted, m.long_used_before, m.long_reserved_before,
       m.hour_limit, m.hour_until, m.hour_used_before, m.hour_reserved_before, m.hour_alerted,
       m.hour_ceiling, m.minute_limit, m.minute_until, m.minute_used_before, m.minute_reserved_before,
-      m.minute_alerted
+      m.minute_alerted, m.first_mark
     into v_meter.used, v_meter.reserved, v_meter.long_ceiling, v_meter.long_until,
       v_meter.long_period, v_meter.long_start, v_meter.long_end, v_meter.long_allowed,
       v_meter.long_granted, v_meter.long_used_before, v_meter.long_reserved_before,
       v_meter.hour_limit, v_meter.hour_until, v_meter.hour_used_before, v_meter.hour_reserved_before,
       v_meter.hour_alerted, v_meter.hour_ceiling, v_meter.minute_limit, v_meter.minute_until,
-      v_meter.minute_used_before, v_meter.minute_reserved_before, v_meter.minute_alerted
+      v_meter.minute_used_before, v_meter.minute_reserved_before, v_meter.minute_alerted,
+      v_meter.first_mark
     from quota.meters as m
     where m.subject_id = p_subject_id
       and m.feature_id = p_feature_id;
@@ -3983,7 +4653,10 @@ begin
       v_meter.hour_reserved_before := v_meter.reserved - p_amount + p_used_change;
       v_meter.hour_alerted := 0;
       v_meter.hour_ceiling := v_total
-        + case when v_meter.hour_limit < 0 then 9007199254740991 else (v_meter.hour_limit * 80 + 99) / 100 - 1 end;
+        + case
+          when v_meter.hour_limit < 0 then 9007199254740991
+          else (v_meter.hour_limit * v_meter.first_mark + 99) / 100 - 1
+        end;
     end if;
     v_meter.ceiling := least(v_meter.ceiling, v_meter.hour_ceiling);
     v_meter.fresh_until := least(v_meter.fresh_until, v_meter.hour_until);
@@ -4009,7 +4682,10 @@ begin
     v_meter.ceiling := least(
       v_meter.ceiling,
       v_total
-        + case when v_meter.minute_limit < 0 then 9007199254740991 else (v_meter.minute_limit * 80 + 99) / 100 - 1 end
+        + case
+          when v_meter.minute_limit < 0 then 9007199254740991
+          else (v_meter.minute_limit * v_meter.first_mark + 99) / 100 - 1
+        end
     );
     v_meter.fresh_until := least(v_meter.fresh_until, v_meter.minute_until);
     if period is null or coalesce(
@@ -4362,7 +5038,8 @@ declare
   v_tightest quota.limit_state;
   v_used bigint;
   v_allowed bigint;
-  v_mark bigint;
+  v_index integer;
+  v_first_mark bigint;
   v_room bigint;
   v_fall bigint := 4611686018427387904;
   v_least bigint;
@@ -4379,16 +5056,20 @@ begin
   foreach v_limit in array p_allowance.limits loop
     v_used := v_limit.used + v_limit.reserved;
     v_allowed := v_limit.amount + v_limit.drawn + v_limit.granted;
-    v_mark := (v_allowed * 80 + 99) / 100;
+    -- How many marks use has come to.
+    v_index := case
+      when v_used < v_allowed then width_bucket(v_used * 100 / v_allowed, v_limit.marks)
+      else cardinality(v_limit.marks)
+    end;
     -- Until just before the next mark of an alert; and what is drawn from grants is for the long way, too.
     v_room := least(
       coalesce(v_allowed - case when p_allowance.kind = 'metered' then v_limit.granted else 0 end,
         9007199254740991),
-      case when v_used < v_mark then v_mark when v_used < v_allowed then v_allowed end - 1
+      (v_allowed * v_limit.marks[v_index + 1] + 99) / 100 - 1
     ) - v_used;
     -- How far the reading may fall until it has left a mark behind that could be crossed again.
-    if v_used >= v_mark then
-      v_fall := least(v_fall, v_used - case when v_used >= v_allowed then v_allowed else v_mark end);
+    if v_index > 0 then
+      v_fall := least(v_fall, v_used - (v_allowed * v_limit.marks[v_index] + 99) / 100);
     end if;
     if v_limit.period = 'minute' then
       v_minute := v_limit;
@@ -4427,6 +5108,7 @@ begin
     );
   end if;
 
+  v_first_mark := v_limit.marks[1];
   v_tightest := v_long;
   v_fresh_until := v_long_until;
   foreach v_limit in array array[v_hour, v_minute] loop
@@ -4462,6 +5144,7 @@ begin
         hour_reserved_before = coalesce(m.reserved - v_hour.reserved, 0),
         hour_alerted = case when m.hour_until = v_hour.resets_at then m.hour_alerted else 0 end,
         hour_ceiling = m.used + m.reserved + v_hour_room,
+        first_mark = v_first_mark,
         long_limits = v_long_limits,
         long_until = v_long_until,
         long_ceiling = m.used + m.reserved + v_long_room,
@@ -4946,7 +5629,9 @@ create type public.usage_explanation as (
   retry_after integer,
   top_up bigint,
   plans text[],
-  upgrade_url text
+  upgrade_url text,
+  projected bigint,
+  exhausted_at timestamptz
 );
 
 comment on type public.usage_explanation is
@@ -4991,10 +5676,16 @@ comment on column public.usage_explanation.top_up is
   'The smallest grant that would make room under this limit; null when none is needed, or grants do not lift it.';
 
 comment on column public.usage_explanation.plans is
-  'The other plans that would allow the amount now, smallest first; null when it is allowed already.';
+  'The other plans that would allow the amount now, smallest first, retired ones left out; null when it is allowed already.';
 
 comment on column public.usage_explanation.upgrade_url is
   'Where the plan sends who wants more; null when it says nothing.';
+
+comment on column public.usage_explanation.projected is
+  'Units used at the end of the period, at the pace so far; null before a tenth of the period has passed and 5 units are used, and for lifetime and grants.';
+
+comment on column public.usage_explanation.exhausted_at is
+  'When nothing is left at that pace; null where the limit lasts until the reset, and where projected is null.';
 
 -- One call feeds a paywall, or answers a support desk.
 create function public.explain_usage(
@@ -5034,6 +5725,7 @@ declare
   v_retry_after integer;
   v_plans text[];
   v_grant record;
+  v_forecast record;
 begin
   perform quota.check_known(p_feature);
   perform quota.check_amount(p_amount);
@@ -5051,7 +5743,9 @@ begin
       select p.plan_id
       from quota.plans as p
       cross join lateral quota.limits_of(v_caller.subject_id, p_feature, v_now, p.plan_id) as a
-      where p.plan_id <> coalesce(v_allowance.plan_id, '') and not p.hidden
+      where p.plan_id <> coalesce(v_allowance.plan_id, '')
+        and not p.is_retired
+        and not p.hidden
         and (quota.decide(a.limits, p_amount)).is_allowed
       order by
         (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l),
@@ -5064,10 +5758,11 @@ begin
   if v_allowance.limits is null then
     return next row(
       p_feature, v_caller.subject_id, v_allowance.plan_id, null, 'plan', 0, 0, 0, 0, false, 0, null,
-      true, v_retry_after, null, v_plans, v_allowance.upgrade_url
+      true, v_retry_after, null, v_plans, v_allowance.upgrade_url, null, null
     )::public.usage_explanation;
   end if;
   foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
+    select w.projected, w.exhausted_at into v_forecast from quota.forecast(v_limit, v_now) as w;
     return next row(
       p_feature, v_caller.subject_id, v_allowance.plan_id, v_limit.period, v_limit.source,
       v_limit.amount + v_limit.drawn + v_limit.granted, v_limit.used, v_limit.reserved,
@@ -5079,7 +5774,7 @@ begin
         when quota.room(v_limit) < p_amount and v_limit.period not in ('minute', 'hour')
         then p_amount - quota.room(v_limit)
       end,
-      v_plans, v_allowance.upgrade_url
+      v_plans, v_allowance.upgrade_url, v_forecast.projected, v_forecast.exhausted_at
     )::public.usage_explanation;
   end loop;
   for v_grant in
@@ -5091,7 +5786,7 @@ begin
       p_feature, v_caller.subject_id, v_allowance.plan_id, null, 'grant', v_grant.amount,
       v_grant.drawn, 0, v_grant.amount - v_grant.drawn, false, v_grant.amount - v_grant.drawn,
       nullif(v_grant.expires_at, 'infinity'), false, v_retry_after, null, v_plans,
-      v_allowance.upgrade_url
+      v_allowance.upgrade_url, null, null
     )::public.usage_explanation;
   end loop;
 end
@@ -6087,7 +6782,7 @@ end
 $$;
 
 comment on function public.set_plan is
-  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it. From ends_at on the default plan holds; null means no end. Errors: QPLAN unknown plan; QSUBJ; 22023 unknown time zone, or an anchor or end outside the years 1000 to 9999; 42501 not a trusted role; 55P03 retry.';
+  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it. From ends_at on the default plan holds; null means no end. A retired plan keeps whoever is on it (or, once moved, on its successor), and takes nobody else. Errors: QPLAN unknown plan, or a retired one; QSUBJ; 22023 unknown time zone, or an anchor or end outside the years 1000 to 9999; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.set_plan(
   p_subject text,
@@ -6139,7 +6834,11 @@ begin
 
   v_former := quota.lock_subject(p_subject_id);
   v_subject := v_former;
-  v_subject.plan_id := p_plan_id;
+  v_subject.plan_id := case
+    when (select p.is_retired from quota.plans as p where p.plan_id = p_plan_id)
+    then quota.kept_plan(v_former, p_plan_id)
+    else p_plan_id
+  end;
   v_subject.plan_ends_at := p_ends_at;
   v_subject.anchor_at := coalesce(p_anchor_at, v_former.anchor_at);
   v_subject.time_zone := coalesce(p_time_zone, v_former.time_zone);
@@ -6258,7 +6957,8 @@ begin
       p_subject_id, v_feature_id, p_at,
       array(
         select row(
-          c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null, 0, 0
+          c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null, 0, 0,
+          (select f.marks from quota.features as f where f.feature_id = v_feature_id)
         )::quota.limit_state
         from quota.counters as c
         cross join lateral quota.period_of(c.period, p_at, v_anchor_at, v_time_zone) as p
@@ -6780,7 +7480,7 @@ begin
       if v_limit.last_limit is distinct from v_allowed then
         update quota.counters as c
           set last_limit = v_allowed,
-              passed = quota.mark_of(v_limit.used, v_limit.reserved, v_allowed)
+              passed = quota.mark_of(v_limit.used, v_limit.reserved, v_allowed, v_limit.marks)
           where c.subject_id = p_subject_id
             and c.feature_id = p_feature_id
             and c.period = v_limit.period
@@ -6842,7 +7542,7 @@ begin
       select p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at,
         m.used, m.reserved, m.drawn, v_allowed,
         -- With nothing used, below any mark of a limit above 0.
-        case when v_allowed > 0 then 0 else quota.mark_of(0, 0, v_allowed) end
+        case when v_allowed > 0 then 0 else quota.mark_of(0, 0, v_allowed, v_limit.marks) end
       from quota.meters as m
       where m.subject_id = p_subject_id
         and m.feature_id = p_feature_id
@@ -6862,7 +7562,7 @@ begin
         case when b.is_over then b.reserved end,
         case when b.is_over then b.drawn end,
         v_allowed,
-        quota.mark_of(b.used, b.reserved, v_allowed)
+        quota.mark_of(b.used, b.reserved, v_allowed, v_limit.marks)
       from quota.meters as m
       cross join lateral (
         select l.used, l.reserved, l.drawn, exists (
@@ -7081,6 +7781,9 @@ begin
         )
       where n.period not in ('minute', 'hour')
         and s.has_extras is not true
+        and not exists (
+          select from quota.plans as p where p.plan_id = s.plan_id and p.moves_from is not null
+        )
     ),
     -- Most subjects have the same calendar.
     bounds as materialized (
@@ -7111,9 +7814,9 @@ end
 $$;
 
 comment on function quota.plan_periods is
-  'The periods that lines count in, of subjects without exceptions and grants.';
+  'The periods that lines count in, of subjects without exceptions and grants, on plans that do not move.';
 
--- Of a subject with exceptions or grants limits_of() knows the limits; and open_counters() what becomes of
+-- Of a subject with exceptions or grants, or on a plan that moves, limits_of() knows the limits; and open_counters() what becomes of
 -- counters that a moved anchor or zone left behind.
 create function quota.open_odd_periods(
   p_lines quota.events[],
@@ -7136,6 +7839,7 @@ begin
     from unnest(p_lines) as l
     join quota.subjects as s on s.subject_id = l.subject_id
     where s.has_extras
+      or s.plan_id in (select p.plan_id from quota.plans as p where p.moves_from is not null)
     order by 1, 2, 3
   loop
     perform quota.open_counters(
@@ -7157,7 +7861,10 @@ as $$
 begin
   update quota.counters as c
     set last_limit = p.amount,
-        passed = quota.mark_of(p.used, p.reserved, p.amount)
+        passed = quota.mark_of(
+          p.used, p.reserved, p.amount,
+          (select f.marks from quota.features as f where f.feature_id = p.feature_id)
+        )
     from (
       select distinct on (u.subject_id, u.feature_id, u.period, k.period_end)
         u.subject_id, u.feature_id, u.period, k.period_end, u.amount,
@@ -7188,7 +7895,10 @@ begin
       case when b.is_over then b.used end,
       case when b.is_over then b.reserved end,
       case when b.is_over then b.drawn end,
-      p.amount, quota.mark_of(b.used, b.reserved, p.amount)
+      p.amount, quota.mark_of(
+        b.used, b.reserved, p.amount,
+        (select f.marks from quota.features as f where f.feature_id = p.feature_id)
+      )
     from (
       select distinct on (u.subject_id, u.feature_id, u.period, u.period_end)
         u.subject_id, u.feature_id, u.period, u.period_start, u.period_end, u.amount
@@ -7897,7 +8607,8 @@ comment on function quota.bind_key is
 
 -- sql/meter/write_alerts.sql
 
--- Notices that use crosses 80 % or 100 % of a limit: once per crossing. A counter keeps
+-- Notices that use crosses a mark of its feature (80 % and 100 % of a limit, or what the plan document
+-- says): once per crossing. A counter keeps
 -- which thresholds it was told of; those that use has fallen below since (by a refund, a grant, a larger
 -- plan, a gauge that went down) can be crossed again, and what a smaller limit crosses is told by the
 -- next call. Sends nothing: NOTIFY takes one lock of the whole server at commit (560 calls/s became 117),
@@ -7932,8 +8643,11 @@ begin
     if v_former.is_counted or v_limit.period not in ('minute', 'hour') then
       v_told := least(v_told, v_former.alerted);
     end if;
-    foreach v_threshold in array array[80, 100] loop
-      if v_threshold > v_told and v_threshold <= v_passed then
+    foreach v_threshold in array v_limit.marks loop
+      -- 80 and 100 are noted in any case, for usage_overview; told is what the feature says.
+      if v_threshold > v_told and v_threshold <= v_passed and exists (
+        select from quota.features as f where f.feature_id = p_feature_id and v_threshold = any (f.alerts)
+      ) then
         v_alert_id := quota.new_id(p_at);
         insert into quota.alerts (
           subject_id, feature_id, period, period_start, threshold, at, used, amount, alert_id
@@ -7971,29 +8685,31 @@ end
 $$;
 
 comment on function quota.write_alerts is
-  'Writes an alert for each threshold that use has come to since it was last told, and notes it with the limit.';
+  'Writes an alert for each mark of the feature that use has come to since it was last told, and notes it with the limit.';
 
 create function quota.mark_of(
   p_used bigint,
   p_reserved bigint,
-  p_limit bigint
+  p_limit bigint,
+  p_marks bigint[]
 )
 returns bigint
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_percents numeric := (p_used::numeric + p_reserved) * 100;
+  v_used numeric := p_used::numeric + p_reserved;
 begin
   return case
-    when v_percents >= p_limit::numeric * 100 then 100
-    when v_percents >= p_limit::numeric * 80 then 80
+    when v_used >= p_limit then 100
+    when v_used < p_limit
+    then coalesce(p_marks[width_bucket(div(v_used * 100, p_limit)::bigint, p_marks)], 0)
     else 0
   end;
 end
 $$;
 
 comment on function quota.mark_of is
-  'The highest threshold that used and reserved together have reached of a limit: 0, 80 or 100 percent; unlimited (null) has none.';
+  'The highest of these marks, of which 100 is the last, that used and reserved together have reached of a limit, else 0; unlimited (null) has none.';
 
 create function quota.passed_mark(p_limit quota.limit_state)
 returns bigint
@@ -8001,7 +8717,7 @@ language plpgsql immutable security invoker set search_path = pg_catalog, pg_tem
 as $$
 begin
   return quota.mark_of(
-    p_limit.used, p_limit.reserved, p_limit.amount + p_limit.drawn + p_limit.granted
+    p_limit.used, p_limit.reserved, p_limit.amount + p_limit.drawn + p_limit.granted, p_limit.marks
   );
 end
 $$;
@@ -8994,7 +9710,7 @@ end
 $$;
 
 comment on function quota.follow_plan is
-  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan: refused while anon or authenticated may (the hint has the statements), unless p_users_may_write is true. Call it again after a column was renamed. unfollow_plan() ends it. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing, a column of another type than text, varchar, uuid, smallint, integer and bigint or with a nondeterministic collation, or a virtual generated column; 42703 no such column; 25001 not at read committed; 42501 not a trusted role, a plan column that users may write, or a table with policies for the caller; 55P03 retry.';
+  'Keeps set_plan in step with an app''s own table of one row per subject: now for its rows, and from now on at every insert, update and delete (null or deleted: the default plan), though not at truncate. Anchor and zone are kept, an end is cleared. Returns how many rows were followed. Whoever may write the plan column chooses the plan: refused while anon or authenticated may (the hint has the statements), unless p_users_may_write is true. Call it again after a column was renamed. unfollow_plan() ends it. For the owner of the table, not over REST. Errors: QPLAN a plan that is not in the catalogue, or a retired one that the subject is not on, which also refuses the app''s write; QSUBJ an empty subject or one over 255 characters; 21000 several plans for one subject; 22023 an argument is missing, a column of another type than text, varchar, uuid, smallint, integer and bigint or with a nondeterministic collation, or a virtual generated column; 42703 no such column; 25001 not at read committed; 42501 not a trusted role, a plan column that users may write, or a table with policies for the caller; 55P03 retry.';
 
 create function quota.make_plan_triggers(p_table regclass)
 returns void
@@ -9134,10 +9850,13 @@ begin
   perform quota.write_terms(
     array(
       select row(
-        s.subject_id, r.plan_id, null, s.anchor_at, s.time_zone, s.has_extras
+        s.subject_id,
+        case when p.is_retired then quota.kept_plan(s, r.plan_id) else r.plan_id end,
+        null, s.anchor_at, s.time_zone, s.has_extras
       )::quota.subjects
       from unnest(p_subject_ids, p_plan_ids) as r (subject_id, plan_id)
       join quota.subjects as s on s.subject_id = r.subject_id
+      left join quota.plans as p on p.plan_id = r.plan_id
       where s.subject_id = any (v_subject_ids)
       order by s.subject_id
     ),
@@ -9449,13 +10168,16 @@ select
     else 'ok'
   end as status,
   l.granted,
-  a.time_zone
+  a.time_zone,
+  w.projected,
+  w.exhausted_at
 from moment as m
 cross join subjects as s
 cross join lateral quota.limits_shown(s.subject_id, m.at) as a
 join quota.features as f on f.feature_id = a.feature_id
 cross join lateral unnest(a.limits) as l
 cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n
+cross join lateral quota.forecast(l, m.at) as w
 where not f.hidden
   or (select quota.is_trusted());
 
@@ -9505,6 +10227,12 @@ comment on column public.current_usage.granted is
   'How much of the limit is open grants: extra that does not reset.';
 
 comment on column public.current_usage.time_zone is 'The IANA zone whose wall clock the periods follow.';
+
+comment on column public.current_usage.projected is
+  'Units used at the end of the period, at the pace so far; null before a tenth of the period has passed and 5 units are used, and for lifetime.';
+
+comment on column public.current_usage.exhausted_at is
+  'When nothing is left at that pace, held units included (now, where nothing is); null where the limit lasts until the reset, and where projected is null.';
 
 -- Withheld: everything from anon (nobody's usage), and every write.
 
@@ -9785,7 +10513,7 @@ select
 from quota.alerts as a;
 
 comment on view public.usage_alerts is
-  'Limits of which 80 % or 100 % was crossed: one row per subject, feature, period and threshold, written by the call that crossed it, again after a reset. deliver_alerts() hands them out, npx pgquota alerts sends them to a webhook.';
+  'Limits of which a mark was crossed (80 % and 100 %, or the alerts of the feature in the plan document): one row per subject, feature, period and threshold, written by the call that crossed it, again after a reset. deliver_alerts() hands them out, npx pgquota alerts sends them to a webhook.';
 
 comment on column public.usage_alerts.subject is 'Who is limited.';
 
@@ -9796,7 +10524,7 @@ comment on column public.usage_alerts.period is
 
 comment on column public.usage_alerts.period_start is 'When the period began; null for lifetime.';
 
-comment on column public.usage_alerts.threshold is '80 or 100: per cent of the limit.';
+comment on column public.usage_alerts.threshold is 'Per cent of the limit: 80 or 100, or what the plan document says.';
 
 comment on column public.usage_alerts.at is 'When it was crossed.';
 
@@ -10003,10 +10731,11 @@ join (
 ) as l on l.plan_id = p.plan_id
 join quota.features as f on f.feature_id = l.feature_id
 where not p.hidden
+  and not p.is_retired
   and not f.hidden;
 
 comment on view public.plan_catalog is
-  'Plans, what they allow and what they have: one row per plan, feature and period, and one per plan and switch or value. Hidden plans and features are left out. Readable by everybody.';
+  'Plans, what they allow and what they have: one row per plan, feature and period, and one per plan and switch or value. Hidden plans and features and retired plans are left out. Readable by everybody.';
 
 comment on column public.plan_catalog.plan is 'The id of the plan.';
 
@@ -12326,7 +13055,8 @@ begin
             or c.passed > 0
             or quota.mark_of(
               coalesce(c.used, m.used - c.used_before),
-              coalesce(c.reserved, m.reserved - c.reserved_before), c.last_limit
+              coalesce(c.reserved, m.reserved - c.reserved_before), c.last_limit,
+              (select f.marks from quota.features as f where f.feature_id = c.feature_id)
             ) > 0
           )
       )
@@ -12400,6 +13130,8 @@ grant execute on function
   quota.set_value, quota.change_member, quota.forget_subject, quota.apply_plans,
   quota.deliver_alerts, quota.acknowledge_alerts, quota.verify_usage, quota.verify_installation
   to service_role;
+-- No wrapper, so not over REST: what npx pgquota plans --impact asks.
+grant execute on function quota.plan_impact to service_role;
 
 -- Views. They run with their reader's rights, under the row security of the tables behind them; so the
 -- reader needs those, too. A visitor sees plans and prices, and nobody's usage.
@@ -12421,7 +13153,7 @@ grant select on
 grant execute on function
   quota.user_id, quota.is_trusted, quota.subjects_of, quota.organisations_of, quota.clock,
   quota.instant_of, quota.period_of, quota.period_rank, quota.room, quota.limits_shown,
-  quota.entitlements_shown
+  quota.entitlements_shown, quota.forecast
   to authenticated, service_role;
 
 -- For DBAs alone, who own the schema: quota.limit_table(), quota.follow_plan(), quota.import_usage(),
@@ -12494,11 +13226,13 @@ begin
     ('column', 'public.usage_decision.upgrade_url', '{"of": "type", "on": "public.usage_decision", "name": "upgrade_url", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_decision.used', '{"of": "type", "on": "public.usage_decision", "name": "used", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation."limit"', '{"of": "type", "on": "public.usage_explanation", "name": "\"limit\"", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'public.usage_explanation.exhausted_at', '{"of": "type", "on": "public.usage_explanation", "name": "exhausted_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.feature', '{"of": "type", "on": "public.usage_explanation", "name": "feature", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.granted', '{"of": "type", "on": "public.usage_explanation", "name": "granted", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.period', '{"of": "type", "on": "public.usage_explanation", "name": "period", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.plan', '{"of": "type", "on": "public.usage_explanation", "name": "plan", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.plans', '{"of": "type", "on": "public.usage_explanation", "name": "plans", "type": "text[]", "default": null, "is_required": false}'),
+    ('column', 'public.usage_explanation.projected', '{"of": "type", "on": "public.usage_explanation", "name": "projected", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.refuses', '{"of": "type", "on": "public.usage_explanation", "name": "refuses", "type": "boolean", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.remaining', '{"of": "type", "on": "public.usage_explanation", "name": "remaining", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.reserved', '{"of": "type", "on": "public.usage_explanation", "name": "reserved", "type": "bigint", "default": null, "is_required": false}'),
@@ -12582,9 +13316,11 @@ begin
     ('column', 'quota.exceptions.feature_id', '{"of": "table", "on": "quota.exceptions", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.exceptions.period', '{"of": "table", "on": "quota.exceptions", "name": "period", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.exceptions.subject_id', '{"of": "table", "on": "quota.exceptions", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.features.alerts', '{"of": "table", "on": "quota.features", "name": "alerts", "type": "bigint[]", "default": "''{80,100}''::bigint[]", "is_required": true}'),
     ('column', 'quota.features.feature_id', '{"of": "table", "on": "quota.features", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.features.hidden', '{"of": "table", "on": "quota.features", "name": "hidden", "type": "boolean", "default": "false", "is_required": true}'),
     ('column', 'quota.features.kind', '{"of": "table", "on": "quota.features", "name": "kind", "type": "text", "default": "''metered''::text", "is_required": true}'),
+    ('column', 'quota.features.marks', '{"of": "table", "on": "quota.features", "name": "marks", "type": "bigint[]", "default": "''{80,100}''::bigint[]", "is_required": true}'),
     ('column', 'quota.features.name', '{"of": "table", "on": "quota.features", "name": "name", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.features.server_only', '{"of": "table", "on": "quota.features", "name": "server_only", "type": "boolean", "default": "false", "is_required": true}'),
     ('column', 'quota.features.unit', '{"of": "table", "on": "quota.features", "name": "unit", "type": "text", "default": null, "is_required": true}'),
@@ -12631,6 +13367,7 @@ begin
     ('column', 'quota.limit_state.granted', '{"of": "type", "on": "quota.limit_state", "name": "granted", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.is_counted', '{"of": "type", "on": "quota.limit_state", "name": "is_counted", "type": "boolean", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.last_limit', '{"of": "type", "on": "quota.limit_state", "name": "last_limit", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.limit_state.marks', '{"of": "type", "on": "quota.limit_state", "name": "marks", "type": "bigint[]", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.passed', '{"of": "type", "on": "quota.limit_state", "name": "passed", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.period', '{"of": "type", "on": "quota.limit_state", "name": "period", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.period_start', '{"of": "type", "on": "quota.limit_state", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": false}'),
@@ -12652,6 +13389,7 @@ begin
     ('column', 'quota.meters.counted_until', '{"of": "table", "on": "quota.meters", "name": "counted_until", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.drawn', '{"of": "table", "on": "quota.meters", "name": "drawn", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.feature_id', '{"of": "table", "on": "quota.meters", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.meters.first_mark', '{"of": "table", "on": "quota.meters", "name": "first_mark", "type": "bigint", "default": "80", "is_required": true}'),
     ('column', 'quota.meters.floor', '{"of": "table", "on": "quota.meters", "name": "floor", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.fresh_from', '{"of": "table", "on": "quota.meters", "name": "fresh_from", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.fresh_until', '{"of": "table", "on": "quota.meters", "name": "fresh_until", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
@@ -12697,6 +13435,20 @@ begin
     ('column', 'quota.overrides.feature_id', '{"of": "table", "on": "quota.overrides", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.overrides.subject_id', '{"of": "table", "on": "quota.overrides", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.overrides.value', '{"of": "table", "on": "quota.overrides", "name": "value", "type": "jsonb", "default": null, "is_required": true}'),
+    ('column', 'quota.plan_age.is_retired', '{"of": "type", "on": "quota.plan_age", "name": "is_retired", "type": "boolean", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_age.moves', '{"of": "type", "on": "quota.plan_age", "name": "moves", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_age.moves_from', '{"of": "type", "on": "quota.plan_age", "name": "moves_from", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_age.plan_id', '{"of": "type", "on": "quota.plan_age", "name": "plan_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_age.successor_id', '{"of": "type", "on": "quota.plan_age", "name": "successor_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_impact."limit"', '{"of": "type", "on": "quota.plan_impact", "name": "\"limit\"", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_impact.at', '{"of": "type", "on": "quota.plan_impact", "name": "at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_impact.feature', '{"of": "type", "on": "quota.plan_impact", "name": "feature", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_impact.former_plan', '{"of": "type", "on": "quota.plan_impact", "name": "former_plan", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_impact.over', '{"of": "type", "on": "quota.plan_impact", "name": "over", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_impact.period', '{"of": "type", "on": "quota.plan_impact", "name": "period", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_impact.plan', '{"of": "type", "on": "quota.plan_impact", "name": "plan", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_impact.subject', '{"of": "type", "on": "quota.plan_impact", "name": "subject", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_impact.used', '{"of": "type", "on": "quota.plan_impact", "name": "used", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.plan_limits.amount', '{"of": "table", "on": "quota.plan_limits", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.plan_limits.feature_id', '{"of": "table", "on": "quota.plan_limits", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.plan_limits.period', '{"of": "table", "on": "quota.plan_limits", "name": "period", "type": "text", "default": null, "is_required": true}'),
@@ -12710,13 +13462,22 @@ begin
     ('column', 'quota.plan_period.period_end', '{"of": "type", "on": "quota.plan_period", "name": "period_end", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.plan_period.period_start', '{"of": "type", "on": "quota.plan_period", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.plan_period.subject_id', '{"of": "type", "on": "quota.plan_period", "name": "subject_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_step.at', '{"of": "type", "on": "quota.plan_step", "name": "at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_step.former_id', '{"of": "type", "on": "quota.plan_step", "name": "former_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_step.has_extras', '{"of": "type", "on": "quota.plan_step", "name": "has_extras", "type": "boolean", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_step.plan_id', '{"of": "type", "on": "quota.plan_step", "name": "plan_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_step.subject_id', '{"of": "type", "on": "quota.plan_step", "name": "subject_id", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.plan_values.feature_id', '{"of": "table", "on": "quota.plan_values", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.plan_values.plan_id', '{"of": "table", "on": "quota.plan_values", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.plan_values.value', '{"of": "table", "on": "quota.plan_values", "name": "value", "type": "jsonb", "default": null, "is_required": true}'),
     ('column', 'quota.plans.hidden', '{"of": "table", "on": "quota.plans", "name": "hidden", "type": "boolean", "default": "false", "is_required": true}'),
     ('column', 'quota.plans.is_default', '{"of": "table", "on": "quota.plans", "name": "is_default", "type": "boolean", "default": "false", "is_required": true}'),
+    ('column', 'quota.plans.is_retired', '{"of": "table", "on": "quota.plans", "name": "is_retired", "type": "boolean", "default": "false", "is_required": true}'),
+    ('column', 'quota.plans.moves', '{"of": "table", "on": "quota.plans", "name": "moves", "type": "text", "default": "''never''::text", "is_required": true}'),
+    ('column', 'quota.plans.moves_from', '{"of": "table", "on": "quota.plans", "name": "moves_from", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.plans.name', '{"of": "table", "on": "quota.plans", "name": "name", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.plans.plan_id', '{"of": "table", "on": "quota.plans", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.plans.successor_id', '{"of": "table", "on": "quota.plans", "name": "successor_id", "type": "text collate \"C\"", "default": null, "is_required": false}'),
     ('column', 'quota.plans.upgrade_url', '{"of": "table", "on": "quota.plans", "name": "upgrade_url", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.reservations.amount', '{"of": "table", "on": "quota.reservations", "name": "amount", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.reservations.answer', '{"of": "table", "on": "quota.reservations", "name": "answer", "type": "jsonb", "default": null, "is_required": false}'),
@@ -12739,7 +13500,7 @@ begin
     ('column', 'quota.verdict.refusing', '{"of": "type", "on": "quota.verdict", "name": "refusing", "type": "text[]", "default": null, "is_required": false}'),
     ('column', 'quota.verdict.shown', '{"of": "type", "on": "quota.verdict", "name": "shown", "type": "quota.limit_state", "default": null, "is_required": false}'),
     ('constraint', 'alerts_pkey on quota.alerts', '{"on": "quota.alerts", "name": "alerts_pkey", "text": "PRIMARY KEY (subject_id, alert_id)"}'),
-    ('constraint', 'alerts_threshold_is_80_or_100 on quota.alerts', '{"on": "quota.alerts", "name": "alerts_threshold_is_80_or_100", "text": "CHECK ((threshold = ANY (ARRAY[(80)::bigint, (100)::bigint])))"}'),
+    ('constraint', 'alerts_threshold_is_1_to_100 on quota.alerts', '{"on": "quota.alerts", "name": "alerts_threshold_is_1_to_100", "text": "CHECK (((threshold >= 1) AND (threshold <= 100)))"}'),
     ('constraint', 'catalogue_pkey on quota.catalogue', '{"on": "quota.catalogue", "name": "catalogue_pkey", "text": "PRIMARY KEY (version)"}'),
     ('constraint', 'counters_pkey on quota.counters', '{"on": "quota.counters", "name": "counters_pkey", "text": "PRIMARY KEY (subject_id, feature_id, period_end, period)"}'),
     ('constraint', 'events_pkey on quota.events', '{"on": "quota.events", "name": "events_pkey", "text": "PRIMARY KEY (subject_id, at, event_id)"}'),
@@ -12772,8 +13533,11 @@ begin
     ('constraint', 'plan_values_feature_exists on quota.plan_values', '{"on": "quota.plan_values", "name": "plan_values_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id) ON DELETE CASCADE"}'),
     ('constraint', 'plan_values_pkey on quota.plan_values', '{"on": "quota.plan_values", "name": "plan_values_pkey", "text": "PRIMARY KEY (plan_id, feature_id)"}'),
     ('constraint', 'plan_values_plan_exists on quota.plan_values', '{"on": "quota.plan_values", "name": "plan_values_plan_exists", "text": "FOREIGN KEY (plan_id) REFERENCES quota.plans(plan_id) ON DELETE CASCADE"}'),
+    ('constraint', 'plans_default_is_not_retired on quota.plans', '{"on": "quota.plans", "name": "plans_default_is_not_retired", "text": "CHECK ((NOT (is_default AND is_retired)))"}'),
     ('constraint', 'plans_id_is_1_to_255_characters on quota.plans', '{"on": "quota.plans", "name": "plans_id_is_1_to_255_characters", "text": "CHECK (((length(plan_id) >= 1) AND (length(plan_id) <= 255)))"}'),
+    ('constraint', 'plans_moves_is_never_instant_or_renewal on quota.plans', '{"on": "quota.plans", "name": "plans_moves_is_never_instant_or_renewal", "text": "CHECK (((moves = ANY (ARRAY[''never''::text, ''instant''::text, ''renewal''::text])) AND ((moves = ''never''::text) = (moves_from IS NULL))))"}'),
     ('constraint', 'plans_pkey on quota.plans', '{"on": "quota.plans", "name": "plans_pkey", "text": "PRIMARY KEY (plan_id)"}'),
+    ('constraint', 'plans_successor_exists on quota.plans', '{"on": "quota.plans", "name": "plans_successor_exists", "text": "FOREIGN KEY (successor_id) REFERENCES quota.plans(plan_id) ON DELETE SET NULL"}'),
     ('constraint', 'reservations_amount_is_1_to_9007199254740991 on quota.reservations', '{"on": "quota.reservations", "name": "reservations_amount_is_1_to_9007199254740991", "text": "CHECK (((amount >= 1) AND (amount <= ''9007199254740991''::bigint)))"}'),
     ('constraint', 'reservations_pkey on quota.reservations', '{"on": "quota.reservations", "name": "reservations_pkey", "text": "PRIMARY KEY (subject_id, reservation_id)"}'),
     ('constraint', 'reservations_state_is_known on quota.reservations', '{"on": "quota.reservations", "name": "reservations_state_is_known", "text": "CHECK ((state = ANY (ARRAY[''open''::text, ''expired''::text, ''committed''::text, ''released''::text])))"}'),
@@ -12808,18 +13572,22 @@ begin
     ('function', 'quota.acknowledge_alerts(uuid[])', '{"body": "7194c2a6d8aace3d6c85ed23e0a57d17", "name": "quota.acknowledge_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_ids uuid[]) returns bigint"}'),
     ('function', 'quota.acts_for(text, text)', '{"body": "d25813c43f7f0e629d1ad5ed4c527713", "name": "quota.acts_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.after_event(quota.limit_state[], quota.events, bigint)', '{"body": "43b744eaea78b834bace00e7c00f7e8f", "name": "quota.after_event", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_event quota.events, p_drawn bigint DEFAULT 0) returns quota.limit_state[]"}'),
-    ('function', 'quota.alert_imports(quota.events[], timestamp with time zone)', '{"body": "0e86b4255f6bd87a0647c5590ed3b0a6", "name": "quota.alert_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.age_content(boolean, text, text, timestamp with time zone)', '{"body": "8f7f0232b2e1ce05a08ca7910fd091c1", "name": "quota.age_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_is_retired boolean, p_successor_id text, p_moves text, p_moves_from timestamp with time zone) returns jsonb"}'),
+    ('function', 'quota.alert_imports(quota.events[], timestamp with time zone)', '{"body": "37aea75f31422478f1d6aa40018d4f08", "name": "quota.alert_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.alerts_content(bigint[])', '{"body": "e311fbdd600c24ad4e79c376fb3c457f", "name": "quota.alerts_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_alerts bigint[]) returns jsonb"}'),
+    ('function', 'quota.alerts_of(jsonb)', '{"body": "cdc11aa00cc6d30038337b8d4cd4a884", "name": "quota.alerts_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature jsonb) returns bigint[]"}'),
     ('function', 'quota.all_are_plain(quota.caller, text[], bigint[], timestamp with time zone)', '{"body": "a1bf4920d8fa131841e0a0340615cc76", "name": "quota.all_are_plain", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.all_have_room(public.usage_decision[])', '{"body": "716fd036214de3aeeffb011d9e552f89", "name": "quota.all_have_room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decisions public.usage_decision[]) returns boolean"}'),
-    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "98d74215fa7e7a648696d56844eefaa0", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
+    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "e79735ad57a3249022823255395116c5", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
     ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "682f7fa0698c942466c781b0b9b51c30", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "112ca45174e4416bf70bb993a8273e63", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
     ('function', 'quota.batch_items(jsonb)', '{"body": "ae957cf91d34cdfb7a189c1fdc534d21", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
-    ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "2bdea7ec8785a423d778a4f5d9f2b0c7", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
-    ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "5fbbd98562195d90b217e7a471878a67", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
+    ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "1f8ee99d762c2f62ab954f5e1932f4b6", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "52218bfb694f39104bbc76766bdf7dcc", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "5d0cc27718ca63866f4dcb712018f9f0", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.caller_for(text)', '{"body": "3a2ae27f57e4bc60ba0b292d2dd2b813", "name": "quota.caller_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
-    ('function', 'quota.change_limit(text, text, text, bigint, boolean)', '{"body": "78c665a4f59454827fb88151086fa1a2", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_is_cleared boolean) returns void"}'),
+    ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "f5a025c795ea3d12f3052b0808dc68ff", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
+    ('function', 'quota.change_limit(text, text, text, bigint, boolean)', '{"body": "35ed2d3b0801870baea48084a612ec67", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_is_cleared boolean) returns void"}'),
     ('function', 'quota.change_member(text, text, boolean)', '{"body": "7c750940bcb6c774ef70429676e52fbe", "name": "quota.change_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_user_id text, p_is_member boolean) returns void"}'),
     ('function', 'quota.changed_objects()', '{"body": "56daf3fd4f8d5b12e10640cc780698df", "name": "quota.changed_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.changes_query(text, text, text[])', '{"body": "73bd30b43b72d6b0122c57a883a85fed", "name": "quota.changes_query", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_operation text, p_table text, p_arguments text[]) returns text"}'),
@@ -12838,12 +13606,14 @@ begin
     ('function', 'quota.check_known(text)', '{"body": "47c1857d41586fe263ff02503676eb55", "name": "quota.check_known", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
     ('function', 'quota.check_limited_table(regclass, text, name, name)', '{"body": "5f4e2a8322df01e44e9bb6f0cea356dc", "name": "quota.check_limited_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature_id text, p_subject_column name, p_amount_column name) returns void"}'),
     ('function', 'quota.check_metadata(jsonb)', '{"body": "7dcc741abda687122bdfb3e9ebc0a0d9", "name": "quota.check_metadata", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_metadata jsonb) returns void"}'),
+    ('function', 'quota.check_plan_age(jsonb, text, jsonb)', '{"body": "c94ad5b34a1b09b7ad6b793ee3c3607a", "name": "quota.check_plan_age", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text, p_plan jsonb) returns void"}'),
+    ('function', 'quota.check_plan_alerts(text, jsonb)', '{"body": "f47df5bd6eca4814cb094fd83a224e37", "name": "quota.check_plan_alerts", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
     ('function', 'quota.check_plan_flag(text, jsonb)', '{"body": "b8dd21fc48d1b340bb4a21c011e4969b", "name": "quota.check_plan_flag", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
     ('function', 'quota.check_plan_limits(jsonb, text, jsonb)', '{"body": "ffcf9cce999193f8e323a1e2937dcb65", "name": "quota.check_plan_limits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text, p_limits jsonb) returns void"}'),
     ('function', 'quota.check_plan_object(text, jsonb, text[])', '{"body": "3741ff514ef73ab5ed3964c07fc288c1", "name": "quota.check_plan_object", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_object jsonb, p_keys text[]) returns void"}'),
     ('function', 'quota.check_plan_text(text, jsonb)', '{"body": "75aedfea66382ba021753dbc8025f0d4", "name": "quota.check_plan_text", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
     ('function', 'quota.check_plan_values(text, jsonb, jsonb)', '{"body": "115ad08c51d80c3ef58d6db073f4c65a", "name": "quota.check_plan_values", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_values jsonb, p_features jsonb) returns void"}'),
-    ('function', 'quota.check_plans(jsonb)', '{"body": "8ce419decd750a3336450d0bed7148ff", "name": "quota.check_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
+    ('function', 'quota.check_plans(jsonb)', '{"body": "b005d94d3ffc5520651bb4d64c27732c", "name": "quota.check_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.check_server_only(quota.caller, text[])', '{"body": "dfd9d82a5aebe3c3616e8346269d96c0", "name": "quota.check_server_only", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.check_sums(quota.events[])', '{"body": "1895c770c035c5135d954f0bf260942e", "name": "quota.check_sums", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.check_usage(text, bigint, text)', '{"body": "c36bdcc0f3a46c7adb6e9cfd14abb2f3", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
@@ -12868,12 +13638,13 @@ begin
     ('function', 'quota.entitlements_of(text, text, timestamp with time zone, text)', '{"body": "736850b75bf6bb78ab47952225b6086b", "name": "quota.entitlements_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_at timestamp with time zone, p_feature_id text DEFAULT NULL::text) returns SETOF quota.entitlement"}'),
     ('function', 'quota.entitlements_shown(text, timestamp with time zone)', '{"body": "8c5d741336f0153adddf8ac00fa1411b", "name": "quota.entitlements_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.entitlement"}'),
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
-    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "0755c65ae747a6606635b8188b2e73ce", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "6d23c1dc6aceb241726c51736be1acd5", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "8c47980a85b6cb0561eb4310e56c94b5", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
-    ('function', 'quota.follow_rows(text[], text[])', '{"body": "4b931d0d8b5e491cc447e4bb21dc0892", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
+    ('function', 'quota.follow_rows(text[], text[])', '{"body": "7050f8fa7d1c2250ec3cfa16258c52ef", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
+    ('function', 'quota.forecast(quota.limit_state, timestamp with time zone)', '{"body": "13cb64a3b0dacf31c63cfe6149b6fd4c", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.forget_subject(text)', '{"body": "9de6bee54bf14207ef307019abc991eb", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
     ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "51cec086cc9dfa0a9aaba71f5c1ccddc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
@@ -12882,6 +13653,7 @@ begin
     ('function', 'quota.granted_to(text, text, timestamp with time zone)', '{"body": "93d49a742db82c63ff99a84f703b8897", "name": "quota.granted_to", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.has_number_types(regtype[])', '{"body": "9c03bb73d63a8744faa9810c96a21a5b", "name": "quota.has_number_types", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_types regtype[]) returns boolean"}'),
     ('function', 'quota.has_plain_types(regclass, text[], regtype[])', '{"body": "689b63c53ca57311ed159b13303a9a0b", "name": "quota.has_plain_types", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns boolean"}'),
+    ('function', 'quota.hidden_content(boolean)', '{"body": "a4eaf5a1e6a969a33bb9251a23a630d4", "name": "quota.hidden_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hidden boolean) returns jsonb"}'),
     ('function', 'quota.hold_line(quota.reservations, text, timestamp with time zone)', '{"body": "a41563600980659c7be8d77beb8b046c", "name": "quota.hold_line", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_kind text, p_at timestamp with time zone) returns quota.events"}'),
     ('function', 'quota.hold_plans(text[])', '{"body": "7f9e8fdc5888f0ba38176b186345e518", "name": "quota.hold_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_ids text[]) returns void"}'),
     ('function', 'quota.hold_removed(public.plan_change[], jsonb)', '{"body": "d5b399101c5b8fc3db51089ec2c3e1c9", "name": "quota.hold_removed", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
@@ -12906,6 +13678,7 @@ begin
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
     ('function', 'quota.judge_batch(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "3deb71fff56389caa40afb8ab3f99913", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
     ('function', 'quota.keep_rows_used(text, timestamp with time zone)', '{"body": "b4317f6af7fd990b04181bd296436c93", "name": "quota.keep_rows_used", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.kept_plan(quota.subjects, text)', '{"body": "7525ea4b197563cc088f3517c206361a", "name": "quota.kept_plan", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject quota.subjects, p_plan_id text) returns text"}'),
     ('function', 'quota.ledger_balance(text, text, timestamp with time zone, timestamp with time zone)', '{"body": "9c0feef91f70c6566f3a461be019792b", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.ledger_steps(text)', '{"body": "fac64f328f3743d9da95fde998a44c18", "name": "quota.ledger_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, at timestamp with time zone, side integer, period text, period_start timestamp with time zone, period_end timestamp with time zone, used bigint, reserved bigint, drawn bigint, used_change bigint, reserved_change bigint, drawn_change bigint, held bigint)"}'),
     ('function', 'quota.level_of(text, text)', '{"body": "21253a1e853b94eed9a412474be4c4e8", "name": "quota.level_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
@@ -12926,10 +13699,10 @@ begin
     ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "256284851f66c710d4c43e34457626db", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "04bca69df4e27bc4c8a1a8bff65e361d", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
-    ('function', 'quota.make_counters(quota.plan_period[])', '{"body": "dade629f37163131042d62967336fbc7", "name": "quota.make_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
+    ('function', 'quota.make_counters(quota.plan_period[])', '{"body": "6d683fb5482b8e90e7ef38eaabea8f0d", "name": "quota.make_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
     ('function', 'quota.make_plan_triggers(regclass)', '{"body": "0a2fe3910f849508bbfa8515f48740c2", "name": "quota.make_plan_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.make_triggers(regclass)', '{"body": "37b9d33f8a607e554f5f443cd3d0cbc0", "name": "quota.make_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
-    ('function', 'quota.mark_of(bigint, bigint, bigint)', '{"body": "a21811f239402fdcfdf4f92a95aa3374", "name": "quota.mark_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_reserved bigint, p_limit bigint) returns bigint"}'),
+    ('function', 'quota.mark_of(bigint, bigint, bigint, bigint[])', '{"body": "cdc1657baab176b2e5ed33c2f0c21c27", "name": "quota.mark_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_reserved bigint, p_limit bigint, p_marks bigint[]) returns bigint"}'),
     ('function', 'quota.mark_spent(text, text, uuid[], uuid)', '{"body": "8739556466d458f80aec213bb4f8277a", "name": "quota.mark_spent", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_grant_ids uuid[], p_about_id uuid) returns void"}'),
     ('function', 'quota.may_see(text, text)', '{"body": "dca9bd47a13dd9d199f31633298fbbdb", "name": "quota.may_see", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.meters_of(text)', '{"body": "74efc11976ad1208d876a476a449c114", "name": "quota.meters_of", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
@@ -12938,14 +13711,15 @@ begin
     ('function', 'quota.move_counters(quota.events[])', '{"body": "512c4927ec8cdc86c0062031d73c13d2", "name": "quota.move_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_meters(quota.events[])', '{"body": "3549745242f4c0a8a527cc9891ed5def", "name": "quota.move_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_starts(quota.events)', '{"body": "419c27dd069b351b84bc5ea5c2fb4fd4", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
+    ('function', 'quota.moves_note(jsonb, text)', '{"body": "085a3138662c5cd61cfeb55e0d61f2b1", "name": "quota.moves_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text) returns text"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "2ef64750bed84617a258b6d1edb223f4", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
     ('function', 'quota.no_search_path(text)', '{"body": "2fcbdca0c8c6ff0525d127d56d75b602", "name": "quota.no_search_path", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text) returns quota.finding"}'),
     ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
-    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "3e87d90c1d1798ca7ecf6dec72bef352", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
+    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "eb5171a23bc1ce0813dfd2fc72ce2359", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
     ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "0b46cdec53c1dcfb673aa0d252b4b3ec", "name": "quota.open_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.open_many(quota.events[], timestamp with time zone)', '{"body": "7314ef5b223babfb4f3d235896ed139f", "name": "quota.open_many", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.open_objects(quota.installed_object[], quota.installed_object[])', '{"body": "92dc84f95aec44a043324d7ab55437d8", "name": "quota.open_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
-    ('function', 'quota.open_odd_periods(quota.events[], timestamp with time zone)', '{"body": "39b069e56ea77c2937044cfe3e2e7c2f", "name": "quota.open_odd_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.open_odd_periods(quota.events[], timestamp with time zone)', '{"body": "52fd731fe67084e134af7c3e5c86a309", "name": "quota.open_odd_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.open_spans(quota.events[])', '{"body": "e1fd95190c91fb6e6c24ba8b603a1a5c", "name": "quota.open_spans", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns TABLE(subject_id text, feature_id text, open_from timestamp with time zone, open_until timestamp with time zone)"}'),
     ('function', 'quota.organisations_of(text)', '{"body": "4744c08ad59fb0b26272032d34c43883", "name": "quota.organisations_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns text[]"}'),
     ('function', 'quota.other_attachment(text, text, text, jsonb, jsonb)', '{"body": "ce841a063edae5e9f371e6b0e9703e9f", "name": "quota.other_attachment", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_key text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
@@ -12954,34 +13728,38 @@ begin
     ('function', 'quota.other_owner(text, text)', '{"body": "38b13936b3db53c7ba3187fc8caddaee", "name": "quota.other_owner", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text) returns quota.finding"}'),
     ('function', 'quota.other_relation(text, text, jsonb)', '{"body": "eb740d016224c1280a42c5761e4f4747", "name": "quota.other_relation", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text, p_key text, p_wanted jsonb) returns quota.finding"}'),
     ('function', 'quota.other_rights(text, text, jsonb, jsonb)', '{"body": "fbaedae9d294af4d8b94ebf28ced0786", "name": "quota.other_rights", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
-    ('function', 'quota.over_limit_note(text[], jsonb)', '{"body": "7ed0683da173dfae0edf52ebb67d5c6b", "name": "quota.over_limit_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_path text[], p_amount jsonb) returns text"}'),
-    ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "cb1479d44b45b755ebcaedc1ea527027", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
+    ('function', 'quota.over_limit_note(text[], jsonb)', '{"body": "0388304754d8f00ae80f93adfc823f95", "name": "quota.over_limit_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_path text[], p_amount jsonb) returns text"}'),
+    ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "9ff61856ee49848a88dbaa225cbb4c59", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
     ('function', 'quota.period_of(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "1900e9a3d3466422ec9d41df2ed11b5d", "name": "quota.period_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
     ('function', 'quota.period_problem(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "8c4a386ba98abc47251c6d41d64cd73e", "name": "quota.period_problem", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_counts_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text) returns text"}'),
     ('function', 'quota.period_rank(text)', '{"body": "25354d356808fd070dc147037cd5aa85", "name": "quota.period_rank", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text) returns integer"}'),
+    ('function', 'quota.plan_ages(jsonb, timestamp with time zone)', '{"body": "e25764f63377768d577cb0b1d74beef1", "name": "quota.plan_ages", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns SETOF quota.plan_age"}'),
+    ('function', 'quota.plan_at(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "2bd2f7ed9d12ba2401e25e9bc22183b6", "name": "quota.plan_at", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_id text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone) returns record"}'),
     ('function', 'quota.plan_changed()', '{"body": "168085f3a8d37216f60da3b481b40a46", "name": "quota.plan_changed", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
-    ('function', 'quota.plan_changes(jsonb)', '{"body": "327291dffefe070055255f052ad9001d", "name": "quota.plan_changes", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF public.plan_change"}'),
-    ('function', 'quota.plan_periods(quota.events[])', '{"body": "12dc4d21b3253650e63385343a447074", "name": "quota.plan_periods", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns SETOF quota.plan_period"}'),
+    ('function', 'quota.plan_changes(jsonb)', '{"body": "cabc9e93fc2eb22bc9eb4f3a5bfa4da1", "name": "quota.plan_changes", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF public.plan_change"}'),
+    ('function', 'quota.plan_impact(jsonb)', '{"body": "93c8f7bc5dc26bdd6fdf23abd3f5403a", "name": "quota.plan_impact", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF quota.plan_impact"}'),
+    ('function', 'quota.plan_periods(quota.events[])', '{"body": "a8a5f2c5e2856bc0fd00bf80f8c58e28", "name": "quota.plan_periods", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns SETOF quota.plan_period"}'),
     ('function', 'quota.plan_sources(regclass, name)', '{"body": "2514f1fff09c93e9608dad28fda1b2d5", "name": "quota.plan_sources", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
     ('function', 'quota.plan_statement(regclass, name)', '{"body": "863ce583d21b8e35496e9170fbcae0c4", "name": "quota.plan_statement", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns text"}'),
+    ('function', 'quota.plan_steps(jsonb, timestamp with time zone)', '{"body": "25f92f468c53a0a6b53187855d83088f", "name": "quota.plan_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns SETOF quota.plan_step"}'),
     ('function', 'quota.plan_writer_problems(regclass, name)', '{"body": "8b30525ce6f88342c489778fd7212138", "name": "quota.plan_writer_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns SETOF quota.finding"}'),
     ('function', 'quota.plan_writers(regclass, name)', '{"body": "eba028101bc984b08104d4b701654cd9", "name": "quota.plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
-    ('function', 'quota.planned_rows(jsonb)', '{"body": "599996c1b1755969550ee31c2d01dc0e", "name": "quota.planned_rows", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns TABLE(rank integer, kind text, path text[], content jsonb)"}'),
+    ('function', 'quota.planned_rows(jsonb)', '{"body": "3af233e423229f58064ae62d71b59e54", "name": "quota.planned_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns TABLE(rank integer, kind text, path text[], content jsonb)"}'),
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "95f9e73dc8b736130df8038048f18ac6", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "c8dfbae20059a88b2e072b8d76a36e6e", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "a44229dc5ca1a73f19f55774deaec220", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.record(quota.events)', '{"body": "049642d8d6d1c7c0ca8bbc99209faeda", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.record_rows(quota.events[])', '{"body": "f74305a1df62344f915b87dac3064d59", "name": "quota.record_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
     ('function', 'quota.recount(text[])', '{"body": "aba36d7200a998df42537940931cf16f", "name": "quota.recount", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.recount_gauge(text)', '{"body": "c0512650998d8c5e56004095f1ac603e", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
     ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "af0d341d7d41e951d707160c83e5e818", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "bc17b598916ac6500a57ecd406e84d71", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
+    ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "99b7f553e25d4a36a0c50d06cccc19db", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),
     ('function', 'quota.refuse_writing()', '{"body": "b02ec244ace65a4cab64c9e5bedbaaec", "name": "quota.refuse_writing", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.reject_plans(text, jsonb, text)', '{"body": "c2e93df26c8549a84af7857d95fdbf91", "name": "quota.reject_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_found jsonb, p_expected text) returns void"}'),
     ('function', 'quota.reject_user()', '{"body": "2d28eebb71b3ef0b29a90797b156af4b", "name": "quota.reject_user", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_usage(uuid, text)', '{"body": "4192de00233eaf13adcbcb8e517a57b5", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "d2e3520ea7bad10d3067d68739ef009d", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
+    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "1b540385fd3c9271ba6792abab194c54", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "9fa78bcfa986b4770f309b42bccf0734", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
@@ -13000,6 +13778,7 @@ begin
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "cf8dc9cbda526afdf8fb6edc52649ff0", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "1ed644d3d107c332013b0a782b599c23", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "73368e0650ae9ae9b0d7c305fbb5e05b", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.shown_instant(timestamp with time zone)', '{"body": "5009620076b475244d938a3cc78c846b", "name": "quota.shown_instant", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns text"}'),
     ('function', 'quota.standing_grants(text, text, timestamp with time zone)', '{"body": "733f380c25cff93090016269fd3cda6b", "name": "quota.standing_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.still_counts(text, text, jsonb, timestamp with time zone)', '{"body": "f0e0411b7c53669675f44844d80abe7d", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
@@ -13024,13 +13803,14 @@ begin
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.void_grant(uuid, text)', '{"body": "6d757cf0ea8df9ba4e05b7dcf03672bf", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text) returns boolean"}'),
     ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean)', '{"body": "af1b2847ddcd92f49a3d02b8d2f9b639", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean) returns quota.limit_state[]"}'),
-    ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "ed7b711daaa19699c20f02738ffa1ffa", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
+    ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "d459a1cd5fb34f39d934f399d668fb80", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),
-    ('function', 'quota.write_catalogue(jsonb)', '{"body": "a3a1d2ff9d851b6594305f8c1636c8c5", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
+    ('function', 'quota.write_catalogue(jsonb)', '{"body": "384543118afe3249c6e68f2f835f64df", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "64ef57169d9819cb6fa1a5716a18629b", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
     ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval)', '{"body": "55000fb712e405928022ab22dd1376be", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval) returns void"}'),
     ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "ec0e694e96ccee79a609b673d6007440", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
+    ('function', 'quota.write_plans(jsonb)', '{"body": "89c82202e0263ca773803b07898af214", "name": "quota.write_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone)', '{"body": "83d1d3904d3f30bcab363abaa2613977", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone) returns void"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
@@ -13051,6 +13831,7 @@ begin
     ('index', 'quota.overrides_by_feature', '{"on": "quota.overrides", "text": "CREATE INDEX overrides_by_feature ON quota.overrides USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.plan_limits_by_feature', '{"on": "quota.plan_limits", "text": "CREATE INDEX plan_limits_by_feature ON quota.plan_limits USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.plan_values_by_feature', '{"on": "quota.plan_values", "text": "CREATE INDEX plan_values_by_feature ON quota.plan_values USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.plans_by_successor', '{"on": "quota.plans", "text": "CREATE INDEX plans_by_successor ON quota.plans USING btree (successor_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.plans_have_one_default', '{"on": "quota.plans", "text": "CREATE UNIQUE INDEX plans_have_one_default ON quota.plans USING btree (is_default) WHERE is_default", "is_valid": true, "is_unique": true}'),
     ('index', 'quota.reservations_by_id', '{"on": "quota.reservations", "text": "CREATE INDEX reservations_by_id ON quota.reservations USING btree (reservation_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.reservations_open', '{"on": "quota.reservations", "text": "CREATE INDEX reservations_open ON quota.reservations USING btree (subject_id, feature_id, expires_at) WHERE (state = ''open''::text)", "is_valid": true, "is_unique": false}'),
@@ -13116,12 +13897,15 @@ begin
     ('type', 'quota.installed_object', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.limit_state', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.locked_hold', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.plan_age', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.plan_impact', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.plan_period', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.plan_step', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.row_sum', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.verdict', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
-    ('view', 'public.current_usage', '{"query": "c953a1b423d7ebd77b820a1cfa6dcdae", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.current_usage', '{"query": "145037b67514921ef8eb6dfd17ae0ac8", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.entitlements', '{"query": "6f5abd825e648fb728d0dc42988af32e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.plan_catalog', '{"query": "be5af080269b81e42fc73ce4886f9aff", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.plan_catalog', '{"query": "f7c5e7ccbb113bf98251752896f63fab", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_alerts', '{"query": "9932cc12ebc6569cec2469f08e49ca8e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_events', '{"query": "cb3ddfdaab06fba4924401bebd333a81", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_history', '{"query": "c87cc4383601ad5eda692748bfd0f8e1", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),

@@ -28,6 +28,50 @@ test('with a minute and a month limit, a wait over the minute counts in both', (
     expect(await consume(holder, { subject })).toMatchObject({ allowed: false, limit: 3 });
   }));
 
+test('a caller that waits over its renewal is decided by the successor of its plan', () =>
+  run(async (race) => {
+    const subject = 'renews';
+    const [holder, waiter] = await Promise.all([race.server(), race.server()]);
+    await holder.query(`select public.set_plan($1, 'pro', '2025-12-10T12:00:30Z')`, [subject]);
+    const document = limitedTo(50);
+    const pro = {
+      ...document.plans.pro,
+      retired: true,
+      successor: 'small',
+      moves: 'renewal',
+    };
+    await applyPlans(race.owner, { ...document, plans: { ...document.plans, pro } });
+    expect(await consume(holder, { subject, amount: 9 })).toMatchObject({ plan: 'pro', used: 9 });
+
+    await holder.query('begin');
+    await consume(holder, { subject });
+    const { answer } = await consumeBlocked(race, waiter, { subject, amount: 2 });
+    await setClock(race.owner, '2026-01-10T12:00:30Z');
+    await holder.query('commit');
+
+    expect(await answer).toMatchObject({ allowed: true, plan: 'small', used: 2, limit: 3 });
+    expect(await consume(holder, { subject, amount: 2 })).toMatchObject({
+      allowed: false,
+      used: 2,
+    });
+  }));
+
+test('a caller that waits while its plan is moved to another is decided by that one', () =>
+  run(async (race) => {
+    const subject = 'moved';
+    const [holder, waiter] = await Promise.all([race.server(), race.server()]);
+    await holder.query(`select public.set_plan($1, 'pro')`, [subject]);
+    await consume(holder, { subject, amount: 2 });
+    await holder.query('begin');
+    await consume(holder, { subject });
+    const { answer } = await consumeBlocked(race, waiter, { subject });
+    const document = limitedTo(50);
+    const pro = { ...document.plans.pro, retired: true, successor: 'small', moves: '2026-01-01' };
+    await applyPlans(race.owner, { ...document, plans: { ...document.plans, pro } });
+    await holder.query('commit');
+    expect(await answer).toMatchObject({ allowed: false, plan: 'small', used: 3, limit: 3 });
+  }));
+
 test('a caller that waits over the end of its plan is decided by the default plan', () =>
   run(async (race) => {
     const subject = 'trial';

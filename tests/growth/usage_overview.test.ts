@@ -24,7 +24,7 @@ async function overviewOf(subjects: number) {
          (subject_id, feature_id, period, period_start, period_end,
           used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit, passed)
        select 's' || n, 'export', 'month', month, month + interval '1 month', 0, 0, 0, used, 0, 0, 100,
-         quota.mark_of(used, 0, 100)
+         quota.mark_of(used, 0, 100, '{80, 100}')
        from generate_series(1, $1::int) as n
        cross join (values (timestamptz '2026-08-01Z', 100), ('2026-09-01Z', 3)) as m (month, used)`,
       [subjects],

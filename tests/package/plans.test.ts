@@ -58,7 +58,7 @@ const WRONG: Record<string, [document: string, message: RegExp]> = {
     wrong((d) => {
       d.features.export.units = 'x';
     }),
-    /plans\.json:\d+:7: features\.export\.units: found "units", expected one of the keys name, unit, kind, server_only/,
+    /plans\.json:\d+:7: features\.export\.units: found "units", expected one of the keys name, unit, kind, server_only, alerts/,
   ],
   'an unknown kind': [
     wrong((d) => {
@@ -71,6 +71,42 @@ const WRONG: Record<string, [document: string, message: RegExp]> = {
       d.features.export.server_only = 'yes';
     }),
     /features\.export\.server_only: found "yes", expected true or false/,
+  ],
+  'alerts that are a number': [
+    wrong((d) => {
+      d.features.export.alerts = 80;
+    }),
+    /features\.export\.alerts: found 80, expected a list of different whole numbers from 1 to 100/,
+  ],
+  'an alert above the limit': [
+    wrong((d) => {
+      d.features.export.alerts = [50, 110];
+    }),
+    /features\.export\.alerts\.1: found 110, expected a whole number from 1 to 100/,
+  ],
+  'an alert at 0': [
+    wrong((d) => {
+      d.features.export.alerts = [0];
+    }),
+    /features\.export\.alerts\.0: found 0, expected a whole number/,
+  ],
+  'an alert as text': [
+    wrong((d) => {
+      d.features.export.alerts = ['80'];
+    }),
+    /features\.export\.alerts\.0: found "80", expected a whole number/,
+  ],
+  'an alert twice': [
+    wrong((d) => {
+      d.features.export.alerts = [80, 80];
+    }),
+    /features\.export\.alerts: found \[80,80\], expected a list of different/,
+  ],
+  'alerts of null': [
+    wrong((d) => {
+      d.features.export.alerts = null;
+    }),
+    /features\.export\.alerts: found null, expected a list/,
   ],
   'an empty name': [
     wrong((d) => {
@@ -208,6 +244,43 @@ const WRONG: Record<string, [document: string, message: RegExp]> = {
     }),
     /plans\.pro\.hidden: found 1, expected true or false/,
   ],
+  'a retired default plan': [
+    wrong((d) => {
+      d.plans.free.retired = true;
+    }),
+    /plans\.free\.retired: found true, expected another default plan/,
+  ],
+  'a successor of a plan that is sold': [
+    wrong((d) => {
+      d.plans.pro.successor = 'free';
+    }),
+    /plans\.pro\.successor: found "free", expected "retired": true beside it/,
+  ],
+  'an unknown successor': [
+    wrong((d) => {
+      Object.assign(d.plans.pro, { retired: true, successor: 'gold' });
+    }),
+    /plans\.pro\.successor: found "gold", expected a plan of this document/,
+  ],
+  'plans that succeed each other': [
+    wrong((d) => {
+      Object.assign(d.plans.pro, { retired: true, successor: 'enterprise' });
+      Object.assign(d.plans.enterprise, { retired: true, successor: 'pro' });
+    }),
+    /plans\.pro\.successor: found "enterprise", expected a plan whose successors do not lead back/,
+  ],
+  'moves without a successor': [
+    wrong((d) => {
+      Object.assign(d.plans.pro, { retired: true, moves: 'renewal' });
+    }),
+    /plans\.pro\.moves: found "renewal", expected a successor beside it/,
+  ],
+  'moves at no instant': [
+    wrong((d) => {
+      Object.assign(d.plans.pro, { retired: true, successor: 'free', moves: '2027-1-1' });
+    }),
+    /plans\.pro\.moves: found "2027-1-1", expected "never" .*"renewal" .*an instant/,
+  ],
   'two default plans': [
     wrong((d) => {
       d.plans.pro.default = true;
@@ -232,6 +305,20 @@ describe.each(Object.entries(WRONG))('a document with %s', (_, [document, messag
 describe('a document that is right', () => {
   test.each([
     ['the sample', JSON.stringify(SAMPLE_PLANS)],
+    [
+      'one with plans that age',
+      wrong((d) => {
+        Object.assign(d.plans.pro, { retired: true, successor: 'enterprise', moves: 'renewal' });
+        d.plans.old = {
+          retired: true,
+          successor: 'pro',
+          moves: '2027-01-01T00:00:00+01:00',
+          limits: {},
+        };
+      }),
+    ],
+    ['one with alerts', wrong((d) => Object.assign(d.features.export, { alerts: [100, 50, 1] }))],
+    ['one without alerts', wrong((d) => Object.assign(d.features.export, { alerts: [] }))],
     ['the smallest', '{"features": {}, "plans": {}}'],
     ['one with a byte order mark', `\uFEFF${JSON.stringify(SAMPLE_PLANS)}`],
     [
@@ -340,6 +427,55 @@ describe('the command', () => {
     expect(output).toMatch(/^ {2}~ plan {5}enterprise {2}hidden: false → true$/m);
     write(withValues.replace('"sso": true', '"sso": false'));
     expect((await plans()).output).toMatch(/^ {2}~ value {2}pro\/sso {2}value: true → false$/m);
+  });
+
+  test('says for how many subjects what changes when; --impact shows who will be over, and changes nothing', async () => {
+    const limits = { ai_generation: { month: 20 }, kb_file: { lifetime: 5 } };
+    const document = { ...SAMPLE_PLANS, plans: { ...SAMPLE_PLANS.plans, small: { limits } } };
+    write(document);
+    await plans();
+    for (const subject of ['ada', 'bob', 'cy']) {
+      await client.query('select public.set_plan($1, $2)', [subject, 'pro']);
+      await client.query(`select public.consume_usage('ai_generation', 30, $1)`, [subject]);
+    }
+    await client.query(`select public.consume_usage('kb_file', 50, 'bob')`);
+    await client.query(`select public.consume_usage('export', 5, 'dan')`);
+    const before = await catalogue();
+    const pro = { ...document.plans.pro, retired: true, successor: 'small', moves: '2199-01-01' };
+    const { free } = structuredClone(document.plans);
+    free.limits.export.month = 3;
+    write({ ...document, plans: { ...document.plans, free, pro } });
+
+    const dry = await plans('--dry-run');
+    expect(dry.output).toMatch(
+      /~ limit +free\/export\/month +amount: 5 → 3 \(subjects: 1, over it: 1\)$/m,
+    );
+    expect(dry.output).toMatch(
+      /~ plan +pro .*\(subjects that move: 3, 2199-01-01T00:00:00Z; over a new limit: 3\)$/m,
+    );
+    const { code, output } = await plans('--impact');
+    expect(output).toContain('nothing was changed (dry run)');
+    expect(output).toMatch(
+      /^4 subjects have used more in a running period than a new limit allows:$/m,
+    );
+    const lines = output.slice(output.indexOf('4 subjects have')).split('\n').slice(2, 7);
+    expect(lines.map((line) => line.trim().split(/ {2,}/))).toEqual([
+      ['bob', 'pro → small', '2199-01-01 00:00 UTC', 'kb_file/lifetime', '50 of 5', '45 over'],
+      ['ada', 'pro → small', '2199-01-01 00:00 UTC', 'ai_generation/month', '30 of 20', '10 over'],
+      ['bob', 'pro → small', '2199-01-01 00:00 UTC', 'ai_generation/month', '30 of 20', '10 over'],
+      ['cy', 'pro → small', '2199-01-01 00:00 UTC', 'ai_generation/month', '30 of 20', '10 over'],
+      ['dan', 'free', 'at once', 'export/month', '5 of 3', '2 over'],
+    ]);
+    expect(code).toBe(0);
+    expect(await catalogue()).toEqual(before);
+
+    write(document);
+    expect((await plans('--impact')).output).toContain(
+      'Nobody has used more than a new limit allows.',
+    );
+    for (const subject of ['ada', 'bob', 'cy', 'dan']) {
+      await client.query('select public.forget_subject($1)', [subject]);
+    }
   });
 
   test('what the database refuses is shown plainly, and nothing is changed', async () => {

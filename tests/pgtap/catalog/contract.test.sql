@@ -96,7 +96,7 @@ select is(
   'subject text, feature text, feature_name text, unit text, kind text, plan text, period text, '
   || 'used bigint, reserved bigint, limit bigint, remaining bigint, unlimited boolean, '
   || 'percent_used bigint, period_start timestamp with time zone, resets_at timestamp with time zone, '
-  || 'status text, granted bigint, time_zone text',
+  || 'status text, granted bigint, time_zone text, projected bigint, exhausted_at timestamp with time zone',
   'current_usage has these columns in this order'
 );
 select is(

@@ -40,7 +40,7 @@ select is_empty(
 );
 select set_eq(
   $$select schema, proname from ours where 'jit=off' = any (proconfig)$$,
-  $$values ('quota', 'apply_plans'), ('quota', 'tidy'), ('quota', 'verify_usage')$$,
+  $$values ('quota', 'apply_plans'), ('quota', 'plan_impact'), ('quota', 'tidy'), ('quota', 'verify_usage')$$,
   'those whose long statements a stock server would compile for seconds say that it must not'
 );
 select is_empty(
@@ -62,6 +62,8 @@ select set_eq(
       'set_value', 'change_member', 'return_usage', 'apply_plans', 'explain_usage', 'forget_subject', 'verify_usage',
       'deliver_alerts', 'acknowledge_alerts',
       'verify_installation',
+      -- What npx pgquota plans --impact asks.
+      'plan_impact',
       -- What current_usage and entitlements show of one subject, to those who may see it.
       'limits_shown', 'entitlements_shown',
       -- Triggers on tables of the app, which run for whoever writes there.

@@ -35,8 +35,8 @@ select is_empty(
   $$select b.name, b.lines
     from bodies as b
     left join (values
-      ('allowances_of', 120), ('begin_windows', 105), ('commit_usage', 99), ('consume_usage_batch', 99),
-      ('look_closely', 81), ('open_counters', 137), ('record', 75), ('refusal', 103), ('remember', 137),
+      ('allowances_of', 128), ('begin_windows', 112), ('commit_usage', 99), ('consume_usage_batch', 99),
+      ('look_closely', 81), ('open_counters', 137), ('record', 75), ('refusal', 103), ('remember', 144),
       ('take_plainly', 119)
     ) as e (name, lines) using (name)
     where b.lines > coalesce(e.lines, 70)$$,
@@ -70,16 +70,17 @@ select is_empty(
     from uses as u
     cross join regexp_matches(u.text, '\mquota\.(\w+)\s*\(', 'g') as c (match)
     where c.match[1] in (select proname::text from pg_proc where pronamespace = 'quota'::regnamespace)
-      -- These look at what they are given and nothing else.
+      -- These look at what they are given, or at the catalogue, and nothing else.
       and c.match[1] not in (
-        'import_key', 'import_problem', 'instant_from', 'mark_of', 'new_id', 'period_of', 'period_problem',
-        'period_rank'
+        'import_key', 'import_problem', 'instant_from', 'kept_plan', 'mark_of', 'new_id', 'period_of',
+        'period_problem', 'period_rank', 'plan_ages', 'plan_at'
       )
       and (u.name, c.match[1]) not in (values
         ('begin_periods', 'open_counters'), ('follow_rows', 'open_many'), ('follow_rows', 'write_terms'),
         ('lock_gauges', 'rows_in_tables'), ('lock_meters', 'settle_expired'), ('move_meters', 'open_spans'),
         ('open_counters', 'ledger_balance'), ('open_counters', 'note_open_span'),
         ('open_many', 'open_spans'), ('open_odd_periods', 'plan_periods'),
+        ('plan_impact', 'granted_to'), ('plan_impact', 'plan_steps'),
         ('recount_gauge', 'rows_in_tables'), ('standing_grants', 'open_grants'),
         ('unproved_rows', 'rows_in_tables')
       )$$,
@@ -93,7 +94,7 @@ select is_empty(
       and u.name not in (
         -- Of all subjects, by what they do.
         'check_granted', 'check_in_use', 'hold_removed', 'lock_gauges', 'lock_namers', 'recount_gauge',
-        'tidy', 'write_catalogue', 'forget_subject',
+        'tidy', 'write_catalogue', 'forget_subject', 'over_limit_note', 'plan_steps',
         -- Told an id alone; a caller that names the subject is not asked less.
         'lock_reservation', 'refund_usage', 'void_grant'
       )$$,

@@ -90,9 +90,12 @@ select set_eq(
   $$select name, privilege, roles from pg_temp.holders('function', 'quota')
     where to_regproc('public.' || name) is null$$,
   $$values
+    -- What npx pgquota plans --impact asks.
+    ('plan_impact', 'EXECUTE', 'service_role'),
     -- What the views compute as their reader.
     ('clock', 'EXECUTE', 'authenticated, service_role'),
     ('entitlements_shown', 'EXECUTE', 'authenticated, service_role'),
+    ('forecast', 'EXECUTE', 'authenticated, service_role'),
     ('instant_of', 'EXECUTE', 'authenticated, service_role'),
     ('is_trusted', 'EXECUTE', 'authenticated, service_role'),
     ('limits_shown', 'EXECUTE', 'authenticated, service_role'),

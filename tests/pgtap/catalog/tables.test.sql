@@ -196,6 +196,8 @@ select is_empty(
     where c.attrelid in (select oid from tables) and c.attnum > 0 and not c.attisdropped
       and format_type(c.atttypid, c.atttypmod) not in
         ('text', 'bigint', 'boolean', 'jsonb', 'uuid', 'timestamp with time zone')
+      -- The marks of a feature's alerts: what limits_of() hands on with each limit, in one piece.
+      and not (c.attrelid = 'quota.features'::regclass and c.attname in ('alerts', 'marks'))
       -- Names of the app's tables and columns, which stay right when those are renamed.
       and not (c.attrelid in ('quota.limited_tables'::regclass, 'quota.followed_tables'::regclass)
         and c.atttypid in ('regclass'::regtype, 'name'::regtype))$$,

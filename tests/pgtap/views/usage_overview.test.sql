@@ -136,7 +136,7 @@ select is_empty(
   $$select c.subject_id, c.feature_id, c.period from quota.counters as c
     join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
     where c.period_end > quota.clock() and quota.mark_of(
-      coalesce(c.used, m.used - c.used_before), coalesce(c.reserved, m.reserved - c.reserved_before), c.last_limit
+      coalesce(c.used, m.used - c.used_before), coalesce(c.reserved, m.reserved - c.reserved_before), c.last_limit, '{80, 100}'
     ) > c.passed$$,
   'no running counter is nearer to its limit than it has noted'
 );
