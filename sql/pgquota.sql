@@ -73,6 +73,7 @@
 \ir verbs/consume_usage_batch.sql
 \ir verbs/check_usage.sql
 \ir verbs/explain_usage.sql
+\ir verbs/explain_value.sql
 \ir verbs/reserve_usage.sql
 \ir verbs/commit_usage.sql
 \ir verbs/release_usage.sql

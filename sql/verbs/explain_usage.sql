@@ -126,19 +126,8 @@ begin
     v_retry_after := (quota.refusal(
       v_caller.subject_id, p_feature, p_amount, v_now, v_allowance, v_verdict
     )).retry_after;
-    v_plans := array(
-      select p.plan_id
-      from quota.plans as p
-      cross join lateral quota.limits_of(v_caller.subject_id, p_feature, v_now, p.plan_id) as a
-      where p.plan_id <> coalesce(v_allowance.plan_id, '')
-        and not p.is_retired
-        and not p.hidden
-        and (quota.decide(a.limits, p_amount)).is_allowed
-      order by
-        (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l),
-        -- Alike for this feature: the plan that allows less of the others.
-        (select sum(coalesce(l.amount, 9007199254740991)) from quota.plan_limits as l where l.plan_id = p.plan_id),
-        p.plan_id
+    v_plans := quota.plans_with_room(
+      v_caller.subject_id, p_feature, p_amount, v_now, v_allowance.plan_id
     );
   end if;
 
@@ -181,53 +170,38 @@ $$;
 
 comment on function quota.explain_usage is 'See public.explain_usage.';
 
--- explain_usage() of what is not counted: one row.
-create function quota.explain_value(
+-- What may be bought: neither what is retired nor what is hidden.
+create function quota.plans_with_room(
   p_subject_id text,
   p_feature_id text,
+  p_amount bigint,
   p_at timestamptz,
-  p_allowance quota.allowance
+  p_but_plan_id text
 )
-returns public.usage_explanation
+returns text[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_entitlement quota.entitlement;
-  v_wait integer;
-  v_plans text[];
 begin
-  v_entitlement := quota.entitlements_of(p_subject_id, p_allowance.plan_id, p_at, p_feature_id);
-  if not v_entitlement.enabled then
-    v_wait := quota.value_wait(p_subject_id, p_at, p_allowance, v_entitlement);
-    -- An override that holds it off does so on every plan.
-    v_plans := array(
-      select p.plan_id
-      from quota.plans as p
-      cross join lateral quota.entitlements_of(p_subject_id, p.plan_id, p_at, p_feature_id) as e
-      where e.enabled
-        and not p.hidden
-      order by
-        coalesce(
-          (
-            select sum(coalesce(l.amount, 9007199254740991))
-            from quota.plan_limits as l
-            where l.plan_id = p.plan_id
-          ),
-          0
-        ),
-        p.plan_id
-    );
-  end if;
-  return row(
-    p_feature_id, p_subject_id, p_allowance.plan_id, null,
-    case when v_entitlement.override_ends_at is null then 'plan' else 'exception' end,
-    case when not v_entitlement.enabled then 0 end, 0, 0,
-    case when not v_entitlement.enabled then 0 end, v_entitlement.enabled, 0,
-    nullif(v_entitlement.override_ends_at, 'infinity'), not v_entitlement.enabled, v_wait, null,
-    v_plans, p_allowance.upgrade_url
-  )::public.usage_explanation;
+  return array(
+    select p.plan_id
+    from quota.plans as p
+    cross join lateral quota.limits_of(p_subject_id, p_feature_id, p_at, p.plan_id) as a
+    where p.plan_id <> coalesce(p_but_plan_id, '')
+      and not p.is_retired
+      and not p.hidden
+      and (quota.decide(a.limits, p_amount)).is_allowed
+    order by
+      (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l),
+      -- Alike for this feature: the plan that allows less of the others.
+      (
+        select sum(coalesce(l.amount, 9007199254740991))
+        from quota.plan_limits as l
+        where l.plan_id = p.plan_id
+      ),
+      p.plan_id
+  );
 end
 $$;
 
-comment on function quota.explain_value is
-  'Where a switch or value comes from, and which other plans have it.';
+comment on function quota.plans_with_room is
+  'The other plans that would allow an amount, the one that allows least first.';

@@ -5739,19 +5739,8 @@ begin
     v_retry_after := (quota.refusal(
       v_caller.subject_id, p_feature, p_amount, v_now, v_allowance, v_verdict
     )).retry_after;
-    v_plans := array(
-      select p.plan_id
-      from quota.plans as p
-      cross join lateral quota.limits_of(v_caller.subject_id, p_feature, v_now, p.plan_id) as a
-      where p.plan_id <> coalesce(v_allowance.plan_id, '')
-        and not p.is_retired
-        and not p.hidden
-        and (quota.decide(a.limits, p_amount)).is_allowed
-      order by
-        (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l),
-        -- Alike for this feature: the plan that allows less of the others.
-        (select sum(coalesce(l.amount, 9007199254740991)) from quota.plan_limits as l where l.plan_id = p.plan_id),
-        p.plan_id
+    v_plans := quota.plans_with_room(
+      v_caller.subject_id, p_feature, p_amount, v_now, v_allowance.plan_id
     );
   end if;
 
@@ -5794,6 +5783,44 @@ $$;
 
 comment on function quota.explain_usage is 'See public.explain_usage.';
 
+-- What may be bought: neither what is retired nor what is hidden.
+create function quota.plans_with_room(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_but_plan_id text
+)
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select p.plan_id
+    from quota.plans as p
+    cross join lateral quota.limits_of(p_subject_id, p_feature_id, p_at, p.plan_id) as a
+    where p.plan_id <> coalesce(p_but_plan_id, '')
+      and not p.is_retired
+      and not p.hidden
+      and (quota.decide(a.limits, p_amount)).is_allowed
+    order by
+      (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l),
+      -- Alike for this feature: the plan that allows less of the others.
+      (
+        select sum(coalesce(l.amount, 9007199254740991))
+        from quota.plan_limits as l
+        where l.plan_id = p.plan_id
+      ),
+      p.plan_id
+  );
+end
+$$;
+
+comment on function quota.plans_with_room is
+  'The other plans that would allow an amount, the one that allows least first.';
+
+-- sql/verbs/explain_value.sql
+
 -- explain_usage() of what is not counted: one row.
 create function quota.explain_value(
   p_subject_id text,
@@ -5819,6 +5846,7 @@ begin
       cross join lateral quota.entitlements_of(p_subject_id, p.plan_id, p_at, p_feature_id) as e
       where e.enabled
         and not p.hidden
+        and not p.is_retired
       order by
         coalesce(
           (
@@ -5837,7 +5865,7 @@ begin
     case when not v_entitlement.enabled then 0 end, 0, 0,
     case when not v_entitlement.enabled then 0 end, v_entitlement.enabled, 0,
     nullif(v_entitlement.override_ends_at, 'infinity'), not v_entitlement.enabled, v_wait, null,
-    v_plans, p_allowance.upgrade_url
+    v_plans, p_allowance.upgrade_url, null, null
   )::public.usage_explanation;
 end
 $$;
@@ -13638,8 +13666,8 @@ begin
     ('function', 'quota.entitlements_of(text, text, timestamp with time zone, text)', '{"body": "736850b75bf6bb78ab47952225b6086b", "name": "quota.entitlements_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_at timestamp with time zone, p_feature_id text DEFAULT NULL::text) returns SETOF quota.entitlement"}'),
     ('function', 'quota.entitlements_shown(text, timestamp with time zone)', '{"body": "8c5d741336f0153adddf8ac00fa1411b", "name": "quota.entitlements_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.entitlement"}'),
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
-    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "6d23c1dc6aceb241726c51736be1acd5", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
-    ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "8c47980a85b6cb0561eb4310e56c94b5", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
+    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "a63f2c286932ea6c32ea1b8b479ebfe8", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "e53bfc6e1946fec4006e9b3e39288a1e", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
     ('function', 'quota.follow_rows(text[], text[])', '{"body": "7050f8fa7d1c2250ec3cfa16258c52ef", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
@@ -13745,6 +13773,7 @@ begin
     ('function', 'quota.plan_writer_problems(regclass, name)', '{"body": "8b30525ce6f88342c489778fd7212138", "name": "quota.plan_writer_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns SETOF quota.finding"}'),
     ('function', 'quota.plan_writers(regclass, name)', '{"body": "eba028101bc984b08104d4b701654cd9", "name": "quota.plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
     ('function', 'quota.planned_rows(jsonb)', '{"body": "3af233e423229f58064ae62d71b59e54", "name": "quota.planned_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns TABLE(rank integer, kind text, path text[], content jsonb)"}'),
+    ('function', 'quota.plans_with_room(text, text, bigint, timestamp with time zone, text)', '{"body": "7d4326fc61de150b41d754809cf28eb1", "name": "quota.plans_with_room", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_but_plan_id text) returns text[]"}'),
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "95f9e73dc8b736130df8038048f18ac6", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "a44229dc5ca1a73f19f55774deaec220", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.record(quota.events)', '{"body": "049642d8d6d1c7c0ca8bbc99209faeda", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),

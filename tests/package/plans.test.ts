@@ -58,7 +58,7 @@ const WRONG: Record<string, [document: string, message: RegExp]> = {
     wrong((d) => {
       d.features.export.units = 'x';
     }),
-    /plans\.json:\d+:7: features\.export\.units: found "units", expected one of the keys name, unit, kind, server_only, alerts/,
+    /plans\.json:\d+:7: features\.export\.units: found "units", expected one of the keys name, unit, kind, server_only, hidden, alerts/,
   ],
   'an unknown kind': [
     wrong((d) => {

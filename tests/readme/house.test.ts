@@ -14,7 +14,7 @@ const LONGER: Record<string, number> = {
   'meter/record.sql': 455,
   'rule/limits_of.sql': 348,
   'verbs/consume_usage_batch.sql': 287,
-  'verbs/take_plainly.sql': 296,
+  'verbs/take_plainly.sql': 303,
 };
 /** Written by npm run build. */
 const GENERATED = ['names.sql', 'release.sql'];
