@@ -66,6 +66,7 @@
 \ir verbs/check_usage.sql
 \ir verbs/explain_usage.sql
 \ir verbs/reserve_usage.sql
+\ir verbs/extend_usage.sql
 \ir verbs/commit_usage.sql
 \ir verbs/release_usage.sql
 \ir verbs/refund_usage.sql

@@ -225,10 +225,13 @@ export type UsageDecision<Feature extends string = string> = {
   retry_after: number | null;
   /**
    * The ledger line of the call: what counted it, for refund_usage, or a refund's, return's or
-   * release's own; null for a refusal, a check and a reservation.
+   * release's own; null for a refusal, a check, a reservation and its extension.
    */
   event_id: string | null;
-  /** The hold, for commit_usage and release_usage; null when the call made or ended none. */
+  /**
+   * The hold, for extend_usage, commit_usage and release_usage; null when the call made, extended
+   * or ended none.
+   */
   reservation_id: string | null;
   /**
    * True when the idempotency key was used before: this is the first answer, nothing was counted
@@ -514,6 +517,14 @@ export type ExplainUsageArgs<Feature extends string = string> = {
   subject?: string | null;
 };
 
+/** The arguments of extendUsage. */
+export type ExtendUsageArgs = {
+  reservation_id: string;
+  /** Default: '00:15:00'. */
+  ttl?: string;
+  subject?: string | null;
+};
+
 /** The arguments of forgetSubject. */
 export type ForgetSubjectArgs = {
   subject: string;
@@ -785,6 +796,22 @@ export interface UsageMethods<Feature extends string = string> {
     options?: CallOptions,
   ): Promise<UsageExplanation<Feature>[]>;
   /**
+   * An open hold now expires ttl from now (more than 0, at most 7 days), also where that is sooner:
+   * the heartbeat of a long job. It goes on counting in the periods in which it was made, and asks
+   * no limit again. Returns a usage_decision: amount is what is held, the other fields the state
+   * now. subject is not needed; it routes the call where the data is sharded.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QRSRV` no such reservation, expired, committed or released already, or of another subject
+   *   than the named one
+   * - `22023` ttl
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  extendUsage(args: ExtendUsageArgs, options?: CallOptions): Promise<UsageDecision<Feature>>;
+  /**
    * Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and
    * returns how many ledger lines that were. The ledgers of organisations for which it acted keep
    * their lines without its name. What rows of limited tables count stays counted while they stand:
@@ -863,11 +890,11 @@ export interface UsageMethods<Feature extends string = string> {
   /**
    * Holds an amount while work runs: it counts against every limit of the feature from now on,
    * until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job
-   * running. Returns a usage_decision with reservation_id; a refusal is an answer, as in
-   * consume_usage. amount is in units of the feature (default 1); subject must be named. The same
-   * idempotency_key with the same arguments gives the first answer again, while the hold is open or
-   * was committed: once it was released, has expired uncommitted, or its use was refunded in full,
-   * the key is free and the call decides afresh.
+   * running; extend_usage moves that on. Returns a usage_decision with reservation_id; a refusal is
+   * an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be
+   * named. The same idempotency_key with the same arguments gives the first answer again, while the
+   * hold is open or was committed: once it was released, has expired uncommitted, or its use was
+   * refunded in full, the key is free and the call decides afresh.
    *
    * Server only: needs the service key.
    *
@@ -1010,6 +1037,7 @@ export function createMethods<Feature extends string>(ask: Ask, tell: Tell): Usa
     deliverAlerts: (args, options) => ask('deliver_alerts', args, options),
     enforceUsage: (args, options) => decide('enforce_usage', args, options),
     explainUsage: (args, options) => ask('explain_usage', args, options),
+    extendUsage: (args, options) => decide('extend_usage', args, options),
     forgetSubject: (args, options) => ask('forget_subject', args, options),
     grantUsage: (args, options) => ask('grant_usage', args, options),
     refundUsage: (args, options) => decide('refund_usage', args, options),

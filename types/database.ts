@@ -279,6 +279,16 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      extend_usage: {
+        Args: { reservation_id: string; subject?: string; ttl?: string };
+        Returns: Database['public']['CompositeTypes']['usage_decision'];
+        SetofOptions: {
+          from: '*';
+          to: 'usage_decision';
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       forget_subject: { Args: { subject: string }; Returns: number };
       grant_usage: {
         Args: {

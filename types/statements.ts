@@ -49,6 +49,10 @@ export const ROUTINES: Record<string, RoutineShape> = {
     answer: 'many',
     parameters: { feature: 'text', amount: 'bigint', subject: 'text' },
   },
+  extend_usage: {
+    answer: 'one',
+    parameters: { reservation_id: 'uuid', ttl: 'interval', subject: 'text' },
+  },
   forget_subject: { answer: 'one', parameters: { subject: 'text' } },
   grant_usage: {
     answer: 'one',

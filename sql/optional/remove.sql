@@ -30,6 +30,7 @@ drop function if exists
   public.deliver_alerts(integer),
   public.enforce_usage(text, bigint, text, text, jsonb),
   public.explain_usage(text, bigint, text),
+  public.extend_usage(uuid, interval, text),
   public.forget_subject(text),
   public.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb),
   public.refund_usage(uuid, bigint, text, text, text),

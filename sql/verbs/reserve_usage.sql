@@ -17,7 +17,7 @@ end
 $$;
 
 comment on function public.reserve_usage is
-  'Holds an amount while work runs: it counts against every limit of the feature from now on, until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job running. Returns a usage_decision with reservation_id; a refusal is an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be named. The same idempotency_key with the same arguments gives the first answer again, while the hold is open or was committed: once it was released, has expired uncommitted, or its use was refunded in full, the key is free and the call decides afresh. Errors: 22023 ttl; QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 42501 not a trusted role; 55P03 retry.';
+  'Holds an amount while work runs: it counts against every limit of the feature from now on, until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job running; extend_usage moves that on. Returns a usage_decision with reservation_id; a refusal is an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be named. The same idempotency_key with the same arguments gives the first answer again, while the hold is open or was committed: once it was released, has expired uncommitted, or its use was refunded in full, the key is free and the call decides afresh. Errors: 22023 ttl; QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 42501 not a trusted role; 55P03 retry.';
 
 -- Work that may fail or whose cost is known only afterwards. A hold counts against every
 -- limit of the feature from now on, and stops counting the moment it expires.
@@ -44,10 +44,8 @@ begin
   perform quota.require_trusted();
   v_caller := quota.caller_for(p_subject);
   perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
-  if v_seconds is null or v_seconds <= 0 or v_seconds > 604800 then
-    raise exception 'the ttl is %, more than nothing and at most 7 days are allowed',
-      coalesce(p_ttl::text, 'null')
-      using errcode = '22023', hint = 'for example 15 minutes';
+  if (v_seconds > 0 and v_seconds <= 604800) is not true then
+    perform quota.reject_ttl('reserve_usage', p_ttl);
   end if;
 
   if p_idempotency_key is not null then

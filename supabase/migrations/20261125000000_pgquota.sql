@@ -66,11 +66,11 @@ begin
       and o.name = any (array[
         'acknowledge_alerts', 'add_member', 'apply_plans', 'check_usage', 'clear_limit',
         'commit_usage', 'consume_usage', 'consume_usage_batch', 'current_usage', 'deliver_alerts',
-        'enforce_usage', 'explain_usage', 'forget_subject', 'grant_usage', 'import_result',
-        'installation_problem', 'plan_catalog', 'plan_change', 'refund_usage', 'release_usage',
-        'remove_member', 'reserve_usage', 'return_usage', 'set_limit', 'set_plan', 'usage_alerts',
-        'usage_decision', 'usage_events', 'usage_explanation', 'usage_history', 'usage_mismatch',
-        'usage_overview', 'verify_installation', 'verify_usage', 'void_grant'
+        'enforce_usage', 'explain_usage', 'extend_usage', 'forget_subject', 'grant_usage',
+        'import_result', 'installation_problem', 'plan_catalog', 'plan_change', 'refund_usage',
+        'release_usage', 'remove_member', 'reserve_usage', 'return_usage', 'set_limit', 'set_plan',
+        'usage_alerts', 'usage_decision', 'usage_events', 'usage_explanation', 'usage_history',
+        'usage_mismatch', 'usage_overview', 'verify_installation', 'verify_usage', 'void_grant'
       ]);
   if v_taken is not null then
     raise exception 'schema public has names that pgquota needs: %', v_taken
@@ -440,6 +440,22 @@ end
 $$;
 
 comment on function quota.check_flag is 'Errors: 22023, null.';
+
+create function quota.reject_ttl(
+  p_function text,
+  p_ttl interval
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception '%: ttl is %, more than nothing and at most 7 days are expected',
+    p_function, coalesce(p_ttl::text, 'null')
+    using errcode = '22023', hint = 'for example 15 minutes';
+end
+$$;
+
+comment on function quota.reject_ttl is 'Errors: 22023.';
 
 -- A number of a JSON document: amounts of a batch and of an import, limits of a plan document.
 create function quota.is_whole(
@@ -2951,10 +2967,10 @@ comment on column public.usage_decision.retry_after is
   'Whole seconds, rounded up and at least 1, until time alone would allow the amount; null when allowed or never.';
 
 comment on column public.usage_decision.event_id is
-  'The ledger line of the call: what counted it, for refund_usage, or a refund''s, return''s or release''s own; null for a refusal, a check and a reservation.';
+  'The ledger line of the call: what counted it, for refund_usage, or a refund''s, return''s or release''s own; null for a refusal, a check, a reservation and its extension.';
 
 comment on column public.usage_decision.reservation_id is
-  'The hold, for commit_usage and release_usage; null when the call made or ended none.';
+  'The hold, for extend_usage, commit_usage and release_usage; null when the call made, extended or ended none.';
 
 comment on column public.usage_decision.replayed is
   'True when the idempotency key was used before: this is the first answer, nothing was counted again.';
@@ -4591,7 +4607,7 @@ end
 $$;
 
 comment on function public.reserve_usage is
-  'Holds an amount while work runs: it counts against every limit of the feature from now on, until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job running. Returns a usage_decision with reservation_id; a refusal is an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be named. The same idempotency_key with the same arguments gives the first answer again, while the hold is open or was committed: once it was released, has expired uncommitted, or its use was refunded in full, the key is free and the call decides afresh. Errors: 22023 ttl; QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 42501 not a trusted role; 55P03 retry.';
+  'Holds an amount while work runs: it counts against every limit of the feature from now on, until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job running; extend_usage moves that on. Returns a usage_decision with reservation_id; a refusal is an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be named. The same idempotency_key with the same arguments gives the first answer again, while the hold is open or was committed: once it was released, has expired uncommitted, or its use was refunded in full, the key is free and the call decides afresh. Errors: 22023 ttl; QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 42501 not a trusted role; 55P03 retry.';
 
 -- Work that may fail or whose cost is known only afterwards. A hold counts against every
 -- limit of the feature from now on, and stops counting the moment it expires.
@@ -4618,10 +4634,8 @@ begin
   perform quota.require_trusted();
   v_caller := quota.caller_for(p_subject);
   perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
-  if v_seconds is null or v_seconds <= 0 or v_seconds > 604800 then
-    raise exception 'the ttl is %, more than nothing and at most 7 days are allowed',
-      coalesce(p_ttl::text, 'null')
-      using errcode = '22023', hint = 'for example 15 minutes';
+  if (v_seconds > 0 and v_seconds <= 604800) is not true then
+    perform quota.reject_ttl('reserve_usage', p_ttl);
   end if;
 
   if p_idempotency_key is not null then
@@ -4667,6 +4681,74 @@ end
 $$;
 
 comment on function quota.reserve_usage is 'See public.reserve_usage.';
+
+-- sql/verbs/extend_usage.sql
+
+-- The heartbeat of work that takes longer than anybody dares to hold for: a short ttl, extended while the
+-- worker lives. Who dies extends no more, and the hold ends by itself.
+create function public.extend_usage(
+  reservation_id uuid,
+  ttl interval default '15 minutes',
+  subject text default null
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.extend_usage(reservation_id, ttl, subject);
+end
+$$;
+
+comment on function public.extend_usage is
+  'An open hold now expires ttl from now (more than 0, at most 7 days), also where that is sooner: the heartbeat of a long job. It goes on counting in the periods in which it was made, and asks no limit again. Returns a usage_decision: amount is what is held, the other fields the state now. subject is not needed; it routes the call where the data is sharded. Errors: QRSRV no such reservation, expired, committed or released already, or of another subject than the named one; 22023 ttl; 42501 not a trusted role; 55P03 retry.';
+
+-- No line: nothing is counted or given back. What has expired has stopped counting, and somebody else may
+-- have its room: it cannot be brought back.
+create function quota.extend_usage(
+  p_reservation_id uuid,
+  p_ttl interval,
+  p_subject text
+)
+returns public.usage_decision
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_locked record;
+  v_hold quota.reservations;
+  v_seconds numeric := extract(epoch from p_ttl);
+  v_allowance quota.allowance;
+begin
+  perform quota.require_trusted();
+  if (v_seconds > 0 and v_seconds <= 604800) is not true then
+    perform quota.reject_ttl('extend_usage', p_ttl);
+  end if;
+  v_locked := quota.lock_reservation(p_reservation_id, p_subject);
+  v_hold := v_locked.hold;
+  if v_hold.state <> 'open' then
+    raise exception 'extend_usage: the reservation is %, an open one is expected', v_hold.state
+      using errcode = 'QRSRV',
+        hint = 'reserve anew; an expired one can still be committed, which counts what was used';
+  end if;
+
+  -- In seconds: a day of an interval would follow the session's time zone.
+  update quota.reservations as r
+    set expires_at = v_locked.at + make_interval(secs => v_seconds::double precision)
+    where r.subject_id = v_hold.subject_id
+      and r.reservation_id = v_hold.reservation_id;
+  perform quota.note_first_expiry(v_hold.subject_id, v_hold.feature_id);
+  v_allowance := quota.limits_of(
+    v_hold.subject_id, v_hold.feature_id, v_locked.at, p_is_settled => true
+  );
+  return quota.decision(
+    v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
+    (quota.decide(v_allowance.limits, 0)).shown, 'ok', null, v_hold.reservation_id
+  );
+end
+$$;
+
+comment on function quota.extend_usage is 'See public.extend_usage.';
 
 -- sql/verbs/commit_usage.sql
 
@@ -6999,6 +7081,23 @@ begin
     perform quota.end_hold(v_hold, quota.hold_line(v_hold, 'expire', p_at), v_hold.amount);
     perform quota.close_hold(v_hold, 'expired', null);
   end loop;
+  perform quota.note_first_expiry(p_subject_id, p_feature_id);
+end
+$$;
+
+comment on function quota.settle_expired is
+  'Writes the expire lines of holds that are over. They stopped counting the moment they expired; this only keeps the books.';
+
+-- Writes the meter also where nothing changes: a call whose snapshot has another end of a hold must fail
+-- with 40001.
+create function quota.note_first_expiry(
+  p_subject_id text,
+  p_feature_id text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
   update quota.meters as m
     set holds_expire_at = coalesce(
       (
@@ -7015,8 +7114,8 @@ begin
 end
 $$;
 
-comment on function quota.settle_expired is
-  'Writes the expire lines of holds that are over. They stopped counting the moment they expired; this only keeps the books.';
+comment on function quota.note_first_expiry is
+  'Notes with the meter when the first of its open holds expires.';
 
 create function quota.write_hold(
   p_subject_id text,
@@ -11714,7 +11813,8 @@ revoke all on
   from public, anon, authenticated, service_role;
 revoke all on function
   public.consume_usage, public.enforce_usage, public.consume_usage_batch, public.check_usage,
-  public.explain_usage, public.reserve_usage, public.commit_usage, public.release_usage,
+  public.explain_usage, public.reserve_usage, public.extend_usage, public.commit_usage,
+  public.release_usage,
   public.refund_usage, public.return_usage, public.grant_usage, public.void_grant,
   public.set_plan, public.set_limit, public.clear_limit, public.add_member, public.remove_member,
   public.forget_subject, public.apply_plans, public.deliver_alerts, public.acknowledge_alerts,
@@ -11734,12 +11834,14 @@ grant execute on function
   quota.explain_usage
   to authenticated, service_role;
 grant execute on function
-  public.reserve_usage, public.commit_usage, public.release_usage, public.refund_usage,
+  public.reserve_usage, public.extend_usage, public.commit_usage, public.release_usage,
+  public.refund_usage,
   public.return_usage, public.grant_usage, public.void_grant, public.set_plan, public.set_limit,
   public.clear_limit, public.add_member, public.remove_member, public.forget_subject,
   public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
   public.verify_installation,
-  quota.reserve_usage, quota.commit_usage, quota.release_usage, quota.refund_usage,
+  quota.reserve_usage, quota.extend_usage, quota.commit_usage, quota.release_usage,
+  quota.refund_usage,
   quota.return_usage, quota.grant_usage, quota.void_grant, quota.set_plan, quota.change_limit,
   quota.change_member, quota.forget_subject, quota.apply_plans, quota.deliver_alerts,
   quota.acknowledge_alerts, quota.verify_usage, quota.verify_installation
@@ -12114,6 +12216,7 @@ begin
     ('function', 'public.deliver_alerts(integer)', '{"body": "8aedc014fdd4fdfb2243c2b215b9b220", "name": "public.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(max integer DEFAULT 100) returns SETOF public.usage_alerts"}'),
     ('function', 'public.enforce_usage(text, bigint, text, text, jsonb)', '{"body": "ebee4a6013253b476d59b461e14a3a90", "name": "public.enforce_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
     ('function', 'public.explain_usage(text, bigint, text)', '{"body": "5c07b1527a5f98036ee8164be52cad8d", "name": "public.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text) returns SETOF public.usage_explanation"}'),
+    ('function', 'public.extend_usage(uuid, interval, text)', '{"body": "82751968c6708ada0e70b889a2d6a422", "name": "public.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, ttl interval DEFAULT ''00:15:00''::interval, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.forget_subject(text)', '{"body": "f7fe2bfbe26d35843280a6096f3176dc", "name": "public.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text) returns bigint"}'),
     ('function', 'public.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "096e0077493780fa8d73c1be57ce63c6", "name": "public.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint, subject text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns uuid"}'),
     ('function', 'public.refund_usage(uuid, bigint, text, text, text)', '{"body": "44cfb650ed6556519cb3ee2bf4a92bf8", "name": "public.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(event_id uuid, amount bigint DEFAULT NULL::bigint, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
@@ -12184,6 +12287,7 @@ begin
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "6eafc966239695fe5a886b4baf5404d8", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
     ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "9184b18d5739f9cd3d3285b2b83d3ad6", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.extend_usage(uuid, interval, text)', '{"body": "45d2db03d1368bced376f1648bdf2670", "name": "quota.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_ttl interval, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
     ('function', 'quota.follow_rows(text[], text[])', '{"body": "4b931d0d8b5e491cc447e4bb21dc0892", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
@@ -12252,6 +12356,7 @@ begin
     ('function', 'quota.move_starts(quota.events)', '{"body": "419c27dd069b351b84bc5ea5c2fb4fd4", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "2ef64750bed84617a258b6d1edb223f4", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
     ('function', 'quota.no_search_path(text)', '{"body": "2fcbdca0c8c6ff0525d127d56d75b602", "name": "quota.no_search_path", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text) returns quota.finding"}'),
+    ('function', 'quota.note_first_expiry(text, text)', '{"body": "dd4c03de7cabc24a8fb460b81065a5ff", "name": "quota.note_first_expiry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
     ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
     ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "3e87d90c1d1798ca7ecf6dec72bef352", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
     ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "0b46cdec53c1dcfb673aa0d252b4b3ec", "name": "quota.open_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
@@ -12289,6 +12394,7 @@ begin
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),
     ('function', 'quota.refuse_writing()', '{"body": "b02ec244ace65a4cab64c9e5bedbaaec", "name": "quota.refuse_writing", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.reject_plans(text, jsonb, text)', '{"body": "c2e93df26c8549a84af7857d95fdbf91", "name": "quota.reject_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_found jsonb, p_expected text) returns void"}'),
+    ('function', 'quota.reject_ttl(text, interval)', '{"body": "e97dea1bd30761543357d7b4fac6e8a0", "name": "quota.reject_ttl", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_ttl interval) returns void"}'),
     ('function', 'quota.reject_user()', '{"body": "2d28eebb71b3ef0b29a90797b156af4b", "name": "quota.reject_user", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_usage(uuid, text)', '{"body": "4192de00233eaf13adcbcb8e517a57b5", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
@@ -12298,7 +12404,7 @@ begin
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replayed(jsonb)', '{"body": "ba8ea9d5d89463eb662a566bca26bf9c", "name": "quota.replayed", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer jsonb) returns public.usage_decision"}'),
     ('function', 'quota.require_trusted()', '{"body": "8116c11ce7c063531dabb76ce8f94aff", "name": "quota.require_trusted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
-    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb)', '{"body": "9e6a7b0d80ae0e1365aea92fa8bca758", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb)', '{"body": "96428e00d698409d988da55174ff2524", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.return_usage(text, bigint, text, text, jsonb)', '{"body": "5175dd239c178dfa9ac2338c7fa69223", "name": "quota.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.rewrite_counters(quota.events, bigint, bigint, bigint, timestamp with time zone)', '{"body": "3a6ee50b6aec382de16ceca79451cb81", "name": "quota.rewrite_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_used bigint, p_reserved bigint, p_drawn bigint, p_open_until timestamp with time zone) returns void"}'),
     ('function', 'quota.rights_in(aclitem[], oid, text)', '{"body": "5023efea40ac53e5ac67ceda677833cd", "name": "quota.rights_in", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rights aclitem[], p_owner oid, p_column text DEFAULT NULL::text) returns SETOF text"}'),
@@ -12309,7 +12415,7 @@ begin
     ('function', 'quota.rows_query(text, text, text, text, text)', '{"body": "4d21869140b714cdf6063fe9d5a0c87b", "name": "quota.rows_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_sign text, p_feature_id text, p_subject_column text, p_amount_column text) returns text"}'),
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "cf8dc9cbda526afdf8fb6edc52649ff0", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
-    ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "73368e0650ae9ae9b0d7c305fbb5e05b", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "3e147e75ee651ba374666d990af05931", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.standing_grants(text, text, timestamp with time zone)', '{"body": "733f380c25cff93090016269fd3cda6b", "name": "quota.standing_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.still_counts(text, text, jsonb, timestamp with time zone)', '{"body": "f0e0411b7c53669675f44844d80abe7d", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),

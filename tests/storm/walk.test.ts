@@ -125,6 +125,9 @@ async function takeStep(state: State): Promise<unknown[]> {
     const values = [random.pick(state.holds), random.pick([null, 0, 2, 6])];
     const told = await call(state, 'public.commit_usage($1, $2)', values);
     keep(state.uses, told?.event_id);
+  } else if (dice <= 52) {
+    const values = [random.pick(state.holds), random.pick(['1 second', '1 hour', '7 days'])];
+    await call(state, 'public.extend_usage($1, $2)', values);
   } else if (dice <= 55) {
     await call(state, 'public.release_usage($1)', [random.pick(state.holds)]);
   } else if (dice <= 62) {

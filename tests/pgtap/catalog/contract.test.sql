@@ -19,6 +19,7 @@ insert into contract values
   ('enforce_usage', 'feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'usage_decision'),
   ('consume_usage_batch', 'items jsonb, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'SETOF usage_decision'),
   ('reserve_usage', 'feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, ttl interval DEFAULT ''00:15:00''::interval, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'usage_decision'),
+  ('extend_usage', 'reservation_id uuid, ttl interval DEFAULT ''00:15:00''::interval, subject text DEFAULT NULL::text', 'usage_decision'),
   ('commit_usage', 'reservation_id uuid, amount bigint DEFAULT NULL::bigint, subject text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'usage_decision'),
   ('release_usage', 'reservation_id uuid, subject text DEFAULT NULL::text', 'usage_decision'),
   ('refund_usage', 'event_id uuid, amount bigint DEFAULT NULL::bigint, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, subject text DEFAULT NULL::text', 'usage_decision'),

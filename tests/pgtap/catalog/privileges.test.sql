@@ -65,6 +65,7 @@ select set_eq(
       ('consume_usage_batch', 'authenticated, service_role'),
       ('explain_usage', 'authenticated, service_role'),
       ('reserve_usage', 'service_role'),
+      ('extend_usage', 'service_role'),
       ('commit_usage', 'service_role'),
       ('release_usage', 'service_role'),
       ('refund_usage', 'service_role'),

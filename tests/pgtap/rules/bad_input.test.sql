@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(230);
+select plan(236);
 
 -- A month that ends in between would begin anew.
 create or replace function quota.clock()
@@ -164,6 +164,12 @@ insert into calls (who, call, code, description) values
   ('server', 'reserve_usage(%feature, 1, ''ada'', null)', '22023', 'a hold of null'),
   ('server', 'reserve_usage(%feature, 1, ''ada'', ''1 minute'', '''')', 'QIDEM', 'an empty key'),
   ('server', 'reserve_usage(%feature, 1, ''ada'', ''1 minute'', null, ''[]'')', 'QMETA', 'metadata that is a list'),
+  ('ada', 'extend_usage(gen_random_uuid())', '42501', 'a user'),
+  ('server', 'extend_usage(null)', 'QRSRV', 'no hold'),
+  ('server', 'extend_usage(gen_random_uuid())', 'QRSRV', 'an unknown hold'),
+  ('server', 'extend_usage(gen_random_uuid(), ''0 s'')', '22023', 'no ttl'),
+  ('server', 'extend_usage(gen_random_uuid(), ''-1 s'')', '22023', 'a ttl below 0'),
+  ('server', 'extend_usage(gen_random_uuid(), ''8 days'')', '22023', 'a ttl of over a week'),
   ('ada', 'commit_usage(gen_random_uuid())', '42501', 'a user'),
   ('server', 'commit_usage(null)', 'QRSRV', 'no hold'),
   ('server', 'commit_usage(gen_random_uuid())', 'QRSRV', 'an unknown hold'),
