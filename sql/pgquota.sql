@@ -71,6 +71,7 @@
 \ir verbs/release_usage.sql
 \ir verbs/refund_usage.sql
 \ir verbs/return_usage.sql
+\ir verbs/reset_usage.sql
 \ir verbs/grant_usage.sql
 \ir verbs/void_grant.sql
 \ir subjects/set_plan.sql
@@ -83,6 +84,7 @@
 \ir meter/write_carry.sql
 \ir meter/draw.sql
 \ir meter/open_grants.sql
+\ir meter/resets.sql
 \ir meter/settle_expired.sql
 \ir meter/idempotency.sql
 \ir meter/write_alerts.sql

@@ -253,8 +253,8 @@ export type UsageEvent<Feature extends string = string> = {
   /** When it happened. */
   at: string;
   /**
-   * `consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `table`,
-   * `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit` or `member`.
+   * `consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`,
+   * `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit` or `member`.
    */
   kind:
     | 'consume'
@@ -265,6 +265,7 @@ export type UsageEvent<Feature extends string = string> = {
     | 'expire'
     | 'refund'
     | 'return'
+    | 'reset'
     | 'table'
     | 'import'
     | 'grant'
@@ -284,7 +285,10 @@ export type UsageEvent<Feature extends string = string> = {
   reserved_change: number;
   /** Change of what is drawn from grant_id. */
   drawn_change: number;
-  /** The event, reservation or grant that this line is about; null when it stands for itself. */
+  /**
+   * The event, reservation or grant that this line is about, or the id that resets of a feature
+   * share; null when it stands for itself.
+   */
   about_id: string | null;
   /** The grant that it draws from; null without one. */
   grant_id: string | null;
@@ -573,6 +577,15 @@ export type ReserveUsageArgs<Feature extends string = string> = {
   idempotency_key?: string | null;
   /** Default: '{}'. */
   metadata?: JsonObject | null;
+};
+
+/** The arguments of resetUsage. */
+export type ResetUsageArgs<Feature extends string = string> = {
+  feature: Feature;
+  subject: string;
+  period?: Period | null;
+  reason?: string | null;
+  idempotency_key?: string | null;
 };
 
 /** The arguments of returnUsage. */
@@ -913,6 +926,27 @@ export interface UsageMethods<Feature extends string = string> {
     options?: CallOptions,
   ): Promise<UsageDecision<Feature>>;
   /**
+   * A fresh start by hand: what the subject used of a metered feature in the running period (null:
+   * in all of its running periods) is 0 again. The period ends when it would have; open holds and
+   * grants stay, and so does the use of other periods and features. What was used before can still
+   * be refunded, which gives nothing back twice. reason is kept in the ledger. Returns a
+   * usage_decision: amount is the most that was taken off a period, event_id the line of the
+   * longest one, the other fields the state now. The same idempotency_key with the same arguments
+   * gives the first answer again.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QFEAT` unknown feature, or a gauge (see return_usage)
+   * - `QPLAN` no limit of that period
+   * - `QSUBJ`
+   * - `QIDEM`
+   * - `QMETA` reason over 8 kB
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  resetUsage(args: ResetUsageArgs<Feature>, options?: CallOptions): Promise<UsageDecision<Feature>>;
+  /**
    * Lowers a gauge: something was deleted. Never below zero: it gives back what there is, and
    * amount in the answer says how much. amount is in units of the feature. The same idempotency_key
    * with the same arguments gives the first answer again.
@@ -1044,6 +1078,7 @@ export function createMethods<Feature extends string>(ask: Ask, tell: Tell): Usa
     releaseUsage: (args, options) => decide('release_usage', args, options),
     removeMember: (args, options) => tell('remove_member', args, options),
     reserveUsage: (args, options) => decide('reserve_usage', args, options),
+    resetUsage: (args, options) => decide('reset_usage', args, options),
     returnUsage: (args, options) => decide('return_usage', args, options),
     setLimit: (args, options) => tell('set_limit', args, options),
     setPlan: (args, options) => tell('set_plan', args, options),

@@ -345,6 +345,22 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      reset_usage: {
+        Args: {
+          feature: string;
+          idempotency_key?: string;
+          period?: string;
+          reason?: string;
+          subject: string;
+        };
+        Returns: Database['public']['CompositeTypes']['usage_decision'];
+        SetofOptions: {
+          from: '*';
+          to: 'usage_decision';
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       return_usage: {
         Args: {
           amount: number;

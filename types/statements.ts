@@ -88,6 +88,16 @@ export const ROUTINES: Record<string, RoutineShape> = {
       metadata: 'jsonb',
     },
   },
+  reset_usage: {
+    answer: 'one',
+    parameters: {
+      feature: 'text',
+      subject: 'text',
+      period: 'text',
+      reason: 'text',
+      idempotency_key: 'text',
+    },
+  },
   return_usage: {
     answer: 'one',
     parameters: {

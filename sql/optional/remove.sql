@@ -37,6 +37,7 @@ drop function if exists
   public.release_usage(uuid, text),
   public.remove_member(text, text),
   public.reserve_usage(text, bigint, text, interval, text, jsonb),
+  public.reset_usage(text, text, text, text, text),
   public.return_usage(text, bigint, text, text, jsonb),
   public.set_limit(text, text, text, bigint),
   public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone),

@@ -281,7 +281,7 @@ begin
       -- Most periods begin after the last line, and with nothing.
       if v_limit.period_start < p_counted_before then
         v_balance := quota.ledger_balance(
-          p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
+          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
         );
         v_limit.used := least(v_balance.used, 9007199254740991);
         v_limit.reserved := v_balance.reserved;

@@ -68,9 +68,10 @@ begin
         'commit_usage', 'consume_usage', 'consume_usage_batch', 'current_usage', 'deliver_alerts',
         'enforce_usage', 'explain_usage', 'extend_usage', 'forget_subject', 'grant_usage',
         'import_result', 'installation_problem', 'plan_catalog', 'plan_change', 'refund_usage',
-        'release_usage', 'remove_member', 'reserve_usage', 'return_usage', 'set_limit', 'set_plan',
-        'usage_alerts', 'usage_decision', 'usage_events', 'usage_explanation', 'usage_history',
-        'usage_mismatch', 'usage_overview', 'verify_installation', 'verify_usage', 'void_grant'
+        'release_usage', 'remove_member', 'reserve_usage', 'reset_usage', 'return_usage',
+        'set_limit', 'set_plan', 'usage_alerts', 'usage_decision', 'usage_events',
+        'usage_explanation', 'usage_history', 'usage_mismatch', 'usage_overview',
+        'verify_installation', 'verify_usage', 'void_grant'
       ]);
   if v_taken is not null then
     raise exception 'schema public has names that pgquota needs: %', v_taken
@@ -1935,7 +1936,7 @@ comment on table quota.events is
 comment on column quota.events.at is 'When it happened, by quota.clock().';
 
 comment on column quota.events.kind is
-  'consume, batch, reserve, commit, release, expire, refund, return, table, import, grant, void, draw, carry, plan, limit or member.';
+  'consume, batch, reserve, commit, release, expire, refund, return, reset, table, import, grant, void, draw, carry, plan, limit or member.';
 
 comment on column quota.events.counts_at is
   'The instant whose periods it counts in: at, or for a refund, commit or release the instant of the use or hold.';
@@ -1946,7 +1947,7 @@ comment on column quota.events.reserved_change is 'Change of what is held.';
 
 comment on column quota.events.drawn_change is 'Change of what is drawn from grant_id.';
 
-comment on column quota.events.about_id is 'The event, reservation or grant that this line is about.';
+comment on column quota.events.about_id is 'The event, reservation or grant that this line is about; resets of a feature share an id.';
 
 comment on column quota.events.actor is
   'The user that acted for the subject, where it is not the subject itself; null for servers.';
@@ -2533,7 +2534,7 @@ begin
       -- Most periods begin after the last line, and with nothing.
       if v_limit.period_start < p_counted_before then
         v_balance := quota.ledger_balance(
-          p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
+          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
         );
         v_limit.used := least(v_balance.used, 9007199254740991);
         v_limit.reserved := v_balance.reserved;
@@ -2607,6 +2608,7 @@ comment on function quota.most_allowed is
 create function quota.ledger_balance(
   p_subject_id text,
   p_feature_id text,
+  p_period text,
   p_from timestamptz,
   p_until timestamptz
 )
@@ -2626,13 +2628,15 @@ begin
   where e.subject_id = p_subject_id
     and e.feature_id = p_feature_id
     and e.counts_at >= p_from
-    and e.counts_at < p_until;
+    and e.counts_at < p_until
+    -- A reset counts in one period alone.
+    and (e.kind <> 'reset' or e.metadata ->> 'period' = p_period);
   return v_balance;
 end
 $$;
 
 comment on function quota.ledger_balance is
-  'Use, holds and draws that the ledger counts in [p_from, p_until).';
+  'Use, holds and draws that the ledger counts in a period, [p_from, p_until).';
 
 -- What holds that have expired, and that no call has settled yet, still stand for in a counter.
 create function quota.expired_holds(
@@ -5150,9 +5154,12 @@ begin
       0, 0, p_event_id, null, null, p_idempotency_key, v_refund.metadata
     )::quota.events;
     -- Grants are used last, so they come back first.
-    perform quota.give_back(
-      v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_refund.at, v_use.counts_at,
-      v_use.about_id
+    perform quota.keep_forgiven(
+      v_refund,
+      quota.give_back(
+        v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_refund.at, v_use.counts_at,
+        v_use.about_id
+      )
     );
     v_decision := quota.told_after(v_refund);
     if p_idempotency_key is null or quota.bind_key(
@@ -5399,6 +5406,134 @@ $$;
 
 comment on function quota.rows_used is
   'How much of a gauge rows of limited tables are. It goes with the rows, and not by hand.';
+
+-- sql/verbs/reset_usage.sql
+
+-- A fresh start by hand: an apology, a test account, a customer who paid for another round. The period
+-- goes on and ends when it would have, so the billing day stays; only what was used of it is nothing again.
+create function public.reset_usage(
+  feature text,
+  subject text,
+  period text default null,
+  reason text default null,
+  idempotency_key text default null
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.reset_usage(feature, subject, period, reason, idempotency_key);
+end
+$$;
+
+comment on function public.reset_usage is
+  'A fresh start by hand: what the subject used of a metered feature in the running period (null: in all of its running periods) is 0 again. The period ends when it would have; open holds and grants stay, and so does the use of other periods and features. What was used before can still be refunded, which gives nothing back twice. reason is kept in the ledger. Returns a usage_decision: amount is the most that was taken off a period, event_id the line of the longest one, the other fields the state now. The same idempotency_key with the same arguments gives the first answer again. Errors: QFEAT unknown feature, or a gauge (see return_usage); QPLAN no limit of that period; QSUBJ; QIDEM; QMETA reason over 8 kB; 42501 not a trusted role; 55P03 retry.';
+
+create function quota.reset_usage(
+  p_feature text,
+  p_subject text,
+  p_period text,
+  p_reason text,
+  p_idempotency_key text
+)
+returns public.usage_decision
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
+as $$
+declare
+  v_caller quota.caller;
+  v_arguments jsonb := jsonb_build_object(
+    'call', 'reset_usage', 'feature', p_feature, 'period', p_period
+  );
+  v_answer jsonb;
+  v_event quota.events;
+  v_allowance quota.allowance;
+  v_before quota.limit_state[];
+  v_line quota.events;
+  v_most bigint;
+  v_decision public.usage_decision;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.check_key(p_idempotency_key);
+  v_event.metadata := jsonb_strip_nulls(jsonb_build_object('reason', p_reason));
+  perform quota.check_metadata(v_event.metadata);
+  perform quota.check_feature(p_feature);
+  if exists (
+    select from quota.features as f where f.feature_id = p_feature and f.kind = 'gauge'
+  ) then
+    raise exception 'reset_usage: feature % is a gauge, and shows what is there', quote_literal(p_feature)
+      using errcode = 'QFEAT', hint = 'lower it with return_usage, or by deleting the rows that it counts';
+  end if;
+  if p_period is not null and quota.period_rank(p_period) is null then
+    perform quota.reject_reset(p_feature, p_period);
+  end if;
+
+  v_event.subject_id := v_caller.subject_id;
+  v_event.feature_id := p_feature;
+  v_event.idempotency_key := p_idempotency_key;
+  v_event.at := quota.lock_meter(v_caller.subject_id, p_feature);
+  if p_idempotency_key is not null then
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_event.at);
+    if v_answer is not null then
+      return quota.replayed(v_answer);
+    end if;
+  end if;
+
+  v_before := (
+    quota.limits_of(v_caller.subject_id, p_feature, v_event.at, p_is_settled => true)
+  ).limits;
+  perform quota.open_counters(v_caller.subject_id, p_feature, v_event.at, v_before);
+  -- The longest last: its line is the one that is told.
+  for v_line in
+    select r.subject_id, r.event_id, r.at, r.kind, r.feature_id, r.counts_at, r.used_change,
+      r.reserved_change, r.drawn_change, r.about_id, r.grant_id, r.actor, r.idempotency_key, r.metadata
+    from quota.reset_lines(v_event, p_period, v_before) as r
+  loop
+    perform quota.record_reset(v_line);
+    v_most := greatest(v_most, -v_line.used_change);
+  end loop;
+  if v_most is null and p_period is not null then
+    perform quota.reject_reset(p_feature, p_period);
+  end if;
+
+  v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_event.at, p_is_settled => true);
+  v_decision := quota.decision(
+    v_caller.subject_id, p_feature, coalesce(v_most, 0), v_allowance,
+    (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_line.event_id
+  );
+  if p_idempotency_key is not null and not quota.bind_key(
+    v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decision), v_event.at
+  ) then
+    -- Taken under another meter, so with other arguments: this raises.
+    perform quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_event.at);
+  end if;
+  -- Below its marks they can be crossed again.
+  perform quota.write_alerts(
+    v_caller.subject_id, p_feature, v_event.at, v_before, v_allowance.limits
+  );
+  return v_decision;
+end
+$$;
+
+comment on function quota.reset_usage is 'See public.reset_usage.';
+
+create function quota.reject_reset(
+  p_feature_id text,
+  p_period text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'reset_usage: % has no limit by the %, nothing to start afresh',
+    quote_literal(p_feature_id), quote_literal(left(p_period, 100))
+    using errcode = 'QPLAN', hint = 'name a period of current_usage; null is all of them';
+end
+$$;
+
+comment on function quota.reject_reset is 'Errors: QPLAN.';
 
 -- sql/verbs/grant_usage.sql
 
@@ -6312,8 +6447,12 @@ begin
       v_is_simple := false;
       v_moved := v_former.used;
       if v_former.period_start < v_limit.period_start then
+        perform quota.cut_reset(
+          p_subject_id, p_feature_id, p_at, v_limit.period,
+          v_former.period_start, v_limit.period_start, v_former.period_end
+        );
         v_balance := quota.ledger_balance(
-          p_subject_id, p_feature_id, v_former.period_start, v_limit.period_start
+          p_subject_id, p_feature_id, v_limit.period, v_former.period_start, v_limit.period_start
         );
         v_moved := v_moved - v_balance.used;
         insert into quota.counters (
@@ -6372,7 +6511,7 @@ begin
             and e.counts_at >= v_limit.resets_at
         ) as is_over
         from quota.ledger_balance(
-          p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
+          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
         ) as l
       ) as b
       where m.subject_id = p_subject_id
@@ -6712,6 +6851,8 @@ begin
         and e.feature_id = p.feature_id
         and e.counts_at >= p.period_start
         and e.counts_at < p.period_end
+        -- As ledger_balance().
+        and (e.kind <> 'reset' or e.metadata ->> 'period' = p.period)
     ) as b;
 end
 $$;
@@ -7051,6 +7192,247 @@ $$;
 
 comment on function quota.standing_grants is
   'The grants of a subject and feature that have not ended, spent or not.';
+
+-- sql/meter/resets.sql
+
+-- Fresh starts by hand. A line counts in all periods that hold its instant, and a reset in one alone: so
+-- it does not move the meter, whose reading all share, but the reading at that period's start; and its
+-- line names the period (metadata), which whoever sums up the ledger looks at.
+--
+-- What was used before a reset is forgiven in that period. Given back later (a refund) it counts less
+-- everywhere else, and there not a second time: the refund brings a reset line of the opposite sign.
+
+-- Resets of a feature are found by this id, where a line says what it is about: without an index of their
+-- own, which each insert of a plain call would have to look at.
+create function quota.reset_id(p_feature_id text)
+returns uuid
+language plpgsql immutable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return md5('reset_usage ' || p_feature_id)::uuid;
+end
+$$;
+
+comment on function quota.reset_id is 'What the resets of a feature are about.';
+
+-- The lines that bring a feature's running periods to 0: those of its limits, and those that a former
+-- plan has left behind. The meter is locked, its counters are there.
+create function quota.reset_lines(
+  p_event quota.events,
+  p_period text,
+  p_limits quota.limit_state[]
+)
+returns setof quota.events
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit quota.limit_state;
+  v_held quota.balance;
+  -- Told apart by name where time does not: what was used at the very instant of the reset, or later by
+  -- a clock that was set back.
+  v_at_once jsonb := (
+    select jsonb_build_object('at_once', jsonb_agg(e.event_id))
+    from quota.events as e
+    where e.subject_id = p_event.subject_id
+      and e.at >= p_event.at
+      and e.feature_id = p_event.feature_id
+      and e.used_change > 0
+    having count(*) > 0
+  );
+begin
+  for v_limit.period, v_limit.period_start, v_limit.resets_at, v_limit.used, v_limit.drawn in
+    select c.period, c.period_start, c.period_end, coalesce(c.used, m.used - c.used_before),
+      coalesce(c.drawn, m.drawn - c.drawn_before)
+    from quota.counters as c
+    join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+    where c.subject_id = p_event.subject_id
+      and c.feature_id = p_event.feature_id
+      and c.period_end > p_event.at
+      and c.period_start <= p_event.at
+      and (p_period is null or c.period = p_period)
+    union all
+    select l.period, l.period_start, l.resets_at, l.used, 0
+    from unnest(p_limits) as l
+    where l.period in ('minute', 'hour')
+      and (p_period is null or l.period = p_period)
+    order by 3, 2 desc
+  loop
+    v_held.drawn := 0;
+    if v_limit.drawn > 0 then
+      -- What open holds have drawn comes back when they end, so it stays drawn.
+      v_held := quota.expired_holds(
+        p_event.subject_id, p_event.feature_id, 'infinity', v_limit.period_start, v_limit.resets_at, true
+      );
+    end if;
+    return next row(
+      p_event.subject_id, quota.new_id(p_event.at), p_event.at, 'reset', p_event.feature_id, p_event.at,
+      -v_limit.used, 0, v_held.drawn - v_limit.drawn, quota.reset_id(p_event.feature_id), null, null,
+      p_event.idempotency_key,
+      p_event.metadata || coalesce(v_at_once, '{}')
+        || jsonb_build_object('period', v_limit.period, 'period_start', v_limit.period_start)
+    )::quota.events;
+  end loop;
+end
+$$;
+
+comment on function quota.reset_lines is
+  'The lines of a reset (its instant, subject, feature, key and metadata are given) of one running period, or of all, the longest last.';
+
+create function quota.record_reset(p_event quota.events)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_period text := p_event.metadata ->> 'period';
+begin
+  insert into quota.events (
+    subject_id, event_id, at, kind, feature_id, counts_at,
+    used_change, drawn_change, about_id, idempotency_key, metadata
+  )
+  values (
+    p_event.subject_id, p_event.event_id, greatest(p_event.at, p_event.counts_at), 'reset',
+    p_event.feature_id, p_event.counts_at, p_event.used_change, p_event.drawn_change,
+    p_event.about_id, p_event.idempotency_key, p_event.metadata
+  );
+  update quota.counters as c
+    set used = c.used + p_event.used_change,
+        drawn = c.drawn + p_event.drawn_change,
+        used_before = c.used_before - p_event.used_change,
+        drawn_before = c.drawn_before - p_event.drawn_change
+    where c.subject_id = p_event.subject_id
+      and c.feature_id = p_event.feature_id
+      and c.period = v_period
+      and c.period_end > p_event.counts_at
+      and c.period_start <= p_event.counts_at;
+  -- The meter in any case: it remembers no limit that was reset, and a call whose snapshot lacks this
+  -- line must fail with 40001.
+  update quota.meters as m
+    set fresh_from = 'infinity',
+        counted_until = greatest(m.counted_until, p_event.counts_at),
+        minute_used_before = m.minute_used_before - case
+          when v_period = 'minute'
+            and p_event.counts_at >= m.minute_until - interval '1 minute'
+            and p_event.counts_at < m.minute_until
+          then p_event.used_change
+          else 0
+        end,
+        hour_used_before = m.hour_used_before - case
+          when v_period = 'hour'
+            and p_event.counts_at >= m.hour_until - interval '1 hour'
+            and p_event.counts_at < m.hour_until
+          then p_event.used_change
+          else 0
+        end
+    where m.subject_id = p_event.subject_id
+      and m.feature_id = p_event.feature_id;
+end
+$$;
+
+comment on function quota.record_reset is
+  'Writes a line of kind reset, and moves the start of the one period that it names (metadata) in which it counts. Expects the meter to be locked.';
+
+-- Beside a refund, before its line: the periods in which the use was forgiven since get it back.
+create function quota.keep_forgiven(
+  p_refund quota.events,
+  p_drawn bigint
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_period text;
+begin
+  for v_period in
+    select distinct r.metadata ->> 'period'
+    from quota.events as r
+    join quota.events as u
+      on u.subject_id = r.subject_id
+      and u.event_id = p_refund.about_id
+    where r.subject_id = p_refund.subject_id
+      and r.about_id = quota.reset_id(p_refund.feature_id)
+      and r.kind = 'reset'
+      and u.counts_at >= (r.metadata ->> 'period_start')::timestamptz
+      and (u.at < r.at or r.metadata -> 'at_once' ? u.event_id::text)
+  loop
+    perform quota.record_reset(
+      row(
+        p_refund.subject_id, quota.new_id(p_refund.at), p_refund.at, 'reset', p_refund.feature_id,
+        p_refund.counts_at, -p_refund.used_change, 0, p_drawn, p_refund.event_id, null, null, null,
+        jsonb_build_object('period', v_period)
+      )::quota.events
+    );
+  end loop;
+end
+$$;
+
+comment on function quota.keep_forgiven is
+  'What a refund gives back (and, to grants, p_drawn of it) it does not give back in periods that were reset since the use.';
+
+-- A moved anchor or zone cuts a period in two, and its last reset lies in the later part: what that has
+-- forgiven of the earlier part counts there. A pair of lines says so, which together change no sum.
+create function quota.cut_reset(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_period text,
+  p_from timestamptz,
+  p_cut timestamptz,
+  p_until timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_reset quota.events;
+  v_forgiven quota.balance;
+  v_earlier_id uuid := quota.new_id(p_at);
+  v_later_id uuid := quota.new_id(p_at);
+begin
+  select r.at, r.counts_at
+    into v_reset.at, v_reset.counts_at
+    from quota.events as r
+    where r.subject_id = p_subject_id
+      and r.about_id = quota.reset_id(p_feature_id)
+      and r.kind = 'reset'
+      and r.metadata ->> 'period' = p_period
+      and r.counts_at >= p_cut
+      and r.counts_at < p_until
+    order by r.at desc
+    limit 1;
+  if not found then
+    return;
+  end if;
+  select coalesce(sum(e.used_change), 0), coalesce(sum(e.drawn_change), 0)
+    into v_forgiven.used, v_forgiven.drawn
+    from quota.events as e
+    where e.subject_id = p_subject_id
+      and e.feature_id = p_feature_id
+      and e.counts_at >= p_from
+      and e.counts_at < p_cut
+      and e.at <= v_reset.at
+      and (e.kind <> 'reset' or e.metadata ->> 'period' = p_period);
+  if v_forgiven.used = 0 and v_forgiven.drawn = 0 then
+    return;
+  end if;
+  perform quota.record_reset(
+    row(
+      p_subject_id, v_earlier_id, p_at, 'reset', p_feature_id, p_cut - interval '1 microsecond',
+      -v_forgiven.used, 0, -v_forgiven.drawn, v_later_id, null, null, null,
+      jsonb_build_object('period', p_period)
+    )::quota.events
+  );
+  perform quota.record_reset(
+    row(
+      p_subject_id, v_later_id, p_at, 'reset', p_feature_id, v_reset.counts_at,
+      v_forgiven.used, 0, v_forgiven.drawn, v_earlier_id, null, null, null,
+      jsonb_build_object('period', p_period)
+    )::quota.events
+  );
+end
+$$;
+
+comment on function quota.cut_reset is
+  'Moves what the last reset of a period forgave from the part that begins at p_cut to the part before it, where it was used. The period''s own counter is gone.';
 
 -- sql/meter/settle_expired.sql
 
@@ -9191,7 +9573,7 @@ comment on column public.usage_events.event_id is 'The line, for refund_usage.';
 comment on column public.usage_events.at is 'When it happened.';
 
 comment on column public.usage_events.kind is
-  '`consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit` or `member`.';
+  '`consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit` or `member`.';
 
 comment on column public.usage_events.feature is
   'The id of the feature; null for a change of plan or members.';
@@ -9205,7 +9587,7 @@ comment on column public.usage_events.reserved_change is 'Change of what is held
 comment on column public.usage_events.drawn_change is 'Change of what is drawn from grant_id.';
 
 comment on column public.usage_events.about_id is
-  'The event, reservation or grant that this line is about; null when it stands for itself.';
+  'The event, reservation or grant that this line is about, or the id that resets of a feature share; null when it stands for itself.';
 
 comment on column public.usage_events.grant_id is 'The grant that it draws from; null without one.';
 
@@ -9710,16 +10092,42 @@ begin
         rows unbounded preceding
       )
     ),
-    counters as (
-      select t.subject_id, t.feature_id, t.period, t.period_start, t.used, t.reserved, t.drawn,
-        least(sum(t.side * t.used_before), 4611686018427387904)::bigint as ledger_used,
-        least(sum(t.side * t.reserved_before), 4611686018427387904)::bigint as ledger_reserved,
-        least(sum(t.side * t.drawn_before), 4611686018427387904)::bigint as ledger_drawn,
-        sum(t.side * t.held_before)::bigint as open_holds
+    sums as (
+      select t.subject_id, t.feature_id, t.period, t.period_start, t.period_end,
+        t.used, t.reserved, t.drawn,
+        sum(t.side * t.used_before) as ledger_used,
+        sum(t.side * t.reserved_before) as ledger_reserved,
+        sum(t.side * t.drawn_before) as ledger_drawn,
+        sum(t.side * t.held_before) as open_holds
       from totals as t
       where t.side <> 0
       group by t.subject_id, t.feature_id, t.period, t.period_start, t.period_end,
         t.used, t.reserved, t.drawn
+    ),
+    resets as (
+      select s.subject_id, s.feature_id, s.period, s.period_start,
+        sum(r.used_change) as used, sum(r.drawn_change) as drawn
+      from quota.reset_steps(p_subject) as r
+      join sums as s
+        on s.subject_id = r.subject_id
+        and s.feature_id = r.feature_id
+        and s.period = r.period
+        and s.period_start <= r.counts_at
+        and s.period_end > r.counts_at
+      group by s.subject_id, s.feature_id, s.period, s.period_start
+    ),
+    counters as (
+      select s.subject_id, s.feature_id, s.period, s.period_start, s.used, s.reserved, s.drawn,
+        least(s.ledger_used + coalesce(r.used, 0), 4611686018427387904)::bigint as ledger_used,
+        least(s.ledger_reserved, 4611686018427387904)::bigint as ledger_reserved,
+        least(s.ledger_drawn + coalesce(r.drawn, 0), 4611686018427387904)::bigint as ledger_drawn,
+        s.open_holds::bigint as open_holds
+      from sums as s
+      left join resets as r
+        on r.subject_id = s.subject_id
+        and r.feature_id = s.feature_id
+        and r.period = s.period
+        and r.period_start = s.period_start
     )
     -- The last holds of a feature are those of its meter as well: told once.
     select c.subject_id, c.feature_id, c.period, nullif(c.period_start, '-infinity'),
@@ -9767,6 +10175,7 @@ begin
     from quota.events as e
     where (p_subject is null or e.subject_id = p_subject)
       and (e.used_change <> 0 or e.reserved_change <> 0 or e.drawn_change <> 0)
+      and e.kind <> 'reset'
       -- One that lies before the instant it counts in is missed by whoever sums up a period from
       -- its start (ledger_balance); so it proves nothing.
       and e.at >= e.counts_at
@@ -9809,6 +10218,27 @@ $$;
 
 comment on function quota.ledger_steps is
   'What unproved_counters() puts in order of time.';
+
+-- A reset counts in the period that it names, and in no other.
+create function quota.reset_steps(p_subject text)
+returns table (
+  subject_id text, feature_id text, period text, counts_at timestamptz,
+  used_change bigint, drawn_change bigint
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select e.subject_id, e.feature_id, e.metadata ->> 'period', e.counts_at, e.used_change,
+      e.drawn_change
+    from quota.events as e
+    where (p_subject is null or e.subject_id = p_subject)
+      and e.kind = 'reset'
+      and e.at >= e.counts_at;
+end
+$$;
+
+comment on function quota.reset_steps is 'The lines of fresh starts, which ledger_steps() leaves out.';
 
 create function quota.unproved_grants(p_subject text)
 returns setof public.usage_mismatch
@@ -11815,7 +12245,7 @@ revoke all on function
   public.consume_usage, public.enforce_usage, public.consume_usage_batch, public.check_usage,
   public.explain_usage, public.reserve_usage, public.extend_usage, public.commit_usage,
   public.release_usage,
-  public.refund_usage, public.return_usage, public.grant_usage, public.void_grant,
+  public.refund_usage, public.return_usage, public.reset_usage, public.grant_usage, public.void_grant,
   public.set_plan, public.set_limit, public.clear_limit, public.add_member, public.remove_member,
   public.forget_subject, public.apply_plans, public.deliver_alerts, public.acknowledge_alerts,
   public.verify_usage, public.verify_installation
@@ -11836,13 +12266,14 @@ grant execute on function
 grant execute on function
   public.reserve_usage, public.extend_usage, public.commit_usage, public.release_usage,
   public.refund_usage,
-  public.return_usage, public.grant_usage, public.void_grant, public.set_plan, public.set_limit,
+  public.return_usage, public.reset_usage, public.grant_usage, public.void_grant, public.set_plan,
+  public.set_limit,
   public.clear_limit, public.add_member, public.remove_member, public.forget_subject,
   public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
   public.verify_installation,
   quota.reserve_usage, quota.extend_usage, quota.commit_usage, quota.release_usage,
   quota.refund_usage,
-  quota.return_usage, quota.grant_usage, quota.void_grant, quota.set_plan, quota.change_limit,
+  quota.return_usage, quota.reset_usage, quota.grant_usage, quota.void_grant, quota.set_plan, quota.change_limit,
   quota.change_member, quota.forget_subject, quota.apply_plans, quota.deliver_alerts,
   quota.acknowledge_alerts, quota.verify_usage, quota.verify_installation
   to service_role;
@@ -12223,6 +12654,7 @@ begin
     ('function', 'public.release_usage(uuid, text)', '{"body": "205f981820b43e1b6bf9a468427ebf08", "name": "public.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.remove_member(text, text)', '{"body": "a0940b072a6b03c5e305f4b044595e25", "name": "public.remove_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, user_id text) returns void"}'),
     ('function', 'public.reserve_usage(text, bigint, text, interval, text, jsonb)', '{"body": "0459eec7ce535822e975750ca7ca1d97", "name": "public.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, ttl interval DEFAULT ''00:15:00''::interval, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
+    ('function', 'public.reset_usage(text, text, text, text, text)', '{"body": "03cffcbecc33f596f86c58db2cd99be1", "name": "public.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, subject text, period text DEFAULT NULL::text, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.return_usage(text, bigint, text, text, jsonb)', '{"body": "acfccaefabb47eedcb54ddc70ee82d18", "name": "public.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint, subject text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
     ('function', 'public.set_limit(text, text, text, bigint)', '{"body": "5955cadd1fd64a9e878d20cb23f11507", "name": "public.set_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, \"limit\" bigint) returns void"}'),
     ('function', 'public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "13a806b915f81b43649b679c00abd518", "name": "public.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, plan text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT NULL::text, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
@@ -12276,6 +12708,7 @@ begin
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "ad1ce25932d31b45b970d5ecb62299d7", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
     ('function', 'quota.count_rows()', '{"body": "81555ec1a34e58bb4647d41575bde8a6", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.create_meters(text, text[])', '{"body": "a7575fb73743e9b896e121968962de26", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns void"}'),
+    ('function', 'quota.cut_reset(text, text, timestamp with time zone, text, timestamp with time zone, timestamp with time zone, timestamp with time zone)', '{"body": "0a3c6dd7b8522197c51b7df2d9f18913", "name": "quota.cut_reset", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_from timestamp with time zone, p_cut timestamp with time zone, p_until timestamp with time zone) returns void"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "77eeb79942879455d88df9d4c10d4ab9", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
     ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "54391438998e3306d48bb9c4fca6a0d8", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
     ('function', 'quota.deliver_alerts(integer)', '{"body": "7d22467eb9722035b7d42ab680d12504", "name": "quota.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_max integer) returns SETOF public.usage_alerts"}'),
@@ -12322,9 +12755,10 @@ begin
     ('function', 'quota.is_trusted()', '{"body": "2569ea88567161eee855c1b5bdab9d62", "name": "quota.is_trusted", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns boolean"}'),
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
     ('function', 'quota.judge_batch(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "3deb71fff56389caa40afb8ab3f99913", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
+    ('function', 'quota.keep_forgiven(quota.events, bigint)', '{"body": "80a565e11fda25a88b5936cd62f05b53", "name": "quota.keep_forgiven", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_drawn bigint) returns void"}'),
     ('function', 'quota.keep_rows_used(text, timestamp with time zone)', '{"body": "b4317f6af7fd990b04181bd296436c93", "name": "quota.keep_rows_used", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns void"}'),
-    ('function', 'quota.ledger_balance(text, text, timestamp with time zone, timestamp with time zone)', '{"body": "9c0feef91f70c6566f3a461be019792b", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
-    ('function', 'quota.ledger_steps(text)', '{"body": "fac64f328f3743d9da95fde998a44c18", "name": "quota.ledger_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, at timestamp with time zone, side integer, period text, period_start timestamp with time zone, period_end timestamp with time zone, used bigint, reserved bigint, drawn bigint, used_change bigint, reserved_change bigint, drawn_change bigint, held bigint)"}'),
+    ('function', 'quota.ledger_balance(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "db5aef65285ab0d5e0bd294e9dfdcc65", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
+    ('function', 'quota.ledger_steps(text)', '{"body": "68df6cfa7c9f02b5b3747642d714eaa9", "name": "quota.ledger_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, at timestamp with time zone, side integer, period text, period_start timestamp with time zone, period_end timestamp with time zone, used bigint, reserved bigint, drawn bigint, used_change bigint, reserved_change bigint, drawn_change bigint, held bigint)"}'),
     ('function', 'quota.level_of(text, text)', '{"body": "21253a1e853b94eed9a412474be4c4e8", "name": "quota.level_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.limit_table(regclass, text, name, name)', '{"body": "68eb12d4d4541afd8a29a179e36f207f", "name": "quota.limit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature text, p_subject_column name, p_amount_column name DEFAULT NULL::name) returns void"}'),
     ('function', 'quota.limited_table_problems()', '{"body": "ebf74cf1fc9fe8b53614756a25da9cdf", "name": "quota.limited_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
@@ -12343,7 +12777,7 @@ begin
     ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "256284851f66c710d4c43e34457626db", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "04bca69df4e27bc4c8a1a8bff65e361d", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
-    ('function', 'quota.make_counters(quota.plan_period[])', '{"body": "dade629f37163131042d62967336fbc7", "name": "quota.make_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
+    ('function', 'quota.make_counters(quota.plan_period[])', '{"body": "09b2131e1b4c1df83ba55d0c0c704fac", "name": "quota.make_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
     ('function', 'quota.make_plan_triggers(regclass)', '{"body": "0a2fe3910f849508bbfa8515f48740c2", "name": "quota.make_plan_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.make_triggers(regclass)', '{"body": "37b9d33f8a607e554f5f443cd3d0cbc0", "name": "quota.make_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.mark_of(bigint, bigint, bigint)', '{"body": "a21811f239402fdcfdf4f92a95aa3374", "name": "quota.mark_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_reserved bigint, p_limit bigint) returns bigint"}'),
@@ -12358,7 +12792,7 @@ begin
     ('function', 'quota.no_search_path(text)', '{"body": "2fcbdca0c8c6ff0525d127d56d75b602", "name": "quota.no_search_path", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text) returns quota.finding"}'),
     ('function', 'quota.note_first_expiry(text, text)', '{"body": "dd4c03de7cabc24a8fb460b81065a5ff", "name": "quota.note_first_expiry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
     ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
-    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "3e87d90c1d1798ca7ecf6dec72bef352", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
+    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "a81a06e83380aa2fccaa2497726f6472", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
     ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "0b46cdec53c1dcfb673aa0d252b4b3ec", "name": "quota.open_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.open_many(quota.events[], timestamp with time zone)', '{"body": "7314ef5b223babfb4f3d235896ed139f", "name": "quota.open_many", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.open_objects(quota.installed_object[], quota.installed_object[])', '{"body": "92dc84f95aec44a043324d7ab55437d8", "name": "quota.open_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
@@ -12386,14 +12820,16 @@ begin
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "95f9e73dc8b736130df8038048f18ac6", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "c8dfbae20059a88b2e072b8d76a36e6e", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.record(quota.events)', '{"body": "049642d8d6d1c7c0ca8bbc99209faeda", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
+    ('function', 'quota.record_reset(quota.events)', '{"body": "f8e182e1209616cc0d6b1398c4d53c57", "name": "quota.record_reset", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.record_rows(quota.events[])', '{"body": "f74305a1df62344f915b87dac3064d59", "name": "quota.record_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
     ('function', 'quota.recount(text[])', '{"body": "aba36d7200a998df42537940931cf16f", "name": "quota.recount", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.recount_gauge(text)', '{"body": "c0512650998d8c5e56004095f1ac603e", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
-    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "af0d341d7d41e951d707160c83e5e818", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "cbc95e3369577b2084d844ebc700e7f2", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "bc17b598916ac6500a57ecd406e84d71", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),
     ('function', 'quota.refuse_writing()', '{"body": "b02ec244ace65a4cab64c9e5bedbaaec", "name": "quota.refuse_writing", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.reject_plans(text, jsonb, text)', '{"body": "c2e93df26c8549a84af7857d95fdbf91", "name": "quota.reject_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_found jsonb, p_expected text) returns void"}'),
+    ('function', 'quota.reject_reset(text, text)', '{"body": "133a90dc89330a53397ac2ff89189156", "name": "quota.reject_reset", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_period text) returns void"}'),
     ('function', 'quota.reject_ttl(text, interval)', '{"body": "e97dea1bd30761543357d7b4fac6e8a0", "name": "quota.reject_ttl", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_ttl interval) returns void"}'),
     ('function', 'quota.reject_user()', '{"body": "2d28eebb71b3ef0b29a90797b156af4b", "name": "quota.reject_user", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
@@ -12405,6 +12841,10 @@ begin
     ('function', 'quota.replayed(jsonb)', '{"body": "ba8ea9d5d89463eb662a566bca26bf9c", "name": "quota.replayed", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer jsonb) returns public.usage_decision"}'),
     ('function', 'quota.require_trusted()', '{"body": "8116c11ce7c063531dabb76ce8f94aff", "name": "quota.require_trusted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb)', '{"body": "96428e00d698409d988da55174ff2524", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.reset_id(text)', '{"body": "a20b42a1f0f9b9a4aece99d3e8fe3384", "name": "quota.reset_id", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns uuid"}'),
+    ('function', 'quota.reset_lines(quota.events, text, quota.limit_state[])', '{"body": "94f24c5f8e48c482ec9231b9e7ce8bb6", "name": "quota.reset_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_period text, p_limits quota.limit_state[]) returns SETOF quota.events"}'),
+    ('function', 'quota.reset_steps(text)', '{"body": "c0300184e11a109d80e3eafe1fc181df", "name": "quota.reset_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, period text, counts_at timestamp with time zone, used_change bigint, drawn_change bigint)"}'),
+    ('function', 'quota.reset_usage(text, text, text, text, text)', '{"body": "0a5d428843d1a631345dae2784f0b10d", "name": "quota.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_subject text, p_period text, p_reason text, p_idempotency_key text) returns public.usage_decision"}'),
     ('function', 'quota.return_usage(text, bigint, text, text, jsonb)', '{"body": "5175dd239c178dfa9ac2338c7fa69223", "name": "quota.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.rewrite_counters(quota.events, bigint, bigint, bigint, timestamp with time zone)', '{"body": "3a6ee50b6aec382de16ceca79451cb81", "name": "quota.rewrite_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_used bigint, p_reserved bigint, p_drawn bigint, p_open_until timestamp with time zone) returns void"}'),
     ('function', 'quota.rights_in(aclitem[], oid, text)', '{"body": "5023efea40ac53e5ac67ceda677833cd", "name": "quota.rights_in", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rights aclitem[], p_owner oid, p_column text DEFAULT NULL::text) returns SETOF text"}'),
@@ -12429,7 +12869,7 @@ begin
     ('function', 'quota.types_query(text, text[])', '{"body": "183f9f350ea9eec8a9e61a5f206417b2", "name": "quota.types_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_columns text[]) returns text"}'),
     ('function', 'quota.unfollow_plan(regclass)', '{"body": "271211a0eada26b80b56f0bca634a0a4", "name": "quota.unfollow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.unlimit_table(regclass)', '{"body": "d55a73320653a95c32d3f8852665a542", "name": "quota.unlimit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
-    ('function', 'quota.unproved_counters(text)', '{"body": "075a1e47e1ed4ce19efae5d6f8feb7a1", "name": "quota.unproved_counters", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
+    ('function', 'quota.unproved_counters(text)', '{"body": "fbb37eaa4112ba07170e28b715f5b541", "name": "quota.unproved_counters", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_grants(text)', '{"body": "0ee0dcf6811a3a1cbd580a8fa30da67b", "name": "quota.unproved_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_rows(text)', '{"body": "58e8db85d89df368c8ca0949d9f28941", "name": "quota.unproved_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.user_id()', '{"body": "1cc609b08630ef15a1ab0ca89c2eede5", "name": "quota.user_id", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
@@ -12437,7 +12877,7 @@ begin
     ('function', 'quota.verify_usage(text)', '{"body": "c4ffcbe5b537043e51c309faef12ea36", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.void_grant(uuid, text)', '{"body": "6d757cf0ea8df9ba4e05b7dcf03672bf", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text) returns boolean"}'),
-    ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean)', '{"body": "af1b2847ddcd92f49a3d02b8d2f9b639", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean) returns quota.limit_state[]"}'),
+    ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean)', '{"body": "8ba4430270ad4e6655a7d298d53aca20", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean) returns quota.limit_state[]"}'),
     ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "ed7b711daaa19699c20f02738ffa1ffa", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),
     ('function', 'quota.write_catalogue(jsonb)', '{"body": "e95a28270e8f4433e85753d3098a59a6", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),

@@ -40,6 +40,8 @@ export const calls = {
   commit: (reservation: string, amount?: number) =>
     callOf('commit_usage($1, $2)', reservation, amount),
   release: (reservation: string) => callOf('release_usage($1)', reservation),
+  reset: (subject: string, period?: string, key?: string) =>
+    callOf('reset_usage($1, $2, $3, null, $4)', 'ai_generation', subject, period, key),
   refund: (event: string, amount?: number) => callOf('refund_usage($1, $2)', event, amount),
   batch: (subject: string, items: { feature: string; amount?: number }[], key?: string) =>
     callOf('consume_usage_batch($1, $2, $3)', JSON.stringify(items), subject, key),

@@ -84,6 +84,7 @@ const PLAYS: Record<string, Play> = {
     });
     say(grant);
     say(await usage.consumeUsage({ feature: 'export', amount: 6, subject }));
+    say(await usage.resetUsage({ feature: 'export', subject, period: 'month', reason: 'sorry' }));
     say(await usage.voidGrant({ grant_id: grant }));
     say(await usage.setPlan({ subject, plan: 'pro', anchor: '2026-01-31T09:00:00Z' }));
     say(await usage.setLimit({ subject, feature: 'export', period: 'month', limit: null }));

@@ -130,6 +130,9 @@ async function takeStep(state: State): Promise<unknown[]> {
     await call(state, 'public.extend_usage($1, $2)', values);
   } else if (dice <= 55) {
     await call(state, 'public.release_usage($1)', [random.pick(state.holds)]);
+  } else if (dice <= 57) {
+    const values = [feature, subject, random.pick([null, random.pick(PERIODS)]), random.pick(KEYS)];
+    await call(state, 'public.reset_usage($1, $2, $3, null, $4)', values);
   } else if (dice <= 62) {
     const values = [random.pick(state.uses), random.pick([null, 1])];
     await call(state, 'public.refund_usage($1, $2)', values);

@@ -31,6 +31,7 @@ insert into contract values
   ('add_member', 'subject text, user_id text', 'void'),
   ('remove_member', 'subject text, user_id text', 'void'),
   ('return_usage', 'feature text, amount bigint, subject text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'usage_decision'),
+  ('reset_usage', 'feature text, subject text, period text DEFAULT NULL::text, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text', 'usage_decision'),
   ('apply_plans', 'plans jsonb, dry_run boolean DEFAULT false', 'SETOF plan_change'),
   ('explain_usage', 'feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text', 'SETOF usage_explanation'),
   ('forget_subject', 'subject text', 'bigint'),

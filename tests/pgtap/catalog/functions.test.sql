@@ -60,7 +60,7 @@ select set_eq(
       'check_usage', 'consume_usage', 'consume_usage_batch', 'reserve_usage', 'extend_usage',
       'commit_usage',
       'release_usage', 'refund_usage', 'grant_usage', 'void_grant', 'set_plan', 'change_limit',
-      'change_member', 'return_usage', 'apply_plans', 'explain_usage', 'forget_subject', 'verify_usage',
+      'change_member', 'return_usage', 'reset_usage', 'apply_plans', 'explain_usage', 'forget_subject', 'verify_usage',
       'deliver_alerts', 'acknowledge_alerts',
       'verify_installation',
       -- What current_usage shows of one subject, to those who may see it.

@@ -77,6 +77,7 @@ select set_eq(
       ('add_member', 'service_role'),
       ('remove_member', 'service_role'),
       ('return_usage', 'service_role'),
+      ('reset_usage', 'service_role'),
       ('apply_plans', 'service_role'),
       ('forget_subject', 'service_role'),
       ('deliver_alerts', 'service_role'),

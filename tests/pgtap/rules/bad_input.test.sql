@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(236);
+select plan(244);
 
 -- A month that ends in between would begin anew.
 create or replace function quota.clock()
@@ -208,6 +208,14 @@ insert into calls (who, call, code, description) values
   ('server', 'return_usage(%feature, 1, ''ada'')', 'QFEAT', 'a metered feature'),
   ('server', 'return_usage(''file'', 0, ''ada'')', 'QAMNT', 'amount 0'),
   ('server', 'return_usage(''file'', 1, null)', 'QSUBJ', 'no subject'),
+  ('ada', 'reset_usage(%feature, ''ada'')', '42501', 'a user'),
+  ('server', 'reset_usage(''video'', ''ada'')', 'QFEAT', 'an unknown feature'),
+  ('server', 'reset_usage(''file'', ''ada'')', 'QFEAT', 'a gauge'),
+  ('server', 'reset_usage(%feature, null)', 'QSUBJ', 'no subject'),
+  ('server', 'reset_usage(%feature, ''ada'', ''fortnight'')', 'QPLAN', 'an unknown period'),
+  ('server', 'reset_usage(%feature, ''ada'', ''year'')', 'QPLAN', 'a period without a limit'),
+  ('server', 'reset_usage(%feature, ''ada'', null, repeat(''x'', 9000))', 'QMETA', 'a long reason'),
+  ('server', 'reset_usage(%feature, ''ada'', idempotency_key => '''')', 'QIDEM', 'an empty key'),
   ('ada', 'explain_usage(''video'')', 'QFEAT', 'an unknown feature'),
   ('ada', 'explain_usage(%feature, 0)', 'QAMNT', 'amount 0'),
   ('ada', 'explain_usage(%feature, 1, ''bob'')', '42501', 'somebody else'),
