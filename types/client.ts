@@ -604,6 +604,7 @@ export type SetLimitArgs<Feature extends string = string> = {
   feature: Feature;
   period: Period;
   limit: number | null;
+  ends_at?: string | null;
 };
 
 /** The arguments of setPlan. */
@@ -624,6 +625,7 @@ export type VerifyUsageArgs = {
 export type VoidGrantArgs = {
   grant_id: string;
   subject?: string | null;
+  amount?: number | null;
 };
 
 /** A method per SQL function. A refusal of the limit is an answer, not an error. */
@@ -969,7 +971,8 @@ export interface UsageMethods<Feature extends string = string> {
   /**
    * Gives one subject its own limit for a feature and period, in place of its plan's; it also opens
    * a feature that the plan lacks. limit is in units of the feature per period, null is unlimited.
-   * Holds at once, also for calls that are waiting.
+   * Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when
+   * the plan's limit holds again by itself.
    *
    * Server only: needs the service key.
    *
@@ -977,6 +980,7 @@ export interface UsageMethods<Feature extends string = string> {
    * - `QAMNT` limit below 0 or too large
    * - `QFEAT` unknown feature
    * - `QPLAN` unknown period
+   * - `22023` ends_at in the past, infinite or after the year 9999
    * - `QSUBJ`
    * - `42501` not a trusted role
    * - `55P03` retry
@@ -1026,18 +1030,21 @@ export interface UsageMethods<Feature extends string = string> {
    */
   verifyUsage(args?: VerifyUsageArgs, options?: CallOptions): Promise<UsageMismatch<Feature>[]>;
   /**
-   * Ends a grant: what is left of it is gone, what was drawn stays drawn. Returns true when it was
-   * open until now, false when there is no such grant, it was voided before, or it is not the named
-   * subject's.
+   * Takes back what is left of a grant, or at most amount of it (a part of a payment that was
+   * returned), and returns how much that was, in units of the feature. What was drawn stays drawn,
+   * and a hold keeps what it drew. Without amount the grant ends: what refunds and releases give
+   * back to it later is gone, too. 0 when nothing is left, the grant has expired or was voided
+   * before, there is no such grant, or it is not the named subject's.
    *
    * Server only: needs the service key.
    *
    * @throws UsageError with one of the codes
    * - `22023` no grant_id
+   * - `QAMNT`
    * - `42501` not a trusted role
    * - `55P03` retry
    */
-  voidGrant(args: VoidGrantArgs, options?: CallOptions): Promise<boolean>;
+  voidGrant(args: VoidGrantArgs, options?: CallOptions): Promise<number>;
 }
 
 /** The views, as the type parameter of a SupabaseClient or PostgrestClient. */

@@ -378,7 +378,7 @@ export type Database = {
         };
       };
       set_limit: {
-        Args: { feature: string; limit: number; period: string; subject: string };
+        Args: { ends_at?: string; feature: string; limit: number; period: string; subject: string };
         Returns: undefined;
       };
       set_plan: {
@@ -411,7 +411,10 @@ export type Database = {
           isSetofReturn: true;
         };
       };
-      void_grant: { Args: { grant_id: string; subject?: string }; Returns: boolean };
+      void_grant: {
+        Args: { amount?: number; grant_id: string; subject?: string };
+        Returns: number;
+      };
     };
     Enums: {
       [_ in never]: never;

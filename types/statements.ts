@@ -110,7 +110,13 @@ export const ROUTINES: Record<string, RoutineShape> = {
   },
   set_limit: {
     answer: 'none',
-    parameters: { subject: 'text', feature: 'text', period: 'text', limit: 'bigint' },
+    parameters: {
+      subject: 'text',
+      feature: 'text',
+      period: 'text',
+      limit: 'bigint',
+      ends_at: 'timestamp with time zone',
+    },
   },
   set_plan: {
     answer: 'none',
@@ -124,7 +130,10 @@ export const ROUTINES: Record<string, RoutineShape> = {
   },
   verify_installation: { answer: 'many', parameters: {} },
   verify_usage: { answer: 'many', parameters: { subject: 'text' } },
-  void_grant: { answer: 'one', parameters: { grant_id: 'uuid', subject: 'text' } },
+  void_grant: {
+    answer: 'one',
+    parameters: { grant_id: 'uuid', subject: 'text', amount: 'bigint' },
+  },
 };
 
 /** The columns of the views and their types. */

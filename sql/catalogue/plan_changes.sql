@@ -105,6 +105,7 @@ begin
         where x.subject_id = c.subject_id
           and x.feature_id = c.feature_id
           and x.period = c.period
+          and x.ends_at > v_now
       )
       and coalesce(
         case when s.plan_ends_at <= v_now then null else s.plan_id end,

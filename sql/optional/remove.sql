@@ -39,11 +39,11 @@ drop function if exists
   public.reserve_usage(text, bigint, text, interval, text, jsonb),
   public.reset_usage(text, text, text, text, text),
   public.return_usage(text, bigint, text, text, jsonb),
-  public.set_limit(text, text, text, bigint),
+  public.set_limit(text, text, text, bigint, timestamp with time zone),
   public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone),
   public.verify_installation(),
   public.verify_usage(text),
-  public.void_grant(uuid, text);
+  public.void_grant(uuid, text, bigint);
 
 drop type if exists
   public.import_result,

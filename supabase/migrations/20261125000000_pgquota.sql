@@ -837,6 +837,7 @@ begin
           where x.subject_id = g.subject_id
             and x.feature_id = g.feature_id
             and x.period = l.key
+            and x.ends_at > p_at
         )
     ) as t
     where t.most > 9007199254740991;
@@ -960,6 +961,7 @@ begin
         where x.subject_id = c.subject_id
           and x.feature_id = c.feature_id
           and x.period = c.period
+          and x.ends_at > v_now
       )
       and coalesce(
         case when s.plan_ends_at <= v_now then null else s.plan_id end,
@@ -1387,6 +1389,7 @@ create table quota.exceptions (
   feature_id text collate "C" not null,
   period text not null,
   amount bigint,
+  ends_at timestamptz not null default 'infinity',
   constraint exceptions_pkey primary key (subject_id, feature_id, period),
   constraint exceptions_feature_exists
     foreign key (feature_id) references quota.features (feature_id),
@@ -1401,6 +1404,9 @@ comment on table quota.exceptions is
 
 comment on column quota.exceptions.amount is 'Units per period; null is unlimited.';
 
+comment on column quota.exceptions.ends_at is
+  'From this instant on the plan''s limit holds again, with no job that takes the row away.';
+
 -- Serves the foreign key to features (removing a feature).
 create index exceptions_by_feature on quota.exceptions (feature_id);
 
@@ -1409,7 +1415,8 @@ alter table quota.exceptions
   alter column subject_id set statistics 0,
   alter column feature_id set statistics 0,
   alter column period set statistics 0,
-  alter column amount set statistics 0;
+  alter column amount set statistics 0,
+  alter column ends_at set statistics 0;
 
 alter table quota.exceptions enable row level security;
 
@@ -1427,7 +1434,8 @@ create function public.set_limit(
   subject text,
   feature text,
   period text,
-  "limit" bigint
+  "limit" bigint,
+  ends_at timestamptz default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -1435,12 +1443,12 @@ as $$
 #variable_conflict error
 -- The names are keys of JSON, reserved words or not. @plpgsql_check_options: other_warnings = false
 begin
-  perform quota.change_limit(subject, feature, period, "limit", false);
+  perform quota.change_limit(subject, feature, period, "limit", ends_at, false);
 end
 $$;
 
 comment on function public.set_limit is
-  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period, null is unlimited. Holds at once, also for calls that are waiting. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period, null is unlimited. Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when the plan''s limit holds again by itself. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ; 42501 not a trusted role; 55P03 retry.';
 
 -- Ends one customer's exception; its plan's limit holds again.
 create function public.clear_limit(
@@ -1453,7 +1461,7 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  perform quota.change_limit(subject, feature, period, null, true);
+  perform quota.change_limit(subject, feature, period, null, null, true);
 end
 $$;
 
@@ -1466,6 +1474,7 @@ create function quota.change_limit(
   p_feature text,
   p_period text,
   p_limit bigint,
+  p_ends_at timestamptz,
   p_is_cleared boolean
 )
 returns void
@@ -1492,7 +1501,13 @@ begin
         hint = 'minute, hour, day, week, month, year or lifetime; a gauge has lifetime alone';
   end if;
 
+  perform quota.check_instant('set_limit', 'ends_at', p_ends_at);
+
   v_now := quota.lock_terms(v_caller.subject_id, p_feature);
+  if p_ends_at <= v_now then
+    raise exception 'set_limit: the exception would have ended at %', p_ends_at
+      using errcode = '22023', hint = 'ends_at lies in the future, or is null for until clear_limit';
+  end if;
   if not p_is_cleared and p_limit + quota.most_allowed(
     v_caller.subject_id, p_feature, v_now,
     array(
@@ -1513,10 +1528,13 @@ begin
         and x.feature_id = p_feature
         and x.period = p_period;
   else
-    insert into quota.exceptions (subject_id, feature_id, period, amount)
-      values (v_caller.subject_id, p_feature, p_period, p_limit)
+    insert into quota.exceptions (subject_id, feature_id, period, amount, ends_at)
+      values (
+        v_caller.subject_id, p_feature, p_period, p_limit, coalesce(p_ends_at, 'infinity')
+      )
       on conflict (subject_id, feature_id, period) do update
-        set amount = excluded.amount;
+        set amount = excluded.amount,
+            ends_at = excluded.ends_at;
   end if;
   perform quota.record(
     row(
@@ -1524,7 +1542,8 @@ begin
       null, null, null, null,
       case
         when p_is_cleared then jsonb_build_object('period', p_period, 'cleared', true)
-        else jsonb_build_object('period', p_period, 'limit', p_limit)
+        when p_ends_at is null then jsonb_build_object('period', p_period, 'limit', p_limit)
+        else jsonb_build_object('period', p_period, 'limit', p_limit, 'ends_at', p_ends_at)
       end
     )::quota.events
   );
@@ -1746,7 +1765,7 @@ comment on column quota.meters.long_limits is 'How many limits of a day and long
 comment on column quota.meters.long_until is
   'As fresh_until, of these alone, and so are long_ceiling to long_reserved_before: what holds on when a minute or an hour begins.';
 
-comment on column quota.meters.plan_ends_at is 'When the plan ends by itself; infinity: never.';
+comment on column quota.meters.plan_ends_at is 'When the plan, or an exception to it, ends by itself; infinity: never.';
 
 -- Serves usage_overview: whose minute or hour is near its limit. These change with an alert alone, so
 -- counting stays a HOT update.
@@ -2292,7 +2311,7 @@ create type quota.allowance as (
 );
 
 comment on type quota.allowance is
-  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when the plan ends by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read. time_zone: whose wall clock the periods follow.';
+  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when the plan or an exception ends by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read. time_zone: whose wall clock the periods follow.';
 
 create type quota.balance as (
   used bigint,
@@ -2389,6 +2408,7 @@ declare
   v_allowance quota.allowance;
   v_counted_before timestamptz;
   v_needs_details boolean;
+  v_ends_at timestamptz;
 begin
   -- The subject, then its plan's limits: two statements, since the subject's rows may live on another
   -- node than the catalogue.
@@ -2415,7 +2435,7 @@ begin
   -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
   -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
   for v_allowance.feature_id, v_allowance.kind, v_allowance.server_only, v_allowance.limits,
-    v_counted_before, v_needs_details
+    v_counted_before, v_needs_details, v_ends_at
   in
     select f.feature_id, f.kind, f.server_only,
       array_agg(
@@ -2427,13 +2447,14 @@ begin
         )::quota.limit_state
       ) filter (where l.period is not null),
       coalesce(greatest(m.counted_until + interval '1 microsecond', m.fresh_until), '-infinity'),
-      coalesce(bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled), false)
+      coalesce(bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled), false),
+      min(l.ends_at)
     from quota.features as f
     left join quota.meters as m
       on m.subject_id = p_subject_id
       and m.feature_id = f.feature_id
     left join lateral (
-      select n.period, n.amount, 'plan' as source
+      select n.period, n.amount, 'plan' as source, null::timestamptz as ends_at
       from quota.plan_limits as n
       where n.plan_id = v_plan_id
         and n.feature_id = f.feature_id
@@ -2444,14 +2465,16 @@ begin
             where x.subject_id = p_subject_id
               and x.feature_id = f.feature_id
               and x.period = n.period
+              and x.ends_at > p_at
           )
         )
       union all
-      select x.period, x.amount, 'exception'
+      select x.period, x.amount, 'exception', nullif(x.ends_at, 'infinity')
       from quota.exceptions as x
       where v_has_extras
         and x.subject_id = p_subject_id
         and x.feature_id = f.feature_id
+        and x.ends_at > p_at
     ) as l on true
     left join lateral (
       select c.period_start, c.period_end, coalesce(c.used, m.used - c.used_before) as used,
@@ -2485,7 +2508,7 @@ begin
   loop
     v_allowance.plan_id := v_plan_id;
     v_allowance.upgrade_url := v_upgrade_url;
-    v_allowance.changes_at := v_changes_at;
+    v_allowance.changes_at := least(v_changes_at, v_ends_at);
     v_allowance.is_plain := not v_has_extras;
     v_allowance.catalogue_version := v_catalogue_version;
     v_allowance.time_zone := v_time_zone;
@@ -5640,65 +5663,96 @@ comment on function quota.grant_usage is 'See public.grant_usage.';
 -- A top-up that was paid back, a promotion that ended early.
 create function public.void_grant(
   grant_id uuid,
-  subject text default null
+  subject text default null,
+  amount bigint default null
 )
-returns boolean
+returns bigint
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  return quota.void_grant(grant_id, subject);
+  return quota.void_grant(grant_id, subject, amount);
 end
 $$;
 
 comment on function public.void_grant is
-  'Ends a grant: what is left of it is gone, what was drawn stays drawn. Returns true when it was open until now, false when there is no such grant, it was voided before, or it is not the named subject''s. Errors: 22023 no grant_id; 42501 not a trusted role; 55P03 retry.';
+  'Takes back what is left of a grant, or at most amount of it (a part of a payment that was returned), and returns how much that was, in units of the feature. What was drawn stays drawn, and a hold keeps what it drew. Without amount the grant ends: what refunds and releases give back to it later is gone, too. 0 when nothing is left, the grant has expired or was voided before, there is no such grant, or it is not the named subject''s. Errors: 22023 no grant_id; QAMNT; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.void_grant(
   p_grant_id uuid,
-  p_subject text
+  p_subject text,
+  p_amount bigint
 )
-returns boolean
+returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
 declare
   v_grant quota.grants;
   v_now timestamptz;
+  v_taken bigint;
+  v_is_ended boolean;
 begin
   perform quota.require_trusted();
   if p_grant_id is null then
     raise exception 'void_grant: grant_id is null, the id that grant_usage gave is expected'
       using errcode = '22023', hint = 'usage_events has it as grant_id of the grant line';
   end if;
+  if p_amount is not null then
+    perform quota.check_amount(p_amount);
+  end if;
   select g.subject_id, g.feature_id
     into v_grant.subject_id, v_grant.feature_id
     from quota.grants as g
     where g.grant_id = p_grant_id;
   if not found or v_grant.subject_id <> p_subject then
-    return false;
+    return 0;
   end if;
   -- Or forget_subject() was faster: then the subject is not to be made again.
   perform from quota.subjects as s where s.subject_id = v_grant.subject_id for no key update;
   if not found then
-    return false;
+    return 0;
   end if;
   v_now := quota.lock_terms(v_grant.subject_id, v_grant.feature_id);
-  update quota.grants as g
-    set voided_at = v_now
+  select g.amount, g.drawn, g.expires_at
+    into v_grant.amount, v_grant.drawn, v_grant.expires_at
+    from quota.grants as g
     where g.subject_id = v_grant.subject_id
       and g.grant_id = p_grant_id
       and g.voided_at is null;
   if not found then
-    return false;
+    return 0;
+  end if;
+  v_taken := case
+    when v_grant.expires_at > v_now then least(p_amount, v_grant.amount - v_grant.drawn)
+    else 0
+  end;
+  v_is_ended := p_amount is null or v_taken = v_grant.amount;
+  if v_is_ended then
+    update quota.grants as g
+      set voided_at = v_now
+      where g.subject_id = v_grant.subject_id
+        and g.grant_id = p_grant_id;
+  elsif v_taken > 0 then
+    -- A smaller grant from now on: what comes back to it can be used again.
+    update quota.grants as g
+      set amount = g.amount - v_taken
+      where g.subject_id = v_grant.subject_id
+        and g.grant_id = p_grant_id;
+    perform quota.mark_spent(
+      v_grant.subject_id, v_grant.feature_id, array[p_grant_id], p_grant_id
+    );
+  else
+    return 0;
   end if;
   perform quota.record(
     row(
       v_grant.subject_id, quota.new_id(v_now), v_now, 'void', v_grant.feature_id, v_now, 0, 0, 0,
-      p_grant_id, p_grant_id, null, null, '{}'
+      p_grant_id, p_grant_id, null, null, 
+      jsonb_build_object('amount', v_taken, 'ended', v_is_ended)
     )::quota.events
   );
-  return true;
+  return v_taken;
 end
 $$;
 
@@ -12448,6 +12502,7 @@ begin
     ('column', 'quota.events.subject_id', '{"of": "table", "on": "quota.events", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.events.used_change', '{"of": "table", "on": "quota.events", "name": "used_change", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.exceptions.amount', '{"of": "table", "on": "quota.exceptions", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.exceptions.ends_at', '{"of": "table", "on": "quota.exceptions", "name": "ends_at", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.exceptions.feature_id', '{"of": "table", "on": "quota.exceptions", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.exceptions.period', '{"of": "table", "on": "quota.exceptions", "name": "period", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.exceptions.subject_id', '{"of": "table", "on": "quota.exceptions", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
@@ -12640,7 +12695,7 @@ begin
     ('function', 'public.add_member(text, text)', '{"body": "8e51b4ed950cfd8a8aa1ced35fba8fe9", "name": "public.add_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, user_id text) returns void"}'),
     ('function', 'public.apply_plans(jsonb, boolean)', '{"body": "38cf476de70fa0a2d4af7582e4220838", "name": "public.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(plans jsonb, dry_run boolean DEFAULT false) returns SETOF public.plan_change"}'),
     ('function', 'public.check_usage(text, bigint, text)', '{"body": "9ae52d8073f836770d5a89de541c8df1", "name": "public.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
-    ('function', 'public.clear_limit(text, text, text)', '{"body": "06992f108867098f5280cd68992601b4", "name": "public.clear_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text) returns void"}'),
+    ('function', 'public.clear_limit(text, text, text)', '{"body": "1383b2335be5b74561f05f3335d78036", "name": "public.clear_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text) returns void"}'),
     ('function', 'public.commit_usage(uuid, bigint, text, jsonb)', '{"body": "cc9e7078615f2dd6f84d6f09503c41c6", "name": "public.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, amount bigint DEFAULT NULL::bigint, subject text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
     ('function', 'public.consume_usage(text, bigint, text, text, jsonb)', '{"body": "674f4f0e2d7a37ad060f737ed67ad785", "name": "public.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
     ('function', 'public.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "98918b4ad8250b918e5fb092d86ae959", "name": "public.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(items jsonb, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns SETOF public.usage_decision"}'),
@@ -12656,18 +12711,18 @@ begin
     ('function', 'public.reserve_usage(text, bigint, text, interval, text, jsonb)', '{"body": "0459eec7ce535822e975750ca7ca1d97", "name": "public.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, ttl interval DEFAULT ''00:15:00''::interval, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
     ('function', 'public.reset_usage(text, text, text, text, text)', '{"body": "03cffcbecc33f596f86c58db2cd99be1", "name": "public.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, subject text, period text DEFAULT NULL::text, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.return_usage(text, bigint, text, text, jsonb)', '{"body": "acfccaefabb47eedcb54ddc70ee82d18", "name": "public.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint, subject text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
-    ('function', 'public.set_limit(text, text, text, bigint)', '{"body": "5955cadd1fd64a9e878d20cb23f11507", "name": "public.set_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, \"limit\" bigint) returns void"}'),
+    ('function', 'public.set_limit(text, text, text, bigint, timestamp with time zone)', '{"body": "9df2f1d512daf4df7696c9b7d5a80282", "name": "public.set_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, \"limit\" bigint, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
     ('function', 'public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "13a806b915f81b43649b679c00abd518", "name": "public.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, plan text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT NULL::text, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
     ('function', 'public.verify_installation()', '{"body": "3cf13c667324fadda3c0925610047283", "name": "public.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
     ('function', 'public.verify_usage(text)', '{"body": "ff0463556d1b2a3a067f15846e96ff9b", "name": "public.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text DEFAULT NULL::text) returns SETOF public.usage_mismatch"}'),
-    ('function', 'public.void_grant(uuid, text)', '{"body": "81c53c4060190170cd80e98248c7ec18", "name": "public.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(grant_id uuid, subject text DEFAULT NULL::text) returns boolean"}'),
+    ('function', 'public.void_grant(uuid, text, bigint)', '{"body": "c82bad5435df41fc9e6df18c853939c3", "name": "public.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(grant_id uuid, subject text DEFAULT NULL::text, amount bigint DEFAULT NULL::bigint) returns bigint"}'),
     ('function', 'quota.acknowledge_alerts(uuid[])', '{"body": "7194c2a6d8aace3d6c85ed23e0a57d17", "name": "quota.acknowledge_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_ids uuid[]) returns bigint"}'),
     ('function', 'quota.acts_for(text, text)', '{"body": "d25813c43f7f0e629d1ad5ed4c527713", "name": "quota.acts_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.after_event(quota.limit_state[], quota.events, bigint)', '{"body": "43b744eaea78b834bace00e7c00f7e8f", "name": "quota.after_event", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_event quota.events, p_drawn bigint DEFAULT 0) returns quota.limit_state[]"}'),
     ('function', 'quota.alert_imports(quota.events[], timestamp with time zone)', '{"body": "0e86b4255f6bd87a0647c5590ed3b0a6", "name": "quota.alert_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.all_are_plain(quota.caller, text[], bigint[], timestamp with time zone)', '{"body": "a1bf4920d8fa131841e0a0340615cc76", "name": "quota.all_are_plain", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.all_have_room(public.usage_decision[])', '{"body": "716fd036214de3aeeffb011d9e552f89", "name": "quota.all_have_room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decisions public.usage_decision[]) returns boolean"}'),
-    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "1d16a88d1658084675d5f277b6c8ed3d", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
+    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "66f5bf64196884df8c6d7edce96a089b", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
     ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "682f7fa0698c942466c781b0b9b51c30", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "112ca45174e4416bf70bb993a8273e63", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
     ('function', 'quota.batch_items(jsonb)', '{"body": "ae957cf91d34cdfb7a189c1fdc534d21", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
@@ -12675,7 +12730,7 @@ begin
     ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "5fbbd98562195d90b217e7a471878a67", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "5d0cc27718ca63866f4dcb712018f9f0", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.caller_for(text)', '{"body": "3a2ae27f57e4bc60ba0b292d2dd2b813", "name": "quota.caller_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
-    ('function', 'quota.change_limit(text, text, text, bigint, boolean)', '{"body": "78c665a4f59454827fb88151086fa1a2", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_is_cleared boolean) returns void"}'),
+    ('function', 'quota.change_limit(text, text, text, bigint, timestamp with time zone, boolean)', '{"body": "87d2f6a31cc73ed8ebf388c3d13b5694", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_ends_at timestamp with time zone, p_is_cleared boolean) returns void"}'),
     ('function', 'quota.change_member(text, text, boolean)', '{"body": "7c750940bcb6c774ef70429676e52fbe", "name": "quota.change_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_user_id text, p_is_member boolean) returns void"}'),
     ('function', 'quota.changed_objects()', '{"body": "56daf3fd4f8d5b12e10640cc780698df", "name": "quota.changed_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.changes_query(text, text, text[])', '{"body": "73bd30b43b72d6b0122c57a883a85fed", "name": "quota.changes_query", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_operation text, p_table text, p_arguments text[]) returns text"}'),
@@ -12686,7 +12741,7 @@ begin
     ('function', 'quota.check_columns(regclass, name[])', '{"body": "301db1388c1329fc35173b4b6e781576", "name": "quota.check_columns", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns name[]) returns void"}'),
     ('function', 'quota.check_feature(text)', '{"body": "47c1857d41586fe263ff02503676eb55", "name": "quota.check_feature", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
     ('function', 'quota.check_flag(text, text, boolean)', '{"body": "4c34de66f9c978ef955c7c529575341c", "name": "quota.check_flag", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_flag boolean) returns void"}'),
-    ('function', 'quota.check_granted(jsonb, timestamp with time zone)', '{"body": "c985dd9994d361f01c7145492dc34308", "name": "quota.check_granted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.check_granted(jsonb, timestamp with time zone)', '{"body": "f84aa352e92454f8e964be9055279de1", "name": "quota.check_granted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.check_ids(regclass, text[], regtype[])', '{"body": "9627c1b882c8973d1967f74da2dde00e", "name": "quota.check_ids", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns void"}'),
     ('function', 'quota.check_in_use(public.plan_change[], jsonb)', '{"body": "c7a443146838c5ffa156790b589bc06f", "name": "quota.check_in_use", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
     ('function', 'quota.check_instant(text, text, timestamp with time zone)', '{"body": "4d727a981af712a4b54f340ffe3f3af3", "name": "quota.check_instant", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_at timestamp with time zone) returns void"}'),
@@ -12805,7 +12860,7 @@ begin
     ('function', 'quota.other_owner(text, text)', '{"body": "38b13936b3db53c7ba3187fc8caddaee", "name": "quota.other_owner", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text) returns quota.finding"}'),
     ('function', 'quota.other_relation(text, text, jsonb)', '{"body": "eb740d016224c1280a42c5761e4f4747", "name": "quota.other_relation", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text, p_key text, p_wanted jsonb) returns quota.finding"}'),
     ('function', 'quota.other_rights(text, text, jsonb, jsonb)', '{"body": "fbaedae9d294af4d8b94ebf28ced0786", "name": "quota.other_rights", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
-    ('function', 'quota.over_limit_note(text[], jsonb)', '{"body": "7ed0683da173dfae0edf52ebb67d5c6b", "name": "quota.over_limit_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_path text[], p_amount jsonb) returns text"}'),
+    ('function', 'quota.over_limit_note(text[], jsonb)', '{"body": "f053a9bddeb9fd9404934b6901be98ca", "name": "quota.over_limit_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_path text[], p_amount jsonb) returns text"}'),
     ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "cb1479d44b45b755ebcaedc1ea527027", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
     ('function', 'quota.period_of(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "1900e9a3d3466422ec9d41df2ed11b5d", "name": "quota.period_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
     ('function', 'quota.period_problem(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "8c4a386ba98abc47251c6d41d64cd73e", "name": "quota.period_problem", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_counts_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text) returns text"}'),
@@ -12876,7 +12931,7 @@ begin
     ('function', 'quota.verify_installation()', '{"body": "b9ad9a171b5f39351452d3ea95c157f4", "name": "quota.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
     ('function', 'quota.verify_usage(text)', '{"body": "c4ffcbe5b537043e51c309faef12ea36", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
-    ('function', 'quota.void_grant(uuid, text)', '{"body": "6d757cf0ea8df9ba4e05b7dcf03672bf", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text) returns boolean"}'),
+    ('function', 'quota.void_grant(uuid, text, bigint)', '{"body": "8e40977b4fc879ceb4bcc58ef09a36c9", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean)', '{"body": "8ba4430270ad4e6655a7d298d53aca20", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean) returns quota.limit_state[]"}'),
     ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "ed7b711daaa19699c20f02738ffa1ffa", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),

@@ -140,7 +140,8 @@ async function takeStep(state: State): Promise<unknown[]> {
     const values = [feature, amount, subject, random.pick([null, at(60 * MINUTE), at(20 * DAY)])];
     keep(state.grants, await call(state, 'public.grant_usage($1, $2, $3, $4)', values));
   } else if (dice <= 70) {
-    await call(state, 'public.void_grant($1)', [random.pick(state.grants)]);
+    const values = [random.pick(state.grants), random.pick([null, 1, 3])];
+    await call(state, 'public.void_grant($1, null, $2)', values);
   } else if (dice <= 76) {
     const plan = random.pick(['free', 'pro', 'none']);
     const anchor = random.pick([null, at(0), at(-random.between(0, 50) * DAY - 1_234_567)]);
@@ -148,8 +149,10 @@ async function takeStep(state: State): Promise<unknown[]> {
     const values = [subject, plan, anchor, zone, random.pick([null, at(5 * DAY)])];
     await call(state, 'public.set_plan($1, $2, $3, $4, $5)', values);
   } else if (dice <= 80) {
-    const values = [subject, feature, random.pick(PERIODS), random.pick([0, 5, 50, null])];
-    await call(state, 'public.set_limit($1, $2, $3, $4)', values);
+    const limit = [random.pick(PERIODS), random.pick([0, 5, 50, null])];
+    const endsAt = random.pick([null, at(30_000), at(90 * MINUTE), at(9 * DAY)]);
+    const values = [subject, feature, ...limit, endsAt];
+    await call(state, 'public.set_limit($1, $2, $3, $4, $5)', values);
   } else if (dice <= 83) {
     await call(state, 'public.clear_limit($1, $2, $3)', [subject, feature, random.pick(PERIODS)]);
   } else if (dice <= 84) {

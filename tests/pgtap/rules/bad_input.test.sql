@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(244);
+select plan(248);
 
 -- A month that ends in between would begin anew.
 create or replace function quota.clock()
@@ -188,6 +188,10 @@ insert into calls (who, call, code, description) values
   ('server', 'grant_usage(%feature, 1, ''eve'', null, '''')', 'QIDEM', 'an empty key'),
   ('server', 'grant_usage(%feature, 1, ''eve'', null, null, ''[]'')', 'QMETA', 'metadata that is a list'),
   ('ada', 'void_grant(gen_random_uuid())', '42501', 'a user'),
+  ('server', 'void_grant(gen_random_uuid(), null, 0)', 'QAMNT', 'amount 0'),
+  ('server', 'void_grant(gen_random_uuid(), null, -1)', 'QAMNT', 'amount -1'),
+  ('server', 'set_limit(''eve'', %feature, ''month'', 1, ''infinity'')', '22023', 'an end that never comes'),
+  ('server', 'set_limit(''eve'', %feature, ''month'', 1, ''2020-01-01Z'')', '22023', 'an end of the past'),
   ('ada', 'set_limit(''ada'', %feature, ''month'', 5000)', '42501', 'a user'),
   ('server', 'set_limit(''eve'', %feature, ''month'', -1)', 'QAMNT', 'limit -1'),
   ('server', 'set_limit(''eve'', %feature, ''month'', 9007199254740992)', 'QAMNT', 'limit 2^53'),
