@@ -191,7 +191,10 @@ export type UsageDecision<Feature extends string = string> = {
   subject: string;
   /** The plan that holds now; null when the subject has none and there is no default plan. */
   plan: string | null;
-  /** Units that this call asked for or moved. */
+  /**
+   * Units that this call moved, or asked for when it is refused: less than asked for where partial
+   * took what fitted.
+   */
   amount: number;
   /** Units used in the period, after the call. */
   used: number;
@@ -485,6 +488,8 @@ export type ConsumeUsageArgs<Feature extends string = string> = {
   idempotency_key?: string | null;
   /** Default: '{}'. */
   metadata?: JsonObject | null;
+  /** Default: false. */
+  partial?: boolean;
 };
 
 /** The arguments of consumeUsageBatch. */
@@ -511,6 +516,8 @@ export type EnforceUsageArgs<Feature extends string = string> = {
   idempotency_key?: string | null;
   /** Default: '{}'. */
   metadata?: JsonObject | null;
+  /** Default: false. */
+  partial?: boolean;
 };
 
 /** The arguments of explainUsage. */
@@ -577,6 +584,8 @@ export type ReserveUsageArgs<Feature extends string = string> = {
   idempotency_key?: string | null;
   /** Default: '{}'. */
   metadata?: JsonObject | null;
+  /** Default: false. */
+  partial?: boolean;
 };
 
 /** The arguments of resetUsage. */
@@ -725,6 +734,8 @@ export interface UsageMethods<Feature extends string = string> {
    * true) and counts nothing, for at least 30 days (the rule of Stripe's Idempotency-Key, except
    * that a refusal binds nothing, and that the key of a use that was refunded in full is free
    * again). Keys of users and of trusted callers are two spaces. metadata is kept in the ledger.
+   * partial takes what fits of the amount: amount of the answer says how much, and only nothing is
+   * a refusal.
    *
    * May be called by a signed-in user and by the server.
    *
@@ -735,6 +746,7 @@ export interface UsageMethods<Feature extends string = string> {
    * - `QSUBJ` subject missing (trusted callers), empty or over 255 characters
    * - `QIDEM` key reused with other arguments, empty or over 255 characters
    * - `QMETA` metadata not an object or over 8 kB
+   * - `22023` partial is null
    * - `55P03` another call held the row for 2 s (retry)
    */
   consumeUsage(
@@ -785,7 +797,7 @@ export interface UsageMethods<Feature extends string = string> {
    *
    * @throws UsageError with one of the codes
    * - `PT402` and `PT429` a refusal
-   * - `42501`, `QFEAT`, `QAMNT`, `QSUBJ`, `QIDEM`, `QMETA` and `55P03` as consume_usage
+   * - `42501`, `QFEAT`, `QAMNT`, `QSUBJ`, `QIDEM`, `QMETA`, `22023` and `55P03` as consume_usage
    */
   enforceUsage(
     args: EnforceUsageArgs<Feature>,
@@ -907,14 +919,15 @@ export interface UsageMethods<Feature extends string = string> {
    * until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job
    * running; extend_usage moves that on. Returns a usage_decision with reservation_id; a refusal is
    * an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be
-   * named. The same idempotency_key with the same arguments gives the first answer again, while the
-   * hold is open or was committed: once it was released, has expired uncommitted, or its use was
-   * refunded in full, the key is free and the call decides afresh.
+   * named. partial holds what fits of the amount: amount of the answer says how much, and only
+   * nothing is a refusal. The same idempotency_key with the same arguments gives the first answer
+   * again, while the hold is open or was committed: once it was released, has expired uncommitted,
+   * or its use was refunded in full, the key is free and the call decides afresh.
    *
    * Server only: needs the service key.
    *
    * @throws UsageError with one of the codes
-   * - `22023` ttl
+   * - `22023` ttl, or partial is null
    * - `QFEAT` unknown feature
    * - `QAMNT`
    * - `QSUBJ`

@@ -213,6 +213,7 @@ export type Database = {
           feature: string;
           idempotency_key?: string;
           metadata?: Json;
+          partial?: boolean;
           subject?: string;
         };
         Returns: Database['public']['CompositeTypes']['usage_decision'];
@@ -259,6 +260,7 @@ export type Database = {
           feature: string;
           idempotency_key?: string;
           metadata?: Json;
+          partial?: boolean;
           subject?: string;
         };
         Returns: Database['public']['CompositeTypes']['usage_decision'];
@@ -334,6 +336,7 @@ export type Database = {
           feature: string;
           idempotency_key?: string;
           metadata?: Json;
+          partial?: boolean;
           subject?: string;
           ttl?: string;
         };

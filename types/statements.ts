@@ -28,6 +28,7 @@ export const ROUTINES: Record<string, RoutineShape> = {
       subject: 'text',
       idempotency_key: 'text',
       metadata: 'jsonb',
+      partial: 'boolean',
     },
   },
   consume_usage_batch: {
@@ -43,6 +44,7 @@ export const ROUTINES: Record<string, RoutineShape> = {
       subject: 'text',
       idempotency_key: 'text',
       metadata: 'jsonb',
+      partial: 'boolean',
     },
   },
   explain_usage: {
@@ -86,6 +88,7 @@ export const ROUTINES: Record<string, RoutineShape> = {
       ttl: 'interval',
       idempotency_key: 'text',
       metadata: 'jsonb',
+      partial: 'boolean',
     },
   },
   reset_usage: {

@@ -41,7 +41,7 @@ comment on column public.usage_decision.subject is 'Who is limited.';
 comment on column public.usage_decision.plan is
   'The plan that holds now; null when the subject has none and there is no default plan.';
 
-comment on column public.usage_decision.amount is 'Units that this call asked for or moved.';
+comment on column public.usage_decision.amount is 'Units that this call moved, or asked for when it is refused: less than asked for where partial took what fitted.';
 
 comment on column public.usage_decision.used is 'Units used in the period, after the call.';
 

@@ -12,7 +12,8 @@ create function quota.take(
   p_arguments jsonb,
   p_metadata jsonb,
   p_about_id uuid default null,
-  p_allowance quota.allowance default null
+  p_allowance quota.allowance default null,
+  p_partial boolean default false
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -20,6 +21,7 @@ as $$
 declare
   v_allowance quota.allowance := p_allowance;
   v_verdict quota.verdict;
+  v_amount bigint := p_amount;
   v_event quota.events;
   v_before quota.limit_state[];
   v_after quota.limit_state[];
@@ -32,11 +34,20 @@ begin
   if v_allowance.server_only and p_caller.is_trusted is not true then
     perform quota.reject_user();
   end if;
-  v_verdict := quota.decide(v_allowance.limits, p_amount);
-  if not v_verdict.is_allowed then
-    return quota.refusal(
-      p_caller.subject_id, p_feature_id, p_amount, p_at, v_allowance, v_verdict
+  v_verdict := quota.decide(v_allowance.limits, v_amount);
+  if p_partial and not v_verdict.is_allowed then
+    -- What fits, and if that is nothing: when will one?
+    v_amount := greatest(
+      (select min(quota.room(l)) from unnest(v_allowance.limits) as l), 1
     );
+    v_verdict := quota.decide(v_allowance.limits, v_amount);
+  end if;
+  if not v_verdict.is_allowed then
+    v_decision := quota.refusal(
+      p_caller.subject_id, p_feature_id, v_amount, p_at, v_allowance, v_verdict
+    );
+    v_decision.amount := p_amount;
+    return v_decision;
   end if;
   if v_allowance.kind = 'gauge' then
     -- What goes up and down draws nothing: an open grant raises its limit.
@@ -46,8 +57,8 @@ begin
 
   v_event := row(
     p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
-    case when p_reservation_id is null then p_amount else 0 end,
-    case when p_reservation_id is null then 0 else p_amount end,
+    case when p_reservation_id is null then v_amount else 0 end,
+    case when p_reservation_id is null then 0 else v_amount end,
     0, coalesce(p_reservation_id, p_about_id), null, p_caller.actor, p_idempotency_key, p_metadata
   )::quota.events;
   v_after := quota.after_event(v_allowance.limits, v_event, v_verdict.drawn);
@@ -58,7 +69,7 @@ begin
     exit when v_shown.period = (v_verdict.shown).period;
   end loop;
   v_decision := quota.decision(
-    p_caller.subject_id, p_feature_id, p_amount, v_allowance, v_shown, 'ok',
+    p_caller.subject_id, p_feature_id, v_amount, v_allowance, v_shown, 'ok',
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
   if p_idempotency_key is not null and not quota.bind_key(
@@ -80,7 +91,7 @@ end
 $$;
 
 comment on function quota.take is
-  'Decides and, if there is room, counts, or holds when it is given a reservation id. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
+  'Decides and, if there is room, counts, or holds when it is given a reservation id; partial: what there is room for. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
 
 -- What is left with the meter after a proper look, holding it: all that take_plainly() and look_plainly()
 -- go by. The limits are those after the call.

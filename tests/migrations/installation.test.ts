@@ -56,7 +56,7 @@ test('an installation with limited and followed tables has no problem', async ()
   expect(await problems()).toEqual([]);
 });
 
-const CONSUME = 'quota.consume_usage(text, bigint, text, text, jsonb)';
+const CONSUME = 'quota.consume_usage(text, bigint, text, text, jsonb, boolean)';
 
 const CURABLE: Record<string, [damage: string, object: RegExp, count?: number]> = {
   'a body that trusts everybody': [

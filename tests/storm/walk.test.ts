@@ -111,14 +111,20 @@ async function takeStep(state: State): Promise<unknown[]> {
   const did = [dice, subject, feature, amount, new Date(state.now)];
 
   if (dice <= 24) {
-    const values = [feature, amount, subject, random.pick(KEYS)];
-    const told = await call(state, 'public.consume_usage($1, $2, $3, $4)', values);
+    const partial = random.between(1, 4) === 1;
+    const values = [feature, amount, subject, random.pick(KEYS), partial];
+    const told = await call(state, 'public.consume_usage($1, $2, $3, $4, partial => $5)', values);
     keep(state.uses, told?.event_id);
     await isTrue(state, told);
   } else if (dice <= 38) {
     const ttl = random.pick(['30 seconds', '1 hour', '7 days']);
-    const values = [feature, amount, subject, ttl, random.pick(KEYS)];
-    const told = await call(state, 'public.reserve_usage($1, $2, $3, $4, $5)', values);
+    const partial = random.between(1, 4) === 1;
+    const values = [feature, amount, subject, ttl, random.pick(KEYS), partial];
+    const told = await call(
+      state,
+      'public.reserve_usage($1, $2, $3, $4, $5, partial => $6)',
+      values,
+    );
     keep(state.holds, told?.reservation_id);
     await isTrue(state, told);
   } else if (dice <= 50) {

@@ -37,6 +37,7 @@ insert into arguments values
   ('public.reserve_usage', 'ttl', '''1 minute''', '22023'),
   ('public.reserve_usage', 'idempotency_key', '''hold''', 'value'),
   ('public.reserve_usage', 'metadata', '''{}''', 'value'),
+  ('public.reserve_usage', 'partial', 'false', '22023'),
   ('public.extend_usage', 'reservation_id', '(select reserve_usage(''export'', 1, ''ada'')).reservation_id', 'QRSRV'),
   ('public.extend_usage', 'ttl', '''1 minute''', '22023'),
   ('public.extend_usage', 'subject', '''ada''', 'value'),
@@ -109,7 +110,8 @@ insert into arguments
   from unnest(array['consume_usage', 'enforce_usage']) as f
   cross join (values
     ('feature', '''export''', 'QFEAT'), ('amount', '1', 'QAMNT'), ('subject', '''ada''', 'QSUBJ'),
-    ('idempotency_key', '''key''', 'value'), ('metadata', '''{}''', 'value')
+    ('idempotency_key', '''key''', 'value'), ('metadata', '''{}''', 'value'),
+    ('partial', 'false', '22023')
   ) as a (argument, value, expected);
 
 create temporary view parameters as
