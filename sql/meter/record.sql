@@ -249,12 +249,8 @@ begin
       v_is_simple := false;
       v_moved := v_former.used;
       if v_former.period_start < v_limit.period_start then
-        perform quota.cut_reset(
-          p_subject_id, p_feature_id, p_at, v_limit.period,
-          v_former.period_start, v_limit.period_start, v_former.period_end
-        );
-        v_balance := quota.ledger_balance(
-          p_subject_id, p_feature_id, v_limit.period, v_former.period_start, v_limit.period_start
+        v_balance := quota.earlier_part(
+          p_subject_id, p_feature_id, p_at, v_limit, v_former.period_start, v_former.period_end
         );
         v_moved := v_moved - v_balance.used;
         insert into quota.counters (

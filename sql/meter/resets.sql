@@ -143,6 +143,7 @@ returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_reset_id uuid := quota.reset_id(p_refund.feature_id);
   v_period text;
 begin
   for v_period in
@@ -152,7 +153,7 @@ begin
       on u.subject_id = r.subject_id
       and u.event_id = p_refund.about_id
     where r.subject_id = p_refund.subject_id
-      and r.about_id = quota.reset_id(p_refund.feature_id)
+      and r.about_id = v_reset_id
       and r.kind = 'reset'
       and u.counts_at >= (r.metadata ->> 'period_start')::timestamptz
       and (u.at < r.at or r.metadata -> 'at_once' ? u.event_id::text)
@@ -171,21 +172,22 @@ $$;
 comment on function quota.keep_forgiven is
   'What a refund gives back (and, to grants, p_drawn of it) it does not give back in periods that were reset since the use.';
 
--- A moved anchor or zone cuts a period in two, and its last reset lies in the later part: what that has
--- forgiven of the earlier part counts there. A pair of lines says so, which together change no sum.
-create function quota.cut_reset(
+-- A moved anchor or zone cuts a period in two where a new one starts. Its last reset may lie in the later
+-- part: what that has forgiven of the earlier part counts there. A pair of lines says so, which together
+-- change no sum.
+create function quota.earlier_part(
   p_subject_id text,
   p_feature_id text,
   p_at timestamptz,
-  p_period text,
+  p_limit quota.limit_state,
   p_from timestamptz,
-  p_cut timestamptz,
   p_until timestamptz
 )
-returns void
+returns quota.balance
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_reset_id uuid := quota.reset_id(p_feature_id);
   v_reset quota.events;
   v_forgiven quota.balance;
   v_earlier_id uuid := quota.new_id(p_at);
@@ -195,44 +197,47 @@ begin
     into v_reset.at, v_reset.counts_at
     from quota.events as r
     where r.subject_id = p_subject_id
-      and r.about_id = quota.reset_id(p_feature_id)
+      and r.about_id = v_reset_id
       and r.kind = 'reset'
-      and r.metadata ->> 'period' = p_period
-      and r.counts_at >= p_cut
+      and r.metadata ->> 'period' = p_limit.period
+      and r.counts_at >= p_limit.period_start
       and r.counts_at < p_until
     order by r.at desc
     limit 1;
-  if not found then
-    return;
-  end if;
   select coalesce(sum(e.used_change), 0), coalesce(sum(e.drawn_change), 0)
     into v_forgiven.used, v_forgiven.drawn
     from quota.events as e
     where e.subject_id = p_subject_id
       and e.feature_id = p_feature_id
       and e.counts_at >= p_from
-      and e.counts_at < p_cut
+      and e.counts_at < p_limit.period_start
       and e.at <= v_reset.at
-      and (e.kind <> 'reset' or e.metadata ->> 'period' = p_period);
+      and (e.kind <> 'reset' or e.metadata ->> 'period' = p_limit.period);
   if v_forgiven.used = 0 and v_forgiven.drawn = 0 then
-    return;
+    return quota.ledger_balance(
+      p_subject_id, p_feature_id, p_limit.period, p_from, p_limit.period_start
+    );
   end if;
   perform quota.record_reset(
     row(
-      p_subject_id, v_earlier_id, p_at, 'reset', p_feature_id, p_cut - interval '1 microsecond',
+      p_subject_id, v_earlier_id, p_at, 'reset', p_feature_id,
+      p_limit.period_start - interval '1 microsecond',
       -v_forgiven.used, 0, -v_forgiven.drawn, v_later_id, null, null, null,
-      jsonb_build_object('period', p_period)
+      jsonb_build_object('period', p_limit.period)
     )::quota.events
   );
   perform quota.record_reset(
     row(
       p_subject_id, v_later_id, p_at, 'reset', p_feature_id, v_reset.counts_at,
       v_forgiven.used, 0, v_forgiven.drawn, v_earlier_id, null, null, null,
-      jsonb_build_object('period', p_period)
+      jsonb_build_object('period', p_limit.period)
     )::quota.events
+  );
+  return quota.ledger_balance(
+    p_subject_id, p_feature_id, p_limit.period, p_from, p_limit.period_start
   );
 end
 $$;
 
-comment on function quota.cut_reset is
-  'Moves what the last reset of a period forgave from the part that begins at p_cut to the part before it, where it was used. The period''s own counter is gone.';
+comment on function quota.earlier_part is
+  'What counts from p_from to the start of a limit, in a period that went on to p_until and whose counter is gone.';

@@ -39,11 +39,8 @@ begin
       select s.subject_id, s.feature_id, s.period, s.period_start,
         sum(r.used_change) as used, sum(r.drawn_change) as drawn
       from quota.reset_steps(p_subject) as r
-      join sums as s
-        on s.subject_id = r.subject_id
-        and s.feature_id = r.feature_id
-        and s.period = r.period
-        and s.period_start <= r.counts_at
+      join sums as s using (subject_id, feature_id, period)
+      where s.period_start <= r.counts_at
         and s.period_end > r.counts_at
       group by s.subject_id, s.feature_id, s.period, s.period_start
     ),
@@ -54,11 +51,7 @@ begin
         least(s.ledger_drawn + coalesce(r.drawn, 0), 4611686018427387904)::bigint as ledger_drawn,
         s.open_holds::bigint as open_holds
       from sums as s
-      left join resets as r
-        on r.subject_id = s.subject_id
-        and r.feature_id = s.feature_id
-        and r.period = s.period
-        and r.period_start = s.period_start
+      left join resets as r using (subject_id, feature_id, period, period_start)
     )
     -- The last holds of a feature are those of its meter as well: told once.
     select c.subject_id, c.feature_id, c.period, nullif(c.period_start, '-infinity'),

@@ -136,7 +136,6 @@ declare
   v_allowance quota.allowance;
   v_counted_before timestamptz;
   v_needs_details boolean;
-  v_ends_at timestamptz;
 begin
   -- The subject, then its plan's limits: two statements, since the subject's rows may live on another
   -- node than the catalogue.
@@ -163,7 +162,7 @@ begin
   -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
   -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
   for v_allowance.feature_id, v_allowance.kind, v_allowance.server_only, v_allowance.limits,
-    v_counted_before, v_needs_details, v_ends_at
+    v_counted_before, v_needs_details, v_allowance.changes_at
   in
     select f.feature_id, f.kind, f.server_only,
       array_agg(
@@ -186,16 +185,13 @@ begin
       from quota.plan_limits as n
       where n.plan_id = v_plan_id
         and n.feature_id = f.feature_id
-        and not (
-          v_has_extras
-          and exists (
-            select from quota.exceptions as x
-            where x.subject_id = p_subject_id
-              and x.feature_id = f.feature_id
-              and x.period = n.period
-              and x.ends_at > p_at
-          )
-        )
+        and (not v_has_extras or not exists (
+          select from quota.exceptions as x
+          where x.subject_id = p_subject_id
+            and x.feature_id = f.feature_id
+            and x.period = n.period
+            and x.ends_at > p_at
+        ))
       union all
       select x.period, x.amount, 'exception', nullif(x.ends_at, 'infinity')
       from quota.exceptions as x
@@ -236,7 +232,7 @@ begin
   loop
     v_allowance.plan_id := v_plan_id;
     v_allowance.upgrade_url := v_upgrade_url;
-    v_allowance.changes_at := least(v_changes_at, v_ends_at);
+    v_allowance.changes_at := least(v_changes_at, v_allowance.changes_at);
     v_allowance.is_plain := not v_has_extras;
     v_allowance.catalogue_version := v_catalogue_version;
     v_allowance.time_zone := v_time_zone;

@@ -144,9 +144,7 @@ begin
         and x.period = p_period;
   else
     insert into quota.exceptions (subject_id, feature_id, period, amount, ends_at)
-      values (
-        v_caller.subject_id, p_feature, p_period, p_limit, coalesce(p_ends_at, 'infinity')
-      )
+      values (v_caller.subject_id, p_feature, p_period, p_limit, coalesce(p_ends_at, 'infinity'))
       on conflict (subject_id, feature_id, period) do update
         set amount = excluded.amount,
             ends_at = excluded.ends_at;

@@ -48,16 +48,7 @@ begin
   perform quota.check_key(p_idempotency_key);
   v_event.metadata := jsonb_strip_nulls(jsonb_build_object('reason', p_reason));
   perform quota.check_metadata(v_event.metadata);
-  perform quota.check_feature(p_feature);
-  if exists (
-    select from quota.features as f where f.feature_id = p_feature and f.kind = 'gauge'
-  ) then
-    raise exception 'reset_usage: feature % is a gauge, and shows what is there', quote_literal(p_feature)
-      using errcode = 'QFEAT', hint = 'lower it with return_usage, or by deleting the rows that it counts';
-  end if;
-  if p_period is not null and quota.period_rank(p_period) is null then
-    perform quota.reject_reset(p_feature, p_period);
-  end if;
+  perform quota.check_reset(p_feature, p_period);
 
   v_event.subject_id := v_caller.subject_id;
   v_event.feature_id := p_feature;
@@ -107,6 +98,31 @@ end
 $$;
 
 comment on function quota.reset_usage is 'See public.reset_usage.';
+
+-- Before any lock.
+create function quota.check_reset(
+  p_feature_id text,
+  p_period text
+)
+returns void
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform quota.check_feature(p_feature_id);
+  if exists (
+    select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge'
+  ) then
+    raise exception 'reset_usage: feature % is a gauge, and shows what is there',
+      quote_literal(p_feature_id)
+      using errcode = 'QFEAT', hint = 'lower it with return_usage, or by deleting the rows that it counts';
+  end if;
+  if p_period is not null and quota.period_rank(p_period) is null then
+    perform quota.reject_reset(p_feature_id, p_period);
+  end if;
+end
+$$;
+
+comment on function quota.check_reset is 'Errors: QFEAT, QPLAN.';
 
 create function quota.reject_reset(
   p_feature_id text,
