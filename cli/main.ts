@@ -11,6 +11,7 @@ import type { Layout } from './layout.ts';
 import { version } from './package.ts';
 import { plans } from './plans.ts';
 import { Problem } from './problem.ts';
+import { types } from './types.ts';
 import { LONGEST_TIMEOUT } from './webhook.ts';
 
 const HELP = `pgquota ${version}: usage limits that Postgres itself enforces
@@ -23,6 +24,10 @@ const HELP = `pgquota ${version}: usage limits that Postgres itself enforces
 
   pgquota plans <file> [--dry-run]
       Checks a plan document, shows what it changes, and changes it.
+
+  pgquota types <file> [target]
+      TypeScript of what a plan document names: features, switches, values and their types,
+      periods, plans. Printed, or written to target. Asks no database.
 
   pgquota doctor [--sql]
       Checks a database, says what is wrong and what to do. Exit code 1 when something is.
@@ -47,6 +52,7 @@ const OPTIONS: Record<string, string[]> = {
   add: [],
   init: [...LAYOUTS, 'database-url'],
   plans: ['dry-run', 'database-url'],
+  types: [],
   doctor: ['sql', 'database-url'],
   alerts: ['webhook', 'once', 'timeout', 'database-url'],
 };
@@ -94,6 +100,14 @@ async function main(): Promise<number> {
       const file = operand('file');
       if (!file) throw usage('plans needs a file: npx pgquota plans plans.json');
       await plans(file, { dryRun: values['dry-run'] ?? false, databaseUrl });
+      return 0;
+    }
+    case 'types': {
+      const [file, target] = operands;
+      if (!file) throw usage('types needs a file: npx pgquota types plans.json plans.types.ts');
+      if (operands.length > 2)
+        throw usage(`types takes a file and a target, not ${operands.length}`);
+      types(file, target);
       return 0;
     }
     case 'doctor':

@@ -1,5 +1,5 @@
 /**
- * Judges a plan document before any database is asked, by the schema that editors use and by three
+ * Judges a plan document before any database is asked, by the schema that editors use and by the
  * rules that a schema cannot say. The database has the last word.
  */
 import { readFileSync } from 'node:fs';
@@ -116,13 +116,18 @@ function faultOf(error: ErrorObject): Fault | undefined {
 
 interface Document {
   features: Record<string, { kind?: string }>;
-  plans: Record<string, { default?: boolean; limits: Record<string, object> }>;
+  plans: Record<
+    string,
+    { default?: boolean; limits: Record<string, object>; values?: Record<string, unknown> }
+  >;
 }
+
+const isCounted = (kind = 'metered') => kind !== 'switch' && kind !== 'value';
 
 function findContradictions({ features, plans }: Document): Fault[] {
   const faults: Fault[] = [];
   let first: string | undefined;
-  for (const [plan, { default: isDefault, limits }] of Object.entries(plans)) {
+  for (const [plan, { default: isDefault, limits, values = {} }] of Object.entries(plans)) {
     if (isDefault && first !== undefined) {
       const expected = `one default plan, and ${first} is it already`;
       faults.push({ path: ['plans', plan, 'default'], found: true, expected });
@@ -134,10 +139,26 @@ function findContradictions({ features, plans }: Document): Fault[] {
         faults.push({ path, found: feature, expected: 'a feature of this document' });
         continue;
       }
+      if (!isCounted(features[feature]?.kind)) {
+        const expected = 'a feature that is counted; a switch or value stands in values';
+        faults.push({ path, found: feature, expected });
+      }
       if (features[feature]?.kind !== 'gauge') continue;
       for (const period of Object.keys(periods).filter((key) => key !== 'lifetime')) {
         const expected = 'the period lifetime, which is the only one of a gauge';
         faults.push({ path: [...path, period], found: period, expected });
+      }
+    }
+    for (const [feature, value] of Object.entries(values)) {
+      const path = ['plans', plan, 'values', feature];
+      const kind = Object.hasOwn(features, feature) ? (features[feature]?.kind ?? 'metered') : null;
+      if (kind === null) {
+        faults.push({ path, found: feature, expected: 'a feature of this document' });
+      } else if (isCounted(kind)) {
+        const expected = 'a switch or value; what is counted stands in limits';
+        faults.push({ path, found: feature, expected });
+      } else if (kind === 'switch' && typeof value !== 'boolean') {
+        faults.push({ path, found: value, expected: 'true or false' });
       }
     }
   }

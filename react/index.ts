@@ -1,8 +1,13 @@
 'use client';
 /** Usage limits in a page of React: the numbers of the database, for who is signed in. */
+export {
+  type EntitlementState,
+  type UseEntitlementOptions,
+  useEntitlement,
+} from './entitlement.ts';
 export { type Offers, type Refused, useOffers } from './offers.ts';
 export { Paywall, type PaywallProps } from './paywall.tsx';
-export { hasLargerPlan, type Plan, type PlansState } from './plans.ts';
+export { hasLargerPlan, type Plan, type PlanLimit, type PlansState } from './plans.ts';
 export { PricingTable, type PricingTableProps } from './pricing-table.tsx';
 export {
   type Usage,

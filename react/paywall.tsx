@@ -132,6 +132,10 @@ function Title({
   const { words, number } = useUsageFormat();
   const { plans } = usePlans();
   const amount = refused.amount ?? 1;
+  const value = plans
+    ?.flatMap(({ values }) => values)
+    .find(({ feature }) => feature === refused.feature);
+  if (explanation && value) return value.feature_name;
   const unit = plans
     ?.flatMap(({ limits }) => limits)
     .find((l) => l.feature === refused.feature)?.unit;
@@ -161,10 +165,15 @@ function Why({ explanation }: { explanation: UsageExplanation }) {
 
 /** A plan's name and what it allows of a feature. */
 function PlanLimits({ plan, feature }: { plan: Plan; feature: string }) {
-  const { words, number } = useUsageFormat();
+  const { words, number, value } = useUsageFormat();
   return (
     <span>
       <strong>{plan.name}</strong>
+      {plan.values
+        .filter((row) => row.feature === feature && row.kind === 'value')
+        .map((row) => (
+          <small key={row.feature}>{words.value(row.feature_name, value(row.value))}</small>
+        ))}
       {plan.limits
         .filter((row) => row.feature === feature)
         .map((row) => (

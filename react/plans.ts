@@ -1,6 +1,8 @@
 /** The plans that are on offer, smallest first. The same for everybody, so they are read once. */
-import type { PlanCatalog, UsageClient } from 'pgquota';
+import type { Period, PlanCatalog, UsageClient } from 'pgquota';
 import type { Store } from './store.ts';
+
+export type PlanLimit = PlanCatalog & { period: Period };
 
 export interface Plan {
   plan: string;
@@ -8,7 +10,9 @@ export interface Plan {
   isDefault: boolean;
   /** Where it sends who wants more. */
   upgradeUrl: string | null;
-  limits: PlanCatalog[];
+  limits: PlanLimit[];
+  /** Its switches and values. */
+  values: PlanCatalog[];
 }
 
 export interface PlansState {
@@ -59,15 +63,18 @@ export function groupPlans(rows: PlanCatalog[]): Plan[] {
       isDefault: row.is_default,
       upgradeUrl: row.upgrade_url,
       limits: [],
+      values: [],
     };
-    // A plan without limits is one row without a feature.
-    if ((row.feature as string | null) !== null) plan.limits.push(row);
+    if (isLimit(row)) plan.limits.push(row);
+    else plan.values.push(row);
     plans.set(row.plan, plan);
   }
   const all = [...plans.values()];
   const wins = new Map(all.map((plan) => [plan, countWins(plan, all)]));
   return all.sort((a, b) => (wins.get(a) ?? 0) - (wins.get(b) ?? 0) || (a.plan < b.plan ? -1 : 1));
 }
+
+const isLimit = (row: PlanCatalog): row is PlanLimit => row.period !== null;
 
 /** What a plan allows; a period that it does not limit has no end, a feature it does not name is none. */
 export function roomOf(plan: Plan, feature: string, period: string): number {

@@ -28,7 +28,7 @@ export function PricingTable({
 }: PricingTableProps) {
   const { plans, error } = usePlans();
   const { plan: own, refresh } = useUsage();
-  const { words, number } = useUsageFormat();
+  const { words, number, value: said } = useUsageFormat();
   const [paying, setPaying] = useState<string | null>(null);
   const [failure, setFailure] = useState('');
   const present = plans?.find(({ plan, isDefault }) => (own === null ? isDefault : plan === own));
@@ -78,6 +78,14 @@ export function PricingTable({
                       )}
                     </li>
                   ))}
+                  {valuesOf(plan, features).map((row) => (
+                    <li key={row.feature}>
+                      {words.value(
+                        row.feature_name,
+                        row.kind === 'switch' ? null : said(row.value),
+                      )}
+                    </li>
+                  ))}
                 </ul>
                 {plan.plan === own ? (
                   <p className="pgquota-own">{words.yourPlan}</p>
@@ -111,7 +119,11 @@ export function PricingTable({
   );
 }
 
-const limitsOf = (plan: Plan, features: string[] | undefined) =>
-  features
-    ? features.flatMap((feature) => plan.limits.filter((row) => row.feature === feature))
-    : plan.limits;
+const limitsOf = (plan: Plan, features: string[] | undefined) => pick(plan.limits, features);
+
+/** A switch that is off is not on offer. */
+const valuesOf = (plan: Plan, features: string[] | undefined) =>
+  pick(plan.values, features).filter(({ kind, value }) => kind !== 'switch' || value === true);
+
+const pick = <Row extends { feature: string }>(rows: Row[], features: string[] | undefined) =>
+  features ? features.flatMap((feature) => rows.filter((row) => row.feature === feature)) : rows;

@@ -1,6 +1,6 @@
 'use client';
 /** Who is signed in, and what they have used: all parts below it read the same rows. */
-import { type CurrentUsage, createUsageClient, type UsageClient } from 'pgquota';
+import { type CurrentUsage, createUsageClient, type Entitlement, type UsageClient } from 'pgquota';
 import {
   createContext,
   type ReactNode,
@@ -12,7 +12,14 @@ import {
   useSyncExternalStore,
 } from 'react';
 import { createPlansStore, type PlansState } from './plans.ts';
-import { createUsageStore, NOBODY, type Store, type UsageState } from './store.ts';
+import {
+  createEntitlementsStore,
+  createUsageStore,
+  NOBODY,
+  type RowsState,
+  type Store,
+  type UsageState,
+} from './store.ts';
 import { createFormat, ENGLISH, type UsageFormat, type UsageWords } from './words.ts';
 
 /** What createUsageClient takes: a SupabaseClient or PostgrestClient with the user's own token. */
@@ -29,6 +36,8 @@ export interface UsageProviderProps {
   subject?: string;
   /** Rows of current_usage that the server has read for this user, for the first paint. Needs `user`. */
   initialRows?: CurrentUsage[];
+  /** The same of the view entitlements. */
+  initialEntitlements?: Entitlement[];
   /** Of numbers and dates. Default: the browser's; `en` on the server. */
   locale?: string;
   /** Other words than the English ones. */
@@ -42,6 +51,7 @@ interface Context {
   user: string | null | undefined;
   subject: string | undefined;
   store: Store<UsageState>;
+  entitlements: Store<RowsState<Entitlement>>;
   plans: Store<PlansState>;
   format: UsageFormat;
 }
@@ -49,14 +59,18 @@ interface Context {
 const UsageContext = createContext<Context | null>(null);
 
 export function UsageProvider(props: UsageProviderProps) {
-  const { client, subject, initialRows, words, children } = props;
+  const { client, subject, initialRows, initialEntitlements, words, children } = props;
   const followed = useSession(client, props.user === undefined);
   const user = props.user === undefined ? followed : props.user;
   const locale = useLocale(props.locale);
 
   const usage = useMemo(() => createUsageClient(client), [client]);
   // What the server has read is that user's alone.
-  const [initial] = useState({ user: props.user, rows: initialRows ?? null });
+  const [initial] = useState({
+    user: props.user,
+    rows: initialRows ?? null,
+    entitlements: initialEntitlements ?? null,
+  });
   const store = useMemo(
     () =>
       user === undefined || user === null
@@ -64,11 +78,26 @@ export function UsageProvider(props: UsageProviderProps) {
         : createUsageStore(usage, user === initial.user ? initial.rows : null),
     [usage, user, initial],
   );
+  const entitlements = useMemo(
+    () =>
+      user === undefined || user === null
+        ? NOBODY
+        : createEntitlementsStore(usage, user === initial.user ? initial.entitlements : null),
+    [usage, user, initial],
+  );
   const plans = useMemo(() => createPlansStore(usage), [usage]);
   const format = useMemo(() => createFormat(locale, { ...ENGLISH, ...words }), [locale, words]);
   const context = useMemo(
-    () => ({ usage, user, subject: subject ?? user ?? undefined, store, plans, format }),
-    [usage, user, subject, store, plans, format],
+    () => ({
+      usage,
+      user,
+      subject: subject ?? user ?? undefined,
+      store,
+      entitlements,
+      plans,
+      format,
+    }),
+    [usage, user, subject, store, entitlements, plans, format],
   );
   return <UsageContext.Provider value={context}>{children}</UsageContext.Provider>;
 }
@@ -101,12 +130,18 @@ export interface Usage extends UsageState {
 /** The rows of `current_usage`, as all parts of the page show them. */
 export function useUsage({ subject, feature }: UseUsageOptions = {}): Usage {
   const context = useUsageContext();
-  const { store, plans } = context;
+  const { store, entitlements, plans } = context;
   const state = useSyncExternalStore(store.subscribe, store.read, store.readInitial);
   const whose = subject ?? context.subject;
   const refresh = useCallback(async () => {
-    await Promise.all([store.refresh(), plans.read().error !== null && plans.refresh()]);
-  }, [store, plans]);
+    const { rows, error } = entitlements.read();
+    await Promise.all([
+      store.refresh(),
+      // An upgrade brings them; a page that does not show them does not ask.
+      (rows !== null || error !== null) && entitlements.refresh(),
+      plans.read().error !== null && plans.refresh(),
+    ]);
+  }, [store, entitlements, plans]);
 
   return useMemo(() => {
     const rows =

@@ -3,16 +3,18 @@
  * somebody else signs in there is a new, empty one, and an answer that is still on its way to the
  * former has nowhere to go.
  */
-import type { CurrentUsage, UsageClient } from 'pgquota';
+import type { CurrentUsage, Entitlement, UsageClient } from 'pgquota';
 
-export interface UsageState {
+export interface RowsState<Row> {
   /** null until the first answer. */
-  rows: CurrentUsage[] | null;
+  rows: Row[] | null;
   /** Why the last question failed; the rows are those of before. */
   error: string | null;
   /** When the rows were read, in milliseconds; null before the first answer. */
   answeredAt: number | null;
 }
+
+export type UsageState = RowsState<CurrentUsage>;
 
 export interface Store<State> {
   /** Tells `changed` of each answer, and asks as long as somebody listens. */
@@ -31,12 +33,24 @@ const LONGEST_PAUSE = 15_000;
 /** So long after a period's end: clocks differ a little. */
 const AFTER_RESET = 500;
 
-export function createUsageStore(
-  usage: UsageClient,
-  initialRows: CurrentUsage[] | null,
-): Store<UsageState> {
+export const createUsageStore = (usage: UsageClient, initialRows: CurrentUsage[] | null) =>
+  createRowsStore(
+    () => usage.from('current_usage').select('*').order('feature').order('period'),
+    initialRows,
+  );
+
+export const createEntitlementsStore = (usage: UsageClient, initialRows: Entitlement[] | null) =>
+  createRowsStore(() => usage.from('entitlements').select('*').order('feature'), initialRows);
+
+/** What a row may say of when it is out of date. */
+type Row = { subject: string; resets_at?: string | null; reserved?: number };
+
+function createRowsStore<R extends Row>(
+  question: () => PromiseLike<{ data: unknown; error: { message: string } | null }>,
+  initialRows: R[] | null,
+): Store<RowsState<R>> {
   const listeners = new Set<() => void>();
-  const initial: UsageState = { rows: initialRows, error: null, answeredAt: null };
+  const initial: RowsState<R> = { rows: initialRows, error: null, answeredAt: null };
   let state = initial;
   let askedAt = 0;
   let latest = 0;
@@ -45,7 +59,7 @@ export function createUsageStore(
 
   async function ask() {
     const mine = ++latest;
-    const answer = await read(usage);
+    const answer = await read<R>(question);
     // An answer to an older question would show the state before an action again.
     if (mine !== latest) return;
     askedAt = Date.now();
@@ -70,7 +84,7 @@ export function createUsageStore(
     let due = askedAt + MAX_AGE;
     for (const end of ends) if (end > askedAt) due = Math.min(due, end + AFTER_RESET);
     // A hold ends when its work does. A period that should be over is, when the server's clock says so.
-    if (rows.some((row) => row.reserved > 0) || ends.some((end) => end <= askedAt)) {
+    if (rows.some((row) => (row.reserved ?? 0) > 0) || ends.some((end) => end <= askedAt)) {
       due = Math.min(due, askedAt + pause);
       pause = Math.min(pause * 1.5, LONGEST_PAUSE);
     }
@@ -112,23 +126,21 @@ export function createUsageStore(
 }
 
 /** The rows, or why there are none. */
-async function read(usage: UsageClient): Promise<CurrentUsage[] | string> {
+async function read<R>(
+  question: () => PromiseLike<{ data: unknown; error: { message: string } | null }>,
+): Promise<R[] | string> {
   try {
-    const { data, error } = await usage
-      .from('current_usage')
-      .select('*')
-      .order('feature')
-      .order('period');
+    const { data, error } = await question();
     if (error) return error.message || 'no answer';
-    return (data as CurrentUsage[] | null) ?? 'no answer';
+    return (data as R[] | null) ?? 'no answer';
   } catch (error) {
     return String(error);
   }
 }
 
 /** Of a user who is not known yet, or of nobody: nothing, and nothing is asked. */
-export const NOBODY: Store<UsageState> = (() => {
-  const nothing: UsageState = { rows: null, error: null, answeredAt: null };
+export const NOBODY: Store<RowsState<never>> = (() => {
+  const nothing: RowsState<never> = { rows: null, error: null, answeredAt: null };
   return {
     read: () => nothing,
     readInitial: () => nothing,

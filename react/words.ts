@@ -1,4 +1,5 @@
 /** What the parts say, in English, and how they write numbers and instants. */
+import type { Json } from 'pgquota';
 
 export interface UsageWords {
   title: string;
@@ -47,6 +48,8 @@ export interface UsageWords {
   yourPlan: string;
   choose(plan: string): string;
   limit(limit: string | null, feature: string, period: string): string;
+  /** A switch that is on (no value), or a value. */
+  value(feature: string, value: string | null): string;
 }
 
 export const ENGLISH: UsageWords = {
@@ -104,11 +107,14 @@ export const ENGLISH: UsageWords = {
   choose: (plan) => `Choose ${plan}`,
   limit: (limit, feature, period) =>
     `${limit ?? 'Unlimited'} ${feature}${period === 'lifetime' ? '' : ` per ${period}`}`,
+  value: (feature, value) => (value === null ? feature : `${feature}: ${value}`),
 };
 
 export interface UsageFormat {
   words: UsageWords;
   number(amount: number): string;
+  /** What a plan has of a value: numbers as numbers are written, lists with commas. */
+  value(value: Json): string;
   /** "1 Dec, 00:00 UTC", by the clock of that zone. */
   instant(at: string, timeZone?: string): string;
   /** "1 Dec 2026", by the calendar of that zone. */
@@ -129,9 +135,15 @@ export function createFormat(locale: string, words: UsageWords): UsageFormat {
     }
   };
   const numbers = new Intl.NumberFormat(locale);
+  const value = (of: Json): string => {
+    if (typeof of === 'number') return numbers.format(of);
+    if (Array.isArray(of)) return of.map(value).join(', ');
+    return typeof of === 'string' ? of : JSON.stringify(of);
+  };
   return {
     words,
     number: (amount) => numbers.format(amount),
+    value,
     instant: (at, timeZone) =>
       say(
         at,

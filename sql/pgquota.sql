@@ -27,6 +27,7 @@
 \ir catalogue/features.sql
 \ir catalogue/plans.sql
 \ir catalogue/plan_limits.sql
+\ir catalogue/plan_values.sql
 \ir catalogue/edition.sql
 \ir catalogue/apply_plans.sql
 \ir catalogue/plan_changes.sql
@@ -37,6 +38,7 @@
 \ir subjects/subjects.sql
 \ir subjects/members.sql
 \ir subjects/exceptions.sql
+\ir subjects/overrides.sql
 \ir subjects/lock_subject.sql
 
 -- meter: what was used, in tables.
@@ -55,6 +57,7 @@
 \ir rule/judge.sql
 \ir rule/decision.sql
 \ir rule/wait.sql
+\ir rule/entitlements.sql
 
 -- verbs: what callers do, each with its wrapper in schema public.
 \ir verbs/consume_usage.sql
@@ -103,6 +106,7 @@
 
 -- views: what pages and operators read.
 \ir views/current_usage.sql
+\ir views/entitlements.sql
 \ir views/usage_history.sql
 \ir views/usage_events.sql
 \ir views/usage_alerts.sql

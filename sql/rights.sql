@@ -12,16 +12,16 @@ revoke all on all functions in schema quota from public, anon, authenticated, se
 -- Supabase lends every new object of schema public to all of them.
 revoke all on
   public.current_usage, public.usage_history, public.usage_events, public.usage_alerts,
-  public.usage_overview, public.plan_catalog
+  public.usage_overview, public.plan_catalog, public.entitlements
   from public, anon, authenticated, service_role;
 revoke all on function
   public.consume_usage, public.enforce_usage, public.consume_usage_batch, public.check_usage,
   public.explain_usage, public.reserve_usage, public.extend_usage, public.commit_usage,
-  public.release_usage,
-  public.refund_usage, public.return_usage, public.reset_usage, public.grant_usage, public.void_grant,
-  public.set_plan, public.set_limit, public.clear_limit, public.add_member, public.remove_member,
-  public.forget_subject, public.apply_plans, public.deliver_alerts, public.acknowledge_alerts,
-  public.verify_usage, public.verify_installation
+  public.release_usage, public.refund_usage, public.return_usage, public.reset_usage,
+  public.grant_usage, public.void_grant, public.set_plan, public.set_limit, public.clear_limit,
+  public.set_value, public.add_member, public.remove_member, public.forget_subject,
+  public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
+  public.verify_installation
   from public, anon, authenticated, service_role;
 
 -- Needed to run the private half of a security invoker wrapper, and to read the tables behind the
@@ -38,38 +38,39 @@ grant execute on function
   to authenticated, service_role;
 grant execute on function
   public.reserve_usage, public.extend_usage, public.commit_usage, public.release_usage,
-  public.refund_usage,
-  public.return_usage, public.reset_usage, public.grant_usage, public.void_grant, public.set_plan,
-  public.set_limit,
-  public.clear_limit, public.add_member, public.remove_member, public.forget_subject,
-  public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
+  public.refund_usage, public.return_usage, public.reset_usage, public.grant_usage,
+  public.void_grant, public.set_plan, public.set_limit, public.clear_limit, public.set_value,
+  public.add_member, public.remove_member, public.forget_subject, public.apply_plans,
+  public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
   public.verify_installation,
   quota.reserve_usage, quota.extend_usage, quota.commit_usage, quota.release_usage,
-  quota.refund_usage,
-  quota.return_usage, quota.reset_usage, quota.grant_usage, quota.void_grant, quota.set_plan, quota.change_limit,
-  quota.change_member, quota.forget_subject, quota.apply_plans, quota.deliver_alerts,
-  quota.acknowledge_alerts, quota.verify_usage, quota.verify_installation
+  quota.refund_usage, quota.return_usage, quota.reset_usage, quota.grant_usage,
+  quota.void_grant, quota.set_plan, quota.change_limit, quota.set_value, quota.change_member,
+  quota.forget_subject, quota.apply_plans, quota.deliver_alerts, quota.acknowledge_alerts,
+  quota.verify_usage, quota.verify_installation
   to service_role;
 
 -- Views. They run with their reader's rights, under the row security of the tables behind them; so the
 -- reader needs those, too. A visitor sees plans and prices, and nobody's usage.
 grant select on
-  public.plan_catalog, quota.features, quota.plans, quota.plan_limits
+  public.plan_catalog, quota.features, quota.plans, quota.plan_limits, quota.plan_values
   to anon, authenticated, service_role;
 grant select on
-  public.current_usage, public.usage_history, public.usage_events, public.usage_alerts,
+  public.current_usage, public.entitlements, public.usage_history, public.usage_events,
+  public.usage_alerts,
   quota.subjects, quota.members, quota.exceptions, quota.grants, quota.meters, quota.counters,
   quota.reservations, quota.events, quota.alerts, quota.catalogue
   to authenticated, service_role;
 -- A key is a secret between its caller and the answer; the operator's list is of all subjects.
 grant select on
-  public.usage_overview, quota.keys, quota.limited_tables, quota.followed_tables
+  public.usage_overview, quota.keys, quota.overrides, quota.limited_tables, quota.followed_tables
   to service_role;
 
 -- What policies and views ask as their reader: who it is, what the time is, which period that lies in.
 grant execute on function
   quota.user_id, quota.is_trusted, quota.subjects_of, quota.organisations_of, quota.clock,
-  quota.instant_of, quota.period_of, quota.period_rank, quota.room, quota.limits_shown
+  quota.instant_of, quota.period_of, quota.period_rank, quota.room, quota.limits_shown,
+  quota.entitlements_shown
   to authenticated, service_role;
 
 -- For DBAs alone, who own the schema: quota.limit_table(), quota.follow_plan(), quota.import_usage(),

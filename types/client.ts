@@ -80,6 +80,27 @@ export type CurrentUsage<Feature extends string = string> = {
   time_zone: string;
 };
 
+/**
+ * Switches and values as they hold now: one row per subject and switch or value of the catalogue,
+ * also where the plan lacks it. A signed-in user sees itself and the subjects it belongs to. An
+ * override of set_value() that has ended shows no more, without any job having run.
+ */
+export type Entitlement<Feature extends string = string> = {
+  /** Whose it is. */
+  subject: string;
+  /** The id of the feature. */
+  feature: Feature;
+  /** `switch` or `value`. */
+  kind: 'switch' | 'value';
+  /** True for a switch that is on, and for a value that is there. */
+  enabled: boolean;
+  /**
+   * true or false of a switch, any JSON of a value; null when the subject has none. 0, false and ""
+   * are values.
+   */
+  value: Json | null;
+};
+
 /** What quota.import_usage() did, or would do, with one row. */
 export type ImportResult<Feature extends string = string> = {
   /** Which row of the document, from 1. */
@@ -109,7 +130,10 @@ export type InstallationProblem = {
   statement: string | null;
 };
 
-/** Plans and their limits: one row per plan, feature and period. Readable by everybody. */
+/**
+ * Plans, what they allow and what they have: one row per plan, feature and period, and one per
+ * plan and switch or value. Hidden plans and features are left out. Readable by everybody.
+ */
 export type PlanCatalog<Feature extends string = string> = {
   /** The id of the plan. */
   plan: string;
@@ -125,23 +149,28 @@ export type PlanCatalog<Feature extends string = string> = {
   feature_name: string;
   /** What one of it is called, for people. */
   unit: string;
-  /** `metered`: starts again each period. `gauge`: goes up and down (files, seats). */
-  kind: 'metered' | 'gauge';
-  /** `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`. */
-  period: Period;
-  /** Units per period; null when unlimited. */
+  /**
+   * `metered`: starts again each period. `gauge`: goes up and down (files, seats). `switch` and
+   * `value`: not counted, see value.
+   */
+  kind: 'metered' | 'gauge' | 'switch' | 'value';
+  /** `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a switch or value. */
+  period: Period | null;
+  /** Units per period; null when unlimited, and for a switch or value. */
   limit: number | null;
   /** True when there is no limit. */
   unlimited: boolean;
+  /** true or false of a switch, any JSON of a value; null for a limit. */
+  value: Json | null;
 };
 
 /** One change that apply_plans makes, or would make. */
 export type PlanChange = {
   /** `add`, `change` or `remove`. */
   action: 'add' | 'change' | 'remove';
-  /** `feature`, `plan` or `limit`. */
-  kind: 'feature' | 'plan' | 'limit';
-  /** The id of the feature or plan; of a limit plan/feature/period. */
+  /** `feature`, `plan`, `limit` or `value`. */
+  kind: 'feature' | 'plan' | 'limit' | 'value';
+  /** The id of the feature or plan; of a limit plan/feature/period, of a value plan/feature. */
   id: string;
   /** What changes, in words: "amount: 50 → 100". */
   detail: string;
@@ -257,7 +286,7 @@ export type UsageEvent<Feature extends string = string> = {
   at: string;
   /**
    * `consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`,
-   * `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit` or `member`.
+   * `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or `member`.
    */
   kind:
     | 'consume'
@@ -277,8 +306,12 @@ export type UsageEvent<Feature extends string = string> = {
     | 'carry'
     | 'plan'
     | 'limit'
+    | 'value'
     | 'member';
-  /** The id of the feature; null for a change of plan or members. */
+  /**
+   * The id of the feature; null for a change of plan, members, or a switch or value (metadata names
+   * it).
+   */
   feature: Feature | null;
   /** The instant whose periods the line counts in. */
   counts_at: string;
@@ -312,8 +345,8 @@ export type UsageExplanation<Feature extends string = string> = {
   /** The plan that holds now; null when the subject has none and there is no default plan. */
   plan: string | null;
   /**
-   * `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a grant, and when the
-   * feature is not in the plan.
+   * `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a grant, a switch or
+   * value, and when the feature is not in the plan.
    */
   period: Period | null;
   /** `plan`, `exception` or `grant`: where it comes from. */
@@ -625,6 +658,14 @@ export type SetPlanArgs = {
   ends_at?: string | null;
 };
 
+/** The arguments of setValue. */
+export type SetValueArgs<Feature extends string = string> = {
+  subject: string;
+  feature: Feature;
+  value: Json | null;
+  ends_at?: string | null;
+};
+
 /** The arguments of verifyUsage. */
 export type VerifyUsageArgs = {
   subject?: string | null;
@@ -664,10 +705,10 @@ export interface UsageMethods<Feature extends string = string> {
    */
   addMember(args: AddMemberArgs, options?: CallOptions): Promise<void>;
   /**
-   * Makes features, plans and limits equal to the document, and returns a row (action, kind, id,
-   * detail) for each change; none when there is nothing to do. dry_run only says what would change.
-   * A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use,
-   * is an error. On an error nothing is changed.
+   * Makes features, plans, limits and values equal to the document, and returns a row (action,
+   * kind, id, detail) for each change; none when there is nothing to do. dry_run only says what
+   * would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature
+   * that has use, is an error. On an error nothing is changed.
    *
    * Server only: needs the service key.
    *
@@ -681,8 +722,9 @@ export interface UsageMethods<Feature extends string = string> {
   /**
    * Answers whether an amount would be allowed now, and writes nothing. amount is in units of the
    * feature (default 1); subject defaults to the signed-in user and must be named by trusted
-   * callers. A signed-in user may ask about a server_only feature too. Returns a usage_decision
-   * with the state before any use.
+   * callers. A signed-in user may ask about a server_only feature too. A switch or value is allowed
+   * in any amount, or refused with feature_not_in_plan. Returns a usage_decision with the state
+   * before any use.
    *
    * May be called by a signed-in user and by the server.
    *
@@ -1018,6 +1060,23 @@ export interface UsageMethods<Feature extends string = string> {
    */
   setPlan(args: SetPlanArgs, options?: CallOptions): Promise<void>;
   /**
+   * Gives one subject its own switch or value, in place of its plan's; it also gives what the plan
+   * lacks. Holds at once, and until ends_at, by itself; ends_at null is no end. value null takes it
+   * off: the plan's holds again. 0, false and "" are values.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QFEAT` unknown feature, or one that is counted
+   * - `22023` a switch is true or false, a value any JSON of at most 8 kB with numbers up to
+   *   9007199254740991
+   * - `22023` ends_at in the past, infinite or after the year 9999
+   * - `QSUBJ`
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  setValue(args: SetValueArgs<Feature>, options?: CallOptions): Promise<void>;
+  /**
    * Compares the installation with what this release says: bodies, owners, rights, options,
    * policies, indexes, constraints, views, the triggers of limited and followed tables, and roles
    * that pass by all of it. No rows: nothing is wrong. Each row (object, problem, statement) is
@@ -1066,6 +1125,7 @@ export type UsageViews<Feature extends string = string> = {
     Tables: Record<never, never>;
     Views: {
       current_usage: { Row: CurrentUsage<Feature>; Relationships: [] };
+      entitlements: { Row: Entitlement<Feature>; Relationships: [] };
       plan_catalog: { Row: PlanCatalog<Feature>; Relationships: [] };
       usage_alerts: { Row: UsageAlert<Feature>; Relationships: [] };
       usage_events: { Row: UsageEvent<Feature>; Relationships: [] };
@@ -1102,6 +1162,7 @@ export function createMethods<Feature extends string>(ask: Ask, tell: Tell): Usa
     returnUsage: (args, options) => decide('return_usage', args, options),
     setLimit: (args, options) => tell('set_limit', args, options),
     setPlan: (args, options) => tell('set_plan', args, options),
+    setValue: (args, options) => tell('set_value', args, options),
     verifyInstallation: (options) => ask('verify_installation', undefined, options),
     verifyUsage: (args, options) => ask('verify_usage', args, options),
     voidGrant: (args, options) => ask('void_grant', args, options),

@@ -32,6 +32,17 @@ export type Database = {
         ComputedFields: never;
         Relationships: [];
       };
+      entitlements: {
+        Row: {
+          enabled: boolean | null;
+          feature: string | null;
+          kind: string | null;
+          subject: string | null;
+          value: Json | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
+      };
       plan_catalog: {
         Row: {
           feature: string;
@@ -39,12 +50,13 @@ export type Database = {
           is_default: boolean;
           kind: string;
           limit: number | null;
-          period: string;
+          period: string | null;
           plan: string;
           plan_name: string;
           unit: string;
           unlimited: boolean | null;
           upgrade_url: string | null;
+          value: Json | null;
         };
         ComputedFields: never;
         Relationships: [];
@@ -392,6 +404,10 @@ export type Database = {
           subject: string;
           time_zone?: string;
         };
+        Returns: undefined;
+      };
+      set_value: {
+        Args: { ends_at?: string; feature: string; subject: string; value: Json };
         Returns: undefined;
       };
       verify_installation: {

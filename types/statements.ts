@@ -131,6 +131,15 @@ export const ROUTINES: Record<string, RoutineShape> = {
       ends_at: 'timestamp with time zone',
     },
   },
+  set_value: {
+    answer: 'none',
+    parameters: {
+      subject: 'text',
+      feature: 'text',
+      value: 'jsonb',
+      ends_at: 'timestamp with time zone',
+    },
+  },
   verify_installation: { answer: 'many', parameters: {} },
   verify_usage: { answer: 'many', parameters: { subject: 'text' } },
   void_grant: {
@@ -161,6 +170,13 @@ export const VIEWS: Record<string, Record<string, string>> = {
     granted: 'bigint',
     time_zone: 'text',
   },
+  entitlements: {
+    subject: 'text',
+    feature: 'text',
+    kind: 'text',
+    enabled: 'boolean',
+    value: 'jsonb',
+  },
   plan_catalog: {
     plan: 'text',
     plan_name: 'text',
@@ -173,6 +189,7 @@ export const VIEWS: Record<string, Record<string, string>> = {
     period: 'text',
     limit: 'bigint',
     unlimited: 'boolean',
+    value: 'jsonb',
   },
   usage_alerts: {
     subject: 'text',

@@ -14,10 +14,10 @@ comment on type public.plan_change is
 
 comment on column public.plan_change.action is '`add`, `change` or `remove`.';
 
-comment on column public.plan_change.kind is '`feature`, `plan` or `limit`.';
+comment on column public.plan_change.kind is '`feature`, `plan`, `limit` or `value`.';
 
 comment on column public.plan_change.id is
-  'The id of the feature or plan; of a limit plan/feature/period.';
+  'The id of the feature or plan; of a limit plan/feature/period, of a value plan/feature.';
 
 comment on column public.plan_change.detail is 'What changes, in words: "amount: 50 → 100".';
 
@@ -37,7 +37,7 @@ end
 $$;
 
 comment on function public.apply_plans is
-  'Makes features, plans and limits equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 22023 dry_run is null; 42501 not a trusted role; 55P03 retry.';
+  'Makes features, plans, limits and values equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 22023 dry_run is null; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.apply_plans(
   p_plans jsonb,
@@ -98,16 +98,19 @@ begin
     )
     order by f.feature_id
     for update;
-  if exists (select from unnest(p_changes) as c where c.kind = 'feature' and c.action = 'remove') then
+  if exists (select from unnest(p_changes) as c where c.kind = 'feature' and c.action <> 'add') then
     delete from quota.meters as m
-      where not p_plans -> 'features' ? m.feature_id
-        and m.counted_until = '-infinity';
+      where m.counted_until = '-infinity'
+        and (
+          not p_plans -> 'features' ? m.feature_id
+          or p_plans -> 'features' -> m.feature_id ->> 'kind' in ('switch', 'value')
+        );
   end if;
 end
 $$;
 
 comment on function quota.hold_removed is
-  'Locks plans that go, and features that go or change; with a feature go its meters that never counted.';
+  'Locks plans that go, and features that go or change; with a feature, and with its being counted, go its meters that never counted.';
 
 create function quota.check_in_use(
   p_changes public.plan_change[],
@@ -117,6 +120,7 @@ returns void
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_now timestamptz := quota.clock();
   v_in_use text;
 begin
   select string_agg(c.kind || ' ' || c.id, ', ')
@@ -146,12 +150,15 @@ begin
           or exists (select from quota.exceptions as x where x.feature_id = c.id)
           or exists (select from quota.grants as g where g.feature_id = c.id)
           or exists (select from quota.limited_tables as t where t.feature_id = c.id)
+          or exists (
+            select from quota.overrides as o where o.feature_id = c.id and o.ends_at > v_now
+          )
         )
       );
   if v_in_use is not null then
     raise exception 'in use, and cannot be removed or change its kind: %', v_in_use
       using errcode = 'QPLAN',
-        hint = 'put the subjects on another plan first; leave a feature in features and out of every plan''s limits; a table is freed by unlimit_table()';
+        hint = 'put the subjects on another plan first; leave a feature in features and out of every plan''s limits; a table is freed by unlimit_table(), an override taken off by set_value(…, null)';
   end if;
 end
 $$;

@@ -13,13 +13,22 @@ select
   f.kind,
   l.period,
   l.amount as "limit",
-  l.amount is null as unlimited
+  l.amount is null and l.value is null as unlimited,
+  l.value
 from quota.plans as p
-join quota.plan_limits as l on l.plan_id = p.plan_id
-join quota.features as f on f.feature_id = l.feature_id;
+join (
+  select n.plan_id, n.feature_id, n.period, n.amount, null::jsonb as value
+  from quota.plan_limits as n
+  union all
+  select v.plan_id, v.feature_id, null, null, v.value
+  from quota.plan_values as v
+) as l on l.plan_id = p.plan_id
+join quota.features as f on f.feature_id = l.feature_id
+where not p.hidden
+  and not f.hidden;
 
 comment on view public.plan_catalog is
-  'Plans and their limits: one row per plan, feature and period. Readable by everybody.';
+  'Plans, what they allow and what they have: one row per plan, feature and period, and one per plan and switch or value. Hidden plans and features are left out. Readable by everybody.';
 
 comment on column public.plan_catalog.plan is 'The id of the plan.';
 
@@ -37,13 +46,16 @@ comment on column public.plan_catalog.feature_name is 'What the feature is calle
 comment on column public.plan_catalog.unit is 'What one of it is called, for people.';
 
 comment on column public.plan_catalog.kind is
-  '`metered`: starts again each period. `gauge`: goes up and down (files, seats).';
+  '`metered`: starts again each period. `gauge`: goes up and down (files, seats). `switch` and `value`: not counted, see value.';
 
 comment on column public.plan_catalog.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a switch or value.';
 
-comment on column public.plan_catalog."limit" is 'Units per period; null when unlimited.';
+comment on column public.plan_catalog."limit" is 'Units per period; null when unlimited, and for a switch or value.';
 
 comment on column public.plan_catalog.unlimited is 'True when there is no limit.';
+
+comment on column public.plan_catalog.value is
+  'true or false of a switch, any JSON of a value; null for a limit.';
 
 -- Withheld: every write; the catalogue changes through apply_plans().

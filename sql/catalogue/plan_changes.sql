@@ -5,43 +5,26 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-    with document as (
-      select 1 as rank, 'feature' as kind, array[f.key] as path,
-        jsonb_build_object(
-          'name', coalesce(f.value ->> 'name', f.key),
-          'unit', coalesce(f.value ->> 'unit', 'unit'),
-          'kind', coalesce(f.value ->> 'kind', 'metered'),
-          'server_only', coalesce((f.value ->> 'server_only')::boolean, false)
-        ) as content
-      from jsonb_each(p_plans -> 'features') as f
-      union all
-      select 2, 'plan', array[p.key],
-        jsonb_build_object(
-          'name', coalesce(p.value ->> 'name', p.key),
-          'default', coalesce((p.value ->> 'default')::boolean, false),
-          'upgrade_url', p.value ->> 'upgrade_url'
-        )
-      from jsonb_each(p_plans -> 'plans') as p
-      union all
-      select 3, 'limit', array[p.key, l.key, a.key], jsonb_build_object('amount', a.value)
-      from jsonb_each(p_plans -> 'plans') as p
-      cross join lateral jsonb_each(p.value -> 'limits') as l
-      cross join lateral jsonb_each(l.value) as a
-    ),
-    catalogue as (
+    with catalogue as (
       select 1 as rank, 'feature' as kind, array[f.feature_id] as path,
         jsonb_build_object(
-          'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only
+          'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only,
+          'hidden', f.hidden
         ) as content
       from quota.features as f
       union all
       select 2, 'plan', array[p.plan_id],
-        jsonb_build_object('name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url)
+        jsonb_build_object(
+          'name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url, 'hidden', p.hidden
+        )
       from quota.plans as p
       union all
       select 3, 'limit', array[l.plan_id, l.feature_id, l.period],
         jsonb_build_object('amount', l.amount)
       from quota.plan_limits as l
+      union all
+      select 4, 'value', array[v.plan_id, v.feature_id], jsonb_build_object('value', v.value)
+      from quota.plan_values as v
     )
     select
       case when c.path is null then 'add' when d.path is null then 'remove' else 'change' end,
@@ -61,8 +44,13 @@ begin
           from jsonb_object_keys(coalesce(d.content, c.content)) as key
         ) as f
         where c.content -> f.key is distinct from d.content -> f.key
+          -- What is not hidden need not say so.
+          and (
+            f.key <> 'hidden'
+            or coalesce(c.content -> f.key, 'false') <> coalesce(d.content -> f.key, 'false')
+          )
       ) || case when kind = 'limit' then quota.over_limit_note(path, d.content -> 'amount') else '' end
-    from document as d
+    from quota.planned_rows(p_plans) as d
     full join catalogue as c using (rank, kind, path)
     where c.content is distinct from d.content
     order by rank, path;
@@ -71,6 +59,44 @@ $$;
 
 comment on function quota.plan_changes is
   'What would have to change for the catalogue to equal the document.';
+
+create function quota.planned_rows(p_plans jsonb)
+returns table (rank integer, kind text, path text[], content jsonb)
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select 1, 'feature', array[f.key],
+      jsonb_build_object(
+        'name', coalesce(f.value ->> 'name', f.key),
+        'unit', coalesce(f.value ->> 'unit', 'unit'),
+        'kind', coalesce(f.value ->> 'kind', 'metered'),
+        'server_only', coalesce((f.value ->> 'server_only')::boolean, false),
+        'hidden', coalesce((f.value ->> 'hidden')::boolean, false)
+      )
+    from jsonb_each(p_plans -> 'features') as f
+    union all
+    select 2, 'plan', array[p.key],
+      jsonb_build_object(
+        'name', coalesce(p.value ->> 'name', p.key),
+        'default', coalesce((p.value ->> 'default')::boolean, false),
+        'upgrade_url', p.value ->> 'upgrade_url',
+        'hidden', coalesce((p.value ->> 'hidden')::boolean, false)
+      )
+    from jsonb_each(p_plans -> 'plans') as p
+    union all
+    select 3, 'limit', array[p.key, l.key, a.key], jsonb_build_object('amount', a.value)
+    from jsonb_each(p_plans -> 'plans') as p
+    cross join lateral jsonb_each(p.value -> 'limits') as l
+    cross join lateral jsonb_each(l.value) as a
+    union all
+    select 4, 'value', array[p.key, v.key], jsonb_build_object('value', v.value)
+    from jsonb_each(p_plans -> 'plans') as p
+    cross join lateral jsonb_each(p.value -> 'values') as v;
+end
+$$;
+
+comment on function quota.planned_rows is 'What stands in the document, each thing with its place.';
 
 -- Whom a limit will meet: the subjects on its plan that have used more already.
 create function quota.over_limit_note(

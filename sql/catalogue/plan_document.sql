@@ -14,12 +14,15 @@ begin
 
   for v_id, v_item in select key, value from jsonb_each(p_plans -> 'features') loop
     v_place := 'features.' || v_id;
-    perform quota.check_plan_object(v_place, v_item, array['name', 'unit', 'kind', 'server_only']);
+    perform quota.check_plan_object(v_place, v_item, array['name', 'unit', 'kind', 'server_only', 'hidden']);
     perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
     perform quota.check_plan_text(v_place || '.unit', v_item -> 'unit');
-    if v_item -> 'kind' not in ('"metered"', '"gauge"') then
-      perform quota.reject_plans(v_place || '.kind', v_item -> 'kind', '"metered" or "gauge"');
+    if v_item -> 'kind' not in ('"metered"', '"gauge"', '"switch"', '"value"') then
+      perform quota.reject_plans(
+        v_place || '.kind', v_item -> 'kind', '"metered", "gauge", "switch" or "value"'
+      );
     end if;
+    perform quota.check_plan_flag(v_place || '.hidden', v_item -> 'hidden');
     if jsonb_typeof(v_item -> 'server_only') <> 'boolean' then
       perform quota.reject_plans(v_place || '.server_only', v_item -> 'server_only', 'true or false');
     end if;
@@ -27,7 +30,7 @@ begin
 
   for v_id, v_item in select key, value from jsonb_each(p_plans -> 'plans') loop
     v_place := 'plans.' || v_id;
-    perform quota.check_plan_object(v_place, v_item, array['name', 'default', 'upgrade_url', 'limits']);
+    perform quota.check_plan_object(v_place, v_item, array['name', 'default', 'upgrade_url', 'limits', 'values', 'hidden']);
     perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
     perform quota.check_plan_text(v_place || '.upgrade_url', v_item -> 'upgrade_url');
     if jsonb_typeof(v_item -> 'default') <> 'boolean' then
@@ -42,6 +45,8 @@ begin
       end if;
       v_default_id := v_id;
     end if;
+    perform quota.check_plan_flag(v_place || '.hidden', v_item -> 'hidden');
+    perform quota.check_plan_values(v_place || '.values', v_item -> 'values', p_plans -> 'features');
     perform quota.check_plan_limits(p_plans, v_id, v_item -> 'limits');
   end loop;
 end
@@ -70,6 +75,11 @@ begin
     v_place := 'plans.' || p_plan_id || '.limits.' || v_feature_id;
     if not p_plans -> 'features' ? v_feature_id then
       perform quota.reject_plans(v_place, to_jsonb(v_feature_id), 'a feature of this document');
+    end if;
+    if p_plans -> 'features' -> v_feature_id ->> 'kind' in ('switch', 'value') then
+      perform quota.reject_plans(
+        v_place, to_jsonb(v_feature_id), 'a feature that is counted; a switch or value stands in values'
+      );
     end if;
     if p_plans -> 'features' -> v_feature_id ->> 'kind' = 'gauge' then
       perform quota.check_plan_object(v_place, v_limits, array['lifetime']);
@@ -147,6 +157,22 @@ end
 $$;
 
 comment on function quota.check_plan_text is 'Null is left out. Errors: QPLAN.';
+
+create function quota.check_plan_flag(
+  p_place text,
+  p_value jsonb
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(p_value) <> 'boolean' then
+    perform quota.reject_plans(p_place, p_value, 'true or false');
+  end if;
+end
+$$;
+
+comment on function quota.check_plan_flag is 'Null is left out. Errors: QPLAN.';
 
 create function quota.reject_plans(
   p_place text,

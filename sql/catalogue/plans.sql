@@ -4,6 +4,7 @@ create table quota.plans (
   name text not null,
   is_default boolean not null default false,
   upgrade_url text,
+  hidden boolean not null default false,
   constraint plans_pkey primary key (plan_id),
   constraint plans_id_is_1_to_255_characters check (length(plan_id) between 1 and 255)
 );
@@ -15,6 +16,9 @@ comment on column quota.plans.is_default is
 
 comment on column quota.plans.upgrade_url is
   'Where a refused caller is sent: the decision''s upgrade_url and the HINT of PT402.';
+
+comment on column quota.plans.hidden is
+  'True: not in plan_catalog, and not offered by explain_usage().';
 
 -- Serves the look-up of the default plan, and allows only one.
 create unique index plans_have_one_default on quota.plans (is_default) where is_default;

@@ -16,36 +16,40 @@ begin
   delete from quota.features as f
     where not p_plans -> 'features' ? f.feature_id;
 
-  insert into quota.features (feature_id, name, unit, kind, server_only)
+  insert into quota.features (feature_id, name, unit, kind, server_only, hidden)
     select
       f.key,
       coalesce(f.value ->> 'name', f.key),
       coalesce(f.value ->> 'unit', 'unit'),
       coalesce(f.value ->> 'kind', 'metered'),
-      coalesce((f.value ->> 'server_only')::boolean, false)
+      coalesce((f.value ->> 'server_only')::boolean, false),
+      coalesce((f.value ->> 'hidden')::boolean, false)
     from jsonb_each(p_plans -> 'features') as f
     on conflict (feature_id) do update
       set name = excluded.name,
           unit = excluded.unit,
           kind = excluded.kind,
-          server_only = excluded.server_only;
+          server_only = excluded.server_only,
+          hidden = excluded.hidden;
 
   -- The former default first: the index allows one at a time.
   update quota.plans as p
     set is_default = false
     where p.is_default
       and not coalesce((p_plans -> 'plans' -> p.plan_id ->> 'default')::boolean, false);
-  insert into quota.plans (plan_id, name, is_default, upgrade_url)
+  insert into quota.plans (plan_id, name, is_default, upgrade_url, hidden)
     select
       p.key,
       coalesce(p.value ->> 'name', p.key),
       coalesce((p.value ->> 'default')::boolean, false),
-      p.value ->> 'upgrade_url'
+      p.value ->> 'upgrade_url',
+      coalesce((p.value ->> 'hidden')::boolean, false)
     from jsonb_each(p_plans -> 'plans') as p
     on conflict (plan_id) do update
       set name = excluded.name,
           is_default = excluded.is_default,
-          upgrade_url = excluded.upgrade_url;
+          upgrade_url = excluded.upgrade_url,
+          hidden = excluded.hidden;
 
   insert into quota.plan_limits (plan_id, feature_id, period, amount)
     select p.key, l.key, a.key, (a.value #>> '{}')::numeric
@@ -54,6 +58,7 @@ begin
     cross join lateral jsonb_each(l.value) as a
     on conflict (plan_id, feature_id, period) do update
       set amount = excluded.amount;
+  perform quota.write_plan_values(p_plans);
 end
 $$;
 

@@ -18,7 +18,7 @@ $$;
 comment on function quota.check_arguments is
   'The arguments of a call that counts. Errors: QAMNT, QIDEM, QMETA.';
 
-create function quota.check_feature(p_feature text)
+create function quota.check_known(p_feature text)
 returns void
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
@@ -30,7 +30,27 @@ begin
 end
 $$;
 
-comment on function quota.check_feature is 'Errors: QFEAT.';
+comment on function quota.check_known is 'Errors: QFEAT.';
+
+-- What all calls ask that count, hold, grant or limit.
+create function quota.check_feature(p_feature text)
+returns void
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_kind text;
+begin
+  select f.kind into v_kind from quota.features as f where f.feature_id = p_feature;
+  if v_kind in ('metered', 'gauge') then
+    return;
+  end if;
+  perform quota.check_known(p_feature);
+  raise exception 'feature % is a %, which is not counted', quote_literal(left(p_feature, 100)), v_kind
+    using errcode = 'QFEAT', hint = 'ask check_usage() or the view entitlements; set_value() changes it';
+end
+$$;
+
+comment on function quota.check_feature is 'Errors: QFEAT, unknown, or a switch or value.';
 
 create function quota.check_amount(
   p_amount bigint,

@@ -166,6 +166,27 @@ $$;
 comment on function quota.subjects_of is
   'The subjects whose use this user may see: itself, and those it may act for; a null among them is nobody. Replace it together with quota.acts_for().';
 
+-- Whoever may act for a subject may see it (check_usage() says as much); an app's subjects_of() may show
+-- more, and is asked where acts_for() says no.
+create function quota.may_see(
+  p_user_id text,
+  p_subject_id text
+)
+returns boolean
+language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_subject_id = p_user_id
+    or quota.acts_for(p_user_id, p_subject_id) is true
+    or exists (
+      select from quota.subjects_of(p_user_id) as o (subject_id)
+      where o.subject_id = p_subject_id
+    );
+end
+$$;
+
+comment on function quota.may_see is 'May this user see what this subject has used and may use? Null is no.';
+
 create function quota.organisations_of(p_user_id text)
 returns text[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp

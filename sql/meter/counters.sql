@@ -75,7 +75,11 @@ alter table quota.counters enable row level security;
 
 create policy select_own on quota.counters
   for select to authenticated
-  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+  using (
+    subject_id = any (array(select quota.subjects_of((select quota.user_id()))))
+    -- Hidden features are in no view of users.
+    and not feature_id = any (array(select f.feature_id from quota.features as f where f.hidden))
+  );
 
 create policy select_service on quota.counters
   for select to service_role using (true);

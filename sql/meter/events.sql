@@ -30,7 +30,7 @@ comment on table quota.events is
 comment on column quota.events.at is 'When it happened, by quota.clock().';
 
 comment on column quota.events.kind is
-  'consume, batch, reserve, commit, release, expire, refund, return, reset, table, import, grant, void, draw, carry, plan, limit or member.';
+  'consume, batch, reserve, commit, release, expire, refund, return, reset, table, import, grant, void, draw, carry, plan, limit, value or member.';
 
 comment on column quota.events.counts_at is
   'The instant whose periods it counts in: at, or for a refund, commit or release the instant of the use or hold.';
@@ -97,10 +97,17 @@ alter table quota.events enable row level security;
 -- find no lines, only test those found; and it is not evaluated where there is none.
 create policy select_own on quota.events
   for select to authenticated
-  using (subject_id in (
-    select o.subject_id
-    from quota.subjects_of((select quota.user_id())) as o (subject_id)
-  ));
+  using (
+    subject_id in (
+      select o.subject_id
+      from quota.subjects_of((select quota.user_id())) as o (subject_id)
+    )
+    -- Hidden features are in no view of users.
+    and (
+      case kind when 'value' then metadata ->> 'feature' else feature_id end
+        = any (array(select f.feature_id from quota.features as f where f.hidden))
+    ) is not true
+  );
 
 create policy select_service on quota.events
   for select to service_role using (true);

@@ -100,6 +100,7 @@ begin
   -- for key share: apply_plans() does not remove a feature before its first uses have ended.
   perform from quota.features as f
     where f.feature_id = any (p_feature_ids)
+      and f.kind in ('metered', 'gauge')
     order by f.feature_id
     for key share;
   get diagnostics v_known = row_count;

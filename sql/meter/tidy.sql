@@ -54,9 +54,18 @@ begin
       for update skip locked
     );
   get diagnostics v_rows = row_count;
+  v_removed := v_removed + v_rows;
+  delete from quota.overrides as o
+    where (o.subject_id, o.feature_id) in (
+      select d.subject_id, d.feature_id
+      from quota.overrides as d
+      where d.ends_at < v_now - interval '31 days'
+      for update skip locked
+    );
+  get diagnostics v_rows = row_count;
   return v_removed + v_rows;
 end
 $$;
 
 comment on function quota.tidy is
-  'Removes idempotency keys, ended or expired reservations and acknowledged alerts after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
+  'Removes idempotency keys, ended or expired reservations, acknowledged alerts and ended overrides after 31 days, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';

@@ -12,6 +12,7 @@ drop schema if exists quota cascade;
 -- begin: written by npm run build
 drop view if exists
   public.current_usage,
+  public.entitlements,
   public.plan_catalog,
   public.usage_alerts,
   public.usage_events,
@@ -41,6 +42,7 @@ drop function if exists
   public.return_usage(text, bigint, text, text, jsonb),
   public.set_limit(text, text, text, bigint, timestamp with time zone),
   public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone),
+  public.set_value(text, text, jsonb, timestamp with time zone),
   public.verify_installation(),
   public.verify_usage(text),
   public.void_grant(uuid, text, bigint);

@@ -32,6 +32,8 @@ begin
         case
           when f.feature_id is null
             then 'unknown feature; features come from the plan document'
+          when f.kind in ('switch', 'value')
+            then 'a switch or value, which is not counted'
           when exists (select from quota.limited_tables as t where t.feature_id = f.feature_id)
             then 'rows of a table limited by limit_table() count this gauge already'
           when i.value ? 'period'

@@ -40,6 +40,7 @@ begin
   delete from quota.reservations as r where r.subject_id = v_caller.subject_id;
   delete from quota.grants as g where g.subject_id = v_caller.subject_id;
   delete from quota.exceptions as x where x.subject_id = v_caller.subject_id;
+  delete from quota.overrides as o where o.subject_id = v_caller.subject_id;
   delete from quota.counters as c where c.subject_id = v_caller.subject_id;
   delete from quota.keys as k where k.subject_id = v_caller.subject_id;
   -- A membership may be known to an organisation that has no row of its own yet.

@@ -39,7 +39,8 @@ as $$
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     perform quota.create_meters(
-      p_subject_id, array(select f.feature_id from quota.features as f)
+      p_subject_id,
+      array(select f.feature_id from quota.features as f where f.kind in ('metered', 'gauge'))
     );
   end if;
   return array(

@@ -14,7 +14,7 @@ end
 $$;
 
 comment on function public.check_usage is
-  'Answers whether an amount would be allowed now, and writes nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. A signed-in user may ask about a server_only feature too. Returns a usage_decision with the state before any use. Errors: 42501 no identity or a subject that is not yours; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters.';
+  'Answers whether an amount would be allowed now, and writes nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. A signed-in user may ask about a server_only feature too. A switch or value is allowed in any amount, or refused with feature_not_in_plan. Returns a usage_decision with the state before any use. Errors: 42501 no identity or a subject that is not yours; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters.';
 
 -- The same answer without taking anything. Never build a limit on it: between the
 -- answer and the use others come.
@@ -35,15 +35,18 @@ declare
   v_decision public.usage_decision;
 begin
   if (p_amount between 1 and 9007199254740991) is not true then
-    perform quota.check_feature(p_feature);
+    perform quota.check_known(p_feature);
     perform quota.check_amount(p_amount);
   end if;
   v_decision := quota.look_plainly(v_caller, p_feature, p_amount, v_now);
   if v_decision.allowed is not null then
     return v_decision;
   end if;
-  perform quota.check_feature(p_feature);
+  perform quota.check_known(p_feature);
   v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
+  if v_allowance.kind in ('switch', 'value') then
+    return quota.check_value(v_caller.subject_id, p_feature, p_amount, v_now, v_allowance);
+  end if;
   v_verdict := quota.decide(v_allowance.limits, p_amount);
   if not v_verdict.is_allowed then
     return quota.refusal(

@@ -30,7 +30,7 @@ comment on column public.usage_explanation.plan is
   'The plan that holds now; null when the subject has none and there is no default plan.';
 
 comment on column public.usage_explanation.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a grant, and when the feature is not in the plan.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a grant, a switch or value, and when the feature is not in the plan.';
 
 comment on column public.usage_explanation.source is
   '`plan`, `exception` or `grant`: where it comes from.';
@@ -105,9 +105,13 @@ declare
   v_plans text[];
   v_grant record;
 begin
-  perform quota.check_feature(p_feature);
+  perform quota.check_known(p_feature);
   perform quota.check_amount(p_amount);
   v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
+  if v_allowance.kind in ('switch', 'value') then
+    return next quota.explain_value(v_caller.subject_id, p_feature, v_now, v_allowance);
+    return;
+  end if;
   v_verdict := quota.decide(v_allowance.limits, p_amount);
   if not v_verdict.is_allowed then
     v_retry_after := (quota.refusal(
@@ -117,7 +121,7 @@ begin
       select p.plan_id
       from quota.plans as p
       cross join lateral quota.limits_of(v_caller.subject_id, p_feature, v_now, p.plan_id) as a
-      where p.plan_id <> coalesce(v_allowance.plan_id, '')
+      where p.plan_id <> coalesce(v_allowance.plan_id, '') and not p.hidden
         and (quota.decide(a.limits, p_amount)).is_allowed
       order by
         (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l),
@@ -164,3 +168,54 @@ end
 $$;
 
 comment on function quota.explain_usage is 'See public.explain_usage.';
+
+-- explain_usage() of what is not counted: one row.
+create function quota.explain_value(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_allowance quota.allowance
+)
+returns public.usage_explanation
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_entitlement quota.entitlement;
+  v_wait integer;
+  v_plans text[];
+begin
+  v_entitlement := quota.entitlements_of(p_subject_id, p_allowance.plan_id, p_at, p_feature_id);
+  if not v_entitlement.enabled then
+    v_wait := quota.value_wait(p_subject_id, p_at, p_allowance, v_entitlement);
+    -- An override that holds it off does so on every plan.
+    v_plans := array(
+      select p.plan_id
+      from quota.plans as p
+      cross join lateral quota.entitlements_of(p_subject_id, p.plan_id, p_at, p_feature_id) as e
+      where e.enabled
+        and not p.hidden
+      order by
+        coalesce(
+          (
+            select sum(coalesce(l.amount, 9007199254740991))
+            from quota.plan_limits as l
+            where l.plan_id = p.plan_id
+          ),
+          0
+        ),
+        p.plan_id
+    );
+  end if;
+  return row(
+    p_feature_id, p_subject_id, p_allowance.plan_id, null,
+    case when v_entitlement.override_ends_at is null then 'plan' else 'exception' end,
+    case when not v_entitlement.enabled then 0 end, 0, 0,
+    case when not v_entitlement.enabled then 0 end, v_entitlement.enabled, 0,
+    nullif(v_entitlement.override_ends_at, 'infinity'), not v_entitlement.enabled, v_wait, null,
+    v_plans, p_allowance.upgrade_url
+  )::public.usage_explanation;
+end
+$$;
+
+comment on function quota.explain_value is
+  'Where a switch or value comes from, and which other plans have it.';

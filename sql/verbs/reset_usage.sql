@@ -110,11 +110,11 @@ as $$
 begin
   perform quota.check_feature(p_feature_id);
   if exists (
-    select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge'
+    select from quota.features as f where f.feature_id = p_feature_id and f.kind <> 'metered'
   ) then
-    raise exception 'reset_usage: feature % is a gauge, and shows what is there',
+    raise exception 'reset_usage: feature % is not metered: nothing of it starts again',
       quote_literal(p_feature_id)
-      using errcode = 'QFEAT', hint = 'lower it with return_usage, or by deleting the rows that it counts';
+      using errcode = 'QFEAT', hint = 'lower a gauge with return_usage, or by deleting the rows that it counts';
   end if;
   if p_period is not null and quota.period_rank(p_period) is null then
     perform quota.reject_reset(p_feature_id, p_period);

@@ -55,7 +55,9 @@ cross join subjects as s
 cross join lateral quota.limits_shown(s.subject_id, m.at) as a
 join quota.features as f on f.feature_id = a.feature_id
 cross join lateral unnest(a.limits) as l
-cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n;
+cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n
+where not f.hidden
+  or (select quota.is_trusted());
 
 comment on view public.current_usage is
   'Use of the running periods: one row per subject, feature and period of the subject''s plan, also where nothing was used yet. A signed-in user sees itself and the subjects it belongs to. An ended period shows as 0 without any job having run.';

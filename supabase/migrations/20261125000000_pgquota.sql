@@ -66,11 +66,11 @@ begin
       and o.name = any (array[
         'acknowledge_alerts', 'add_member', 'apply_plans', 'check_usage', 'clear_limit',
         'commit_usage', 'consume_usage', 'consume_usage_batch', 'current_usage', 'deliver_alerts',
-        'enforce_usage', 'explain_usage', 'extend_usage', 'forget_subject', 'grant_usage',
-        'import_result', 'installation_problem', 'plan_catalog', 'plan_change', 'refund_usage',
-        'release_usage', 'remove_member', 'reserve_usage', 'reset_usage', 'return_usage',
-        'set_limit', 'set_plan', 'usage_alerts', 'usage_decision', 'usage_events',
-        'usage_explanation', 'usage_history', 'usage_mismatch', 'usage_overview',
+        'enforce_usage', 'entitlements', 'explain_usage', 'extend_usage', 'forget_subject',
+        'grant_usage', 'import_result', 'installation_problem', 'plan_catalog', 'plan_change',
+        'refund_usage', 'release_usage', 'remove_member', 'reserve_usage', 'reset_usage',
+        'return_usage', 'set_limit', 'set_plan', 'set_value', 'usage_alerts', 'usage_decision',
+        'usage_events', 'usage_explanation', 'usage_history', 'usage_mismatch', 'usage_overview',
         'verify_installation', 'verify_usage', 'void_grant'
       ]);
   if v_taken is not null then
@@ -297,6 +297,27 @@ $$;
 comment on function quota.subjects_of is
   'The subjects whose use this user may see: itself, and those it may act for; a null among them is nobody. Replace it together with quota.acts_for().';
 
+-- Whoever may act for a subject may see it (check_usage() says as much); an app's subjects_of() may show
+-- more, and is asked where acts_for() says no.
+create function quota.may_see(
+  p_user_id text,
+  p_subject_id text
+)
+returns boolean
+language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_subject_id = p_user_id
+    or quota.acts_for(p_user_id, p_subject_id) is true
+    or exists (
+      select from quota.subjects_of(p_user_id) as o (subject_id)
+      where o.subject_id = p_subject_id
+    );
+end
+$$;
+
+comment on function quota.may_see is 'May this user see what this subject has used and may use? Null is no.';
+
 create function quota.organisations_of(p_user_id text)
 returns text[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
@@ -337,7 +358,7 @@ $$;
 comment on function quota.check_arguments is
   'The arguments of a call that counts. Errors: QAMNT, QIDEM, QMETA.';
 
-create function quota.check_feature(p_feature text)
+create function quota.check_known(p_feature text)
 returns void
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
@@ -349,7 +370,27 @@ begin
 end
 $$;
 
-comment on function quota.check_feature is 'Errors: QFEAT.';
+comment on function quota.check_known is 'Errors: QFEAT.';
+
+-- What all calls ask that count, hold, grant or limit.
+create function quota.check_feature(p_feature text)
+returns void
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_kind text;
+begin
+  select f.kind into v_kind from quota.features as f where f.feature_id = p_feature;
+  if v_kind in ('metered', 'gauge') then
+    return;
+  end if;
+  perform quota.check_known(p_feature);
+  raise exception 'feature % is a %, which is not counted', quote_literal(left(p_feature, 100)), v_kind
+    using errcode = 'QFEAT', hint = 'ask check_usage() or the view entitlements; set_value() changes it';
+end
+$$;
+
+comment on function quota.check_feature is 'Errors: QFEAT, unknown, or a switch or value.';
 
 create function quota.check_amount(
   p_amount bigint,
@@ -523,8 +564,9 @@ create table quota.features (
   unit text not null,
   kind text not null default 'metered',
   server_only boolean not null default false,
+  hidden boolean not null default false,
   constraint features_pkey primary key (feature_id),
-  constraint features_kind_is_metered_or_gauge check (kind in ('metered', 'gauge')),
+  constraint features_kind_is_known check (kind in ('metered', 'gauge', 'switch', 'value')),
   constraint features_id_is_1_to_255_characters check (length(feature_id) between 1 and 255)
 );
 
@@ -533,10 +575,13 @@ comment on table quota.features is 'What can be used: one row per feature of the
 comment on column quota.features.unit is 'What one of it is called, for people: "generation".';
 
 comment on column quota.features.kind is
-  'metered: starts again each period. gauge: goes up and down (files, seats), period lifetime only.';
+  'metered: starts again each period. gauge: goes up and down (files, seats), period lifetime only. switch and value: never counted, see plan_values.';
 
 comment on column quota.features.server_only is
   'True: only trusted roles may use it; a signed-in user is refused with 42501.';
+
+comment on column quota.features.hidden is
+  'True: in no view of users and not in plan_catalog. Its use counts all the same.';
 
 alter table quota.features enable row level security;
 
@@ -555,6 +600,7 @@ create table quota.plans (
   name text not null,
   is_default boolean not null default false,
   upgrade_url text,
+  hidden boolean not null default false,
   constraint plans_pkey primary key (plan_id),
   constraint plans_id_is_1_to_255_characters check (length(plan_id) between 1 and 255)
 );
@@ -566,6 +612,9 @@ comment on column quota.plans.is_default is
 
 comment on column quota.plans.upgrade_url is
   'Where a refused caller is sent: the decision''s upgrade_url and the HINT of PT402.';
+
+comment on column quota.plans.hidden is
+  'True: not in plan_catalog, and not offered by explain_usage().';
 
 -- Serves the look-up of the default plan, and allows only one.
 create unique index plans_have_one_default on quota.plans (is_default) where is_default;
@@ -612,6 +661,132 @@ create policy select_everyone on quota.plan_limits
 
 -- Withheld: insert, update, delete, truncate (see features).
 
+-- sql/catalogue/plan_values.sql
+
+-- Plan × feature → what is not counted: a switch that is on, a size. Written by apply_plans() alone.
+create table quota.plan_values (
+  plan_id text collate "C" not null,
+  feature_id text collate "C" not null,
+  value jsonb not null,
+  constraint plan_values_pkey primary key (plan_id, feature_id),
+  constraint plan_values_plan_exists
+    foreign key (plan_id) references quota.plans (plan_id) on delete cascade,
+  constraint plan_values_feature_exists
+    foreign key (feature_id) references quota.features (feature_id) on delete cascade
+);
+
+comment on table quota.plan_values is
+  'What a plan says of a switch or value. No row: it is not in the plan.';
+
+comment on column quota.plan_values.value is
+  'true or false of a switch; any JSON but null of a value. 0, false and "" are values.';
+
+-- Serves the foreign key to features (removing a feature).
+create index plan_values_by_feature on quota.plan_values (feature_id);
+
+alter table quota.plan_values enable row level security;
+
+create policy select_everyone on quota.plan_values
+  for select to anon, authenticated, service_role using (true);
+
+-- Withheld: insert, update, delete, truncate (see features).
+
+-- The part of apply_plans() that writes them. Values of plans and features that are gone went with them.
+create function quota.write_plan_values(p_plans jsonb)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from quota.plan_values as v
+    where p_plans #> array['plans', v.plan_id, 'values', v.feature_id] is null;
+  insert into quota.plan_values (plan_id, feature_id, value)
+    select p.key, v.key, v.value
+    from jsonb_each(p_plans -> 'plans') as p
+    cross join lateral jsonb_each(p.value -> 'values') as v
+    on conflict (plan_id, feature_id) do update
+      set value = excluded.value;
+end
+$$;
+
+comment on function quota.write_plan_values is 'Makes the values of plans equal to the document.';
+
+-- The part of check_plans() that judges `values`.
+create function quota.check_plan_values(
+  p_place text,
+  p_values jsonb,
+  p_features jsonb
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_feature_id text;
+  v_value jsonb;
+begin
+  if p_values is null then
+    return;
+  end if;
+  perform quota.check_plan_object(p_place, p_values, null);
+  for v_feature_id, v_value in select key, value from jsonb_each(p_values) loop
+    if not p_features ? v_feature_id then
+      perform quota.reject_plans(
+        p_place || '.' || v_feature_id, to_jsonb(v_feature_id), 'a feature of this document'
+      );
+    end if;
+    if coalesce(p_features -> v_feature_id ->> 'kind', 'metered') not in ('switch', 'value') then
+      perform quota.reject_plans(
+        p_place || '.' || v_feature_id, to_jsonb(v_feature_id),
+        'a switch or value; what is counted stands in limits'
+      );
+    end if;
+    if not quota.is_value(p_features -> v_feature_id ->> 'kind', v_value) then
+      perform quota.reject_plans(
+        p_place || '.' || v_feature_id, v_value, quota.value_expected(p_features -> v_feature_id ->> 'kind')
+      );
+    end if;
+  end loop;
+end
+$$;
+
+comment on function quota.check_plan_values is 'Null is none. Errors: QPLAN.';
+
+create function quota.is_value(
+  p_kind text,
+  p_value jsonb
+)
+returns boolean
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_kind = 'switch' then
+    return jsonb_typeof(p_value) = 'boolean';
+  end if;
+  -- Every JSON client reads a number up to 2^53 - 1 exactly.
+  return jsonb_typeof(p_value) <> 'null'
+    and octet_length(p_value::text) <= 8192
+    and (
+      jsonb_typeof(p_value) <> 'number'
+      or abs((p_value #>> '{}')::numeric) <= 9007199254740991
+    );
+end
+$$;
+
+comment on function quota.is_value is 'Whether a feature of this kind can have this value; null for no JSON.';
+
+create function quota.value_expected(p_kind text)
+returns text
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when p_kind = 'switch' then 'true or false'
+    else 'any JSON but null, numbers up to 9007199254740991, at most 8 kB'
+  end;
+end
+$$;
+
+comment on function quota.value_expected is 'What is_value() wants, in words.';
+
 -- sql/catalogue/edition.sql
 
 -- Which edition of features, plans and limits holds. What a meter remembers of its
@@ -651,10 +826,10 @@ comment on type public.plan_change is
 
 comment on column public.plan_change.action is '`add`, `change` or `remove`.';
 
-comment on column public.plan_change.kind is '`feature`, `plan` or `limit`.';
+comment on column public.plan_change.kind is '`feature`, `plan`, `limit` or `value`.';
 
 comment on column public.plan_change.id is
-  'The id of the feature or plan; of a limit plan/feature/period.';
+  'The id of the feature or plan; of a limit plan/feature/period, of a value plan/feature.';
 
 comment on column public.plan_change.detail is 'What changes, in words: "amount: 50 → 100".';
 
@@ -674,7 +849,7 @@ end
 $$;
 
 comment on function public.apply_plans is
-  'Makes features, plans and limits equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 22023 dry_run is null; 42501 not a trusted role; 55P03 retry.';
+  'Makes features, plans, limits and values equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 22023 dry_run is null; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.apply_plans(
   p_plans jsonb,
@@ -735,16 +910,19 @@ begin
     )
     order by f.feature_id
     for update;
-  if exists (select from unnest(p_changes) as c where c.kind = 'feature' and c.action = 'remove') then
+  if exists (select from unnest(p_changes) as c where c.kind = 'feature' and c.action <> 'add') then
     delete from quota.meters as m
-      where not p_plans -> 'features' ? m.feature_id
-        and m.counted_until = '-infinity';
+      where m.counted_until = '-infinity'
+        and (
+          not p_plans -> 'features' ? m.feature_id
+          or p_plans -> 'features' -> m.feature_id ->> 'kind' in ('switch', 'value')
+        );
   end if;
 end
 $$;
 
 comment on function quota.hold_removed is
-  'Locks plans that go, and features that go or change; with a feature go its meters that never counted.';
+  'Locks plans that go, and features that go or change; with a feature, and with its being counted, go its meters that never counted.';
 
 create function quota.check_in_use(
   p_changes public.plan_change[],
@@ -754,6 +932,7 @@ returns void
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_now timestamptz := quota.clock();
   v_in_use text;
 begin
   select string_agg(c.kind || ' ' || c.id, ', ')
@@ -783,12 +962,15 @@ begin
           or exists (select from quota.exceptions as x where x.feature_id = c.id)
           or exists (select from quota.grants as g where g.feature_id = c.id)
           or exists (select from quota.limited_tables as t where t.feature_id = c.id)
+          or exists (
+            select from quota.overrides as o where o.feature_id = c.id and o.ends_at > v_now
+          )
         )
       );
   if v_in_use is not null then
     raise exception 'in use, and cannot be removed or change its kind: %', v_in_use
       using errcode = 'QPLAN',
-        hint = 'put the subjects on another plan first; leave a feature in features and out of every plan''s limits; a table is freed by unlimit_table()';
+        hint = 'put the subjects on another plan first; leave a feature in features and out of every plan''s limits; a table is freed by unlimit_table(), an override taken off by set_value(…, null)';
   end if;
 end
 $$;
@@ -861,43 +1043,26 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-    with document as (
-      select 1 as rank, 'feature' as kind, array[f.key] as path,
-        jsonb_build_object(
-          'name', coalesce(f.value ->> 'name', f.key),
-          'unit', coalesce(f.value ->> 'unit', 'unit'),
-          'kind', coalesce(f.value ->> 'kind', 'metered'),
-          'server_only', coalesce((f.value ->> 'server_only')::boolean, false)
-        ) as content
-      from jsonb_each(p_plans -> 'features') as f
-      union all
-      select 2, 'plan', array[p.key],
-        jsonb_build_object(
-          'name', coalesce(p.value ->> 'name', p.key),
-          'default', coalesce((p.value ->> 'default')::boolean, false),
-          'upgrade_url', p.value ->> 'upgrade_url'
-        )
-      from jsonb_each(p_plans -> 'plans') as p
-      union all
-      select 3, 'limit', array[p.key, l.key, a.key], jsonb_build_object('amount', a.value)
-      from jsonb_each(p_plans -> 'plans') as p
-      cross join lateral jsonb_each(p.value -> 'limits') as l
-      cross join lateral jsonb_each(l.value) as a
-    ),
-    catalogue as (
+    with catalogue as (
       select 1 as rank, 'feature' as kind, array[f.feature_id] as path,
         jsonb_build_object(
-          'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only
+          'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only,
+          'hidden', f.hidden
         ) as content
       from quota.features as f
       union all
       select 2, 'plan', array[p.plan_id],
-        jsonb_build_object('name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url)
+        jsonb_build_object(
+          'name', p.name, 'default', p.is_default, 'upgrade_url', p.upgrade_url, 'hidden', p.hidden
+        )
       from quota.plans as p
       union all
       select 3, 'limit', array[l.plan_id, l.feature_id, l.period],
         jsonb_build_object('amount', l.amount)
       from quota.plan_limits as l
+      union all
+      select 4, 'value', array[v.plan_id, v.feature_id], jsonb_build_object('value', v.value)
+      from quota.plan_values as v
     )
     select
       case when c.path is null then 'add' when d.path is null then 'remove' else 'change' end,
@@ -917,8 +1082,13 @@ begin
           from jsonb_object_keys(coalesce(d.content, c.content)) as key
         ) as f
         where c.content -> f.key is distinct from d.content -> f.key
+          -- What is not hidden need not say so.
+          and (
+            f.key <> 'hidden'
+            or coalesce(c.content -> f.key, 'false') <> coalesce(d.content -> f.key, 'false')
+          )
       ) || case when kind = 'limit' then quota.over_limit_note(path, d.content -> 'amount') else '' end
-    from document as d
+    from quota.planned_rows(p_plans) as d
     full join catalogue as c using (rank, kind, path)
     where c.content is distinct from d.content
     order by rank, path;
@@ -927,6 +1097,44 @@ $$;
 
 comment on function quota.plan_changes is
   'What would have to change for the catalogue to equal the document.';
+
+create function quota.planned_rows(p_plans jsonb)
+returns table (rank integer, kind text, path text[], content jsonb)
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select 1, 'feature', array[f.key],
+      jsonb_build_object(
+        'name', coalesce(f.value ->> 'name', f.key),
+        'unit', coalesce(f.value ->> 'unit', 'unit'),
+        'kind', coalesce(f.value ->> 'kind', 'metered'),
+        'server_only', coalesce((f.value ->> 'server_only')::boolean, false),
+        'hidden', coalesce((f.value ->> 'hidden')::boolean, false)
+      )
+    from jsonb_each(p_plans -> 'features') as f
+    union all
+    select 2, 'plan', array[p.key],
+      jsonb_build_object(
+        'name', coalesce(p.value ->> 'name', p.key),
+        'default', coalesce((p.value ->> 'default')::boolean, false),
+        'upgrade_url', p.value ->> 'upgrade_url',
+        'hidden', coalesce((p.value ->> 'hidden')::boolean, false)
+      )
+    from jsonb_each(p_plans -> 'plans') as p
+    union all
+    select 3, 'limit', array[p.key, l.key, a.key], jsonb_build_object('amount', a.value)
+    from jsonb_each(p_plans -> 'plans') as p
+    cross join lateral jsonb_each(p.value -> 'limits') as l
+    cross join lateral jsonb_each(l.value) as a
+    union all
+    select 4, 'value', array[p.key, v.key], jsonb_build_object('value', v.value)
+    from jsonb_each(p_plans -> 'plans') as p
+    cross join lateral jsonb_each(p.value -> 'values') as v;
+end
+$$;
+
+comment on function quota.planned_rows is 'What stands in the document, each thing with its place.';
 
 -- Whom a limit will meet: the subjects on its plan that have used more already.
 create function quota.over_limit_note(
@@ -994,36 +1202,40 @@ begin
   delete from quota.features as f
     where not p_plans -> 'features' ? f.feature_id;
 
-  insert into quota.features (feature_id, name, unit, kind, server_only)
+  insert into quota.features (feature_id, name, unit, kind, server_only, hidden)
     select
       f.key,
       coalesce(f.value ->> 'name', f.key),
       coalesce(f.value ->> 'unit', 'unit'),
       coalesce(f.value ->> 'kind', 'metered'),
-      coalesce((f.value ->> 'server_only')::boolean, false)
+      coalesce((f.value ->> 'server_only')::boolean, false),
+      coalesce((f.value ->> 'hidden')::boolean, false)
     from jsonb_each(p_plans -> 'features') as f
     on conflict (feature_id) do update
       set name = excluded.name,
           unit = excluded.unit,
           kind = excluded.kind,
-          server_only = excluded.server_only;
+          server_only = excluded.server_only,
+          hidden = excluded.hidden;
 
   -- The former default first: the index allows one at a time.
   update quota.plans as p
     set is_default = false
     where p.is_default
       and not coalesce((p_plans -> 'plans' -> p.plan_id ->> 'default')::boolean, false);
-  insert into quota.plans (plan_id, name, is_default, upgrade_url)
+  insert into quota.plans (plan_id, name, is_default, upgrade_url, hidden)
     select
       p.key,
       coalesce(p.value ->> 'name', p.key),
       coalesce((p.value ->> 'default')::boolean, false),
-      p.value ->> 'upgrade_url'
+      p.value ->> 'upgrade_url',
+      coalesce((p.value ->> 'hidden')::boolean, false)
     from jsonb_each(p_plans -> 'plans') as p
     on conflict (plan_id) do update
       set name = excluded.name,
           is_default = excluded.is_default,
-          upgrade_url = excluded.upgrade_url;
+          upgrade_url = excluded.upgrade_url,
+          hidden = excluded.hidden;
 
   insert into quota.plan_limits (plan_id, feature_id, period, amount)
     select p.key, l.key, a.key, (a.value #>> '{}')::numeric
@@ -1032,6 +1244,7 @@ begin
     cross join lateral jsonb_each(l.value) as a
     on conflict (plan_id, feature_id, period) do update
       set amount = excluded.amount;
+  perform quota.write_plan_values(p_plans);
 end
 $$;
 
@@ -1055,12 +1268,15 @@ begin
 
   for v_id, v_item in select key, value from jsonb_each(p_plans -> 'features') loop
     v_place := 'features.' || v_id;
-    perform quota.check_plan_object(v_place, v_item, array['name', 'unit', 'kind', 'server_only']);
+    perform quota.check_plan_object(v_place, v_item, array['name', 'unit', 'kind', 'server_only', 'hidden']);
     perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
     perform quota.check_plan_text(v_place || '.unit', v_item -> 'unit');
-    if v_item -> 'kind' not in ('"metered"', '"gauge"') then
-      perform quota.reject_plans(v_place || '.kind', v_item -> 'kind', '"metered" or "gauge"');
+    if v_item -> 'kind' not in ('"metered"', '"gauge"', '"switch"', '"value"') then
+      perform quota.reject_plans(
+        v_place || '.kind', v_item -> 'kind', '"metered", "gauge", "switch" or "value"'
+      );
     end if;
+    perform quota.check_plan_flag(v_place || '.hidden', v_item -> 'hidden');
     if jsonb_typeof(v_item -> 'server_only') <> 'boolean' then
       perform quota.reject_plans(v_place || '.server_only', v_item -> 'server_only', 'true or false');
     end if;
@@ -1068,7 +1284,7 @@ begin
 
   for v_id, v_item in select key, value from jsonb_each(p_plans -> 'plans') loop
     v_place := 'plans.' || v_id;
-    perform quota.check_plan_object(v_place, v_item, array['name', 'default', 'upgrade_url', 'limits']);
+    perform quota.check_plan_object(v_place, v_item, array['name', 'default', 'upgrade_url', 'limits', 'values', 'hidden']);
     perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
     perform quota.check_plan_text(v_place || '.upgrade_url', v_item -> 'upgrade_url');
     if jsonb_typeof(v_item -> 'default') <> 'boolean' then
@@ -1083,6 +1299,8 @@ begin
       end if;
       v_default_id := v_id;
     end if;
+    perform quota.check_plan_flag(v_place || '.hidden', v_item -> 'hidden');
+    perform quota.check_plan_values(v_place || '.values', v_item -> 'values', p_plans -> 'features');
     perform quota.check_plan_limits(p_plans, v_id, v_item -> 'limits');
   end loop;
 end
@@ -1111,6 +1329,11 @@ begin
     v_place := 'plans.' || p_plan_id || '.limits.' || v_feature_id;
     if not p_plans -> 'features' ? v_feature_id then
       perform quota.reject_plans(v_place, to_jsonb(v_feature_id), 'a feature of this document');
+    end if;
+    if p_plans -> 'features' -> v_feature_id ->> 'kind' in ('switch', 'value') then
+      perform quota.reject_plans(
+        v_place, to_jsonb(v_feature_id), 'a feature that is counted; a switch or value stands in values'
+      );
     end if;
     if p_plans -> 'features' -> v_feature_id ->> 'kind' = 'gauge' then
       perform quota.check_plan_object(v_place, v_limits, array['lifetime']);
@@ -1188,6 +1411,22 @@ end
 $$;
 
 comment on function quota.check_plan_text is 'Null is left out. Errors: QPLAN.';
+
+create function quota.check_plan_flag(
+  p_place text,
+  p_value jsonb
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(p_value) <> 'boolean' then
+    perform quota.reject_plans(p_place, p_value, 'true or false');
+  end if;
+end
+$$;
+
+comment on function quota.check_plan_flag is 'Null is left out. Errors: QPLAN.';
 
 create function quota.reject_plans(
   p_place text,
@@ -1554,6 +1793,128 @@ $$;
 
 comment on function quota.change_limit is 'See public.set_limit and public.clear_limit.';
 
+-- sql/subjects/overrides.sql
+
+-- One subject's own switch or value, in place of its plan's.
+create table quota.overrides (
+  subject_id text collate "C" not null,
+  feature_id text collate "C" not null,
+  value jsonb not null,
+  ends_at timestamptz not null default 'infinity',
+  constraint overrides_pkey primary key (subject_id, feature_id),
+  -- One that has ended goes with its feature; apply_plans() looks for those that hold.
+  constraint overrides_feature_exists
+    foreign key (feature_id) references quota.features (feature_id) on delete cascade
+);
+
+comment on table quota.overrides is
+  'One subject''s own switch or value; it takes the place of the plan''s, and gives what the plan lacks.';
+
+comment on column quota.overrides.ends_at is
+  'From this instant on the plan''s value holds, by arithmetic; no job runs.';
+
+-- Serves the foreign key to features (removing a feature).
+create index overrides_by_feature on quota.overrides (feature_id);
+
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.overrides
+  alter column subject_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column value set statistics 0,
+  alter column ends_at set statistics 0;
+
+alter table quota.overrides enable row level security;
+
+create policy select_service on quota.overrides
+  for select to service_role using (true);
+
+-- Withheld: everything from authenticated, which reads the view entitlements; and every write:
+-- set_value() is for service_role.
+
+-- One customer's own switch or value.
+create function public.set_value(
+  subject text,
+  feature text,
+  value jsonb,
+  ends_at timestamptz default null
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+-- The names are keys of JSON, reserved words or not. @plpgsql_check_options: other_warnings = false
+begin
+  perform quota.set_value(subject, feature, value, ends_at);
+end
+$$;
+
+comment on function public.set_value is
+  'Gives one subject its own switch or value, in place of its plan''s; it also gives what the plan lacks. Holds at once, and until ends_at, by itself; ends_at null is no end. value null takes it off: the plan''s holds again. 0, false and "" are values. Errors: QFEAT unknown feature, or one that is counted; 22023 a switch is true or false, a value any JSON of at most 8 kB with numbers up to 9007199254740991; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+
+create function quota.set_value(
+  p_subject text,
+  p_feature text,
+  p_value jsonb,
+  p_ends_at timestamptz
+)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
+as $$
+declare
+  v_caller quota.caller;
+  v_value jsonb := nullif(p_value, 'null');
+  v_kind text;
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.check_instant('set_value', 'ends_at', p_ends_at);
+  -- for key share: apply_plans() neither removes the feature nor makes it another before this has ended.
+  select f.kind into v_kind from quota.features as f where f.feature_id = p_feature for key share;
+  perform quota.check_known(p_feature);
+  if v_kind not in ('switch', 'value') then
+    raise exception 'set_value: feature % is a %, a switch or value is expected',
+      quote_literal(left(p_feature, 100)), v_kind
+      using errcode = 'QFEAT', hint = 'what is counted has limits: set_limit()';
+  end if;
+  if quota.is_value(v_kind, v_value) is false then
+    raise exception 'set_value: value is %, expected is %',
+      left(v_value::text, 100), quota.value_expected(v_kind)
+      using errcode = '22023', hint = 'null takes the override off';
+  end if;
+
+  perform quota.lock_subject(v_caller.subject_id);
+  v_now := quota.clock();
+  if p_ends_at <= v_now then
+    raise exception 'set_value: ends_at is %, an instant to come is expected', p_ends_at
+      using errcode = '22023', hint = 'null for no end; value null takes the override off now';
+  end if;
+  if v_value is null then
+    delete from quota.overrides as o
+      where o.subject_id = v_caller.subject_id
+        and o.feature_id = p_feature;
+  else
+    insert into quota.overrides (subject_id, feature_id, value, ends_at)
+      values (v_caller.subject_id, p_feature, v_value, coalesce(p_ends_at, 'infinity'))
+      on conflict (subject_id, feature_id) do update
+        set value = excluded.value,
+            ends_at = excluded.ends_at;
+  end if;
+  if found then
+    -- A line of no meter: nothing of it is counted.
+    perform quota.record(
+      row(
+        v_caller.subject_id, quota.new_id(v_now), v_now, 'value', null, v_now, 0, 0, 0, null, null, null,
+        null, jsonb_build_object('feature', p_feature, 'value', v_value, 'ends_at', p_ends_at)
+      )::quota.events
+    );
+  end if;
+end
+$$;
+
+comment on function quota.set_value is 'See public.set_value.';
+
 -- sql/subjects/lock_subject.sql
 
 -- What concerns a whole subject (its plan, its exceptions, being forgotten) locks the
@@ -1597,7 +1958,8 @@ as $$
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     perform quota.create_meters(
-      p_subject_id, array(select f.feature_id from quota.features as f)
+      p_subject_id,
+      array(select f.feature_id from quota.features as f where f.kind in ('metered', 'gauge'))
     );
   end if;
   return array(
@@ -1911,7 +2273,11 @@ alter table quota.counters enable row level security;
 
 create policy select_own on quota.counters
   for select to authenticated
-  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+  using (
+    subject_id = any (array(select quota.subjects_of((select quota.user_id()))))
+    -- Hidden features are in no view of users.
+    and not feature_id = any (array(select f.feature_id from quota.features as f where f.hidden))
+  );
 
 create policy select_service on quota.counters
   for select to service_role using (true);
@@ -1953,7 +2319,7 @@ comment on table quota.events is
 comment on column quota.events.at is 'When it happened, by quota.clock().';
 
 comment on column quota.events.kind is
-  'consume, batch, reserve, commit, release, expire, refund, return, reset, table, import, grant, void, draw, carry, plan, limit or member.';
+  'consume, batch, reserve, commit, release, expire, refund, return, reset, table, import, grant, void, draw, carry, plan, limit, value or member.';
 
 comment on column quota.events.counts_at is
   'The instant whose periods it counts in: at, or for a refund, commit or release the instant of the use or hold.';
@@ -2020,10 +2386,17 @@ alter table quota.events enable row level security;
 -- find no lines, only test those found; and it is not evaluated where there is none.
 create policy select_own on quota.events
   for select to authenticated
-  using (subject_id in (
-    select o.subject_id
-    from quota.subjects_of((select quota.user_id())) as o (subject_id)
-  ));
+  using (
+    subject_id in (
+      select o.subject_id
+      from quota.subjects_of((select quota.user_id())) as o (subject_id)
+    )
+    -- Hidden features are in no view of users.
+    and (
+      case kind when 'value' then metadata ->> 'feature' else feature_id end
+        = any (array(select f.feature_id from quota.features as f where f.hidden))
+    ) is not true
+  );
 
 create policy select_service on quota.events
   for select to service_role using (true);
@@ -2257,7 +2630,11 @@ alter table quota.alerts enable row level security;
 
 create policy select_own on quota.alerts
   for select to authenticated
-  using (subject_id = any (array(select quota.subjects_of((select quota.user_id())))));
+  using (
+    subject_id = any (array(select quota.subjects_of((select quota.user_id()))))
+    -- Hidden features are in no view of users.
+    and not feature_id = any (array(select f.feature_id from quota.features as f where f.hidden))
+  );
 
 create policy select_service on quota.alerts
   for select to service_role using (true);
@@ -2345,8 +2722,7 @@ comment on function quota.limits_of is
 
 -- What current_usage shows of one subject. Read as the owner: as the reader, each statement
 -- of limits_of() would ask its policy for the list of subjects again (100 organisations 0.2 s, 400 2.7).
--- So it is asked here who reads, once a call: whoever may act for a subject may see it (check_usage()
--- says as much); an app's subjects_of() may show more, and is asked where acts_for() says no.
+-- So it is asked here who reads, once a call.
 create function quota.limits_shown(
   p_subject_id text,
   p_at timestamptz
@@ -2355,23 +2731,12 @@ returns setof quota.allowance
 language plpgsql stable strict rows 5 security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
-declare
-  v_user_id text;
 begin
-  if quota.is_trusted() is not true then
-    v_user_id := quota.user_id();
-    if v_user_id is null then
-      return;
-    end if;
-    if p_subject_id <> v_user_id
-      and quota.acts_for(v_user_id, p_subject_id) is not true
-      and not exists (
-        select from quota.subjects_of(v_user_id) as o (subject_id)
-        where o.subject_id = p_subject_id
-      )
-    then
-      return;
-    end if;
+  -- Most look at themselves: that is seen without another call.
+  if quota.is_trusted() is not true
+    and (p_subject_id = quota.user_id() or quota.may_see(quota.user_id(), p_subject_id)) is not true
+  then
+    return;
   end if;
   return query
     select a.kind, a.server_only, a.plan_id, a.upgrade_url, a.changes_at, a.limits, a.is_plain,
@@ -2496,8 +2861,8 @@ begin
         and w.period_end > p_at
         and w.period_end - w.length <= p_at
     ) as c on true
-    where p_feature_id is null
-      or f.feature_id = p_feature_id
+    where f.feature_id = p_feature_id
+      or p_feature_id is null and f.kind in ('metered', 'gauge')
     group by f.feature_id, m.counted_until, m.fresh_until
   loop
     v_allowance.plan_id := v_plan_id;
@@ -3192,6 +3557,162 @@ $$;
 
 comment on function quota.still_refusing is
   'The periods that refuse longest: of those that refused until now the ones that still do, if any.';
+
+-- sql/rule/entitlements.sql
+
+-- Switches and values: what a subject has without its being counted. They have no meter, so the calls
+-- that count never look here.
+
+create type quota.entitlement as (
+  feature_id text,
+  kind text,
+  enabled boolean,
+  value jsonb,
+  override_ends_at timestamptz,
+  hidden boolean
+);
+
+comment on type quota.entitlement is
+  'A switch or value of a subject at an instant: the override''s while there is one, else the plan''s; null without either. override_ends_at: null where the plan says it, infinity where the override has no end.';
+
+create function quota.entitlements_of(
+  p_subject_id text,
+  p_plan_id text,
+  p_at timestamptz,
+  p_feature_id text default null
+)
+returns setof quota.entitlement
+language plpgsql stable rows 5 security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select f.feature_id, f.kind,
+      -- A value that is there is had, also 0, false and "".
+      case f.kind
+        when 'switch' then coalesce(coalesce(o.value, v.value) = 'true', false)
+        else coalesce(o.value, v.value) is not null
+      end,
+      coalesce(o.value, v.value), o.ends_at, f.hidden
+    from quota.features as f
+    left join quota.plan_values as v
+      on v.plan_id = p_plan_id
+      and v.feature_id = f.feature_id
+    left join quota.overrides as o
+      on o.subject_id = p_subject_id
+      and o.feature_id = f.feature_id
+      and o.ends_at > p_at
+    where f.kind in ('switch', 'value')
+      and (p_feature_id is null or f.feature_id = p_feature_id);
+end
+$$;
+
+comment on function quota.entitlements_of is
+  'The switches and values of a subject on this plan at an instant; of one feature, or (null) all of them.';
+
+-- check_usage() of what is not counted: any amount fits, or none.
+create function quota.check_value(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_allowance quota.allowance
+)
+returns public.usage_decision
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_entitlement quota.entitlement;
+  v_decision public.usage_decision;
+begin
+  v_entitlement := quota.entitlements_of(p_subject_id, p_allowance.plan_id, p_at, p_feature_id);
+  v_decision := quota.decision(
+    p_subject_id, p_feature_id, p_amount, p_allowance, null,
+    case when v_entitlement.enabled then 'ok' else 'feature_not_in_plan' end
+  );
+  if v_entitlement.enabled then
+    v_decision."limit" := null;
+    v_decision.remaining := null;
+    v_decision.unlimited := true;
+  else
+    v_decision.retry_after := quota.value_wait(p_subject_id, p_at, p_allowance, v_entitlement);
+  end if;
+  return v_decision;
+end
+$$;
+
+comment on function quota.check_value is
+  'The answer for a switch or value: ok, or feature_not_in_plan where it is off or missing.';
+
+-- Time alone gives it when the plan ends, or an override that holds it off.
+create function quota.value_wait(
+  p_subject_id text,
+  p_at timestamptz,
+  p_allowance quota.allowance,
+  p_entitlement quota.entitlement
+)
+returns integer
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_at timestamptz;
+begin
+  for v_at in
+    select u.at
+    from unnest(array[p_allowance.changes_at, p_entitlement.override_ends_at]) as u (at)
+    where u.at < 'infinity'
+    order by u.at
+  loop
+    if (
+      quota.entitlements_of(
+        p_subject_id,
+        (quota.limits_of(p_subject_id, p_entitlement.feature_id, v_at)).plan_id,
+        v_at,
+        p_entitlement.feature_id
+      )
+    ).enabled then
+      return least(greatest(ceil(extract(epoch from v_at - p_at)), 1), 2147483647);
+    end if;
+  end loop;
+  return null;
+end
+$$;
+
+comment on function quota.value_wait is
+  'Whole seconds until a switch or value that is missing is there by itself; null for never.';
+
+-- Of whoever may see the subject; a hidden one only a server sees.
+create function quota.entitlements_shown(
+  p_subject_id text,
+  p_at timestamptz
+)
+returns setof quota.entitlement
+language plpgsql stable strict rows 5 security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_is_trusted boolean := quota.is_trusted() is true;
+  v_feature_id text;
+  v_plan_id text;
+begin
+  if not v_is_trusted and quota.may_see(quota.user_id(), p_subject_id) is not true then
+    return;
+  end if;
+  select min(f.feature_id) into v_feature_id from quota.features as f where f.kind in ('switch', 'value');
+  if v_feature_id is null then
+    return;
+  end if;
+  -- One rule says which plan holds: the one that limits are read by.
+  v_plan_id := (quota.limits_of(p_subject_id, v_feature_id, p_at)).plan_id;
+  return query
+    select e.feature_id, e.kind, e.enabled, e.value, e.override_ends_at, e.hidden
+    from quota.entitlements_of(p_subject_id, v_plan_id, p_at) as e
+    where v_is_trusted
+      or not e.hidden;
+end
+$$;
+
+comment on function quota.entitlements_shown is
+  'entitlements_of() for whoever may see the subject: a trusted role, the subject itself, and who belongs to it; no rows for everybody else.';
 
 
 -- verbs: what callers do, each with its wrapper in schema public.
@@ -4416,7 +4937,7 @@ end
 $$;
 
 comment on function public.check_usage is
-  'Answers whether an amount would be allowed now, and writes nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. A signed-in user may ask about a server_only feature too. Returns a usage_decision with the state before any use. Errors: 42501 no identity or a subject that is not yours; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters.';
+  'Answers whether an amount would be allowed now, and writes nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. A signed-in user may ask about a server_only feature too. A switch or value is allowed in any amount, or refused with feature_not_in_plan. Returns a usage_decision with the state before any use. Errors: 42501 no identity or a subject that is not yours; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters.';
 
 -- The same answer without taking anything. Never build a limit on it: between the
 -- answer and the use others come.
@@ -4437,15 +4958,18 @@ declare
   v_decision public.usage_decision;
 begin
   if (p_amount between 1 and 9007199254740991) is not true then
-    perform quota.check_feature(p_feature);
+    perform quota.check_known(p_feature);
     perform quota.check_amount(p_amount);
   end if;
   v_decision := quota.look_plainly(v_caller, p_feature, p_amount, v_now);
   if v_decision.allowed is not null then
     return v_decision;
   end if;
-  perform quota.check_feature(p_feature);
+  perform quota.check_known(p_feature);
   v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
+  if v_allowance.kind in ('switch', 'value') then
+    return quota.check_value(v_caller.subject_id, p_feature, p_amount, v_now, v_allowance);
+  end if;
   v_verdict := quota.decide(v_allowance.limits, p_amount);
   if not v_verdict.is_allowed then
     return quota.refusal(
@@ -4494,7 +5018,7 @@ comment on column public.usage_explanation.plan is
   'The plan that holds now; null when the subject has none and there is no default plan.';
 
 comment on column public.usage_explanation.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a grant, and when the feature is not in the plan.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a grant, a switch or value, and when the feature is not in the plan.';
 
 comment on column public.usage_explanation.source is
   '`plan`, `exception` or `grant`: where it comes from.';
@@ -4569,9 +5093,13 @@ declare
   v_plans text[];
   v_grant record;
 begin
-  perform quota.check_feature(p_feature);
+  perform quota.check_known(p_feature);
   perform quota.check_amount(p_amount);
   v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
+  if v_allowance.kind in ('switch', 'value') then
+    return next quota.explain_value(v_caller.subject_id, p_feature, v_now, v_allowance);
+    return;
+  end if;
   v_verdict := quota.decide(v_allowance.limits, p_amount);
   if not v_verdict.is_allowed then
     v_retry_after := (quota.refusal(
@@ -4581,7 +5109,7 @@ begin
       select p.plan_id
       from quota.plans as p
       cross join lateral quota.limits_of(v_caller.subject_id, p_feature, v_now, p.plan_id) as a
-      where p.plan_id <> coalesce(v_allowance.plan_id, '')
+      where p.plan_id <> coalesce(v_allowance.plan_id, '') and not p.hidden
         and (quota.decide(a.limits, p_amount)).is_allowed
       order by
         (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l),
@@ -4628,6 +5156,57 @@ end
 $$;
 
 comment on function quota.explain_usage is 'See public.explain_usage.';
+
+-- explain_usage() of what is not counted: one row.
+create function quota.explain_value(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_allowance quota.allowance
+)
+returns public.usage_explanation
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_entitlement quota.entitlement;
+  v_wait integer;
+  v_plans text[];
+begin
+  v_entitlement := quota.entitlements_of(p_subject_id, p_allowance.plan_id, p_at, p_feature_id);
+  if not v_entitlement.enabled then
+    v_wait := quota.value_wait(p_subject_id, p_at, p_allowance, v_entitlement);
+    -- An override that holds it off does so on every plan.
+    v_plans := array(
+      select p.plan_id
+      from quota.plans as p
+      cross join lateral quota.entitlements_of(p_subject_id, p.plan_id, p_at, p_feature_id) as e
+      where e.enabled
+        and not p.hidden
+      order by
+        coalesce(
+          (
+            select sum(coalesce(l.amount, 9007199254740991))
+            from quota.plan_limits as l
+            where l.plan_id = p.plan_id
+          ),
+          0
+        ),
+        p.plan_id
+    );
+  end if;
+  return row(
+    p_feature_id, p_subject_id, p_allowance.plan_id, null,
+    case when v_entitlement.override_ends_at is null then 'plan' else 'exception' end,
+    case when not v_entitlement.enabled then 0 end, 0, 0,
+    case when not v_entitlement.enabled then 0 end, v_entitlement.enabled, 0,
+    nullif(v_entitlement.override_ends_at, 'infinity'), not v_entitlement.enabled, v_wait, null,
+    v_plans, p_allowance.upgrade_url
+  )::public.usage_explanation;
+end
+$$;
+
+comment on function quota.explain_value is
+  'Where a switch or value comes from, and which other plans have it.';
 
 -- sql/verbs/reserve_usage.sql
 
@@ -5571,11 +6150,11 @@ as $$
 begin
   perform quota.check_feature(p_feature_id);
   if exists (
-    select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge'
+    select from quota.features as f where f.feature_id = p_feature_id and f.kind <> 'metered'
   ) then
-    raise exception 'reset_usage: feature % is a gauge, and shows what is there',
+    raise exception 'reset_usage: feature % is not metered: nothing of it starts again',
       quote_literal(p_feature_id)
-      using errcode = 'QFEAT', hint = 'lower it with return_usage, or by deleting the rows that it counts';
+      using errcode = 'QFEAT', hint = 'lower a gauge with return_usage, or by deleting the rows that it counts';
   end if;
   if p_period is not null and quota.period_rank(p_period) is null then
     perform quota.reject_reset(p_feature_id, p_period);
@@ -6057,6 +6636,7 @@ begin
   delete from quota.reservations as r where r.subject_id = v_caller.subject_id;
   delete from quota.grants as g where g.subject_id = v_caller.subject_id;
   delete from quota.exceptions as x where x.subject_id = v_caller.subject_id;
+  delete from quota.overrides as o where o.subject_id = v_caller.subject_id;
   delete from quota.counters as c where c.subject_id = v_caller.subject_id;
   delete from quota.keys as k where k.subject_id = v_caller.subject_id;
   -- A membership may be known to an organisation that has no row of its own yet.
@@ -6264,6 +6844,7 @@ begin
   -- for key share: apply_plans() does not remove a feature before its first uses have ended.
   perform from quota.features as f
     where f.feature_id = any (p_feature_ids)
+      and f.kind in ('metered', 'gauge')
     order by f.feature_id
     for key share;
   get diagnostics v_known = row_count;
@@ -8063,12 +8644,21 @@ begin
       for update skip locked
     );
   get diagnostics v_rows = row_count;
+  v_removed := v_removed + v_rows;
+  delete from quota.overrides as o
+    where (o.subject_id, o.feature_id) in (
+      select d.subject_id, d.feature_id
+      from quota.overrides as d
+      where d.ends_at < v_now - interval '31 days'
+      for update skip locked
+    );
+  get diagnostics v_rows = row_count;
   return v_removed + v_rows;
 end
 $$;
 
 comment on function quota.tidy is
-  'Removes idempotency keys, ended or expired reservations and acknowledged alerts after 31, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
+  'Removes idempotency keys, ended or expired reservations, acknowledged alerts and ended overrides after 31 days, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
 
 
 -- app_tables: tables that limit themselves, plans that follow a table.
@@ -9443,7 +10033,9 @@ cross join subjects as s
 cross join lateral quota.limits_shown(s.subject_id, m.at) as a
 join quota.features as f on f.feature_id = a.feature_id
 cross join lateral unnest(a.limits) as l
-cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n;
+cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n
+where not f.hidden
+  or (select quota.is_trusted());
 
 comment on view public.current_usage is
   'Use of the running periods: one row per subject, feature and period of the subject''s plan, also where nothing was used yet. A signed-in user sees itself and the subjects it belongs to. An ended period shows as 0 without any job having run.';
@@ -9493,6 +10085,55 @@ comment on column public.current_usage.granted is
 comment on column public.current_usage.time_zone is 'The IANA zone whose wall clock the periods follow.';
 
 -- Withheld: everything from anon (nobody's usage), and every write.
+
+-- sql/views/entitlements.sql
+
+-- "Has this customer SSO, which context size?", read from the browser, under RLS.
+--
+-- As current_usage: which subjects there are is the reader's to see, and entitlements_shown() asks
+-- itself who reads.
+create view public.entitlements
+with (security_invoker = true)
+as
+with moment as materialized (
+  select quota.clock() as at
+),
+subjects as (
+  select s.subject_id
+  from quota.subjects as s
+  where (select quota.is_trusted())
+  union all
+  select o.subject_id
+  from quota.subjects_of(quota.user_id()) as o (subject_id)
+  where (select quota.is_trusted()) is not true
+    and o.subject_id is not null
+)
+select
+  s.subject_id as subject,
+  e.feature_id as feature,
+  e.kind,
+  e.enabled,
+  e.value
+from moment as m
+cross join subjects as s
+cross join lateral quota.entitlements_shown(s.subject_id, m.at) as e;
+
+comment on view public.entitlements is
+  'Switches and values as they hold now: one row per subject and switch or value of the catalogue, also where the plan lacks it. A signed-in user sees itself and the subjects it belongs to. An override of set_value() that has ended shows no more, without any job having run.';
+
+comment on column public.entitlements.subject is 'Whose it is.';
+
+comment on column public.entitlements.feature is 'The id of the feature.';
+
+comment on column public.entitlements.kind is '`switch` or `value`.';
+
+comment on column public.entitlements.enabled is
+  'True for a switch that is on, and for a value that is there.';
+
+comment on column public.entitlements.value is
+  'true or false of a switch, any JSON of a value; null when the subject has none. 0, false and "" are values.';
+
+-- Withheld: everything from anon (nobody's), and every write.
 
 -- sql/views/usage_history.sql
 
@@ -9671,10 +10312,10 @@ comment on column public.usage_events.event_id is 'The line, for refund_usage.';
 comment on column public.usage_events.at is 'When it happened.';
 
 comment on column public.usage_events.kind is
-  '`consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit` or `member`.';
+  '`consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or `member`.';
 
 comment on column public.usage_events.feature is
-  'The id of the feature; null for a change of plan or members.';
+  'The id of the feature; null for a change of plan, members, or a switch or value (metadata names it).';
 
 comment on column public.usage_events.counts_at is 'The instant whose periods the line counts in.';
 
@@ -9928,13 +10569,22 @@ select
   f.kind,
   l.period,
   l.amount as "limit",
-  l.amount is null as unlimited
+  l.amount is null and l.value is null as unlimited,
+  l.value
 from quota.plans as p
-join quota.plan_limits as l on l.plan_id = p.plan_id
-join quota.features as f on f.feature_id = l.feature_id;
+join (
+  select n.plan_id, n.feature_id, n.period, n.amount, null::jsonb as value
+  from quota.plan_limits as n
+  union all
+  select v.plan_id, v.feature_id, null, null, v.value
+  from quota.plan_values as v
+) as l on l.plan_id = p.plan_id
+join quota.features as f on f.feature_id = l.feature_id
+where not p.hidden
+  and not f.hidden;
 
 comment on view public.plan_catalog is
-  'Plans and their limits: one row per plan, feature and period. Readable by everybody.';
+  'Plans, what they allow and what they have: one row per plan, feature and period, and one per plan and switch or value. Hidden plans and features are left out. Readable by everybody.';
 
 comment on column public.plan_catalog.plan is 'The id of the plan.';
 
@@ -9952,14 +10602,17 @@ comment on column public.plan_catalog.feature_name is 'What the feature is calle
 comment on column public.plan_catalog.unit is 'What one of it is called, for people.';
 
 comment on column public.plan_catalog.kind is
-  '`metered`: starts again each period. `gauge`: goes up and down (files, seats).';
+  '`metered`: starts again each period. `gauge`: goes up and down (files, seats). `switch` and `value`: not counted, see value.';
 
 comment on column public.plan_catalog.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a switch or value.';
 
-comment on column public.plan_catalog."limit" is 'Units per period; null when unlimited.';
+comment on column public.plan_catalog."limit" is 'Units per period; null when unlimited, and for a switch or value.';
 
 comment on column public.plan_catalog.unlimited is 'True when there is no limit.';
+
+comment on column public.plan_catalog.value is
+  'true or false of a switch, any JSON of a value; null for a limit.';
 
 -- Withheld: every write; the catalogue changes through apply_plans().
 
@@ -11963,6 +12616,8 @@ begin
         case
           when f.feature_id is null
             then 'unknown feature; features come from the plan document'
+          when f.kind in ('switch', 'value')
+            then 'a switch or value, which is not counted'
           when exists (select from quota.limited_tables as t where t.feature_id = f.feature_id)
             then 'rows of a table limited by limit_table() count this gauge already'
           when i.value ? 'period'
@@ -12330,16 +12985,16 @@ revoke all on all functions in schema quota from public, anon, authenticated, se
 -- Supabase lends every new object of schema public to all of them.
 revoke all on
   public.current_usage, public.usage_history, public.usage_events, public.usage_alerts,
-  public.usage_overview, public.plan_catalog
+  public.usage_overview, public.plan_catalog, public.entitlements
   from public, anon, authenticated, service_role;
 revoke all on function
   public.consume_usage, public.enforce_usage, public.consume_usage_batch, public.check_usage,
   public.explain_usage, public.reserve_usage, public.extend_usage, public.commit_usage,
-  public.release_usage,
-  public.refund_usage, public.return_usage, public.reset_usage, public.grant_usage, public.void_grant,
-  public.set_plan, public.set_limit, public.clear_limit, public.add_member, public.remove_member,
-  public.forget_subject, public.apply_plans, public.deliver_alerts, public.acknowledge_alerts,
-  public.verify_usage, public.verify_installation
+  public.release_usage, public.refund_usage, public.return_usage, public.reset_usage,
+  public.grant_usage, public.void_grant, public.set_plan, public.set_limit, public.clear_limit,
+  public.set_value, public.add_member, public.remove_member, public.forget_subject,
+  public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
+  public.verify_installation
   from public, anon, authenticated, service_role;
 
 -- Needed to run the private half of a security invoker wrapper, and to read the tables behind the
@@ -12356,38 +13011,39 @@ grant execute on function
   to authenticated, service_role;
 grant execute on function
   public.reserve_usage, public.extend_usage, public.commit_usage, public.release_usage,
-  public.refund_usage,
-  public.return_usage, public.reset_usage, public.grant_usage, public.void_grant, public.set_plan,
-  public.set_limit,
-  public.clear_limit, public.add_member, public.remove_member, public.forget_subject,
-  public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
+  public.refund_usage, public.return_usage, public.reset_usage, public.grant_usage,
+  public.void_grant, public.set_plan, public.set_limit, public.clear_limit, public.set_value,
+  public.add_member, public.remove_member, public.forget_subject, public.apply_plans,
+  public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
   public.verify_installation,
   quota.reserve_usage, quota.extend_usage, quota.commit_usage, quota.release_usage,
-  quota.refund_usage,
-  quota.return_usage, quota.reset_usage, quota.grant_usage, quota.void_grant, quota.set_plan, quota.change_limit,
-  quota.change_member, quota.forget_subject, quota.apply_plans, quota.deliver_alerts,
-  quota.acknowledge_alerts, quota.verify_usage, quota.verify_installation
+  quota.refund_usage, quota.return_usage, quota.reset_usage, quota.grant_usage,
+  quota.void_grant, quota.set_plan, quota.change_limit, quota.set_value, quota.change_member,
+  quota.forget_subject, quota.apply_plans, quota.deliver_alerts, quota.acknowledge_alerts,
+  quota.verify_usage, quota.verify_installation
   to service_role;
 
 -- Views. They run with their reader's rights, under the row security of the tables behind them; so the
 -- reader needs those, too. A visitor sees plans and prices, and nobody's usage.
 grant select on
-  public.plan_catalog, quota.features, quota.plans, quota.plan_limits
+  public.plan_catalog, quota.features, quota.plans, quota.plan_limits, quota.plan_values
   to anon, authenticated, service_role;
 grant select on
-  public.current_usage, public.usage_history, public.usage_events, public.usage_alerts,
+  public.current_usage, public.entitlements, public.usage_history, public.usage_events,
+  public.usage_alerts,
   quota.subjects, quota.members, quota.exceptions, quota.grants, quota.meters, quota.counters,
   quota.reservations, quota.events, quota.alerts, quota.catalogue
   to authenticated, service_role;
 -- A key is a secret between its caller and the answer; the operator's list is of all subjects.
 grant select on
-  public.usage_overview, quota.keys, quota.limited_tables, quota.followed_tables
+  public.usage_overview, quota.keys, quota.overrides, quota.limited_tables, quota.followed_tables
   to service_role;
 
 -- What policies and views ask as their reader: who it is, what the time is, which period that lies in.
 grant execute on function
   quota.user_id, quota.is_trusted, quota.subjects_of, quota.organisations_of, quota.clock,
-  quota.instant_of, quota.period_of, quota.period_rank, quota.room, quota.limits_shown
+  quota.instant_of, quota.period_of, quota.period_rank, quota.room, quota.limits_shown,
+  quota.entitlements_shown
   to authenticated, service_role;
 
 -- For DBAs alone, who own the schema: quota.limit_table(), quota.follow_plan(), quota.import_usage(),
@@ -12524,6 +13180,12 @@ begin
     ('column', 'quota.counters.subject_id', '{"of": "table", "on": "quota.counters", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.counters.used', '{"of": "table", "on": "quota.counters", "name": "used", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.counters.used_before', '{"of": "table", "on": "quota.counters", "name": "used_before", "type": "bigint", "default": null, "is_required": true}'),
+    ('column', 'quota.entitlement.enabled', '{"of": "type", "on": "quota.entitlement", "name": "enabled", "type": "boolean", "default": null, "is_required": false}'),
+    ('column', 'quota.entitlement.feature_id', '{"of": "type", "on": "quota.entitlement", "name": "feature_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.entitlement.hidden', '{"of": "type", "on": "quota.entitlement", "name": "hidden", "type": "boolean", "default": null, "is_required": false}'),
+    ('column', 'quota.entitlement.kind', '{"of": "type", "on": "quota.entitlement", "name": "kind", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.entitlement.override_ends_at', '{"of": "type", "on": "quota.entitlement", "name": "override_ends_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.entitlement.value', '{"of": "type", "on": "quota.entitlement", "name": "value", "type": "jsonb", "default": null, "is_required": false}'),
     ('column', 'quota.events.about_id', '{"of": "table", "on": "quota.events", "name": "about_id", "type": "uuid", "default": null, "is_required": false}'),
     ('column', 'quota.events.actor', '{"of": "table", "on": "quota.events", "name": "actor", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.events.at', '{"of": "table", "on": "quota.events", "name": "at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
@@ -12544,6 +13206,7 @@ begin
     ('column', 'quota.exceptions.period', '{"of": "table", "on": "quota.exceptions", "name": "period", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.exceptions.subject_id', '{"of": "table", "on": "quota.exceptions", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.features.feature_id', '{"of": "table", "on": "quota.features", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.features.hidden', '{"of": "table", "on": "quota.features", "name": "hidden", "type": "boolean", "default": "false", "is_required": true}'),
     ('column', 'quota.features.kind', '{"of": "table", "on": "quota.features", "name": "kind", "type": "text", "default": "''metered''::text", "is_required": true}'),
     ('column', 'quota.features.name', '{"of": "table", "on": "quota.features", "name": "name", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.features.server_only', '{"of": "table", "on": "quota.features", "name": "server_only", "type": "boolean", "default": "false", "is_required": true}'),
@@ -12653,6 +13316,10 @@ begin
     ('column', 'quota.meters.upgrade_url', '{"of": "table", "on": "quota.meters", "name": "upgrade_url", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.meters.used', '{"of": "table", "on": "quota.meters", "name": "used", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.used_before', '{"of": "table", "on": "quota.meters", "name": "used_before", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.overrides.ends_at', '{"of": "table", "on": "quota.overrides", "name": "ends_at", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
+    ('column', 'quota.overrides.feature_id', '{"of": "table", "on": "quota.overrides", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.overrides.subject_id', '{"of": "table", "on": "quota.overrides", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.overrides.value', '{"of": "table", "on": "quota.overrides", "name": "value", "type": "jsonb", "default": null, "is_required": true}'),
     ('column', 'quota.plan_limits.amount', '{"of": "table", "on": "quota.plan_limits", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.plan_limits.feature_id', '{"of": "table", "on": "quota.plan_limits", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.plan_limits.period', '{"of": "table", "on": "quota.plan_limits", "name": "period", "type": "text", "default": null, "is_required": true}'),
@@ -12666,6 +13333,10 @@ begin
     ('column', 'quota.plan_period.period_end', '{"of": "type", "on": "quota.plan_period", "name": "period_end", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.plan_period.period_start', '{"of": "type", "on": "quota.plan_period", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.plan_period.subject_id', '{"of": "type", "on": "quota.plan_period", "name": "subject_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_values.feature_id', '{"of": "table", "on": "quota.plan_values", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.plan_values.plan_id', '{"of": "table", "on": "quota.plan_values", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.plan_values.value', '{"of": "table", "on": "quota.plan_values", "name": "value", "type": "jsonb", "default": null, "is_required": true}'),
+    ('column', 'quota.plans.hidden', '{"of": "table", "on": "quota.plans", "name": "hidden", "type": "boolean", "default": "false", "is_required": true}'),
     ('column', 'quota.plans.is_default', '{"of": "table", "on": "quota.plans", "name": "is_default", "type": "boolean", "default": "false", "is_required": true}'),
     ('column', 'quota.plans.name', '{"of": "table", "on": "quota.plans", "name": "name", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.plans.plan_id', '{"of": "table", "on": "quota.plans", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
@@ -12700,7 +13371,7 @@ begin
     ('constraint', 'exceptions_period_is_known on quota.exceptions', '{"on": "quota.exceptions", "name": "exceptions_period_is_known", "text": "CHECK ((period = ANY (ARRAY[''minute''::text, ''hour''::text, ''day''::text, ''week''::text, ''month''::text, ''year''::text, ''lifetime''::text])))"}'),
     ('constraint', 'exceptions_pkey on quota.exceptions', '{"on": "quota.exceptions", "name": "exceptions_pkey", "text": "PRIMARY KEY (subject_id, feature_id, period)"}'),
     ('constraint', 'features_id_is_1_to_255_characters on quota.features', '{"on": "quota.features", "name": "features_id_is_1_to_255_characters", "text": "CHECK (((length(feature_id) >= 1) AND (length(feature_id) <= 255)))"}'),
-    ('constraint', 'features_kind_is_metered_or_gauge on quota.features', '{"on": "quota.features", "name": "features_kind_is_metered_or_gauge", "text": "CHECK ((kind = ANY (ARRAY[''metered''::text, ''gauge''::text])))"}'),
+    ('constraint', 'features_kind_is_known on quota.features', '{"on": "quota.features", "name": "features_kind_is_known", "text": "CHECK ((kind = ANY (ARRAY[''metered''::text, ''gauge''::text, ''switch''::text, ''value''::text])))"}'),
     ('constraint', 'features_pkey on quota.features', '{"on": "quota.features", "name": "features_pkey", "text": "PRIMARY KEY (feature_id)"}'),
     ('constraint', 'followed_tables_pkey on quota.followed_tables', '{"on": "quota.followed_tables", "name": "followed_tables_pkey", "text": "PRIMARY KEY (table_id)"}'),
     ('constraint', 'grants_amount_is_1_to_9007199254740991 on quota.grants', '{"on": "quota.grants", "name": "grants_amount_is_1_to_9007199254740991", "text": "CHECK (((amount >= 1) AND (amount <= ''9007199254740991''::bigint)))"}'),
@@ -12714,11 +13385,16 @@ begin
     ('constraint', 'members_ids_are_1_to_255_characters on quota.members', '{"on": "quota.members", "name": "members_ids_are_1_to_255_characters", "text": "CHECK (((length(subject_id) >= 1) AND (length(subject_id) <= 255) AND (length(user_id) >= 1) AND (length(user_id) <= 255)))"}'),
     ('constraint', 'members_pkey on quota.members', '{"on": "quota.members", "name": "members_pkey", "text": "PRIMARY KEY (subject_id, user_id)"}'),
     ('constraint', 'meters_pkey on quota.meters', '{"on": "quota.meters", "name": "meters_pkey", "text": "PRIMARY KEY (subject_id, feature_id)"}'),
+    ('constraint', 'overrides_feature_exists on quota.overrides', '{"on": "quota.overrides", "name": "overrides_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id) ON DELETE CASCADE"}'),
+    ('constraint', 'overrides_pkey on quota.overrides', '{"on": "quota.overrides", "name": "overrides_pkey", "text": "PRIMARY KEY (subject_id, feature_id)"}'),
     ('constraint', 'plan_limits_amount_is_0_to_9007199254740991 on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_amount_is_0_to_9007199254740991", "text": "CHECK (((amount >= 0) AND (amount <= ''9007199254740991''::bigint)))"}'),
     ('constraint', 'plan_limits_feature_exists on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id)"}'),
     ('constraint', 'plan_limits_period_is_known on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_period_is_known", "text": "CHECK ((period = ANY (ARRAY[''minute''::text, ''hour''::text, ''day''::text, ''week''::text, ''month''::text, ''year''::text, ''lifetime''::text])))"}'),
     ('constraint', 'plan_limits_pkey on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_pkey", "text": "PRIMARY KEY (plan_id, feature_id, period)"}'),
     ('constraint', 'plan_limits_plan_exists on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_plan_exists", "text": "FOREIGN KEY (plan_id) REFERENCES quota.plans(plan_id) ON DELETE CASCADE"}'),
+    ('constraint', 'plan_values_feature_exists on quota.plan_values', '{"on": "quota.plan_values", "name": "plan_values_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id) ON DELETE CASCADE"}'),
+    ('constraint', 'plan_values_pkey on quota.plan_values', '{"on": "quota.plan_values", "name": "plan_values_pkey", "text": "PRIMARY KEY (plan_id, feature_id)"}'),
+    ('constraint', 'plan_values_plan_exists on quota.plan_values', '{"on": "quota.plan_values", "name": "plan_values_plan_exists", "text": "FOREIGN KEY (plan_id) REFERENCES quota.plans(plan_id) ON DELETE CASCADE"}'),
     ('constraint', 'plans_id_is_1_to_255_characters on quota.plans', '{"on": "quota.plans", "name": "plans_id_is_1_to_255_characters", "text": "CHECK (((length(plan_id) >= 1) AND (length(plan_id) <= 255)))"}'),
     ('constraint', 'plans_pkey on quota.plans', '{"on": "quota.plans", "name": "plans_pkey", "text": "PRIMARY KEY (plan_id)"}'),
     ('constraint', 'reservations_amount_is_1_to_9007199254740991 on quota.reservations', '{"on": "quota.reservations", "name": "reservations_amount_is_1_to_9007199254740991", "text": "CHECK (((amount >= 1) AND (amount <= ''9007199254740991''::bigint)))"}'),
@@ -12750,6 +13426,7 @@ begin
     ('function', 'public.return_usage(text, bigint, text, text, jsonb)', '{"body": "acfccaefabb47eedcb54ddc70ee82d18", "name": "public.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint, subject text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
     ('function', 'public.set_limit(text, text, text, bigint, timestamp with time zone)', '{"body": "9df2f1d512daf4df7696c9b7d5a80282", "name": "public.set_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, \"limit\" bigint, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
     ('function', 'public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "13a806b915f81b43649b679c00abd518", "name": "public.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, plan text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT NULL::text, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
+    ('function', 'public.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "82fea37b05459d8040ae3c1d4cb612a1", "name": "public.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, value jsonb, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
     ('function', 'public.verify_installation()', '{"body": "3cf13c667324fadda3c0925610047283", "name": "public.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
     ('function', 'public.verify_usage(text)', '{"body": "ff0463556d1b2a3a067f15846e96ff9b", "name": "public.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text DEFAULT NULL::text) returns SETOF public.usage_mismatch"}'),
     ('function', 'public.void_grant(uuid, text, bigint)', '{"body": "c82bad5435df41fc9e6df18c853939c3", "name": "public.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(grant_id uuid, subject text DEFAULT NULL::text, amount bigint DEFAULT NULL::bigint) returns bigint"}'),
@@ -12759,7 +13436,7 @@ begin
     ('function', 'quota.alert_imports(quota.events[], timestamp with time zone)', '{"body": "0e86b4255f6bd87a0647c5590ed3b0a6", "name": "quota.alert_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.all_are_plain(quota.caller, text[], bigint[], timestamp with time zone)', '{"body": "a1bf4920d8fa131841e0a0340615cc76", "name": "quota.all_are_plain", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.all_have_room(public.usage_decision[])', '{"body": "716fd036214de3aeeffb011d9e552f89", "name": "quota.all_have_room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decisions public.usage_decision[]) returns boolean"}'),
-    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "5d62e2f6fc799a9caf590a5571acb438", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
+    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "b3ebdbe066f479a5a988365a8009decb", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
     ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "682f7fa0698c942466c781b0b9b51c30", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "112ca45174e4416bf70bb993a8273e63", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
     ('function', 'quota.batch_items(jsonb)', '{"body": "ae957cf91d34cdfb7a189c1fdc534d21", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
@@ -12776,23 +13453,27 @@ begin
     ('function', 'quota.check_arguments(bigint, text, jsonb)', '{"body": "2d76efc4acea2ac36762cd0e481ac8b5", "name": "quota.check_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_amount bigint, p_idempotency_key text, p_metadata jsonb) returns void"}'),
     ('function', 'quota.check_change(regclass, text, numeric, boolean)', '{"body": "0c8df2bc03e9c3b4340a281a0708916e", "name": "quota.check_change", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_id text, p_change numeric, p_is_wrong boolean) returns void"}'),
     ('function', 'quota.check_columns(regclass, name[])', '{"body": "301db1388c1329fc35173b4b6e781576", "name": "quota.check_columns", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns name[]) returns void"}'),
-    ('function', 'quota.check_feature(text)', '{"body": "47c1857d41586fe263ff02503676eb55", "name": "quota.check_feature", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
+    ('function', 'quota.check_feature(text)', '{"body": "21c06d25572c90b3d39385377739c20a", "name": "quota.check_feature", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
     ('function', 'quota.check_flag(text, text, boolean)', '{"body": "4c34de66f9c978ef955c7c529575341c", "name": "quota.check_flag", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_flag boolean) returns void"}'),
     ('function', 'quota.check_granted(jsonb, timestamp with time zone)', '{"body": "f84aa352e92454f8e964be9055279de1", "name": "quota.check_granted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.check_ids(regclass, text[], regtype[])', '{"body": "9627c1b882c8973d1967f74da2dde00e", "name": "quota.check_ids", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns void"}'),
-    ('function', 'quota.check_in_use(public.plan_change[], jsonb)', '{"body": "c7a443146838c5ffa156790b589bc06f", "name": "quota.check_in_use", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
+    ('function', 'quota.check_in_use(public.plan_change[], jsonb)', '{"body": "294fd1f30150bbb92b9545a4ebc87fa6", "name": "quota.check_in_use", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
     ('function', 'quota.check_instant(text, text, timestamp with time zone)', '{"body": "4d727a981af712a4b54f340ffe3f3af3", "name": "quota.check_instant", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.check_key(text)', '{"body": "c17ce8e99d1ae8665d85132d5db25be3", "name": "quota.check_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_idempotency_key text) returns void"}'),
+    ('function', 'quota.check_known(text)', '{"body": "47c1857d41586fe263ff02503676eb55", "name": "quota.check_known", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
     ('function', 'quota.check_limited_table(regclass, text, name, name)', '{"body": "5f4e2a8322df01e44e9bb6f0cea356dc", "name": "quota.check_limited_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature_id text, p_subject_column name, p_amount_column name) returns void"}'),
     ('function', 'quota.check_metadata(jsonb)', '{"body": "7dcc741abda687122bdfb3e9ebc0a0d9", "name": "quota.check_metadata", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_metadata jsonb) returns void"}'),
-    ('function', 'quota.check_plan_limits(jsonb, text, jsonb)', '{"body": "581a360361d3ca59d939142e636c7a2b", "name": "quota.check_plan_limits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text, p_limits jsonb) returns void"}'),
+    ('function', 'quota.check_plan_flag(text, jsonb)', '{"body": "b8dd21fc48d1b340bb4a21c011e4969b", "name": "quota.check_plan_flag", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
+    ('function', 'quota.check_plan_limits(jsonb, text, jsonb)', '{"body": "ffcf9cce999193f8e323a1e2937dcb65", "name": "quota.check_plan_limits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text, p_limits jsonb) returns void"}'),
     ('function', 'quota.check_plan_object(text, jsonb, text[])', '{"body": "3741ff514ef73ab5ed3964c07fc288c1", "name": "quota.check_plan_object", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_object jsonb, p_keys text[]) returns void"}'),
     ('function', 'quota.check_plan_text(text, jsonb)', '{"body": "75aedfea66382ba021753dbc8025f0d4", "name": "quota.check_plan_text", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
-    ('function', 'quota.check_plans(jsonb)', '{"body": "c12063c1979ca89de4bb92ed12387430", "name": "quota.check_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
-    ('function', 'quota.check_reset(text, text)', '{"body": "4cae58882778badf5296afb6bd478934", "name": "quota.check_reset", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_period text) returns void"}'),
+    ('function', 'quota.check_plan_values(text, jsonb, jsonb)', '{"body": "115ad08c51d80c3ef58d6db073f4c65a", "name": "quota.check_plan_values", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_values jsonb, p_features jsonb) returns void"}'),
+    ('function', 'quota.check_plans(jsonb)', '{"body": "8ce419decd750a3336450d0bed7148ff", "name": "quota.check_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
+    ('function', 'quota.check_reset(text, text)', '{"body": "4e2e8c3072970b89f9eb07b0999e2a82", "name": "quota.check_reset", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_period text) returns void"}'),
     ('function', 'quota.check_server_only(quota.caller, text[])', '{"body": "dfd9d82a5aebe3c3616e8346269d96c0", "name": "quota.check_server_only", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.check_sums(quota.events[])', '{"body": "1895c770c035c5135d954f0bf260942e", "name": "quota.check_sums", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
-    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "b96a09be88f3b7044190d4cd94727362", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "c36bdcc0f3a46c7adb6e9cfd14abb2f3", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.check_value(text, text, bigint, timestamp with time zone, quota.allowance)', '{"body": "59236fde0d47ce53d3a07ca37f5460b7", "name": "quota.check_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_decision"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "10109860bf9473dbafd8ff2a7ebedb84", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
@@ -12800,7 +13481,7 @@ begin
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "440760e668424dada161eca655a29e6c", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "ad1ce25932d31b45b970d5ecb62299d7", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
     ('function', 'quota.count_rows()', '{"body": "81555ec1a34e58bb4647d41575bde8a6", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
-    ('function', 'quota.create_meters(text, text[])', '{"body": "a7575fb73743e9b896e121968962de26", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns void"}'),
+    ('function', 'quota.create_meters(text, text[])', '{"body": "cd17ecf9789c6eb67936d0767dd3e66b", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "77eeb79942879455d88df9d4c10d4ab9", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
     ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "54391438998e3306d48bb9c4fca6a0d8", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
     ('function', 'quota.deliver_alerts(integer)', '{"body": "7d22467eb9722035b7d42ab680d12504", "name": "quota.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_max integer) returns SETOF public.usage_alerts"}'),
@@ -12811,15 +13492,18 @@ begin
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint)', '{"body": "3afe5140869b21de568f44688f981f53", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint) returns void"}'),
     ('function', 'quota.ended_plainly(quota.reservations, timestamp with time zone)', '{"body": "6dfec4437211b110f739dfc4ad5c65bf", "name": "quota.ended_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "6eafc966239695fe5a886b4baf5404d8", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
+    ('function', 'quota.entitlements_of(text, text, timestamp with time zone, text)', '{"body": "736850b75bf6bb78ab47952225b6086b", "name": "quota.entitlements_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_at timestamp with time zone, p_feature_id text DEFAULT NULL::text) returns SETOF quota.entitlement"}'),
+    ('function', 'quota.entitlements_shown(text, timestamp with time zone)', '{"body": "8c5d741336f0153adddf8ac00fa1411b", "name": "quota.entitlements_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.entitlement"}'),
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
-    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "9184b18d5739f9cd3d3285b2b83d3ad6", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "0755c65ae747a6606635b8188b2e73ce", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "8c47980a85b6cb0561eb4310e56c94b5", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
     ('function', 'quota.extend_usage(uuid, interval, text)', '{"body": "45d2db03d1368bced376f1648bdf2670", "name": "quota.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_ttl interval, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
     ('function', 'quota.follow_rows(text[], text[])', '{"body": "4b931d0d8b5e491cc447e4bb21dc0892", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
-    ('function', 'quota.forget_subject(text)', '{"body": "ca92aec76caa3a7d0f856a6baa18d653", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
+    ('function', 'quota.forget_subject(text)', '{"body": "9de6bee54bf14207ef307019abc991eb", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
     ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "51cec086cc9dfa0a9aaba71f5c1ccddc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
     ('function', 'quota.give_back(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "a32965002c641144e738b94dba89fa0a", "name": "quota.give_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns bigint"}'),
     ('function', 'quota.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "510715d3d8603f9e4e6e7b1e938098e9", "name": "quota.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_expires_at timestamp with time zone, p_idempotency_key text, p_metadata jsonb) returns uuid"}'),
@@ -12828,10 +13512,10 @@ begin
     ('function', 'quota.has_plain_types(regclass, text[], regtype[])', '{"body": "689b63c53ca57311ed159b13303a9a0b", "name": "quota.has_plain_types", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns boolean"}'),
     ('function', 'quota.hold_line(quota.reservations, text, timestamp with time zone)', '{"body": "a41563600980659c7be8d77beb8b046c", "name": "quota.hold_line", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_kind text, p_at timestamp with time zone) returns quota.events"}'),
     ('function', 'quota.hold_plans(text[])', '{"body": "7f9e8fdc5888f0ba38176b186345e518", "name": "quota.hold_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_ids text[]) returns void"}'),
-    ('function', 'quota.hold_removed(public.plan_change[], jsonb)', '{"body": "0baadf3d0625e1e197e233e49cd5577b", "name": "quota.hold_removed", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
+    ('function', 'quota.hold_removed(public.plan_change[], jsonb)', '{"body": "d5b399101c5b8fc3db51089ec2c3e1c9", "name": "quota.hold_removed", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
     ('function', 'quota.import_key(text, timestamp with time zone)', '{"body": "c96a77ee7c74234c0d94414ce3a295fa", "name": "quota.import_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_counts_at timestamp with time zone) returns text"}'),
     ('function', 'quota.import_problem(jsonb, timestamp with time zone, jsonb, timestamp with time zone)', '{"body": "55737ca5d99112a0234e19a535a9b724", "name": "quota.import_problem", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_row jsonb, p_counts_at timestamp with time zone, p_metadata jsonb, p_at timestamp with time zone) returns text"}'),
-    ('function', 'quota.import_rows(jsonb, timestamp with time zone)', '{"body": "3a1b4b9956df7f64646eb50c7dbf43d8", "name": "quota.import_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_at timestamp with time zone) returns SETOF quota.import_row"}'),
+    ('function', 'quota.import_rows(jsonb, timestamp with time zone)', '{"body": "9a996cfb42bc81fcfd48e58d753b8959", "name": "quota.import_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_at timestamp with time zone) returns SETOF quota.import_row"}'),
     ('function', 'quota.import_usage(jsonb, boolean)', '{"body": "2a5b325277dd73bd4ac64765f9a9609b", "name": "quota.import_usage", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_dry_run boolean DEFAULT false) returns SETOF public.import_result"}'),
     ('function', 'quota.installation_findings()', '{"body": "d464956bb5b6382db4a66f4d06d50bd8", "name": "quota.installation_findings", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.installed_columns()', '{"body": "4b3cc68962c737fb8d30d8c6a5d3ae0a", "name": "quota.installed_columns", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
@@ -12846,6 +13530,7 @@ begin
     ('function', 'quota.instant_of(timestamp without time zone, text)', '{"body": "8c4ac54d2b01b14d3d2cf594749f5df4", "name": "quota.instant_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_local timestamp without time zone, p_time_zone text) returns timestamp with time zone"}'),
     ('function', 'quota.is_time_zone(text)', '{"body": "cf04653432ec8a7e02f0eee1d286c00b", "name": "quota.is_time_zone", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_name text) returns boolean"}'),
     ('function', 'quota.is_trusted()', '{"body": "2569ea88567161eee855c1b5bdab9d62", "name": "quota.is_trusted", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns boolean"}'),
+    ('function', 'quota.is_value(text, jsonb)', '{"body": "490cfcbd07ff4cd7c773e78a50f190a1", "name": "quota.is_value", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_value jsonb) returns boolean"}'),
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
     ('function', 'quota.judge_batch(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "3deb71fff56389caa40afb8ab3f99913", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
     ('function', 'quota.keep_forgiven(quota.events, bigint)', '{"body": "df7e22fc085b7b68afd6df025600fa7d", "name": "quota.keep_forgiven", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_drawn bigint) returns void"}'),
@@ -12857,7 +13542,7 @@ begin
     ('function', 'quota.limited_table_problems()', '{"body": "ebf74cf1fc9fe8b53614756a25da9cdf", "name": "quota.limited_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.limits_of(text, text, timestamp with time zone, text, boolean)', '{"body": "3649aac55bde70941b37cfc81a5b6e72", "name": "quota.limits_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text, p_is_settled boolean DEFAULT false) returns quota.allowance"}'),
     ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "89f1dc4d6b8ff579c2d2a5d2077239e1", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
-    ('function', 'quota.limits_shown(text, timestamp with time zone)', '{"body": "8bbedf3cffef428af90e12b2f900d97d", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
+    ('function', 'quota.limits_shown(text, timestamp with time zone)', '{"body": "4ce4ab69714a87f6a003b56b3c4a0519", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
     ('function', 'quota.lock_gauges(text[])', '{"body": "f06a466502019bccb92b6fb3ad27fbd2", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.lock_imports(quota.import_row[])', '{"body": "fbd4402f068652dbd11744691cdc3129", "name": "quota.lock_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns void"}'),
     ('function', 'quota.lock_meter(text, text)', '{"body": "9284b0ee2f34e5bdf3ae7d013b8ac141", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
@@ -12875,7 +13560,8 @@ begin
     ('function', 'quota.make_triggers(regclass)', '{"body": "37b9d33f8a607e554f5f443cd3d0cbc0", "name": "quota.make_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.mark_of(bigint, bigint, bigint)', '{"body": "a21811f239402fdcfdf4f92a95aa3374", "name": "quota.mark_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_reserved bigint, p_limit bigint) returns bigint"}'),
     ('function', 'quota.mark_spent(text, text, uuid[], uuid)', '{"body": "8739556466d458f80aec213bb4f8277a", "name": "quota.mark_spent", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_grant_ids uuid[], p_about_id uuid) returns void"}'),
-    ('function', 'quota.meters_of(text)', '{"body": "c6c624c0d9bae3e64641be2812e5fb0a", "name": "quota.meters_of", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
+    ('function', 'quota.may_see(text, text)', '{"body": "dca9bd47a13dd9d199f31633298fbbdb", "name": "quota.may_see", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
+    ('function', 'quota.meters_of(text)', '{"body": "74efc11976ad1208d876a476a449c114", "name": "quota.meters_of", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.missing_objects(quota.installed_object[], quota.installed_object[])', '{"body": "509148318b3c764bcf8aba00843174ff", "name": "quota.missing_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.most_allowed(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "589e3ee1f733082ee183d4948a51ad2b", "name": "quota.most_allowed", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns bigint"}'),
     ('function', 'quota.move_counters(quota.events[])', '{"body": "512c4927ec8cdc86c0062031d73c13d2", "name": "quota.move_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
@@ -12904,12 +13590,13 @@ begin
     ('function', 'quota.period_problem(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "8c4a386ba98abc47251c6d41d64cd73e", "name": "quota.period_problem", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_counts_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text) returns text"}'),
     ('function', 'quota.period_rank(text)', '{"body": "25354d356808fd070dc147037cd5aa85", "name": "quota.period_rank", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text) returns integer"}'),
     ('function', 'quota.plan_changed()', '{"body": "168085f3a8d37216f60da3b481b40a46", "name": "quota.plan_changed", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
-    ('function', 'quota.plan_changes(jsonb)', '{"body": "a07f0dc9151725c0a857a6d51273790d", "name": "quota.plan_changes", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF public.plan_change"}'),
+    ('function', 'quota.plan_changes(jsonb)', '{"body": "327291dffefe070055255f052ad9001d", "name": "quota.plan_changes", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF public.plan_change"}'),
     ('function', 'quota.plan_periods(quota.events[])', '{"body": "12dc4d21b3253650e63385343a447074", "name": "quota.plan_periods", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns SETOF quota.plan_period"}'),
     ('function', 'quota.plan_sources(regclass, name)', '{"body": "2514f1fff09c93e9608dad28fda1b2d5", "name": "quota.plan_sources", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
     ('function', 'quota.plan_statement(regclass, name)', '{"body": "863ce583d21b8e35496e9170fbcae0c4", "name": "quota.plan_statement", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns text"}'),
     ('function', 'quota.plan_writer_problems(regclass, name)', '{"body": "8b30525ce6f88342c489778fd7212138", "name": "quota.plan_writer_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns SETOF quota.finding"}'),
     ('function', 'quota.plan_writers(regclass, name)', '{"body": "eba028101bc984b08104d4b701654cd9", "name": "quota.plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
+    ('function', 'quota.planned_rows(jsonb)', '{"body": "599996c1b1755969550ee31c2d01dc0e", "name": "quota.planned_rows", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns TABLE(rank integer, kind text, path text[], content jsonb)"}'),
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "95f9e73dc8b736130df8038048f18ac6", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "c8dfbae20059a88b2e072b8d76a36e6e", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.record(quota.events)', '{"body": "049642d8d6d1c7c0ca8bbc99209faeda", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
@@ -12948,6 +13635,7 @@ begin
     ('function', 'quota.rows_query(text, text, text, text, text)', '{"body": "4d21869140b714cdf6063fe9d5a0c87b", "name": "quota.rows_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_sign text, p_feature_id text, p_subject_column text, p_amount_column text) returns text"}'),
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "cf8dc9cbda526afdf8fb6edc52649ff0", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "1ed644d3d107c332013b0a782b599c23", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "3e147e75ee651ba374666d990af05931", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.standing_grants(text, text, timestamp with time zone)', '{"body": "733f380c25cff93090016269fd3cda6b", "name": "quota.standing_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.still_counts(text, text, jsonb, timestamp with time zone)', '{"body": "f0e0411b7c53669675f44844d80abe7d", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
@@ -12957,7 +13645,7 @@ begin
     ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "49b3b0a53a10e13f0626aa8ee15e6439", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.take_back(text, text, text, bigint, bigint)', '{"body": "28570d6055065df89a95afef58315e23", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_kind text, p_amount bigint, p_used_change bigint) returns void"}'),
     ('function', 'quota.take_plainly(quota.caller, text, bigint, text, text, jsonb, jsonb, interval, uuid, timestamp with time zone)', '{"body": "82c3bd19f956dd94cd7d2f0237d07d4c", "name": "quota.take_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_ttl interval DEFAULT NULL::interval, p_about_id uuid DEFAULT NULL::uuid, p_judged_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns public.usage_decision"}'),
-    ('function', 'quota.tidy()', '{"body": "535f1830d14098c1ae3ac9cfb76f1924", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
+    ('function', 'quota.tidy()', '{"body": "afb3e67ae059bb94a4135588a1bd158f", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
     ('function', 'quota.told_after(quota.events)', '{"body": "9b90c5f283326da7909b4e9dc0a7852d", "name": "quota.told_after", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns public.usage_decision"}'),
     ('function', 'quota.types_query(text, text[])', '{"body": "183f9f350ea9eec8a9e61a5f206417b2", "name": "quota.types_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_columns text[]) returns text"}'),
     ('function', 'quota.unfollow_plan(regclass)', '{"body": "271211a0eada26b80b56f0bca634a0a4", "name": "quota.unfollow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
@@ -12966,6 +13654,8 @@ begin
     ('function', 'quota.unproved_grants(text)', '{"body": "0ee0dcf6811a3a1cbd580a8fa30da67b", "name": "quota.unproved_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_rows(text)', '{"body": "58e8db85d89df368c8ca0949d9f28941", "name": "quota.unproved_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.user_id()', '{"body": "1cc609b08630ef15a1ab0ca89c2eede5", "name": "quota.user_id", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
+    ('function', 'quota.value_expected(text)', '{"body": "d2358259d723933c565c4b42b5193420", "name": "quota.value_expected", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text) returns text"}'),
+    ('function', 'quota.value_wait(text, timestamp with time zone, quota.allowance, quota.entitlement)', '{"body": "b798a75e7fefefed7b8d00f9f66ae33c", "name": "quota.value_wait", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_allowance quota.allowance, p_entitlement quota.entitlement) returns integer"}'),
     ('function', 'quota.verify_installation()', '{"body": "b9ad9a171b5f39351452d3ea95c157f4", "name": "quota.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
     ('function', 'quota.verify_usage(text)', '{"body": "c4ffcbe5b537043e51c309faef12ea36", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
@@ -12973,10 +13663,11 @@ begin
     ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean)', '{"body": "8ba4430270ad4e6655a7d298d53aca20", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean) returns quota.limit_state[]"}'),
     ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "ed7b711daaa19699c20f02738ffa1ffa", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),
-    ('function', 'quota.write_catalogue(jsonb)', '{"body": "e95a28270e8f4433e85753d3098a59a6", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
+    ('function', 'quota.write_catalogue(jsonb)', '{"body": "a3a1d2ff9d851b6594305f8c1636c8c5", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "64ef57169d9819cb6fa1a5716a18629b", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
     ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval)', '{"body": "55000fb712e405928022ab22dd1376be", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval) returns void"}'),
     ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "ec0e694e96ccee79a609b673d6007440", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone)', '{"body": "83d1d3904d3f30bcab363abaa2613977", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone) returns void"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
@@ -12994,7 +13685,9 @@ begin
     ('index', 'quota.limited_tables_by_feature', '{"on": "quota.limited_tables", "text": "CREATE INDEX limited_tables_by_feature ON quota.limited_tables USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.members_by_user', '{"on": "quota.members", "text": "CREATE INDEX members_by_user ON quota.members USING btree (user_id, subject_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.meters_near_a_short_limit', '{"on": "quota.meters", "text": "CREATE INDEX meters_near_a_short_limit ON quota.meters USING btree (subject_id, feature_id) WHERE ((GREATEST(minute_alerted, hour_alerted) >= 80) AND (GREATEST(minute_alerted, hour_alerted) <= 100))", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.overrides_by_feature', '{"on": "quota.overrides", "text": "CREATE INDEX overrides_by_feature ON quota.overrides USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.plan_limits_by_feature', '{"on": "quota.plan_limits", "text": "CREATE INDEX plan_limits_by_feature ON quota.plan_limits USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.plan_values_by_feature', '{"on": "quota.plan_values", "text": "CREATE INDEX plan_values_by_feature ON quota.plan_values USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.plans_have_one_default', '{"on": "quota.plans", "text": "CREATE UNIQUE INDEX plans_have_one_default ON quota.plans USING btree (is_default) WHERE is_default", "is_valid": true, "is_unique": true}'),
     ('index', 'quota.reservations_by_id', '{"on": "quota.reservations", "text": "CREATE INDEX reservations_by_id ON quota.reservations USING btree (reservation_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.reservations_open', '{"on": "quota.reservations", "text": "CREATE INDEX reservations_open ON quota.reservations USING btree (subject_id, feature_id, expires_at) WHERE (state = ''open''::text)", "is_valid": true, "is_unique": false}'),
@@ -13002,10 +13695,11 @@ begin
     ('policy', 'select_everyone on quota.catalogue', '{"on": "quota.catalogue", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
     ('policy', 'select_everyone on quota.features', '{"on": "quota.features", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
     ('policy', 'select_everyone on quota.plan_limits', '{"on": "quota.plan_limits", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
+    ('policy', 'select_everyone on quota.plan_values', '{"on": "quota.plan_values", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
     ('policy', 'select_everyone on quota.plans', '{"on": "quota.plans", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
-    ('policy', 'select_own on quota.alerts', '{"on": "quota.alerts", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
-    ('policy', 'select_own on quota.counters', '{"on": "quota.counters", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
-    ('policy', 'select_own on quota.events', '{"on": "quota.events", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id IN ( SELECT o.subject_id\n   FROM quota.subjects_of(( SELECT quota.user_id() AS user_id)) o(subject_id))))"}'),
+    ('policy', 'select_own on quota.alerts', '{"on": "quota.alerts", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))) AND (NOT (feature_id = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))))))"}'),
+    ('policy', 'select_own on quota.counters', '{"on": "quota.counters", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))) AND (NOT (feature_id = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))))))"}'),
+    ('policy', 'select_own on quota.events', '{"on": "quota.events", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id IN ( SELECT o.subject_id\n   FROM quota.subjects_of(( SELECT quota.user_id() AS user_id)) o(subject_id))) AND ((\nCASE kind\n    WHEN ''value''::text THEN (metadata ->> ''feature''::text)\n    ELSE feature_id\nEND = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))) IS NOT TRUE)))"}'),
     ('policy', 'select_own on quota.exceptions', '{"on": "quota.exceptions", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_own on quota.grants', '{"on": "quota.grants", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_own on quota.members', '{"on": "quota.members", "name": "select_own", "text": "as permissive for select to authenticated using ((user_id = ( SELECT quota.user_id() AS user_id)))"}'),
@@ -13022,6 +13716,7 @@ begin
     ('policy', 'select_service on quota.limited_tables', '{"on": "quota.limited_tables", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.members', '{"on": "quota.members", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.meters', '{"on": "quota.meters", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
+    ('policy', 'select_service on quota.overrides', '{"on": "quota.overrides", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.reservations', '{"on": "quota.reservations", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.subjects', '{"on": "quota.subjects", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('schema', 'quota', '{"rights": ["anon USAGE", "authenticated USAGE", "service_role USAGE"]}'),
@@ -13037,7 +13732,9 @@ begin
     ('table', 'quota.limited_tables', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.members', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.meters', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
+    ('table', 'quota.overrides', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.plan_limits', '{"rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
+    ('table', 'quota.plan_values', '{"rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.plans', '{"rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.reservations', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.subjects', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
@@ -13050,6 +13747,7 @@ begin
     ('type', 'quota.allowance', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.balance', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.caller', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.entitlement', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.finding', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.import_row', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.installed_object', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
@@ -13058,8 +13756,9 @@ begin
     ('type', 'quota.plan_period', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.row_sum', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.verdict', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
-    ('view', 'public.current_usage', '{"query": "400d1333ee379791e7e1adc7f03c13da", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.plan_catalog', '{"query": "24e8185b74c11d9c98c3c4bab7e2b6f2", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.current_usage', '{"query": "c953a1b423d7ebd77b820a1cfa6dcdae", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.entitlements', '{"query": "6f5abd825e648fb728d0dc42988af32e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.plan_catalog', '{"query": "be5af080269b81e42fc73ce4886f9aff", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_alerts', '{"query": "9932cc12ebc6569cec2469f08e49ca8e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_events', '{"query": "cb3ddfdaab06fba4924401bebd333a81", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_history', '{"query": "c87cc4383601ad5eda692748bfd0f8e1", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),

@@ -122,3 +122,86 @@ test(
     expect(await catalogueHas(race, 'extra')).toBe(false);
   }),
 );
+
+const SET_VALUE = 'select public.set_value($1, $2, $3)';
+/** The catalogue with this switch or value, or without. */
+const withTerms = (terms: object) => [
+  JSON.stringify({ ...withExtra, features: { ...withExtra.features, ...terms } }),
+];
+
+const playTerms = (scenario: Scenario) =>
+  play(async (race) => {
+    await race.owner.query(APPLY, withTerms({ term: { kind: 'value' } }));
+    await scenario(race);
+  });
+
+test(
+  'a value that is being given to a subject is not removed: QPLAN after the wait',
+  playTerms(async (race) => {
+    const [admin, user] = await Promise.all([race.server(), race.server()]);
+    await user.query('begin');
+    await user.query(SET_VALUE, ['new', 'term', '"net 30"']);
+    const { result } = await queryBlocked(race, admin, APPLY, withTerms({}));
+    await user.query('commit');
+    await expect(result).rejects.toMatchObject({ code: 'QPLAN' });
+  }),
+);
+
+test(
+  'giving a value waits for its removal and then is QFEAT',
+  playTerms(async (race) => {
+    const [admin, user] = await Promise.all([race.server(), race.server()]);
+    await admin.query('begin');
+    await admin.query(APPLY, withTerms({}));
+    const { result } = await queryBlocked(race, user, SET_VALUE, ['new', 'term', '"net 30"']);
+    await admin.query('commit');
+    await expect(result).rejects.toMatchObject({ code: 'QFEAT' });
+  }),
+);
+
+test(
+  'giving a value that is about to become a switch waits, and is judged as a switch',
+  playTerms(async (race) => {
+    const [admin, user] = await Promise.all([race.server(), race.server()]);
+    await admin.query('begin');
+    await admin.query(APPLY, withTerms({ term: { kind: 'switch' } }));
+    const { result } = await queryBlocked(race, user, SET_VALUE, ['new', 'term', '"net 30"']);
+    await admin.query('commit');
+    await expect(result).rejects.toMatchObject({ code: '22023' });
+    await user.query(SET_VALUE, ['new', 'term', 'true']);
+  }),
+);
+
+test(
+  'a subject that is being forgotten gets its value afterwards, and keeps it',
+  playTerms(async (race) => {
+    const [admin, user] = await Promise.all([race.server(), race.server()]);
+    await user.query(SET_VALUE, ['old', 'term', '1']);
+    await admin.query('begin');
+    await admin.query(`select public.forget_subject('old')`);
+    const { result } = await queryBlocked(race, user, SET_VALUE, ['old', 'term', '2']);
+    await admin.query('commit');
+    await result;
+    const { rows } = await race.owner.query(
+      `select value from public.entitlements where subject = 'old' and feature = 'term'`,
+    );
+    expect(rows).toEqual([{ value: 2 }]);
+  }),
+);
+
+test(
+  'at repeatable read, where a change of plan makes all meters first, a switch or value gets none',
+  playTerms(async (race) => {
+    const user = await race.server();
+    await user.query('begin isolation level repeatable read');
+    await user.query(SET_PLAN, ['new', 'free']);
+    await user.query(`select public.forget_subject('new')`);
+    await user.query(SET_VALUE, ['new', 'term', '1']);
+    await user.query('commit');
+    const { rows } = await race.owner.query(
+      `select from quota.meters where feature_id = 'term'
+       union all select from quota.overrides where value <> '1'`,
+    );
+    expect(rows).toEqual([]);
+  }),
+);

@@ -96,6 +96,30 @@ const PLAYS: Record<string, Play> = {
     say(await usage.returnUsage({ feature: 'kb_file', amount: 5, subject }));
     say(await usage.forgetSubject({ subject }));
   },
+  'switches and values': async (usage, subject, say) => {
+    const { plans } = SAMPLE_PLANS;
+    const features = { ...SAMPLE_PLANS.features, sso: { kind: 'switch' }, of: { kind: 'value' } };
+    const pro = { ...plans.pro, values: { sso: true, of: ['a', 1, { b: null }] } };
+    await usage.applyPlans({ plans: { features, plans: { ...plans, pro } } });
+    const values = async () =>
+      say(
+        (await usage.from('entitlements').select('*').eq('subject', subject).order('feature')).data,
+      );
+    say(await usage.checkUsage({ feature: 'sso', subject }));
+    say(await usage.setValue({ subject, feature: 'sso', value: false, ends_at: '2026-04-01' }));
+    for (const value of [0, 'text', '', '"5"', [], [1, 'x'], { a: [true] }, false]) {
+      say(await usage.setValue({ subject, feature: 'of', value }));
+      await values();
+    }
+    say(await usage.setPlan({ subject, plan: 'pro' }));
+    say(await usage.explainUsage({ feature: 'sso', subject }));
+    for (const feature of ['sso', 'of'])
+      say(await usage.setValue({ subject, feature, value: null }));
+    await values();
+    say((await usage.from('plan_catalog').select('*').eq('plan', 'pro').eq('feature', 'of')).data);
+    await usage.forgetSubject({ subject });
+    await usage.applyPlans({ plans: SAMPLE_PLANS });
+  },
   'what is of no subject': async (usage, _, say) => {
     say(await usage.applyPlans({ plans: SAMPLE_PLANS }));
     say(

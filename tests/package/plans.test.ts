@@ -64,7 +64,7 @@ const WRONG: Record<string, [document: string, message: RegExp]> = {
     wrong((d) => {
       d.features.export.kind = 'meter';
     }),
-    /features\.export\.kind: found "meter", expected "metered" .* or "gauge"/,
+    /features\.export\.kind: found "meter", expected "metered" .* "gauge" .* or "value"/,
   ],
   'server_only as text': [
     wrong((d) => {
@@ -156,6 +156,58 @@ const WRONG: Record<string, [document: string, message: RegExp]> = {
     }),
     /plans\.pro\.limits\.kb_file\.month: found "month", expected the period lifetime/,
   ],
+  'a limit of a switch': [
+    wrong((d) => {
+      d.features.sso = { kind: 'switch' };
+      d.plans.pro.limits.sso = { month: 5 };
+    }),
+    /plans\.json:\d+:9: plans\.pro\.limits\.sso: found "sso", expected a feature that is counted; a switch or value stands in values/,
+  ],
+  'a value of what is counted': [
+    wrong((d) => {
+      d.plans.pro.values = { export: true };
+    }),
+    /plans\.pro\.values\.export: found "export", expected a switch or value; what is counted stands in limits/,
+  ],
+  'a value of an unknown feature': [
+    wrong((d) => {
+      d.plans.pro.values = { soo: true };
+    }),
+    /plans\.pro\.values\.soo: found "soo", expected a feature of this document/,
+  ],
+  'a switch that is text': [
+    wrong((d) => {
+      d.features.sso = { kind: 'switch' };
+      d.plans.pro.values = { sso: 'yes' };
+    }),
+    /plans\.json:\d+:9: plans\.pro\.values\.sso: found "yes", expected true or false$/,
+  ],
+  'a value that is null': [
+    wrong((d) => {
+      d.features.max_context = { kind: 'value' };
+      d.plans.pro.values = { max_context: null };
+    }),
+    /plans\.pro\.values\.max_context: found null, expected true or false of a switch; any JSON but null/,
+  ],
+  'a value that JSON clients cannot read': [
+    wrong((d) => {
+      d.features.max_context = { kind: 'value' };
+      d.plans.pro.values = { max_context: -(2 ** 53) };
+    }),
+    /plans\.pro\.values\.max_context: found -9007199254740992, expected .* numbers up to 9007199254740991/,
+  ],
+  'hidden as text': [
+    wrong((d) => {
+      d.features.export.hidden = 'yes';
+    }),
+    /features\.export\.hidden: found "yes", expected true or false/,
+  ],
+  'a plan that is hidden as text': [
+    wrong((d) => {
+      d.plans.pro.hidden = 1;
+    }),
+    /plans\.pro\.hidden: found 1, expected true or false/,
+  ],
   'two default plans': [
     wrong((d) => {
       d.plans.pro.default = true;
@@ -182,6 +234,10 @@ describe('a document that is right', () => {
     ['the sample', JSON.stringify(SAMPLE_PLANS)],
     ['the smallest', '{"features": {}, "plans": {}}'],
     ['one with a byte order mark', `\uFEFF${JSON.stringify(SAMPLE_PLANS)}`],
+    [
+      'one with switches, values and what is hidden',
+      '{"features": {"a": {"hidden": true}, "sso": {"kind": "switch"}, "x": {"kind": "value"}, "y": {"kind": "value"}, "z": {"kind": "value"}}, "plans": {"p": {"limits": {"a": {"day": 0}}, "hidden": true, "values": {"sso": false, "x": 0.5, "y": "", "z": {"models": ["a"]}}}}}',
+    ],
     [
       'one with ids of any script',
       '{"features": {"søk/日本 ~1": {}}, "plans": {"π": {"limits": {"søk/日本 ~1": {"day": 0}}}}}',
@@ -268,6 +324,22 @@ describe('the command', () => {
     expect(output).toMatch(/^ {2}~ limit {2}free\/export\/month {10}.*amount: 5 → 7$/m);
     expect(output).toMatch(/^ {2}~ limit {2}free\/ai_generation\/month .*amount: 50 → unlimited$/m);
     expect(output).toMatch(/^ {2}- plan {3}enterprise/m);
+  });
+
+  test('shows values and what is hidden, in columns', async () => {
+    write(SAMPLE_PLANS);
+    await plans();
+    const withValues = wrong((d) => {
+      d.features.sso = { kind: 'switch' };
+      d.plans.pro.values = { sso: true };
+      d.plans.enterprise.hidden = true;
+    });
+    write(withValues);
+    expect((await plans('--dry-run')).output).toMatch(/^ {2}\+ value {4}pro\/sso +value: true$/m);
+    const { output } = await plans();
+    expect(output).toMatch(/^ {2}~ plan {5}enterprise {2}hidden: false → true$/m);
+    write(withValues.replace('"sso": true', '"sso": false'));
+    expect((await plans()).output).toMatch(/^ {2}~ value {2}pro\/sso {2}value: true → false$/m);
   });
 
   test('what the database refuses is shown plainly, and nothing is changed', async () => {

@@ -7,6 +7,7 @@ import {
   UsageIndicator,
   UsageProvider,
   type UsageProviderProps,
+  useEntitlement,
   useUsage,
 } from 'pgquota/react';
 import { createElement, type ReactNode } from 'react';
@@ -50,6 +51,33 @@ test('a paywall that is open from the start is rendered closed: only a browser c
   );
   expect(html).toContain('<dialog');
   expect(html).not.toMatch(/<dialog[^>]* open/);
+  expect(asked).toEqual([]);
+});
+
+test('a switch and a value are not known on a server, unless it has read them', () => {
+  const rows = [
+    { feature: 'sso', kind: 'switch' as const, enabled: true, value: true },
+    { feature: 'max_context', kind: 'value' as const, enabled: true, value: 0 },
+  ];
+  function Has({ feature, subject }: { feature: string; subject?: string }) {
+    const { enabled, value, error } = useEntitlement<number | boolean>(feature, { subject });
+    return createElement('i', null, JSON.stringify([enabled, value, error]).replaceAll('"', ''));
+  }
+  const shown = (props: Partial<UsageProviderProps>, feature: string, subject?: string) =>
+    render(props, createElement(Has, { key: 1, feature, subject })).replaceAll(/<[^>]*>/g, '');
+  for (const user of ['ada', null, undefined]) {
+    expect(shown({ user }, 'sso')).toBe('[null,null,null]');
+  }
+  const initialEntitlements = ['ada', 'acme'].flatMap((subject) =>
+    rows.slice(subject === 'ada' ? 0 : 1).map((row) => ({ ...row, subject })),
+  );
+  const known = { user: 'ada', initialEntitlements };
+  expect(shown(known, 'sso')).toBe('[true,true,null]');
+  expect(shown(known, 'max_context')).toBe('[true,0,null]');
+  expect(shown(known, 'sso', 'acme')).toBe('[false,null,null]');
+  expect(shown({ ...known, subject: 'acme' }, 'max_context')).toBe('[true,0,null]');
+  // What was read for one user is not shown to another.
+  expect(shown({ user: null, initialEntitlements }, 'sso')).toBe('[null,null,null]');
   expect(asked).toEqual([]);
 });
 

@@ -32,6 +32,7 @@ test('the pages that make tables are found', () => {
     new Set([
       'README.md',
       'docs/alerts.md',
+      'docs/entitlements.md',
       'docs/production.md',
       'docs/tables.md',
       'examples/web/sql/example.sql',

@@ -10,7 +10,7 @@ do $$ begin
   end if;
 end $$;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
-select plan(14);
+select plan(15);
 
 create temporary table contract (name text, arguments text, result text);
 insert into contract values
@@ -28,6 +28,7 @@ insert into contract values
   ('set_plan', 'subject text, plan text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT NULL::text, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone', 'void'),
   ('set_limit', 'subject text, feature text, period text, "limit" bigint, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone', 'void'),
   ('clear_limit', 'subject text, feature text, period text', 'void'),
+  ('set_value', 'subject text, feature text, value jsonb, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone', 'void'),
   ('add_member', 'subject text, user_id text', 'void'),
   ('remove_member', 'subject text, user_id text', 'void'),
   ('return_usage', 'feature text, amount bigint, subject text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'usage_decision'),
@@ -129,13 +130,18 @@ select is(
 select is(
   pg_temp.columns_of('public.plan_catalog'),
   'plan text, plan_name text, is_default boolean, upgrade_url text, feature text, feature_name text, '
-  || 'unit text, kind text, period text, limit bigint, unlimited boolean',
+  || 'unit text, kind text, period text, limit bigint, unlimited boolean, value jsonb',
   'plan_catalog has these columns in this order'
+);
+select is(
+  pg_temp.columns_of('public.entitlements'),
+  'subject text, feature text, kind text, enabled boolean, value jsonb',
+  'entitlements has these columns in this order'
 );
 select is(
   (select array_agg(relname::text order by relname) from pg_class
    where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f', 'S')),
-  array['current_usage', 'plan_catalog', 'usage_alerts', 'usage_events', 'usage_history', 'usage_overview'],
+  array['current_usage', 'entitlements', 'plan_catalog', 'usage_alerts', 'usage_events', 'usage_history', 'usage_overview'],
   'the views that callers may read are these, and there is no table or sequence among them'
 );
 select is(

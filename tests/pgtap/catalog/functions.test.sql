@@ -60,11 +60,11 @@ select set_eq(
       'check_usage', 'consume_usage', 'consume_usage_batch', 'reserve_usage', 'extend_usage',
       'commit_usage',
       'release_usage', 'refund_usage', 'grant_usage', 'void_grant', 'set_plan', 'change_limit',
-      'change_member', 'return_usage', 'reset_usage', 'apply_plans', 'explain_usage', 'forget_subject', 'verify_usage',
+      'set_value', 'change_member', 'return_usage', 'reset_usage', 'apply_plans', 'explain_usage', 'forget_subject', 'verify_usage',
       'deliver_alerts', 'acknowledge_alerts',
       'verify_installation',
-      -- What current_usage shows of one subject, to those who may see it.
-      'limits_shown',
+      -- What current_usage and entitlements show of one subject, to those who may see it.
+      'limits_shown', 'entitlements_shown',
       -- Triggers on tables of the app, which run for whoever writes there.
       'count_rows', 'plan_changed',
       -- For DBAs, so that each of them need not own the tables.
@@ -82,7 +82,7 @@ select is_empty(
       and not is_trigger
       and code !~ '\mquota\.(caller_for|require_trusted|lock_reservation)\('
       -- It shows nothing of others instead of raising: a view must not fail.
-      and (proname <> 'limits_shown' or code !~ '\mquota\.is_trusted\(.*\mquota\.user_id\(')$$,
+      and (proname not in ('limits_shown', 'entitlements_shown') or code !~ '\mquota\.is_trusted\(.*\mquota\.user_id\(')$$,
   'every function with its owner''s rights asks who is calling'
 );
 select is_empty(

@@ -27,7 +27,7 @@ create temporary view uses as
   from statements as s
   cross join regexp_matches(
     s.text,
-    '\m(?:from|join|update)\s+quota\.(alerts|counters|events|exceptions|grants|keys|meters|reservations|subjects)\s+as\s+(\w+)',
+    '\m(?:from|join|update)\s+quota\.(alerts|counters|events|exceptions|grants|keys|meters|overrides|reservations|subjects)\s+as\s+(\w+)',
     'g'
   ) as u (match);
 
@@ -45,12 +45,12 @@ select is_empty(
 select set_eq(
   $$select name from statements
     where text ~* '\m(from|join)\s+quota\.(features|plans|plan_limits|catalogue)\M.*\mfor\s+(no\s+key\s+update|update|key\s+share|share)\M'$$,
-  array['check_limited_table', 'create_meters', 'hold_plans', 'hold_removed', 'lock_imports'],
+  array['check_limited_table', 'create_meters', 'hold_plans', 'hold_removed', 'lock_imports', 'set_value'],
   'nobody else locks rows of the catalogue, which all callers of all nodes share'
 );
 select set_eq(
   $$select name from statements
-    where text ~* '\minsert\s+into\s+quota\.(alerts|counters|events|exceptions|grants|keys|members|meters|reservations|subjects)\s*\([^)]*\)\s*(with|select)\M'$$,
+    where text ~* '\minsert\s+into\s+quota\.(alerts|counters|events|exceptions|grants|keys|members|meters|overrides|reservations|subjects)\s*\([^)]*\)\s*(with|select)\M'$$,
   array[
     'create_meters', 'lock_imports', 'make_counters', 'open_counters', 'record_rows', 'take_plainly',
     'write_imports', 'write_terms'

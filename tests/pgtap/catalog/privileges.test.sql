@@ -74,6 +74,7 @@ select set_eq(
       ('set_plan', 'service_role'),
       ('set_limit', 'service_role'),
       ('clear_limit', 'service_role'),
+      ('set_value', 'service_role'),
       ('add_member', 'service_role'),
       ('remove_member', 'service_role'),
       ('return_usage', 'service_role'),
@@ -93,6 +94,7 @@ select set_eq(
   $$values
     -- What the views compute as their reader.
     ('clock', 'EXECUTE', 'authenticated, service_role'),
+    ('entitlements_shown', 'EXECUTE', 'authenticated, service_role'),
     ('instant_of', 'EXECUTE', 'authenticated, service_role'),
     ('is_trusted', 'EXECUTE', 'authenticated, service_role'),
     ('limits_shown', 'EXECUTE', 'authenticated, service_role'),
@@ -121,6 +123,7 @@ select set_eq(
   $$select name, privilege, roles from pg_temp.holders('view', 'public')$$,
   $$values
     ('current_usage', 'SELECT', 'authenticated, service_role'),
+    ('entitlements', 'SELECT', 'authenticated, service_role'),
     ('usage_overview', 'SELECT', 'service_role'),
     ('usage_history', 'SELECT', 'authenticated, service_role'),
     ('usage_events', 'SELECT', 'authenticated, service_role'),
@@ -135,6 +138,7 @@ select set_eq(
     ('features', 'SELECT', 'anon, authenticated, service_role'),
     ('plans', 'SELECT', 'anon, authenticated, service_role'),
     ('plan_limits', 'SELECT', 'anon, authenticated, service_role'),
+    ('plan_values', 'SELECT', 'anon, authenticated, service_role'),
     ('subjects', 'SELECT', 'authenticated, service_role'),
     ('members', 'SELECT', 'authenticated, service_role'),
     ('exceptions', 'SELECT', 'authenticated, service_role'),
@@ -144,6 +148,7 @@ select set_eq(
     ('reservations', 'SELECT', 'authenticated, service_role'),
     ('alerts', 'SELECT', 'authenticated, service_role'),
     ('keys', 'SELECT', 'service_role'),
+    ('overrides', 'SELECT', 'service_role'),
     ('limited_tables', 'SELECT', 'service_role'),
     ('followed_tables', 'SELECT', 'service_role'),
     ('meters', 'SELECT', 'authenticated, service_role')$$,

@@ -18,8 +18,8 @@ create temporary view tables as
 select is(
   (select array_agg(name order by name collate "C") from tables),
   array['alerts', 'catalogue', 'counters', 'events', 'exceptions', 'features', 'followed_tables',
-    'grants', 'keys', 'limited_tables', 'members', 'meters', 'plan_limits', 'plans', 'reservations',
-    'subjects'],
+    'grants', 'keys', 'limited_tables', 'members', 'meters', 'overrides', 'plan_limits', 'plan_values',
+    'plans', 'reservations', 'subjects'],
   'the tables are these'
 );
 
@@ -58,6 +58,8 @@ select set_eq(
     ('features', 'select_everyone', 'SELECT', '{anon,authenticated,service_role}'),
     ('plans', 'select_everyone', 'SELECT', '{anon,authenticated,service_role}'),
     ('plan_limits', 'select_everyone', 'SELECT', '{anon,authenticated,service_role}'),
+    ('plan_values', 'select_everyone', 'SELECT', '{anon,authenticated,service_role}'),
+    ('overrides', 'select_service', 'SELECT', '{service_role}'),
     ('subjects', 'select_own', 'SELECT', '{authenticated}'),
     ('subjects', 'select_service', 'SELECT', '{service_role}'),
     ('members', 'select_own', 'SELECT', '{authenticated}'),

@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(91);
+select plan(117);
 
 -- A minute that ends in between would begin anew.
 create or replace function quota.clock()
@@ -16,8 +16,8 @@ language sql as $$
 $$;
 create function pg_temp.catalogue() returns jsonb language sql as $$
   select jsonb_build_object(
-    'features', (select jsonb_agg(to_jsonb(f) order by f.feature_id) from quota.features as f),
-    'plans', (select jsonb_agg(to_jsonb(p) order by p.plan_id) from quota.plans as p),
+    'features', (select jsonb_agg(to_jsonb(f) - 'hidden' order by f.feature_id) from quota.features as f),
+    'plans', (select jsonb_agg(to_jsonb(p) - 'hidden' order by p.plan_id) from quota.plans as p),
     'limits', (select jsonb_agg(to_jsonb(l) order by l.plan_id, l.feature_id, l.period) from quota.plan_limits as l)
   )
 $$;
@@ -80,6 +80,19 @@ insert into wrong values
   ('{"features": {"a": {"unit": "\u0007"}}, "plans": {}}', 'a unit with a control character'),
   ('{"features": {"a": {"kind": "counter"}}, "plans": {}}', 'an unknown kind'),
   ('{"features": {"a": {"kind": null}}, "plans": {}}', 'a kind that is null'),
+  ('{"features": {"a": {"hidden": "yes"}}, "plans": {}}', 'hidden as text'),
+  ('{"features": {}, "plans": {"p": {"limits": {}, "hidden": null}}}', 'a plan that is hidden null'),
+  ('{"features": {"a": {"kind": "switch"}}, "plans": {"p": {"limits": {"a": {"month": 1}}}}}', 'a limit of a switch'),
+  ('{"features": {"a": {"kind": "value"}}, "plans": {"p": {"limits": {"a": {"lifetime": 1}}}}}', 'a limit of a value'),
+  ('{"features": {"a": {}}, "plans": {"p": {"limits": {}, "values": {"a": true}}}}', 'a value of what is counted'),
+  ('{"features": {"a": {"kind": "gauge"}}, "plans": {"p": {"limits": {}, "values": {"a": 1}}}}', 'a value of a gauge'),
+  ('{"features": {}, "plans": {"p": {"limits": {}, "values": {"a": true}}}}', 'a value of an unknown feature'),
+  ('{"features": {}, "plans": {"p": {"limits": {}, "values": null}}}', 'values that are null'),
+  ('{"features": {}, "plans": {"p": {"limits": {}, "values": []}}}', 'values that are an array'),
+  ('{"features": {"a": {"kind": "switch"}}, "plans": {"p": {"limits": {}, "values": {"a": "on"}}}}', 'a switch that is text'),
+  ('{"features": {"a": {"kind": "switch"}}, "plans": {"p": {"limits": {}, "values": {"a": null}}}}', 'a switch that is null'),
+  ('{"features": {"a": {"kind": "value"}}, "plans": {"p": {"limits": {}, "values": {"a": null}}}}', 'a value that is null'),
+  ('{"features": {"a": {"kind": "value"}}, "plans": {"p": {"limits": {}, "values": {"a": 1e400}}}}', 'a value of 10^400'),
   ('{"features": {"a": {"server_only": "true"}}, "plans": {}}', 'server_only as text'),
   ('{"features": {"a": {"server_only": null}}, "plans": {}}', 'server_only null'),
   ('{"features": {"": {}}, "plans": {}}', 'an empty id of a feature'),
@@ -323,6 +336,91 @@ select lives_ok(
   $$select apply_plans('{"features": {"ai_generation": {}}, "plans": {"pro": {"limits": {"ai_generation": {"month": 1e3, "day": 5.0}}}}}')$$,
   'a whole number may be written in any way of JSON'
 );
+
+-- Switches and values, and what is hidden.
+create temporary table switches (name text primary key, document jsonb);
+grant select on switches to service_role;
+insert into switches values
+  ('first', '{
+    "features": {"ai_generation": {}, "secret": {"hidden": true}, "sso": {"kind": "switch"}, "max_context": {"kind": "value"}, "models": {"kind": "value"}},
+    "plans": {
+      "free": {"default": true, "limits": {"ai_generation": {"month": 5}}, "values": {"sso": false, "max_context": 0}},
+      "team": {"limits": {}, "values": {"sso": true, "max_context": 200000, "models": ["a", "b"]}},
+      "inner": {"hidden": true, "limits": {}}
+    }
+  }');
+do $$ begin perform apply_plans('{"features": {"ai_generation": {}}, "plans": {"pro": {"limits": {}}, "free": {"default": true, "limits": {}}}}'); end $$;
+update quota.subjects set plan_id = 'free';
+set local role service_role;
+select is(
+  (select pg_temp.changes(document, true) from switches),
+  array['add feature max_context', 'add feature models', 'add feature secret', 'add feature sso', 'add plan inner',
+    'remove plan pro', 'add plan team', 'add limit free/ai_generation/month', 'add value free/max_context',
+    'add value free/sso', 'add value team/max_context', 'add value team/models', 'add value team/sso'],
+  'a dry run names values and what is hidden'
+);
+reset role;
+select is((select count(*) from quota.plan_values), 0::bigint, 'and writes none');
+set local role service_role;
+select is(
+  (select array_agg(concat_ws(' ', c.kind, c.id, c.detail) order by c.id) from switches, apply_plans(document) as c
+   where c.id in ('team/models', 'team/sso', 'inner', 'secret')),
+  array['plan inner default: false, hidden: true, name: "inner", upgrade_url: none',
+    'feature secret hidden: true, kind: "metered", name: "secret", server_only: false, unit: "unit"',
+    'value team/models value: ["a", "b"]', 'value team/sso value: true'],
+  'what is added is told'
+);
+select is((select pg_temp.changes(document) from switches), null, 'applied again it changes nothing');
+reset role;
+select is(
+  (select array_agg(concat_ws(' ', plan_id, feature_id, value) order by plan_id, feature_id collate "C") from quota.plan_values),
+  array['free max_context 0', 'free sso false', 'team max_context 200000', 'team models ["a", "b"]', 'team sso true'],
+  '0 and false are values'
+);
+select is(
+  (select array_agg(concat_ws(' ', c.action, c.kind, c.id, c.detail))
+   from switches, apply_plans(
+     document #- '{plans,team,values,models}' || '{}'::jsonb
+   ) as c),
+  array['remove value team/models value: ["a", "b"]'], 'a value that is left out goes'
+);
+select is(
+  (select array_agg(concat_ws(' ', c.action, c.kind, c.id, c.detail))
+   from switches, apply_plans(
+     jsonb_set(document, '{plans,free,values,sso}', 'true') #- '{plans,team,values,models}' #- '{features,secret,hidden}'
+   ) as c),
+  array['change feature secret hidden: true → false', 'change value free/sso value: false → true'],
+  'a change is told, from what to what'
+);
+do $$ begin perform set_value('ada', 'models', '["c"]'); perform set_value('ada', 'sso', 'true'); end $$;
+select throws_ok(
+  $$select apply_plans(document #- '{plans,team,values,models}' #- '{features,models}') from switches$$, 'QPLAN', null,
+  'a value that a subject has of its own cannot be removed'
+);
+select throws_ok(
+  $$select apply_plans(jsonb_set(document, '{features,models}', '{"kind": "metered"}') #- '{plans,team,values,models}') from switches$$,
+  'QPLAN', null, 'nor become another kind'
+);
+do $$ begin perform set_value('ada', 'models', '["c"]', '2026-09-15 13:00:00+00'); end $$;
+create or replace function quota.clock()
+returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
+as $$ begin return '2026-09-15 13:00:00+00'; end $$;
+select lives_ok(
+  $$select apply_plans(document #- '{plans,team,values,models}' #- '{features,models}') from switches$$,
+  'but when its own has ended'
+);
+select is(
+  (select array_agg(feature_id::text) from quota.overrides), array['sso'], 'and then it leaves nothing behind'
+);
+do $$ begin
+  perform set_limit('eve', 'secret', 'month', 1);
+  perform clear_limit('eve', 'secret', 'month');
+end $$;
+select throws_ok(
+  $$select apply_plans(jsonb_set(document, '{features,secret}', '{"kind": "switch"}')) from switches$$, 'QPLAN', null,
+  'what has been counted does not become a switch'
+);
+select is((select count(*) from verify_usage()), 0::bigint, 'the sums are right');
 
 select * from finish();
 rollback;

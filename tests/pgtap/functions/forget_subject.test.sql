@@ -10,7 +10,7 @@ as $$ begin return current_setting('test.clock', true); end $$;
 set local test.clock = '2026-01-15 12:00:00+00';
 
 do $$ begin perform apply_plans('{
-  "features": {"ai_generation": {}, "export": {}},
+  "features": {"ai_generation": {}, "export": {}, "sso": {"kind": "switch"}},
   "plans": {
     "free": {"default": true, "limits": {"ai_generation": {"minute": 5, "month": 5}, "export": {"month": 5}}},
     "pro": {"limits": {"ai_generation": {"month": 10}, "export": {"month": 5}}}
@@ -51,6 +51,7 @@ begin
     perform set_plan(v_subject, 'pro', '2026-01-10 08:00+00', 'Asia/Tokyo');
     perform consume_usage('ai_generation', 8, v_subject, 'k1');
     perform set_limit(v_subject, 'export', 'day', 3);
+    perform set_value(v_subject, 'sso', 'true');
     insert into ids select v_subject || ' grant', grant_usage('export', 5, v_subject);
     insert into ids select v_subject || ' hold', reservation_id from reserve_usage('export', 4, v_subject, '1 day');
     insert into ids select v_subject || ' use', event_id from consume_usage('ai_generation', 1, v_subject);
@@ -65,7 +66,7 @@ reset role;
 set local request.jwt.claims = '';
 select is(
   pg_temp.traces('ada'),
-  array['alerts', 'counters', 'events', 'exceptions', 'grants', 'keys', 'members', 'meters', 'reservations', 'subjects'],
+  array['alerts', 'counters', 'events', 'exceptions', 'grants', 'keys', 'members', 'meters', 'overrides', 'reservations', 'subjects'],
   'a subject is known in many tables'
 );
 create temporary table lines as
@@ -93,7 +94,7 @@ reset role;
 select is(pg_temp.traces('ada'), '{}', 'and no table names the subject any more');
 select is(
   pg_temp.traces('bob'),
-  array['alerts', 'counters', 'events', 'exceptions', 'grants', 'keys', 'members', 'meters', 'reservations', 'subjects'],
+  array['alerts', 'counters', 'events', 'exceptions', 'grants', 'keys', 'members', 'meters', 'overrides', 'reservations', 'subjects'],
   'nobody else is forgotten'
 );
 select is(

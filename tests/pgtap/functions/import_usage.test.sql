@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'Asia/Tokyo';
-select plan(56);
+select plan(57);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -10,7 +10,7 @@ as $$ begin return current_setting('test.clock', true); end $$;
 set local test.clock = '2026-11-20 12:00:00+00';
 
 do $$ begin perform apply_plans('{
-  "features": {"ai_generation": {}, "export": {}, "kb_file": {"kind": "gauge"}, "beta": {}, "token": {}},
+  "features": {"ai_generation": {}, "export": {}, "kb_file": {"kind": "gauge"}, "beta": {}, "token": {}, "sso": {"kind": "switch"}},
   "plans": {
     "free": {"default": true, "limits": {
       "ai_generation": {"day": 20, "month": 50}, "export": {"month": 5}, "kb_file": {"lifetime": 10},
@@ -148,6 +148,7 @@ select is(pg_temp.rejected('{}'), 'reject !', 'nor an object without anything');
 select is(
   pg_temp.bring(pg_temp.row_of('ada', 'export', '1', '2026-11-03') || '{"count": 1}'), 'reject !', 'an unknown key'
 );
+select is(pg_temp.bring(pg_temp.row_of('ada', 'sso', '1', '2026-11-03')), 'reject !', 'a switch, which is not counted');
 select is(pg_temp.bring(pg_temp.row_of('', 'export', '1', '2026-11-03')), 'reject !', 'an empty subject');
 select is(pg_temp.bring(pg_temp.row_of(null, 'export', '1', '2026-11-03')), 'reject !', 'no subject');
 select is(

@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(248);
+select plan(267);
 
 -- A month that ends in between would begin anew.
 create or replace function quota.clock()
@@ -11,7 +11,7 @@ as $$ begin return '2026-09-15 12:00:00+00'; end $$;
 
 do $$ begin
   perform apply_plans('{
-    "features": {"ai_generation": {}, "scan": {"server_only": true}, "token": {}, "file": {"kind": "gauge"}},
+    "features": {"ai_generation": {}, "scan": {"server_only": true}, "token": {}, "file": {"kind": "gauge"}, "sso": {"kind": "switch"}, "max_context": {"kind": "value"}},
     "plans": {"free": {"default": true, "limits": {"ai_generation": {"month": 50}, "scan": {"month": 5}, "token": {"month": null}, "file": {"lifetime": 5}}}}
   }');
   perform consume_usage('ai_generation', 3, 'ada');
@@ -200,6 +200,25 @@ insert into calls (who, call, code, description) values
   ('server', 'set_limit(''eve'', ''file'', ''month'', 1)', 'QPLAN', 'a gauge by the month'),
   ('server', 'set_limit(''eve'', ''video'', ''month'', 1)', 'QFEAT', 'an unknown feature'),
   ('server', 'set_limit(null, %feature, ''month'', 1)', 'QSUBJ', 'no subject'),
+  ('ada', 'set_value(''ada'', ''sso'', ''true'')', '42501', 'a user'),
+  ('server', 'set_value(''eve'', ''sso'', ''"yes"'')', '22023', 'a switch that is text'),
+  ('server', 'set_value(''eve'', ''sso'', ''1'')', '22023', 'a switch that is 1'),
+  ('server', 'set_value(''eve'', ''max_context'', ''9007199254740992'')', '22023', 'a value of 2^53'),
+  ('server', 'set_value(''eve'', ''max_context'', ''-1e400'')', '22023', 'a value of -10^400'),
+  ('server', 'set_value(''eve'', ''max_context'', to_jsonb(repeat(''x'', 8192)))', '22023', 'a value over 8 kB'),
+  ('server', 'set_value(''eve'', ''sso'', ''true'', ''2020-01-01Z'')', '22023', 'an end that is past'),
+  ('server', 'set_value(''eve'', ''sso'', ''true'', ''infinity'')', '22023', 'an end that never comes'),
+  ('server', 'set_value(''eve'', %feature, ''true'')', 'QFEAT', 'a feature that is counted'),
+  ('server', 'set_value(''eve'', ''video'', ''true'')', 'QFEAT', 'an unknown feature'),
+  ('server', 'set_value(null, ''sso'', ''true'')', 'QSUBJ', 'no subject'),
+  ('server', 'consume_usage(''sso'', 1, ''eve'')', 'QFEAT', 'a switch that is consumed'),
+  ('server', 'enforce_usage(''max_context'', 1, ''eve'')', 'QFEAT', 'a value that is enforced'),
+  ('server', 'consume_usage_batch(''[{"feature": "sso"}]'', ''eve'')', 'QFEAT', 'a switch in a batch'),
+  ('server', 'reserve_usage(''sso'', 1, ''eve'')', 'QFEAT', 'a switch that is held'),
+  ('server', 'return_usage(''sso'', 1, ''eve'')', 'QFEAT', 'a switch that is returned'),
+  ('server', 'grant_usage(''sso'', 1, ''eve'')', 'QFEAT', 'a switch that is granted'),
+  ('server', 'set_limit(''eve'', ''sso'', ''month'', 1)', 'QFEAT', 'a limit of a switch'),
+  ('server', 'clear_limit(''eve'', ''sso'', ''month'')', 'QFEAT', 'none either'),
   ('ada', 'clear_limit(''ada'', %feature, ''month'')', '42501', 'a user'),
   ('server', 'clear_limit(''eve'', %feature, ''fortnight'')', 'QPLAN', 'an unknown period'),
   ('ada', 'add_member(''acme'', ''ada'')', '42501', 'a user'),

@@ -17,7 +17,7 @@ create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
 as $$ begin return '2026-11-15 12:00:00+00'; end $$;
 do $$ begin perform apply_plans('{
-  "features": {"export": {}, "kb_file": {"kind": "gauge"}},
+  "features": {"export": {}, "kb_file": {"kind": "gauge"}, "sso": {"kind": "switch"}},
   "plans": {"free": {"default": true, "limits": {"export": {"month": 50}, "kb_file": {"lifetime": 50}}}}
 }'); end $$;
 create table public.files (id uuid primary key, owner text, plan text, size bigint);
@@ -76,6 +76,10 @@ insert into arguments values
   ('public.set_limit', 'period', '''month''', 'QPLAN'),
   ('public.set_limit', 'limit', '70', 'void'),
   ('public.set_limit', 'ends_at', '''2999-01-01Z''', 'void'),
+  ('public.set_value', 'subject', '''ada''', 'QSUBJ'),
+  ('public.set_value', 'feature', '''sso''', 'QFEAT'),
+  ('public.set_value', 'value', '''true''', 'void'),
+  ('public.set_value', 'ends_at', '''2999-01-01Z''', 'void'),
   ('public.clear_limit', 'subject', '''ada''', 'QSUBJ'),
   ('public.clear_limit', 'feature', '''export''', 'QFEAT'),
   ('public.clear_limit', 'period', '''month''', 'QPLAN'),

@@ -17,7 +17,7 @@ do $$ begin perform apply_plans('{
 
 select columns_are('public', 'plan_catalog', array[
   'plan', 'plan_name', 'is_default', 'upgrade_url', 'feature', 'feature_name', 'unit', 'kind',
-  'period', 'limit', 'unlimited'
+  'period', 'limit', 'unlimited', 'value'
 ]);
 
 set local role anon;
@@ -25,7 +25,7 @@ select is(
   (select to_jsonb(c) from plan_catalog as c where plan = 'free' and feature = 'ai_generation' and period = 'month'),
   '{"plan": "free", "plan_name": "Free", "is_default": true, "upgrade_url": "/up",
     "feature": "ai_generation", "feature_name": "AI generations", "unit": "generation",
-    "kind": "metered", "period": "month", "limit": 50, "unlimited": false}',
+    "kind": "metered", "period": "month", "limit": 50, "unlimited": false, "value": null}',
   'anon reads a row per plan, feature and period'
 );
 select is(
