@@ -36,12 +36,12 @@ begin
       and o.name = any (array[
         'acknowledge_alerts', 'add_member', 'apply_plans', 'check_usage', 'clear_limit',
         'commit_usage', 'consume_usage', 'consume_usage_batch', 'current_usage', 'deliver_alerts',
-        'enforce_usage', 'entitlements', 'explain_usage', 'forget_subject', 'grant_usage',
-        'import_result', 'installation_problem', 'plan_catalog', 'plan_change', 'refund_usage',
-        'release_usage', 'remove_member', 'reserve_usage', 'return_usage', 'set_limit', 'set_plan',
-        'set_value', 'usage_alerts', 'usage_decision', 'usage_events', 'usage_explanation',
-        'usage_history', 'usage_mismatch', 'usage_overview', 'verify_installation', 'verify_usage',
-        'void_grant'
+        'enforce_usage', 'entitlements', 'explain_usage', 'extend_usage', 'forget_subject',
+        'grant_usage', 'import_result', 'installation_problem', 'plan_catalog', 'plan_change',
+        'refund_usage', 'release_usage', 'remove_member', 'reserve_usage', 'reset_usage',
+        'return_usage', 'set_limit', 'set_plan', 'set_value', 'usage_alerts', 'usage_decision',
+        'usage_events', 'usage_explanation', 'usage_history', 'usage_mismatch', 'usage_overview',
+        'verify_installation', 'verify_usage', 'void_grant'
       ]);
   if v_taken is not null then
     raise exception 'schema public has names that pgquota needs: %', v_taken

@@ -75,10 +75,12 @@
 \ir verbs/explain_usage.sql
 \ir verbs/explain_value.sql
 \ir verbs/reserve_usage.sql
+\ir verbs/extend_usage.sql
 \ir verbs/commit_usage.sql
 \ir verbs/release_usage.sql
 \ir verbs/refund_usage.sql
 \ir verbs/return_usage.sql
+\ir verbs/reset_usage.sql
 \ir verbs/grant_usage.sql
 \ir verbs/void_grant.sql
 \ir subjects/set_plan.sql
@@ -87,10 +89,12 @@
 -- meter, the bricks: the lock, the one writer, what begins and ends.
 \ir meter/lock_meters.sql
 \ir meter/record.sql
+\ir meter/remember.sql
 \ir meter/open_many.sql
 \ir meter/write_carry.sql
 \ir meter/draw.sql
 \ir meter/open_grants.sql
+\ir meter/resets.sql
 \ir meter/settle_expired.sql
 \ir meter/idempotency.sql
 \ir meter/write_alerts.sql

@@ -16,11 +16,12 @@ revoke all on
   from public, anon, authenticated, service_role;
 revoke all on function
   public.consume_usage, public.enforce_usage, public.consume_usage_batch, public.check_usage,
-  public.explain_usage, public.reserve_usage, public.commit_usage, public.release_usage,
-  public.refund_usage, public.return_usage, public.grant_usage, public.void_grant,
-  public.set_plan, public.set_limit, public.clear_limit, public.set_value, public.add_member,
-  public.remove_member, public.forget_subject, public.apply_plans, public.deliver_alerts,
-  public.acknowledge_alerts, public.verify_usage, public.verify_installation
+  public.explain_usage, public.reserve_usage, public.extend_usage, public.commit_usage,
+  public.release_usage, public.refund_usage, public.return_usage, public.reset_usage,
+  public.grant_usage, public.void_grant, public.set_plan, public.set_limit, public.clear_limit,
+  public.set_value, public.add_member, public.remove_member, public.forget_subject,
+  public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
+  public.verify_installation
   from public, anon, authenticated, service_role;
 
 -- Needed to run the private half of a security invoker wrapper, and to read the tables behind the
@@ -36,15 +37,17 @@ grant execute on function
   quota.explain_usage
   to authenticated, service_role;
 grant execute on function
-  public.reserve_usage, public.commit_usage, public.release_usage, public.refund_usage,
-  public.return_usage, public.grant_usage, public.void_grant, public.set_plan, public.set_limit,
-  public.clear_limit, public.set_value, public.add_member, public.remove_member,
-  public.forget_subject, public.apply_plans, public.deliver_alerts, public.acknowledge_alerts,
-  public.verify_usage, public.verify_installation,
-  quota.reserve_usage, quota.commit_usage, quota.release_usage, quota.refund_usage,
-  quota.return_usage, quota.grant_usage, quota.void_grant, quota.set_plan, quota.change_limit,
-  quota.set_value, quota.change_member, quota.forget_subject, quota.apply_plans,
-  quota.deliver_alerts, quota.acknowledge_alerts, quota.verify_usage, quota.verify_installation
+  public.reserve_usage, public.extend_usage, public.commit_usage, public.release_usage,
+  public.refund_usage, public.return_usage, public.reset_usage, public.grant_usage,
+  public.void_grant, public.set_plan, public.set_limit, public.clear_limit, public.set_value,
+  public.add_member, public.remove_member, public.forget_subject, public.apply_plans,
+  public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
+  public.verify_installation,
+  quota.reserve_usage, quota.extend_usage, quota.commit_usage, quota.release_usage,
+  quota.refund_usage, quota.return_usage, quota.reset_usage, quota.grant_usage,
+  quota.void_grant, quota.set_plan, quota.change_limit, quota.set_value, quota.change_member,
+  quota.forget_subject, quota.apply_plans, quota.deliver_alerts, quota.acknowledge_alerts,
+  quota.verify_usage, quota.verify_installation
   to service_role;
 -- No wrapper, so not over REST: what npx pgquota plans --impact asks.
 grant execute on function quota.plan_impact to service_role;

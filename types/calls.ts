@@ -43,11 +43,13 @@ export interface UsageCalls<Feature extends string = string> extends UsageMethod
   /**
    * Holds an amount, runs the work, and commits what it reports (`usage.commit(tokens)`) or what was
    * held; releases when the work throws. Work that is aborted counts what it reported by then, and
-   * nothing without a report. Server only: needs the service key.
+   * nothing without a report. Long work holds for a short ttl and extends it (`heartbeat`). Server
+   * only: needs the service key.
    *
    * @throws UsageLimitExceeded when a limit refuses; the work did not run
    * @throws UsageOutcomeUnknown when no answer came, with the idempotency key
    * @throws the reason of the signal when it is aborted, once what was reported is counted
+   * @throws UsageError QRSRV when a heartbeat finds the hold gone: the work was aborted
    * @throws UsageError with the codes of reserveUsage and commitUsage
    */
   withUsage<Value>(

@@ -232,7 +232,10 @@ export type UsageDecision<Feature extends string = string> = {
   subject: string;
   /** The plan that holds now; null when the subject has none and there is no default plan. */
   plan: string | null;
-  /** Units that this call asked for or moved. */
+  /**
+   * Units that this call moved, or asked for when it is refused: less than asked for where partial
+   * took what fitted.
+   */
   amount: number;
   /** Units used in the period, after the call. */
   used: number;
@@ -266,10 +269,13 @@ export type UsageDecision<Feature extends string = string> = {
   retry_after: number | null;
   /**
    * The ledger line of the call: what counted it, for refund_usage, or a refund's, return's or
-   * release's own; null for a refusal, a check and a reservation.
+   * release's own; null for a refusal, a check, a reservation and its extension.
    */
   event_id: string | null;
-  /** The hold, for commit_usage and release_usage; null when the call made or ended none. */
+  /**
+   * The hold, for extend_usage, commit_usage and release_usage; null when the call made, extended
+   * or ended none.
+   */
   reservation_id: string | null;
   /**
    * True when the idempotency key was used before: this is the first answer, nothing was counted
@@ -291,8 +297,8 @@ export type UsageEvent<Feature extends string = string> = {
   /** When it happened. */
   at: string;
   /**
-   * `consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `table`,
-   * `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or `member`.
+   * `consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`,
+   * `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or `member`.
    */
   kind:
     | 'consume'
@@ -303,6 +309,7 @@ export type UsageEvent<Feature extends string = string> = {
     | 'expire'
     | 'refund'
     | 'return'
+    | 'reset'
     | 'table'
     | 'import'
     | 'grant'
@@ -326,7 +333,10 @@ export type UsageEvent<Feature extends string = string> = {
   reserved_change: number;
   /** Change of what is drawn from grant_id. */
   drawn_change: number;
-  /** The event, reservation or grant that this line is about; null when it stands for itself. */
+  /**
+   * The event, reservation or grant that this line is about, or the id that resets of a feature
+   * share; null when it stands for itself.
+   */
   about_id: string | null;
   /** The grant that it draws from; null without one. */
   grant_id: string | null;
@@ -533,6 +543,8 @@ export type ConsumeUsageArgs<Feature extends string = string> = {
   idempotency_key?: string | null;
   /** Default: '{}'. */
   metadata?: JsonObject | null;
+  /** Default: false. */
+  partial?: boolean;
 };
 
 /** The arguments of consumeUsageBatch. */
@@ -559,6 +571,8 @@ export type EnforceUsageArgs<Feature extends string = string> = {
   idempotency_key?: string | null;
   /** Default: '{}'. */
   metadata?: JsonObject | null;
+  /** Default: false. */
+  partial?: boolean;
 };
 
 /** The arguments of explainUsage. */
@@ -566,6 +580,14 @@ export type ExplainUsageArgs<Feature extends string = string> = {
   feature: Feature;
   /** Default: 1. */
   amount?: number;
+  subject?: string | null;
+};
+
+/** The arguments of extendUsage. */
+export type ExtendUsageArgs = {
+  reservation_id: string;
+  /** Default: '00:15:00'. */
+  ttl?: string;
   subject?: string | null;
 };
 
@@ -617,6 +639,17 @@ export type ReserveUsageArgs<Feature extends string = string> = {
   idempotency_key?: string | null;
   /** Default: '{}'. */
   metadata?: JsonObject | null;
+  /** Default: false. */
+  partial?: boolean;
+};
+
+/** The arguments of resetUsage. */
+export type ResetUsageArgs<Feature extends string = string> = {
+  feature: Feature;
+  subject: string;
+  period?: Period | null;
+  reason?: string | null;
+  idempotency_key?: string | null;
 };
 
 /** The arguments of returnUsage. */
@@ -635,6 +668,7 @@ export type SetLimitArgs<Feature extends string = string> = {
   feature: Feature;
   period: Period;
   limit: number | null;
+  ends_at?: string | null;
 };
 
 /** The arguments of setPlan. */
@@ -663,6 +697,7 @@ export type VerifyUsageArgs = {
 export type VoidGrantArgs = {
   grant_id: string;
   subject?: string | null;
+  amount?: number | null;
 };
 
 /** A method per SQL function. A refusal of the limit is an answer, not an error. */
@@ -763,6 +798,8 @@ export interface UsageMethods<Feature extends string = string> {
    * true) and counts nothing, for at least 30 days (the rule of Stripe's Idempotency-Key, except
    * that a refusal binds nothing, and that the key of a use that was refunded in full is free
    * again). Keys of users and of trusted callers are two spaces. metadata is kept in the ledger.
+   * partial takes what fits of the amount: amount of the answer says how much, and only nothing is
+   * a refusal.
    *
    * May be called by a signed-in user and by the server.
    *
@@ -773,6 +810,7 @@ export interface UsageMethods<Feature extends string = string> {
    * - `QSUBJ` subject missing (trusted callers), empty or over 255 characters
    * - `QIDEM` key reused with other arguments, empty or over 255 characters
    * - `QMETA` metadata not an object or over 8 kB
+   * - `22023` partial is null
    * - `55P03` another call held the row for 2 s (retry)
    */
   consumeUsage(
@@ -823,7 +861,7 @@ export interface UsageMethods<Feature extends string = string> {
    *
    * @throws UsageError with one of the codes
    * - `PT402` and `PT429` a refusal
-   * - `42501`, `QFEAT`, `QAMNT`, `QSUBJ`, `QIDEM`, `QMETA` and `55P03` as consume_usage
+   * - `42501`, `QFEAT`, `QAMNT`, `QSUBJ`, `QIDEM`, `QMETA`, `22023` and `55P03` as consume_usage
    */
   enforceUsage(
     args: EnforceUsageArgs<Feature>,
@@ -848,6 +886,22 @@ export interface UsageMethods<Feature extends string = string> {
     args: ExplainUsageArgs<Feature>,
     options?: CallOptions,
   ): Promise<UsageExplanation<Feature>[]>;
+  /**
+   * An open hold now expires ttl from now (more than 0, at most 7 days), also where that is sooner:
+   * the heartbeat of a long job. It goes on counting in the periods in which it was made, and asks
+   * no limit again. Returns a usage_decision: amount is what is held, the other fields the state
+   * now. subject is not needed; it routes the call where the data is sharded.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QRSRV` no such reservation, expired, committed or released already, or of another subject
+   *   than the named one
+   * - `22023` ttl
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  extendUsage(args: ExtendUsageArgs, options?: CallOptions): Promise<UsageDecision<Feature>>;
   /**
    * Erases everything that is known of a subject (plan, counters, grants, memberships, ledger) and
    * returns how many ledger lines that were. The ledgers of organisations for which it acted keep
@@ -927,16 +981,17 @@ export interface UsageMethods<Feature extends string = string> {
   /**
    * Holds an amount while work runs: it counts against every limit of the feature from now on,
    * until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job
-   * running. Returns a usage_decision with reservation_id; a refusal is an answer, as in
-   * consume_usage. amount is in units of the feature (default 1); subject must be named. The same
-   * idempotency_key with the same arguments gives the first answer again, while the hold is open or
-   * was committed: once it was released, has expired uncommitted, or its use was refunded in full,
-   * the key is free and the call decides afresh.
+   * running; extend_usage moves that on. Returns a usage_decision with reservation_id; a refusal is
+   * an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be
+   * named. partial holds what fits of the amount: amount of the answer says how much, and only
+   * nothing is a refusal. The same idempotency_key with the same arguments gives the first answer
+   * again, while the hold is open or was committed: once it was released, has expired uncommitted,
+   * or its use was refunded in full, the key is free and the call decides afresh.
    *
    * Server only: needs the service key.
    *
    * @throws UsageError with one of the codes
-   * - `22023` ttl
+   * - `22023` ttl, or partial is null
    * - `QFEAT` unknown feature
    * - `QAMNT`
    * - `QSUBJ`
@@ -949,6 +1004,27 @@ export interface UsageMethods<Feature extends string = string> {
     args: ReserveUsageArgs<Feature>,
     options?: CallOptions,
   ): Promise<UsageDecision<Feature>>;
+  /**
+   * A fresh start by hand: what the subject used of a metered feature in the running period (null:
+   * in all of its running periods) is 0 again. The period ends when it would have; open holds and
+   * grants stay, and so does the use of other periods and features. What was used before can still
+   * be refunded, which gives nothing back twice. reason is kept in the ledger. Returns a
+   * usage_decision: amount is the most that was taken off a period, event_id the line of the
+   * longest one, the other fields the state now. The same idempotency_key with the same arguments
+   * gives the first answer again.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QFEAT` unknown feature, or a gauge (see return_usage)
+   * - `QPLAN` no limit of that period
+   * - `QSUBJ`
+   * - `QIDEM`
+   * - `QMETA` reason over 8 kB
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  resetUsage(args: ResetUsageArgs<Feature>, options?: CallOptions): Promise<UsageDecision<Feature>>;
   /**
    * Lowers a gauge: something was deleted. Never below zero: it gives back what there is, and
    * amount in the answer says how much. amount is in units of the feature. The same idempotency_key
@@ -972,7 +1048,8 @@ export interface UsageMethods<Feature extends string = string> {
   /**
    * Gives one subject its own limit for a feature and period, in place of its plan's; it also opens
    * a feature that the plan lacks. limit is in units of the feature per period, null is unlimited.
-   * Holds at once, also for calls that are waiting.
+   * Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when
+   * the plan's limit holds again by itself.
    *
    * Server only: needs the service key.
    *
@@ -980,6 +1057,7 @@ export interface UsageMethods<Feature extends string = string> {
    * - `QAMNT` limit below 0 or too large
    * - `QFEAT` unknown feature
    * - `QPLAN` unknown period
+   * - `22023` ends_at in the past, infinite or after the year 9999
    * - `QSUBJ`
    * - `42501` not a trusted role
    * - `55P03` retry
@@ -1047,18 +1125,21 @@ export interface UsageMethods<Feature extends string = string> {
    */
   verifyUsage(args?: VerifyUsageArgs, options?: CallOptions): Promise<UsageMismatch<Feature>[]>;
   /**
-   * Ends a grant: what is left of it is gone, what was drawn stays drawn. Returns true when it was
-   * open until now, false when there is no such grant, it was voided before, or it is not the named
-   * subject's.
+   * Takes back what is left of a grant, or at most amount of it (a part of a payment that was
+   * returned), and returns how much that was, in units of the feature. What was drawn stays drawn,
+   * and a hold keeps what it drew. Without amount the grant ends: what refunds and releases give
+   * back to it later is gone, too. 0 when nothing is left, the grant has expired or was voided
+   * before, there is no such grant, or it is not the named subject's.
    *
    * Server only: needs the service key.
    *
    * @throws UsageError with one of the codes
    * - `22023` no grant_id
+   * - `QAMNT`
    * - `42501` not a trusted role
    * - `55P03` retry
    */
-  voidGrant(args: VoidGrantArgs, options?: CallOptions): Promise<boolean>;
+  voidGrant(args: VoidGrantArgs, options?: CallOptions): Promise<number>;
 }
 
 /** The views, as the type parameter of a SupabaseClient or PostgrestClient. */
@@ -1093,12 +1174,14 @@ export function createMethods<Feature extends string>(ask: Ask, tell: Tell): Usa
     deliverAlerts: (args, options) => ask('deliver_alerts', args, options),
     enforceUsage: (args, options) => decide('enforce_usage', args, options),
     explainUsage: (args, options) => ask('explain_usage', args, options),
+    extendUsage: (args, options) => decide('extend_usage', args, options),
     forgetSubject: (args, options) => ask('forget_subject', args, options),
     grantUsage: (args, options) => ask('grant_usage', args, options),
     refundUsage: (args, options) => decide('refund_usage', args, options),
     releaseUsage: (args, options) => decide('release_usage', args, options),
     removeMember: (args, options) => tell('remove_member', args, options),
     reserveUsage: (args, options) => decide('reserve_usage', args, options),
+    resetUsage: (args, options) => decide('reset_usage', args, options),
     returnUsage: (args, options) => decide('return_usage', args, options),
     setLimit: (args, options) => tell('set_limit', args, options),
     setPlan: (args, options) => tell('set_plan', args, options),

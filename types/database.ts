@@ -227,6 +227,7 @@ export type Database = {
           feature: string;
           idempotency_key?: string;
           metadata?: Json;
+          partial?: boolean;
           subject?: string;
         };
         Returns: Database['public']['CompositeTypes']['usage_decision'];
@@ -273,6 +274,7 @@ export type Database = {
           feature: string;
           idempotency_key?: string;
           metadata?: Json;
+          partial?: boolean;
           subject?: string;
         };
         Returns: Database['public']['CompositeTypes']['usage_decision'];
@@ -291,6 +293,16 @@ export type Database = {
           to: 'usage_explanation';
           isOneToOne: false;
           isSetofReturn: true;
+        };
+      };
+      extend_usage: {
+        Args: { reservation_id: string; subject?: string; ttl?: string };
+        Returns: Database['public']['CompositeTypes']['usage_decision'];
+        SetofOptions: {
+          from: '*';
+          to: 'usage_decision';
+          isOneToOne: true;
+          isSetofReturn: false;
         };
       };
       forget_subject: { Args: { subject: string }; Returns: number };
@@ -338,8 +350,25 @@ export type Database = {
           feature: string;
           idempotency_key?: string;
           metadata?: Json;
+          partial?: boolean;
           subject?: string;
           ttl?: string;
+        };
+        Returns: Database['public']['CompositeTypes']['usage_decision'];
+        SetofOptions: {
+          from: '*';
+          to: 'usage_decision';
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      reset_usage: {
+        Args: {
+          feature: string;
+          idempotency_key?: string;
+          period?: string;
+          reason?: string;
+          subject: string;
         };
         Returns: Database['public']['CompositeTypes']['usage_decision'];
         SetofOptions: {
@@ -366,7 +395,7 @@ export type Database = {
         };
       };
       set_limit: {
-        Args: { feature: string; limit: number; period: string; subject: string };
+        Args: { ends_at?: string; feature: string; limit: number; period: string; subject: string };
         Returns: undefined;
       };
       set_plan: {
@@ -403,7 +432,10 @@ export type Database = {
           isSetofReturn: true;
         };
       };
-      void_grant: { Args: { grant_id: string; subject?: string }; Returns: boolean };
+      void_grant: {
+        Args: { amount?: number; grant_id: string; subject?: string };
+        Returns: number;
+      };
     };
     Enums: {
       [_ in never]: never;

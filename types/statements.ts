@@ -28,6 +28,7 @@ export const ROUTINES: Record<string, RoutineShape> = {
       subject: 'text',
       idempotency_key: 'text',
       metadata: 'jsonb',
+      partial: 'boolean',
     },
   },
   consume_usage_batch: {
@@ -43,11 +44,16 @@ export const ROUTINES: Record<string, RoutineShape> = {
       subject: 'text',
       idempotency_key: 'text',
       metadata: 'jsonb',
+      partial: 'boolean',
     },
   },
   explain_usage: {
     answer: 'many',
     parameters: { feature: 'text', amount: 'bigint', subject: 'text' },
+  },
+  extend_usage: {
+    answer: 'one',
+    parameters: { reservation_id: 'uuid', ttl: 'interval', subject: 'text' },
   },
   forget_subject: { answer: 'one', parameters: { subject: 'text' } },
   grant_usage: {
@@ -82,6 +88,17 @@ export const ROUTINES: Record<string, RoutineShape> = {
       ttl: 'interval',
       idempotency_key: 'text',
       metadata: 'jsonb',
+      partial: 'boolean',
+    },
+  },
+  reset_usage: {
+    answer: 'one',
+    parameters: {
+      feature: 'text',
+      subject: 'text',
+      period: 'text',
+      reason: 'text',
+      idempotency_key: 'text',
     },
   },
   return_usage: {
@@ -96,7 +113,13 @@ export const ROUTINES: Record<string, RoutineShape> = {
   },
   set_limit: {
     answer: 'none',
-    parameters: { subject: 'text', feature: 'text', period: 'text', limit: 'bigint' },
+    parameters: {
+      subject: 'text',
+      feature: 'text',
+      period: 'text',
+      limit: 'bigint',
+      ends_at: 'timestamp with time zone',
+    },
   },
   set_plan: {
     answer: 'none',
@@ -119,7 +142,10 @@ export const ROUTINES: Record<string, RoutineShape> = {
   },
   verify_installation: { answer: 'many', parameters: {} },
   verify_usage: { answer: 'many', parameters: { subject: 'text' } },
-  void_grant: { answer: 'one', parameters: { grant_id: 'uuid', subject: 'text' } },
+  void_grant: {
+    answer: 'one',
+    parameters: { grant_id: 'uuid', subject: 'text', amount: 'bigint' },
+  },
 };
 
 /** The columns of the views and their types. */

@@ -16,6 +16,12 @@ export interface WithUsageOptions {
   amount?: number;
   /** When the hold ends by itself, should this process die. Default: '15 minutes'. */
   ttl?: string;
+  /**
+   * While the work runs the hold is extended to ttl from then, every so many milliseconds. A third of
+   * the ttl outlives two beats that get no answer. A hold that is lost all the same (released by
+   * somebody, or expired while the database was away) aborts the work. Default: never extended.
+   */
+  heartbeat?: number | null;
   /** Kept in the ledger with the hold. */
   metadata?: JsonObject | null;
   /**
@@ -62,7 +68,7 @@ export interface WithUsageResult<Value, Feature extends string = string> {
 
 type Calls<Feature extends string> = Pick<
   UsageMethods<Feature>,
-  'reserveUsage' | 'commitUsage' | 'releaseUsage'
+  'reserveUsage' | 'extendUsage' | 'commitUsage' | 'releaseUsage'
 >;
 
 export async function withUsage<Feature extends string, Value>(
@@ -71,8 +77,13 @@ export async function withUsage<Feature extends string, Value>(
   options: WithUsageOptions,
   work: (usage: UsageWork<Feature>) => Value | Promise<Value>,
 ): Promise<WithUsageResult<Value, Feature>> {
-  const { subject, amount, ttl, metadata, whenUnavailable = 'deny' } = options;
-  const signal = options.signal ?? new AbortController().signal;
+  const { subject, amount, ttl, heartbeat, metadata, whenUnavailable = 'deny' } = options;
+  if (heartbeat != null && !(heartbeat >= 1 && heartbeat <= 2 ** 31 - 1)) {
+    throw new RangeError(`heartbeat is ${heartbeat}; milliseconds, 1 or more, are expected`);
+  }
+  const lost = new AbortController();
+  const given = options.signal ?? new AbortController().signal;
+  const signal = heartbeat == null ? given : AbortSignal.any([given, lost.signal]);
   const idempotencyKey = options.idempotencyKey ?? crypto.randomUUID();
   let report: { amount: number | null; metadata?: JsonObject | null } = { amount: null };
   const usage = (decision: UsageDecision<Feature> | null): UsageWork<Feature> => ({
@@ -119,9 +130,17 @@ export async function withUsage<Feature extends string, Value>(
     throw new UsageOutcomeUnknown('commit', idempotencyKey, failure, reservation_id, value);
   };
 
+  const stop = beat(heartbeat, async () => {
+    try {
+      const call = { signal: AbortSignal.timeout(options.timeout ?? 5000) };
+      await calls.extendUsage({ ...reservation, ttl }, call);
+    } catch (error) {
+      if (!isLost(error) && !isPassing(error)) lost.abort(error);
+    }
+  });
   let value: Value;
   try {
-    value = await untilAborted(signal, () => work(usage(hold)));
+    value = await untilAborted(signal, () => work(usage(hold))).finally(stop);
   } catch (error) {
     if (signal.aborted && report.amount !== null) {
       await commit();
@@ -132,6 +151,24 @@ export async function withUsage<Feature extends string, Value>(
     throw error;
   }
   return { value, idempotencyKey, decision: await commit(value), unavailable: null };
+}
+
+/** Once more after each answer, so that a slow database is not asked twice at once. */
+function beat(milliseconds: number | null | undefined, extend: () => Promise<void>): () => void {
+  if (milliseconds == null) return () => {};
+  let isOver = false;
+  let timer: ReturnType<typeof setTimeout>;
+  const next = () => {
+    timer = setTimeout(async () => {
+      await extend();
+      if (!isOver) next();
+    }, milliseconds);
+  };
+  next();
+  return () => {
+    isOver = true;
+    clearTimeout(timer);
+  };
 }
 
 type Outcome<Answer> = { answer: Answer } | { failure: unknown; isUnknown: boolean };

@@ -207,6 +207,7 @@ begin
           where x.subject_id = g.subject_id
             and x.feature_id = g.feature_id
             and x.period = l.key
+            and x.ends_at > p_at
         )
     ) as t
     where t.most > 9007199254740991;

@@ -30,7 +30,7 @@ language plpgsql immutable security invoker set search_path = pg_catalog, pg_tem
 as $$
 begin
   if not p_feature ? 'alerts' then
-    return '{80, 100}';
+    return '{80, 100}'::bigint[];
   end if;
   return array(
     select (e.mark #>> '{}')::numeric::bigint as mark
@@ -49,7 +49,7 @@ language plpgsql immutable security invoker set search_path = pg_catalog, pg_tem
 as $$
 begin
   return case
-    when p_alerts = '{80, 100}' then '{}'
+    when p_alerts = '{80, 100}' then '{}'::jsonb
     else jsonb_build_object('alerts', to_jsonb(p_alerts))
   end;
 end

@@ -116,7 +116,7 @@ language plpgsql immutable security invoker set search_path = pg_catalog, pg_tem
 as $$
 begin
   if not p_is_retired then
-    return '{}';
+    return '{}'::jsonb;
   end if;
   return jsonb_build_object(
     'retired', true, 'successor', p_successor_id,

@@ -188,6 +188,7 @@ begin
             where x.subject_id = c.subject_id
               and x.feature_id = c.feature_id
               and x.period = c.period
+              and x.ends_at > v_now
           )
       )
     into v_subjects, v_over;

@@ -147,6 +147,7 @@ begin
             and x.subject_id = c.subject_id
             and x.feature_id = c.feature_id
             and x.period = c.period
+            and x.ends_at > t.at
         )
     ) as u
     where u.used > u.allowed

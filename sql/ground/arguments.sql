@@ -143,6 +143,22 @@ $$;
 
 comment on function quota.check_flag is 'Errors: 22023, null.';
 
+create function quota.reject_ttl(
+  p_function text,
+  p_ttl interval
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception '%: ttl is %, more than nothing and at most 7 days are expected',
+    p_function, coalesce(p_ttl::text, 'null')
+    using errcode = '22023', hint = 'for example 15 minutes';
+end
+$$;
+
+comment on function quota.reject_ttl is 'Errors: 22023.';
+
 -- A number of a JSON document: amounts of a batch and of an import, limits of a plan document.
 create function quota.is_whole(
   p_value jsonb,

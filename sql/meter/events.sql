@@ -30,7 +30,7 @@ comment on table quota.events is
 comment on column quota.events.at is 'When it happened, by quota.clock().';
 
 comment on column quota.events.kind is
-  'consume, batch, reserve, commit, release, expire, refund, return, table, import, grant, void, draw, carry, plan, limit, value or member.';
+  'consume, batch, reserve, commit, release, expire, refund, return, reset, table, import, grant, void, draw, carry, plan, limit, value or member.';
 
 comment on column quota.events.counts_at is
   'The instant whose periods it counts in: at, or for a refund, commit or release the instant of the use or hold.';
@@ -41,7 +41,7 @@ comment on column quota.events.reserved_change is 'Change of what is held.';
 
 comment on column quota.events.drawn_change is 'Change of what is drawn from grant_id.';
 
-comment on column quota.events.about_id is 'The event, reservation or grant that this line is about.';
+comment on column quota.events.about_id is 'The event, reservation or grant that this line is about; resets of a feature share an id.';
 
 comment on column quota.events.actor is
   'The user that acted for the subject, where it is not the subject itself; null for servers.';

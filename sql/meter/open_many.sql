@@ -201,6 +201,8 @@ begin
         and e.feature_id = p.feature_id
         and e.counts_at >= p.period_start
         and e.counts_at < p.period_end
+        -- As ledger_balance().
+        and (e.kind <> 'reset' or e.metadata ->> 'period' = p.period)
     ) as b;
 end
 $$;

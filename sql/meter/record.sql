@@ -249,8 +249,8 @@ begin
       v_is_simple := false;
       v_moved := v_former.used;
       if v_former.period_start < v_limit.period_start then
-        v_balance := quota.ledger_balance(
-          p_subject_id, p_feature_id, v_former.period_start, v_limit.period_start
+        v_balance := quota.earlier_part(
+          p_subject_id, p_feature_id, p_at, v_limit, v_former.period_start, v_former.period_end
         );
         v_moved := v_moved - v_balance.used;
         insert into quota.counters (
@@ -309,7 +309,7 @@ begin
             and e.counts_at >= v_limit.resets_at
         ) as is_over
         from quota.ledger_balance(
-          p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
+          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
         ) as l
       ) as b
       where m.subject_id = p_subject_id

@@ -25,6 +25,23 @@ begin
     perform quota.end_hold(v_hold, quota.hold_line(v_hold, 'expire', p_at), v_hold.amount);
     perform quota.close_hold(v_hold, 'expired', null);
   end loop;
+  perform quota.note_first_expiry(p_subject_id, p_feature_id);
+end
+$$;
+
+comment on function quota.settle_expired is
+  'Writes the expire lines of holds that are over. They stopped counting the moment they expired; this only keeps the books.';
+
+-- Writes the meter also where nothing changes: a call whose snapshot has another end of a hold must fail
+-- with 40001.
+create function quota.note_first_expiry(
+  p_subject_id text,
+  p_feature_id text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
   update quota.meters as m
     set holds_expire_at = coalesce(
       (
@@ -41,8 +58,8 @@ begin
 end
 $$;
 
-comment on function quota.settle_expired is
-  'Writes the expire lines of holds that are over. They stopped counting the moment they expired; this only keeps the books.';
+comment on function quota.note_first_expiry is
+  'Notes with the meter when the first of its open holds expires.';
 
 create function quota.write_hold(
   p_subject_id text,

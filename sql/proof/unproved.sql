@@ -23,16 +23,35 @@ begin
         rows unbounded preceding
       )
     ),
-    counters as (
-      select t.subject_id, t.feature_id, t.period, t.period_start, t.used, t.reserved, t.drawn,
-        least(sum(t.side * t.used_before), 4611686018427387904)::bigint as ledger_used,
-        least(sum(t.side * t.reserved_before), 4611686018427387904)::bigint as ledger_reserved,
-        least(sum(t.side * t.drawn_before), 4611686018427387904)::bigint as ledger_drawn,
-        sum(t.side * t.held_before)::bigint as open_holds
+    sums as (
+      select t.subject_id, t.feature_id, t.period, t.period_start, t.period_end,
+        t.used, t.reserved, t.drawn,
+        sum(t.side * t.used_before) as ledger_used,
+        sum(t.side * t.reserved_before) as ledger_reserved,
+        sum(t.side * t.drawn_before) as ledger_drawn,
+        sum(t.side * t.held_before) as open_holds
       from totals as t
       where t.side <> 0
       group by t.subject_id, t.feature_id, t.period, t.period_start, t.period_end,
         t.used, t.reserved, t.drawn
+    ),
+    resets as (
+      select s.subject_id, s.feature_id, s.period, s.period_start,
+        sum(r.used_change) as used, sum(r.drawn_change) as drawn
+      from quota.reset_steps(p_subject) as r
+      join sums as s using (subject_id, feature_id, period)
+      where s.period_start <= r.counts_at
+        and s.period_end > r.counts_at
+      group by s.subject_id, s.feature_id, s.period, s.period_start
+    ),
+    counters as (
+      select s.subject_id, s.feature_id, s.period, s.period_start, s.used, s.reserved, s.drawn,
+        least(s.ledger_used + coalesce(r.used, 0), 4611686018427387904)::bigint as ledger_used,
+        least(s.ledger_reserved, 4611686018427387904)::bigint as ledger_reserved,
+        least(s.ledger_drawn + coalesce(r.drawn, 0), 4611686018427387904)::bigint as ledger_drawn,
+        s.open_holds::bigint as open_holds
+      from sums as s
+      left join resets as r using (subject_id, feature_id, period, period_start)
     )
     -- The last holds of a feature are those of its meter as well: told once.
     select c.subject_id, c.feature_id, c.period, nullif(c.period_start, '-infinity'),
@@ -80,6 +99,7 @@ begin
     from quota.events as e
     where (p_subject is null or e.subject_id = p_subject)
       and (e.used_change <> 0 or e.reserved_change <> 0 or e.drawn_change <> 0)
+      and e.kind <> 'reset'
       -- One that lies before the instant it counts in is missed by whoever sums up a period from
       -- its start (ledger_balance); so it proves nothing.
       and e.at >= e.counts_at
@@ -122,6 +142,27 @@ $$;
 
 comment on function quota.ledger_steps is
   'What unproved_counters() puts in order of time.';
+
+-- A reset counts in the period that it names, and in no other.
+create function quota.reset_steps(p_subject text)
+returns table (
+  subject_id text, feature_id text, period text, counts_at timestamptz,
+  used_change bigint, drawn_change bigint
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select e.subject_id, e.feature_id, e.metadata ->> 'period', e.counts_at, e.used_change,
+      e.drawn_change
+    from quota.events as e
+    where (p_subject is null or e.subject_id = p_subject)
+      and e.kind = 'reset'
+      and e.at >= e.counts_at;
+end
+$$;
+
+comment on function quota.reset_steps is 'The lines of fresh starts, which ledger_steps() leaves out.';
 
 create function quota.unproved_grants(p_subject text)
 returns setof public.usage_mismatch

@@ -4,6 +4,7 @@
 create function quota.ledger_balance(
   p_subject_id text,
   p_feature_id text,
+  p_period text,
   p_from timestamptz,
   p_until timestamptz
 )
@@ -23,13 +24,15 @@ begin
   where e.subject_id = p_subject_id
     and e.feature_id = p_feature_id
     and e.counts_at >= p_from
-    and e.counts_at < p_until;
+    and e.counts_at < p_until
+    -- A reset counts in one period alone.
+    and (e.kind <> 'reset' or e.metadata ->> 'period' = p_period);
   return v_balance;
 end
 $$;
 
 comment on function quota.ledger_balance is
-  'Use, holds and draws that the ledger counts in [p_from, p_until).';
+  'Use, holds and draws that the ledger counts in a period, [p_from, p_until).';
 
 -- What holds that have expired, and that no call has settled yet, still stand for in a counter.
 create function quota.expired_holds(

@@ -41,7 +41,7 @@ comment on column public.usage_decision.subject is 'Who is limited.';
 comment on column public.usage_decision.plan is
   'The plan that holds now; null when the subject has none and there is no default plan.';
 
-comment on column public.usage_decision.amount is 'Units that this call asked for or moved.';
+comment on column public.usage_decision.amount is 'Units that this call moved, or asked for when it is refused: less than asked for where partial took what fitted.';
 
 comment on column public.usage_decision.used is 'Units used in the period, after the call.';
 
@@ -68,10 +68,10 @@ comment on column public.usage_decision.retry_after is
   'Whole seconds, rounded up and at least 1, until time alone would allow the amount; null when allowed or never.';
 
 comment on column public.usage_decision.event_id is
-  'The ledger line of the call: what counted it, for refund_usage, or a refund''s, return''s or release''s own; null for a refusal, a check and a reservation.';
+  'The ledger line of the call: what counted it, for refund_usage, or a refund''s, return''s or release''s own; null for a refusal, a check, a reservation and its extension.';
 
 comment on column public.usage_decision.reservation_id is
-  'The hold, for commit_usage and release_usage; null when the call made or ended none.';
+  'The hold, for extend_usage, commit_usage and release_usage; null when the call made, extended or ended none.';
 
 comment on column public.usage_decision.replayed is
   'True when the idempotency key was used before: this is the first answer, nothing was counted again.';

@@ -40,7 +40,7 @@ create type quota.allowance as (
 );
 
 comment on type quota.allowance is
-  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when another plan holds by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read. time_zone: whose wall clock the periods follow.';
+  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when another plan holds or an exception ends by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read. time_zone: whose wall clock the periods follow.';
 
 create type quota.balance as (
   used bigint,
@@ -158,7 +158,7 @@ begin
   -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
   -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
   for v_allowance.feature_id, v_allowance.kind, v_allowance.server_only, v_allowance.limits,
-    v_counted_before, v_needs_details
+    v_counted_before, v_needs_details, v_allowance.changes_at
   in
     select f.feature_id, f.kind, f.server_only,
       array_agg(
@@ -171,31 +171,31 @@ begin
         )::quota.limit_state
       ) filter (where l.period is not null),
       coalesce(greatest(m.counted_until + interval '1 microsecond', m.fresh_until), '-infinity'),
-      coalesce(bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled), false)
+      coalesce(bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled), false),
+      min(l.ends_at)
     from quota.features as f
     left join quota.meters as m
       on m.subject_id = p_subject_id
       and m.feature_id = f.feature_id
     left join lateral (
-      select n.period, n.amount, 'plan' as source
+      select n.period, n.amount, 'plan' as source, null::timestamptz as ends_at
       from quota.plan_limits as n
       where n.plan_id = v_plan_id
         and n.feature_id = f.feature_id
-        and not (
-          v_has_extras
-          and exists (
-            select from quota.exceptions as x
-            where x.subject_id = p_subject_id
-              and x.feature_id = f.feature_id
-              and x.period = n.period
-          )
-        )
+        and (not v_has_extras or not exists (
+          select from quota.exceptions as x
+          where x.subject_id = p_subject_id
+            and x.feature_id = f.feature_id
+            and x.period = n.period
+            and x.ends_at > p_at
+        ))
       union all
-      select x.period, x.amount, 'exception'
+      select x.period, x.amount, 'exception', nullif(x.ends_at, 'infinity')
       from quota.exceptions as x
       where v_has_extras
         and x.subject_id = p_subject_id
         and x.feature_id = f.feature_id
+        and x.ends_at > p_at
     ) as l on true
     left join lateral (
       select c.period_start, c.period_end, coalesce(c.used, m.used - c.used_before) as used,
@@ -229,7 +229,7 @@ begin
   loop
     v_allowance.plan_id := v_plan_id;
     v_allowance.upgrade_url := v_upgrade_url;
-    v_allowance.changes_at := v_changes_at;
+    v_allowance.changes_at := least(v_changes_at, v_allowance.changes_at);
     v_allowance.is_plain := not v_has_extras;
     v_allowance.catalogue_version := v_catalogue_version;
     v_allowance.time_zone := v_time_zone;
@@ -278,7 +278,7 @@ begin
       -- Most periods begin after the last line, and with nothing.
       if v_limit.period_start < p_counted_before then
         v_balance := quota.ledger_balance(
-          p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
+          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
         );
         v_limit.used := least(v_balance.used, 9007199254740991);
         v_limit.reserved := v_balance.reserved;

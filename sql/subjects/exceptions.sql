@@ -4,6 +4,7 @@ create table quota.exceptions (
   feature_id text collate "C" not null,
   period text not null,
   amount bigint,
+  ends_at timestamptz not null default 'infinity',
   constraint exceptions_pkey primary key (subject_id, feature_id, period),
   constraint exceptions_feature_exists
     foreign key (feature_id) references quota.features (feature_id),
@@ -18,6 +19,9 @@ comment on table quota.exceptions is
 
 comment on column quota.exceptions.amount is 'Units per period; null is unlimited.';
 
+comment on column quota.exceptions.ends_at is
+  'From this instant on the plan''s limit holds again, with no job that takes the row away.';
+
 -- Serves the foreign key to features (removing a feature).
 create index exceptions_by_feature on quota.exceptions (feature_id);
 
@@ -26,7 +30,8 @@ alter table quota.exceptions
   alter column subject_id set statistics 0,
   alter column feature_id set statistics 0,
   alter column period set statistics 0,
-  alter column amount set statistics 0;
+  alter column amount set statistics 0,
+  alter column ends_at set statistics 0;
 
 alter table quota.exceptions enable row level security;
 
@@ -44,7 +49,8 @@ create function public.set_limit(
   subject text,
   feature text,
   period text,
-  "limit" bigint
+  "limit" bigint,
+  ends_at timestamptz default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -52,12 +58,12 @@ as $$
 #variable_conflict error
 -- The names are keys of JSON, reserved words or not. @plpgsql_check_options: other_warnings = false
 begin
-  perform quota.change_limit(subject, feature, period, "limit", false);
+  perform quota.change_limit(subject, feature, period, "limit", ends_at, false);
 end
 $$;
 
 comment on function public.set_limit is
-  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period, null is unlimited. Holds at once, also for calls that are waiting. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period, null is unlimited. Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when the plan''s limit holds again by itself. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ; 42501 not a trusted role; 55P03 retry.';
 
 -- Ends one customer's exception; its plan's limit holds again.
 create function public.clear_limit(
@@ -70,7 +76,7 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  perform quota.change_limit(subject, feature, period, null, true);
+  perform quota.change_limit(subject, feature, period, null, null, true);
 end
 $$;
 
@@ -83,6 +89,7 @@ create function quota.change_limit(
   p_feature text,
   p_period text,
   p_limit bigint,
+  p_ends_at timestamptz,
   p_is_cleared boolean
 )
 returns void
@@ -109,7 +116,13 @@ begin
         hint = 'minute, hour, day, week, month, year or lifetime; a gauge has lifetime alone';
   end if;
 
+  perform quota.check_instant('set_limit', 'ends_at', p_ends_at);
+
   v_now := quota.lock_terms(v_caller.subject_id, p_feature);
+  if p_ends_at <= v_now then
+    raise exception 'set_limit: the exception would have ended at %', p_ends_at
+      using errcode = '22023', hint = 'ends_at lies in the future, or is null for until clear_limit';
+  end if;
   if not p_is_cleared and p_limit + quota.most_allowed(
     v_caller.subject_id, p_feature, v_now,
     array(
@@ -131,10 +144,11 @@ begin
         and x.feature_id = p_feature
         and x.period = p_period;
   else
-    insert into quota.exceptions (subject_id, feature_id, period, amount)
-      values (v_caller.subject_id, p_feature, p_period, p_limit)
+    insert into quota.exceptions (subject_id, feature_id, period, amount, ends_at)
+      values (v_caller.subject_id, p_feature, p_period, p_limit, coalesce(p_ends_at, 'infinity'))
       on conflict (subject_id, feature_id, period) do update
-        set amount = excluded.amount;
+        set amount = excluded.amount,
+            ends_at = excluded.ends_at;
   end if;
   perform quota.record(
     row(
@@ -142,7 +156,8 @@ begin
       null, null, null, null,
       case
         when p_is_cleared then jsonb_build_object('period', p_period, 'cleared', true)
-        else jsonb_build_object('period', p_period, 'limit', p_limit)
+        when p_ends_at is null then jsonb_build_object('period', p_period, 'limit', p_limit)
+        else jsonb_build_object('period', p_period, 'limit', p_limit, 'ends_at', p_ends_at)
       end
     )::quota.events
   );

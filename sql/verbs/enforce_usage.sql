@@ -4,7 +4,8 @@ create function public.enforce_usage(
   amount bigint default 1,
   subject text default null,
   idempotency_key text default null,
-  metadata jsonb default '{}'
+  metadata jsonb default '{}',
+  partial boolean default false
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -12,13 +13,13 @@ as $$
 #variable_conflict error
 begin
   return quota.enforce(
-    quota.consume_usage(feature, amount, subject, idempotency_key, metadata)
+    quota.consume_usage(feature, amount, subject, idempotency_key, metadata, partial)
   );
 end
 $$;
 
 comment on function public.enforce_usage is
-  'As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where a minute or hour limit refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in seconds. Errors: PT402 and PT429 a refusal; 42501, QFEAT, QAMNT, QSUBJ, QIDEM, QMETA and 55P03 as consume_usage.';
+  'As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where a minute or hour limit refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in seconds. Errors: PT402 and PT429 a refusal; 42501, QFEAT, QAMNT, QSUBJ, QIDEM, QMETA, 22023 and 55P03 as consume_usage.';
 
 -- A refusal as an error, so that HTTP answers 402 or 429 and the transaction around
 -- it rolls back.

@@ -77,9 +77,12 @@ begin
       0, 0, p_event_id, null, null, p_idempotency_key, v_refund.metadata
     )::quota.events;
     -- Grants are used last, so they come back first.
-    perform quota.give_back(
-      v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_refund.at, v_use.counts_at,
-      v_use.about_id
+    perform quota.keep_forgiven(
+      v_refund,
+      quota.give_back(
+        v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_refund.at, v_use.counts_at,
+        v_use.about_id
+      )
     );
     v_decision := quota.told_after(v_refund);
     if p_idempotency_key is null or quota.bind_key(

@@ -5,19 +5,20 @@ create function public.reserve_usage(
   subject text default null,
   ttl interval default '15 minutes',
   idempotency_key text default null,
-  metadata jsonb default '{}'
+  metadata jsonb default '{}',
+  partial boolean default false
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  return quota.reserve_usage(feature, amount, subject, ttl, idempotency_key, metadata);
+  return quota.reserve_usage(feature, amount, subject, ttl, idempotency_key, metadata, partial);
 end
 $$;
 
 comment on function public.reserve_usage is
-  'Holds an amount while work runs: it counts against every limit of the feature from now on, until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job running. Returns a usage_decision with reservation_id; a refusal is an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be named. The same idempotency_key with the same arguments gives the first answer again, while the hold is open or was committed: once it was released, has expired uncommitted, or its use was refunded in full, the key is free and the call decides afresh. Errors: 22023 ttl; QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 42501 not a trusted role; 55P03 retry.';
+  'Holds an amount while work runs: it counts against every limit of the feature from now on, until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job running; extend_usage moves that on. Returns a usage_decision with reservation_id; a refusal is an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be named. partial holds what fits of the amount: amount of the answer says how much, and only nothing is a refusal. The same idempotency_key with the same arguments gives the first answer again, while the hold is open or was committed: once it was released, has expired uncommitted, or its use was refunded in full, the key is free and the call decides afresh. Errors: 22023 ttl, or partial is null; QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 42501 not a trusted role; 55P03 retry.';
 
 -- Work that may fail or whose cost is known only afterwards. A hold counts against every
 -- limit of the feature from now on, and stops counting the moment it expires.
@@ -27,7 +28,8 @@ create function quota.reserve_usage(
   p_subject text,
   p_ttl interval,
   p_idempotency_key text,
-  p_metadata jsonb
+  p_metadata jsonb,
+  p_partial boolean
 )
 returns public.usage_decision
 language plpgsql volatile security definer
@@ -44,16 +46,20 @@ begin
   perform quota.require_trusted();
   v_caller := quota.caller_for(p_subject);
   perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
-  if v_seconds is null or v_seconds <= 0 or v_seconds > 604800 then
-    raise exception 'the ttl is %, more than nothing and at most 7 days are allowed',
-      coalesce(p_ttl::text, 'null')
-      using errcode = '22023', hint = 'for example 15 minutes';
+  if (v_seconds > 0 and v_seconds <= 604800) is not true then
+    perform quota.reject_ttl('reserve_usage', p_ttl);
+  end if;
+  if p_partial is null then
+    perform quota.check_flag('reserve_usage', 'partial', p_partial);
   end if;
 
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object(
       'call', 'reserve_usage', 'feature', p_feature, 'amount', p_amount, 'ttl', v_seconds
     );
+    if p_partial then
+      v_arguments := v_arguments || '{"partial": true}';
+    end if;
   end if;
   v_decision := quota.take_plainly(
     v_caller, p_feature, p_amount, 'reserve', p_idempotency_key, v_arguments,
@@ -64,8 +70,11 @@ begin
   end if;
 
   if p_idempotency_key is null then
-    v_decision := quota.look_plainly(v_caller, p_feature, p_amount, null);
+    v_decision := quota.look_plainly(
+      v_caller, p_feature, case when p_partial then 1 else p_amount end, null
+    );
     if v_decision.allowed is false then
+      v_decision.amount := p_amount;
       return v_decision;
     end if;
   end if;
@@ -76,11 +85,11 @@ begin
   if v_answer is null then
     v_decision := quota.take(
       v_caller, p_feature, p_amount, v_now, 'reserve', quota.new_id(v_now),
-      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
+      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}'), p_partial => p_partial
     );
     if v_decision.allowed then
       perform quota.write_hold(
-        v_caller.subject_id, v_decision.reservation_id, p_feature, p_amount, v_now, p_ttl
+        v_caller.subject_id, v_decision.reservation_id, p_feature, v_decision.amount, v_now, p_ttl
       );
     end if;
     if v_decision.allowed is not null then

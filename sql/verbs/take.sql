@@ -12,7 +12,8 @@ create function quota.take(
   p_arguments jsonb,
   p_metadata jsonb,
   p_about_id uuid default null,
-  p_allowance quota.allowance default null
+  p_allowance quota.allowance default null,
+  p_partial boolean default false
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -20,6 +21,7 @@ as $$
 declare
   v_allowance quota.allowance := p_allowance;
   v_verdict quota.verdict;
+  v_amount bigint := p_amount;
   v_event quota.events;
   v_before quota.limit_state[];
   v_after quota.limit_state[];
@@ -32,11 +34,20 @@ begin
   if v_allowance.server_only and p_caller.is_trusted is not true then
     perform quota.reject_user();
   end if;
-  v_verdict := quota.decide(v_allowance.limits, p_amount);
-  if not v_verdict.is_allowed then
-    return quota.refusal(
-      p_caller.subject_id, p_feature_id, p_amount, p_at, v_allowance, v_verdict
+  v_verdict := quota.decide(v_allowance.limits, v_amount);
+  if p_partial and not v_verdict.is_allowed then
+    -- What fits, and if that is nothing: when will one?
+    v_amount := greatest(
+      (select min(quota.room(l)) from unnest(v_allowance.limits) as l), 1
     );
+    v_verdict := quota.decide(v_allowance.limits, v_amount);
+  end if;
+  if not v_verdict.is_allowed then
+    v_decision := quota.refusal(
+      p_caller.subject_id, p_feature_id, v_amount, p_at, v_allowance, v_verdict
+    );
+    v_decision.amount := p_amount;
+    return v_decision;
   end if;
   if v_allowance.kind = 'gauge' then
     -- What goes up and down draws nothing: an open grant raises its limit.
@@ -46,8 +57,8 @@ begin
 
   v_event := row(
     p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
-    case when p_reservation_id is null then p_amount else 0 end,
-    case when p_reservation_id is null then 0 else p_amount end,
+    case when p_reservation_id is null then v_amount else 0 end,
+    case when p_reservation_id is null then 0 else v_amount end,
     0, coalesce(p_reservation_id, p_about_id), null, p_caller.actor, p_idempotency_key, p_metadata
   )::quota.events;
   v_after := quota.after_event(v_allowance.limits, v_event, v_verdict.drawn);
@@ -58,7 +69,7 @@ begin
     exit when v_shown.period = (v_verdict.shown).period;
   end loop;
   v_decision := quota.decision(
-    p_caller.subject_id, p_feature_id, p_amount, v_allowance, v_shown, 'ok',
+    p_caller.subject_id, p_feature_id, v_amount, v_allowance, v_shown, 'ok',
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
   if p_idempotency_key is not null and not quota.bind_key(
@@ -80,164 +91,4 @@ end
 $$;
 
 comment on function quota.take is
-  'Decides and, if there is room, counts, or holds when it is given a reservation id. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
-
--- What is left with the meter after a proper look, holding it: all that take_plainly() and look_plainly()
--- go by. The limits are those after the call.
-create function quota.remember(
-  p_subject_id text,
-  p_feature_id text,
-  p_at timestamptz,
-  p_allowance quota.allowance
-)
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_limit quota.limit_state;
-  v_tightest quota.limit_state;
-  v_used bigint;
-  v_allowed bigint;
-  v_index integer;
-  v_first_mark bigint;
-  v_room bigint;
-  v_fall bigint := 4611686018427387904;
-  v_least bigint;
-  v_fresh_until timestamptz;
-  v_long_limits bigint := 0;
-  v_long_until timestamptz := coalesce(p_allowance.changes_at, 'infinity');
-  v_long quota.limit_state;
-  v_long_room bigint := 4611686018427387904;
-  v_minute quota.limit_state;
-  v_minute_room bigint;
-  v_hour quota.limit_state;
-  v_hour_room bigint;
-begin
-  foreach v_limit in array p_allowance.limits loop
-    v_used := v_limit.used + v_limit.reserved;
-    v_allowed := v_limit.amount + v_limit.drawn + v_limit.granted;
-    -- How many marks use has come to.
-    v_index := case
-      when v_used < v_allowed then width_bucket(v_used * 100 / v_allowed, v_limit.marks)
-      else cardinality(v_limit.marks)
-    end;
-    -- Until just before the next mark of an alert; and what is drawn from grants is for the long way, too.
-    v_room := least(
-      coalesce(v_allowed - case when p_allowance.kind = 'metered' then v_limit.granted else 0 end,
-        9007199254740991),
-      (v_allowed * v_limit.marks[v_index + 1] + 99) / 100 - 1
-    ) - v_used;
-    -- How far the reading may fall until it has left a mark behind that could be crossed again.
-    if v_index > 0 then
-      v_fall := least(v_fall, v_used - (v_allowed * v_limit.marks[v_index] + 99) / 100);
-    end if;
-    if v_limit.period = 'minute' then
-      v_minute := v_limit;
-      v_minute_room := v_room;
-    elsif v_limit.period = 'hour' then
-      v_hour := v_limit;
-      v_hour_room := v_room;
-    else
-      v_long_limits := v_long_limits + 1;
-      v_long_until := least(v_long_until, v_limit.resets_at);
-      v_long_room := least(v_long_room, v_room);
-      v_room := v_allowed - v_used;
-      if v_long.period is null
-        or v_room < v_least
-        or v_least is null and v_room is not null
-        or v_room is not distinct from v_least
-          and quota.period_rank(v_limit.period) > quota.period_rank(v_long.period)
-      then
-        v_long := v_limit;
-        v_least := v_room;
-      end if;
-    end if;
-  end loop;
-  if not p_allowance.is_plain then
-    v_long_until := least(
-      v_long_until,
-      (
-        select min(case when g.granted_at > p_at then g.granted_at else g.expires_at end)
-        from quota.grants as g
-        where g.subject_id = p_subject_id
-          and g.feature_id = p_feature_id
-          and g.expires_at > p_at
-          and g.voided_at is null
-          and not g.is_spent
-      )
-    );
-  end if;
-
-  v_first_mark := v_limit.marks[1];
-  v_tightest := v_long;
-  v_fresh_until := v_long_until;
-  foreach v_limit in array array[v_hour, v_minute] loop
-    continue when v_limit.period is null;
-    v_fresh_until := least(v_fresh_until, v_limit.resets_at);
-    v_room := v_limit.amount - v_limit.used - v_limit.reserved;
-    if v_tightest.period is null or coalesce(v_room < v_least, v_room is not null) then
-      v_tightest := v_limit;
-      v_least := v_room;
-    end if;
-  end loop;
-  update quota.meters as m
-    set fresh_from = p_at,
-        fresh_until = v_fresh_until,
-        catalogue_version = p_allowance.catalogue_version,
-        floor = m.used + m.reserved - v_fall,
-        ceiling = m.used + m.reserved + least(v_long_room, v_hour_room, v_minute_room),
-        period = v_tightest.period,
-        period_start = v_tightest.period_start,
-        period_end = v_tightest.resets_at,
-        allowed = v_tightest.amount + v_tightest.drawn + v_tightest.granted,
-        granted = v_tightest.granted,
-        used_before = m.used - v_tightest.used,
-        reserved_before = m.reserved - v_tightest.reserved,
-        minute_limit = case when v_minute.period is not null then coalesce(v_minute.amount, -1) end,
-        minute_until = coalesce(v_minute.resets_at, '-infinity'),
-        minute_used_before = coalesce(m.used - v_minute.used, 0),
-        minute_reserved_before = coalesce(m.reserved - v_minute.reserved, 0),
-        minute_alerted = case when m.minute_until = v_minute.resets_at then m.minute_alerted else 0 end,
-        hour_limit = case when v_hour.period is not null then coalesce(v_hour.amount, -1) end,
-        hour_until = coalesce(v_hour.resets_at, '-infinity'),
-        hour_used_before = coalesce(m.used - v_hour.used, 0),
-        hour_reserved_before = coalesce(m.reserved - v_hour.reserved, 0),
-        hour_alerted = case when m.hour_until = v_hour.resets_at then m.hour_alerted else 0 end,
-        hour_ceiling = m.used + m.reserved + v_hour_room,
-        first_mark = v_first_mark,
-        long_limits = v_long_limits,
-        long_until = v_long_until,
-        long_ceiling = m.used + m.reserved + v_long_room,
-        long_period = v_long.period,
-        long_start = v_long.period_start,
-        long_end = v_long.resets_at,
-        long_allowed = v_long.amount + v_long.drawn + v_long.granted,
-        long_granted = coalesce(v_long.granted, 0),
-        long_used_before = coalesce(m.used - v_long.used, 0),
-        long_reserved_before = coalesce(m.reserved - v_long.reserved, 0),
-        plan_ends_at = coalesce(p_allowance.changes_at, 'infinity'),
-        plan_id = p_allowance.plan_id,
-        upgrade_url = p_allowance.upgrade_url,
-        server_only = p_allowance.server_only
-    where m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id
-      -- A clock that was set back has lines ahead of it, which no minute that begins may find.
-      and not exists (
-        select from quota.events as e
-        where e.subject_id = p_subject_id
-          and e.feature_id = p_feature_id
-          and e.counts_at > p_at
-      )
-      -- An open counter that a former plan left behind is no limit.
-      and v_long_limits = (
-        select count(*)
-        from quota.counters as c
-        where c.subject_id = p_subject_id
-          and c.feature_id = p_feature_id
-          and c.period_end > p_at
-      );
-end
-$$;
-
-comment on function quota.remember is
-  'Leaves the limits of a feature, as they are after the call, with its meter.';
+  'Decides and, if there is room, counts, or holds when it is given a reservation id; partial: what there is room for. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';

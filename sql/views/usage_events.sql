@@ -135,7 +135,7 @@ comment on column public.usage_events.event_id is 'The line, for refund_usage.';
 comment on column public.usage_events.at is 'When it happened.';
 
 comment on column public.usage_events.kind is
-  '`consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or `member`.';
+  '`consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or `member`.';
 
 comment on column public.usage_events.feature is
   'The id of the feature; null for a change of plan, members, or a switch or value (metadata names it).';
@@ -149,7 +149,7 @@ comment on column public.usage_events.reserved_change is 'Change of what is held
 comment on column public.usage_events.drawn_change is 'Change of what is drawn from grant_id.';
 
 comment on column public.usage_events.about_id is
-  'The event, reservation or grant that this line is about; null when it stands for itself.';
+  'The event, reservation or grant that this line is about, or the id that resets of a feature share; null when it stands for itself.';
 
 comment on column public.usage_events.grant_id is 'The grant that it draws from; null without one.';
 

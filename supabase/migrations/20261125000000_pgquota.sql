@@ -66,12 +66,12 @@ begin
       and o.name = any (array[
         'acknowledge_alerts', 'add_member', 'apply_plans', 'check_usage', 'clear_limit',
         'commit_usage', 'consume_usage', 'consume_usage_batch', 'current_usage', 'deliver_alerts',
-        'enforce_usage', 'entitlements', 'explain_usage', 'forget_subject', 'grant_usage',
-        'import_result', 'installation_problem', 'plan_catalog', 'plan_change', 'refund_usage',
-        'release_usage', 'remove_member', 'reserve_usage', 'return_usage', 'set_limit', 'set_plan',
-        'set_value', 'usage_alerts', 'usage_decision', 'usage_events', 'usage_explanation',
-        'usage_history', 'usage_mismatch', 'usage_overview', 'verify_installation', 'verify_usage',
-        'void_grant'
+        'enforce_usage', 'entitlements', 'explain_usage', 'extend_usage', 'forget_subject',
+        'grant_usage', 'import_result', 'installation_problem', 'plan_catalog', 'plan_change',
+        'refund_usage', 'release_usage', 'remove_member', 'reserve_usage', 'reset_usage',
+        'return_usage', 'set_limit', 'set_plan', 'set_value', 'usage_alerts', 'usage_decision',
+        'usage_events', 'usage_explanation', 'usage_history', 'usage_mismatch', 'usage_overview',
+        'verify_installation', 'verify_usage', 'void_grant'
       ]);
   if v_taken is not null then
     raise exception 'schema public has names that pgquota needs: %', v_taken
@@ -482,6 +482,22 @@ end
 $$;
 
 comment on function quota.check_flag is 'Errors: 22023, null.';
+
+create function quota.reject_ttl(
+  p_function text,
+  p_ttl interval
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception '%: ttl is %, more than nothing and at most 7 days are expected',
+    p_function, coalesce(p_ttl::text, 'null')
+    using errcode = '22023', hint = 'for example 15 minutes';
+end
+$$;
+
+comment on function quota.reject_ttl is 'Errors: 22023.';
 
 -- A number of a JSON document: amounts of a batch and of an import, limits of a plan document.
 create function quota.is_whole(
@@ -1035,6 +1051,7 @@ begin
           where x.subject_id = g.subject_id
             and x.feature_id = g.feature_id
             and x.period = l.key
+            and x.ends_at > p_at
         )
     ) as t
     where t.most > 9007199254740991;
@@ -1241,6 +1258,7 @@ begin
             where x.subject_id = c.subject_id
               and x.feature_id = c.feature_id
               and x.period = c.period
+              and x.ends_at > v_now
           )
       )
     into v_subjects, v_over;
@@ -1675,7 +1693,7 @@ language plpgsql immutable security invoker set search_path = pg_catalog, pg_tem
 as $$
 begin
   if not p_is_retired then
-    return '{}';
+    return '{}'::jsonb;
   end if;
   return jsonb_build_object(
     'retired', true, 'successor', p_successor_id,
@@ -1723,7 +1741,7 @@ language plpgsql immutable security invoker set search_path = pg_catalog, pg_tem
 as $$
 begin
   if not p_feature ? 'alerts' then
-    return '{80, 100}';
+    return '{80, 100}'::bigint[];
   end if;
   return array(
     select (e.mark #>> '{}')::numeric::bigint as mark
@@ -1742,7 +1760,7 @@ language plpgsql immutable security invoker set search_path = pg_catalog, pg_tem
 as $$
 begin
   return case
-    when p_alerts = '{80, 100}' then '{}'
+    when p_alerts = '{80, 100}' then '{}'::jsonb
     else jsonb_build_object('alerts', to_jsonb(p_alerts))
   end;
 end
@@ -1902,6 +1920,7 @@ begin
             and x.subject_id = c.subject_id
             and x.feature_id = c.feature_id
             and x.period = c.period
+            and x.ends_at > t.at
         )
     ) as u
     where u.used > u.allowed
@@ -2147,6 +2166,7 @@ create table quota.exceptions (
   feature_id text collate "C" not null,
   period text not null,
   amount bigint,
+  ends_at timestamptz not null default 'infinity',
   constraint exceptions_pkey primary key (subject_id, feature_id, period),
   constraint exceptions_feature_exists
     foreign key (feature_id) references quota.features (feature_id),
@@ -2161,6 +2181,9 @@ comment on table quota.exceptions is
 
 comment on column quota.exceptions.amount is 'Units per period; null is unlimited.';
 
+comment on column quota.exceptions.ends_at is
+  'From this instant on the plan''s limit holds again, with no job that takes the row away.';
+
 -- Serves the foreign key to features (removing a feature).
 create index exceptions_by_feature on quota.exceptions (feature_id);
 
@@ -2169,7 +2192,8 @@ alter table quota.exceptions
   alter column subject_id set statistics 0,
   alter column feature_id set statistics 0,
   alter column period set statistics 0,
-  alter column amount set statistics 0;
+  alter column amount set statistics 0,
+  alter column ends_at set statistics 0;
 
 alter table quota.exceptions enable row level security;
 
@@ -2187,7 +2211,8 @@ create function public.set_limit(
   subject text,
   feature text,
   period text,
-  "limit" bigint
+  "limit" bigint,
+  ends_at timestamptz default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -2195,12 +2220,12 @@ as $$
 #variable_conflict error
 -- The names are keys of JSON, reserved words or not. @plpgsql_check_options: other_warnings = false
 begin
-  perform quota.change_limit(subject, feature, period, "limit", false);
+  perform quota.change_limit(subject, feature, period, "limit", ends_at, false);
 end
 $$;
 
 comment on function public.set_limit is
-  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period, null is unlimited. Holds at once, also for calls that are waiting. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period, null is unlimited. Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when the plan''s limit holds again by itself. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ; 42501 not a trusted role; 55P03 retry.';
 
 -- Ends one customer's exception; its plan's limit holds again.
 create function public.clear_limit(
@@ -2213,7 +2238,7 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  perform quota.change_limit(subject, feature, period, null, true);
+  perform quota.change_limit(subject, feature, period, null, null, true);
 end
 $$;
 
@@ -2226,6 +2251,7 @@ create function quota.change_limit(
   p_feature text,
   p_period text,
   p_limit bigint,
+  p_ends_at timestamptz,
   p_is_cleared boolean
 )
 returns void
@@ -2252,7 +2278,13 @@ begin
         hint = 'minute, hour, day, week, month, year or lifetime; a gauge has lifetime alone';
   end if;
 
+  perform quota.check_instant('set_limit', 'ends_at', p_ends_at);
+
   v_now := quota.lock_terms(v_caller.subject_id, p_feature);
+  if p_ends_at <= v_now then
+    raise exception 'set_limit: the exception would have ended at %', p_ends_at
+      using errcode = '22023', hint = 'ends_at lies in the future, or is null for until clear_limit';
+  end if;
   if not p_is_cleared and p_limit + quota.most_allowed(
     v_caller.subject_id, p_feature, v_now,
     array(
@@ -2274,10 +2306,11 @@ begin
         and x.feature_id = p_feature
         and x.period = p_period;
   else
-    insert into quota.exceptions (subject_id, feature_id, period, amount)
-      values (v_caller.subject_id, p_feature, p_period, p_limit)
+    insert into quota.exceptions (subject_id, feature_id, period, amount, ends_at)
+      values (v_caller.subject_id, p_feature, p_period, p_limit, coalesce(p_ends_at, 'infinity'))
       on conflict (subject_id, feature_id, period) do update
-        set amount = excluded.amount;
+        set amount = excluded.amount,
+            ends_at = excluded.ends_at;
   end if;
   perform quota.record(
     row(
@@ -2285,7 +2318,8 @@ begin
       null, null, null, null,
       case
         when p_is_cleared then jsonb_build_object('period', p_period, 'cleared', true)
-        else jsonb_build_object('period', p_period, 'limit', p_limit)
+        when p_ends_at is null then jsonb_build_object('period', p_period, 'limit', p_limit)
+        else jsonb_build_object('period', p_period, 'limit', p_limit, 'ends_at', p_ends_at)
       end
     )::quota.events
   );
@@ -2634,7 +2668,7 @@ comment on column quota.meters.long_limits is 'How many limits of a day and long
 comment on column quota.meters.long_until is
   'As fresh_until, of these alone, and so are long_ceiling to long_reserved_before: what holds on when a minute or an hour begins.';
 
-comment on column quota.meters.plan_ends_at is 'When the plan ends by itself; infinity: never.';
+comment on column quota.meters.plan_ends_at is 'When the plan, or an exception to it, ends by itself; infinity: never.';
 
 -- Serves usage_overview: whose minute or hour is near its limit. These change with an alert alone, so
 -- counting stays a HOT update.
@@ -2829,7 +2863,7 @@ comment on table quota.events is
 comment on column quota.events.at is 'When it happened, by quota.clock().';
 
 comment on column quota.events.kind is
-  'consume, batch, reserve, commit, release, expire, refund, return, table, import, grant, void, draw, carry, plan, limit, value or member.';
+  'consume, batch, reserve, commit, release, expire, refund, return, reset, table, import, grant, void, draw, carry, plan, limit, value or member.';
 
 comment on column quota.events.counts_at is
   'The instant whose periods it counts in: at, or for a refund, commit or release the instant of the use or hold.';
@@ -2840,7 +2874,7 @@ comment on column quota.events.reserved_change is 'Change of what is held.';
 
 comment on column quota.events.drawn_change is 'Change of what is drawn from grant_id.';
 
-comment on column quota.events.about_id is 'The event, reservation or grant that this line is about.';
+comment on column quota.events.about_id is 'The event, reservation or grant that this line is about; resets of a feature share an id.';
 
 comment on column quota.events.actor is
   'The user that acted for the subject, where it is not the subject itself; null for servers.';
@@ -3197,7 +3231,7 @@ create type quota.allowance as (
 );
 
 comment on type quota.allowance is
-  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when another plan holds by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read. time_zone: whose wall clock the periods follow.';
+  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when another plan holds or an exception ends by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read. time_zone: whose wall clock the periods follow.';
 
 create type quota.balance as (
   used bigint,
@@ -3315,7 +3349,7 @@ begin
   -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
   -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
   for v_allowance.feature_id, v_allowance.kind, v_allowance.server_only, v_allowance.limits,
-    v_counted_before, v_needs_details
+    v_counted_before, v_needs_details, v_allowance.changes_at
   in
     select f.feature_id, f.kind, f.server_only,
       array_agg(
@@ -3328,31 +3362,31 @@ begin
         )::quota.limit_state
       ) filter (where l.period is not null),
       coalesce(greatest(m.counted_until + interval '1 microsecond', m.fresh_until), '-infinity'),
-      coalesce(bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled), false)
+      coalesce(bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled), false),
+      min(l.ends_at)
     from quota.features as f
     left join quota.meters as m
       on m.subject_id = p_subject_id
       and m.feature_id = f.feature_id
     left join lateral (
-      select n.period, n.amount, 'plan' as source
+      select n.period, n.amount, 'plan' as source, null::timestamptz as ends_at
       from quota.plan_limits as n
       where n.plan_id = v_plan_id
         and n.feature_id = f.feature_id
-        and not (
-          v_has_extras
-          and exists (
-            select from quota.exceptions as x
-            where x.subject_id = p_subject_id
-              and x.feature_id = f.feature_id
-              and x.period = n.period
-          )
-        )
+        and (not v_has_extras or not exists (
+          select from quota.exceptions as x
+          where x.subject_id = p_subject_id
+            and x.feature_id = f.feature_id
+            and x.period = n.period
+            and x.ends_at > p_at
+        ))
       union all
-      select x.period, x.amount, 'exception'
+      select x.period, x.amount, 'exception', nullif(x.ends_at, 'infinity')
       from quota.exceptions as x
       where v_has_extras
         and x.subject_id = p_subject_id
         and x.feature_id = f.feature_id
+        and x.ends_at > p_at
     ) as l on true
     left join lateral (
       select c.period_start, c.period_end, coalesce(c.used, m.used - c.used_before) as used,
@@ -3386,7 +3420,7 @@ begin
   loop
     v_allowance.plan_id := v_plan_id;
     v_allowance.upgrade_url := v_upgrade_url;
-    v_allowance.changes_at := v_changes_at;
+    v_allowance.changes_at := least(v_changes_at, v_allowance.changes_at);
     v_allowance.is_plain := not v_has_extras;
     v_allowance.catalogue_version := v_catalogue_version;
     v_allowance.time_zone := v_time_zone;
@@ -3435,7 +3469,7 @@ begin
       -- Most periods begin after the last line, and with nothing.
       if v_limit.period_start < p_counted_before then
         v_balance := quota.ledger_balance(
-          p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
+          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
         );
         v_limit.used := least(v_balance.used, 9007199254740991);
         v_limit.reserved := v_balance.reserved;
@@ -3587,6 +3621,7 @@ comment on function quota.kept_plan is
 create function quota.ledger_balance(
   p_subject_id text,
   p_feature_id text,
+  p_period text,
   p_from timestamptz,
   p_until timestamptz
 )
@@ -3606,13 +3641,15 @@ begin
   where e.subject_id = p_subject_id
     and e.feature_id = p_feature_id
     and e.counts_at >= p_from
-    and e.counts_at < p_until;
+    and e.counts_at < p_until
+    -- A reset counts in one period alone.
+    and (e.kind <> 'reset' or e.metadata ->> 'period' = p_period);
   return v_balance;
 end
 $$;
 
 comment on function quota.ledger_balance is
-  'Use, holds and draws that the ledger counts in [p_from, p_until).';
+  'Use, holds and draws that the ledger counts in a period, [p_from, p_until).';
 
 -- What holds that have expired, and that no call has settled yet, still stand for in a counter.
 create function quota.expired_holds(
@@ -3959,7 +3996,7 @@ comment on column public.usage_decision.subject is 'Who is limited.';
 comment on column public.usage_decision.plan is
   'The plan that holds now; null when the subject has none and there is no default plan.';
 
-comment on column public.usage_decision.amount is 'Units that this call asked for or moved.';
+comment on column public.usage_decision.amount is 'Units that this call moved, or asked for when it is refused: less than asked for where partial took what fitted.';
 
 comment on column public.usage_decision.used is 'Units used in the period, after the call.';
 
@@ -3986,10 +4023,10 @@ comment on column public.usage_decision.retry_after is
   'Whole seconds, rounded up and at least 1, until time alone would allow the amount; null when allowed or never.';
 
 comment on column public.usage_decision.event_id is
-  'The ledger line of the call: what counted it, for refund_usage, or a refund''s, return''s or release''s own; null for a refusal, a check and a reservation.';
+  'The ledger line of the call: what counted it, for refund_usage, or a refund''s, return''s or release''s own; null for a refusal, a check, a reservation and its extension.';
 
 comment on column public.usage_decision.reservation_id is
-  'The hold, for commit_usage and release_usage; null when the call made or ended none.';
+  'The hold, for extend_usage, commit_usage and release_usage; null when the call made, extended or ended none.';
 
 comment on column public.usage_decision.replayed is
   'True when the idempotency key was used before: this is the first answer, nothing was counted again.';
@@ -4357,19 +4394,20 @@ create function public.consume_usage(
   amount bigint default 1,
   subject text default null,
   idempotency_key text default null,
-  metadata jsonb default '{}'
+  metadata jsonb default '{}',
+  partial boolean default false
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  return quota.consume_usage(feature, amount, subject, idempotency_key, metadata);
+  return quota.consume_usage(feature, amount, subject, idempotency_key, metadata, partial);
 end
 $$;
 
 comment on function public.consume_usage is
-  'Checks every limit of the feature and counts the amount, in one step and in the caller''s transaction. A refusal is an answer (allowed = false with reason limit_reached or feature_not_in_plan), not an error, and counts nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. The same idempotency_key with the same arguments gives the first allowed answer again (replayed = true) and counts nothing, for at least 30 days (the rule of Stripe''s Idempotency-Key, except that a refusal binds nothing, and that the key of a use that was refunded in full is free again). Keys of users and of trusted callers are two spaces. metadata is kept in the ledger. Errors: 42501 no identity, a subject that is not yours, or a server_only feature; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters; QIDEM key reused with other arguments, empty or over 255 characters; QMETA metadata not an object or over 8 kB; 55P03 another call held the row for 2 s (retry).';
+  'Checks every limit of the feature and counts the amount, in one step and in the caller''s transaction. A refusal is an answer (allowed = false with reason limit_reached or feature_not_in_plan), not an error, and counts nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. The same idempotency_key with the same arguments gives the first allowed answer again (replayed = true) and counts nothing, for at least 30 days (the rule of Stripe''s Idempotency-Key, except that a refusal binds nothing, and that the key of a use that was refunded in full is free again). Keys of users and of trusted callers are two spaces. metadata is kept in the ledger. partial takes what fits of the amount: amount of the answer says how much, and only nothing is a refusal. Errors: 42501 no identity, a subject that is not yours, or a server_only feature; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters; QIDEM key reused with other arguments, empty or over 255 characters; QMETA metadata not an object or over 8 kB; 22023 partial is null; 55P03 another call held the row for 2 s (retry).';
 
 -- The main job. Checks the limit and counts, in one atomic step.
 --
@@ -4382,7 +4420,8 @@ create function quota.consume_usage(
   p_amount bigint,
   p_subject text,
   p_idempotency_key text,
-  p_metadata jsonb
+  p_metadata jsonb,
+  p_partial boolean
 )
 returns public.usage_decision
 language plpgsql volatile security definer
@@ -4400,11 +4439,16 @@ begin
     p_amount between 1 and 9007199254740991
     and coalesce(length(p_idempotency_key), 1) between 1 and 255
     and p_metadata = '{}'
+    and not p_partial
   ) is not true then
     perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
+    perform quota.check_flag('consume_usage', 'partial', p_partial);
   end if;
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
+    if p_partial then
+      v_arguments := v_arguments || '{"partial": true}';
+    end if;
   end if;
   v_decision := quota.take_plainly(
     v_caller, p_feature, p_amount, 'consume', p_idempotency_key, v_arguments,
@@ -4415,8 +4459,11 @@ begin
   end if;
 
   if p_idempotency_key is null then
-    v_decision := quota.look_plainly(v_caller, p_feature, p_amount, null);
+    v_decision := quota.look_plainly(
+      v_caller, p_feature, case when p_partial then 1 else p_amount end, null
+    );
     if v_decision.allowed is false then
+      v_decision.amount := p_amount;
       return v_decision;
     end if;
   end if;
@@ -4437,7 +4484,7 @@ begin
   if v_answer is null then
     v_decision := quota.take(
       v_caller, p_feature, p_amount, v_now, 'consume', null,
-      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
+      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}'), p_partial => p_partial
     );
     if v_decision.allowed is not null then
       return v_decision;
@@ -4952,7 +4999,8 @@ create function quota.take(
   p_arguments jsonb,
   p_metadata jsonb,
   p_about_id uuid default null,
-  p_allowance quota.allowance default null
+  p_allowance quota.allowance default null,
+  p_partial boolean default false
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -4960,6 +5008,7 @@ as $$
 declare
   v_allowance quota.allowance := p_allowance;
   v_verdict quota.verdict;
+  v_amount bigint := p_amount;
   v_event quota.events;
   v_before quota.limit_state[];
   v_after quota.limit_state[];
@@ -4972,11 +5021,20 @@ begin
   if v_allowance.server_only and p_caller.is_trusted is not true then
     perform quota.reject_user();
   end if;
-  v_verdict := quota.decide(v_allowance.limits, p_amount);
-  if not v_verdict.is_allowed then
-    return quota.refusal(
-      p_caller.subject_id, p_feature_id, p_amount, p_at, v_allowance, v_verdict
+  v_verdict := quota.decide(v_allowance.limits, v_amount);
+  if p_partial and not v_verdict.is_allowed then
+    -- What fits, and if that is nothing: when will one?
+    v_amount := greatest(
+      (select min(quota.room(l)) from unnest(v_allowance.limits) as l), 1
     );
+    v_verdict := quota.decide(v_allowance.limits, v_amount);
+  end if;
+  if not v_verdict.is_allowed then
+    v_decision := quota.refusal(
+      p_caller.subject_id, p_feature_id, v_amount, p_at, v_allowance, v_verdict
+    );
+    v_decision.amount := p_amount;
+    return v_decision;
   end if;
   if v_allowance.kind = 'gauge' then
     -- What goes up and down draws nothing: an open grant raises its limit.
@@ -4986,8 +5044,8 @@ begin
 
   v_event := row(
     p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
-    case when p_reservation_id is null then p_amount else 0 end,
-    case when p_reservation_id is null then 0 else p_amount end,
+    case when p_reservation_id is null then v_amount else 0 end,
+    case when p_reservation_id is null then 0 else v_amount end,
     0, coalesce(p_reservation_id, p_about_id), null, p_caller.actor, p_idempotency_key, p_metadata
   )::quota.events;
   v_after := quota.after_event(v_allowance.limits, v_event, v_verdict.drawn);
@@ -4998,7 +5056,7 @@ begin
     exit when v_shown.period = (v_verdict.shown).period;
   end loop;
   v_decision := quota.decision(
-    p_caller.subject_id, p_feature_id, p_amount, v_allowance, v_shown, 'ok',
+    p_caller.subject_id, p_feature_id, v_amount, v_allowance, v_shown, 'ok',
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
   if p_idempotency_key is not null and not quota.bind_key(
@@ -5020,167 +5078,7 @@ end
 $$;
 
 comment on function quota.take is
-  'Decides and, if there is room, counts, or holds when it is given a reservation id. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
-
--- What is left with the meter after a proper look, holding it: all that take_plainly() and look_plainly()
--- go by. The limits are those after the call.
-create function quota.remember(
-  p_subject_id text,
-  p_feature_id text,
-  p_at timestamptz,
-  p_allowance quota.allowance
-)
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_limit quota.limit_state;
-  v_tightest quota.limit_state;
-  v_used bigint;
-  v_allowed bigint;
-  v_index integer;
-  v_first_mark bigint;
-  v_room bigint;
-  v_fall bigint := 4611686018427387904;
-  v_least bigint;
-  v_fresh_until timestamptz;
-  v_long_limits bigint := 0;
-  v_long_until timestamptz := coalesce(p_allowance.changes_at, 'infinity');
-  v_long quota.limit_state;
-  v_long_room bigint := 4611686018427387904;
-  v_minute quota.limit_state;
-  v_minute_room bigint;
-  v_hour quota.limit_state;
-  v_hour_room bigint;
-begin
-  foreach v_limit in array p_allowance.limits loop
-    v_used := v_limit.used + v_limit.reserved;
-    v_allowed := v_limit.amount + v_limit.drawn + v_limit.granted;
-    -- How many marks use has come to.
-    v_index := case
-      when v_used < v_allowed then width_bucket(v_used * 100 / v_allowed, v_limit.marks)
-      else cardinality(v_limit.marks)
-    end;
-    -- Until just before the next mark of an alert; and what is drawn from grants is for the long way, too.
-    v_room := least(
-      coalesce(v_allowed - case when p_allowance.kind = 'metered' then v_limit.granted else 0 end,
-        9007199254740991),
-      (v_allowed * v_limit.marks[v_index + 1] + 99) / 100 - 1
-    ) - v_used;
-    -- How far the reading may fall until it has left a mark behind that could be crossed again.
-    if v_index > 0 then
-      v_fall := least(v_fall, v_used - (v_allowed * v_limit.marks[v_index] + 99) / 100);
-    end if;
-    if v_limit.period = 'minute' then
-      v_minute := v_limit;
-      v_minute_room := v_room;
-    elsif v_limit.period = 'hour' then
-      v_hour := v_limit;
-      v_hour_room := v_room;
-    else
-      v_long_limits := v_long_limits + 1;
-      v_long_until := least(v_long_until, v_limit.resets_at);
-      v_long_room := least(v_long_room, v_room);
-      v_room := v_allowed - v_used;
-      if v_long.period is null
-        or v_room < v_least
-        or v_least is null and v_room is not null
-        or v_room is not distinct from v_least
-          and quota.period_rank(v_limit.period) > quota.period_rank(v_long.period)
-      then
-        v_long := v_limit;
-        v_least := v_room;
-      end if;
-    end if;
-  end loop;
-  if not p_allowance.is_plain then
-    v_long_until := least(
-      v_long_until,
-      (
-        select min(case when g.granted_at > p_at then g.granted_at else g.expires_at end)
-        from quota.grants as g
-        where g.subject_id = p_subject_id
-          and g.feature_id = p_feature_id
-          and g.expires_at > p_at
-          and g.voided_at is null
-          and not g.is_spent
-      )
-    );
-  end if;
-
-  v_first_mark := v_limit.marks[1];
-  v_tightest := v_long;
-  v_fresh_until := v_long_until;
-  foreach v_limit in array array[v_hour, v_minute] loop
-    continue when v_limit.period is null;
-    v_fresh_until := least(v_fresh_until, v_limit.resets_at);
-    v_room := v_limit.amount - v_limit.used - v_limit.reserved;
-    if v_tightest.period is null or coalesce(v_room < v_least, v_room is not null) then
-      v_tightest := v_limit;
-      v_least := v_room;
-    end if;
-  end loop;
-  update quota.meters as m
-    set fresh_from = p_at,
-        fresh_until = v_fresh_until,
-        catalogue_version = p_allowance.catalogue_version,
-        floor = m.used + m.reserved - v_fall,
-        ceiling = m.used + m.reserved + least(v_long_room, v_hour_room, v_minute_room),
-        period = v_tightest.period,
-        period_start = v_tightest.period_start,
-        period_end = v_tightest.resets_at,
-        allowed = v_tightest.amount + v_tightest.drawn + v_tightest.granted,
-        granted = v_tightest.granted,
-        used_before = m.used - v_tightest.used,
-        reserved_before = m.reserved - v_tightest.reserved,
-        minute_limit = case when v_minute.period is not null then coalesce(v_minute.amount, -1) end,
-        minute_until = coalesce(v_minute.resets_at, '-infinity'),
-        minute_used_before = coalesce(m.used - v_minute.used, 0),
-        minute_reserved_before = coalesce(m.reserved - v_minute.reserved, 0),
-        minute_alerted = case when m.minute_until = v_minute.resets_at then m.minute_alerted else 0 end,
-        hour_limit = case when v_hour.period is not null then coalesce(v_hour.amount, -1) end,
-        hour_until = coalesce(v_hour.resets_at, '-infinity'),
-        hour_used_before = coalesce(m.used - v_hour.used, 0),
-        hour_reserved_before = coalesce(m.reserved - v_hour.reserved, 0),
-        hour_alerted = case when m.hour_until = v_hour.resets_at then m.hour_alerted else 0 end,
-        hour_ceiling = m.used + m.reserved + v_hour_room,
-        first_mark = v_first_mark,
-        long_limits = v_long_limits,
-        long_until = v_long_until,
-        long_ceiling = m.used + m.reserved + v_long_room,
-        long_period = v_long.period,
-        long_start = v_long.period_start,
-        long_end = v_long.resets_at,
-        long_allowed = v_long.amount + v_long.drawn + v_long.granted,
-        long_granted = coalesce(v_long.granted, 0),
-        long_used_before = coalesce(m.used - v_long.used, 0),
-        long_reserved_before = coalesce(m.reserved - v_long.reserved, 0),
-        plan_ends_at = coalesce(p_allowance.changes_at, 'infinity'),
-        plan_id = p_allowance.plan_id,
-        upgrade_url = p_allowance.upgrade_url,
-        server_only = p_allowance.server_only
-    where m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id
-      -- A clock that was set back has lines ahead of it, which no minute that begins may find.
-      and not exists (
-        select from quota.events as e
-        where e.subject_id = p_subject_id
-          and e.feature_id = p_feature_id
-          and e.counts_at > p_at
-      )
-      -- An open counter that a former plan left behind is no limit.
-      and v_long_limits = (
-        select count(*)
-        from quota.counters as c
-        where c.subject_id = p_subject_id
-          and c.feature_id = p_feature_id
-          and c.period_end > p_at
-      );
-end
-$$;
-
-comment on function quota.remember is
-  'Leaves the limits of a feature, as they are after the call, with its meter.';
+  'Decides and, if there is room, counts, or holds when it is given a reservation id; partial: what there is room for. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
 
 -- sql/verbs/enforce_usage.sql
 
@@ -5190,7 +5088,8 @@ create function public.enforce_usage(
   amount bigint default 1,
   subject text default null,
   idempotency_key text default null,
-  metadata jsonb default '{}'
+  metadata jsonb default '{}',
+  partial boolean default false
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -5198,13 +5097,13 @@ as $$
 #variable_conflict error
 begin
   return quota.enforce(
-    quota.consume_usage(feature, amount, subject, idempotency_key, metadata)
+    quota.consume_usage(feature, amount, subject, idempotency_key, metadata, partial)
   );
 end
 $$;
 
 comment on function public.enforce_usage is
-  'As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where a minute or hour limit refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in seconds. Errors: PT402 and PT429 a refusal; 42501, QFEAT, QAMNT, QSUBJ, QIDEM, QMETA and 55P03 as consume_usage.';
+  'As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where a minute or hour limit refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in seconds. Errors: PT402 and PT429 a refusal; 42501, QFEAT, QAMNT, QSUBJ, QIDEM, QMETA, 22023 and 55P03 as consume_usage.';
 
 -- A refusal as an error, so that HTTP answers 402 or 429 and the transaction around
 -- it rolls back.
@@ -5882,19 +5781,20 @@ create function public.reserve_usage(
   subject text default null,
   ttl interval default '15 minutes',
   idempotency_key text default null,
-  metadata jsonb default '{}'
+  metadata jsonb default '{}',
+  partial boolean default false
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  return quota.reserve_usage(feature, amount, subject, ttl, idempotency_key, metadata);
+  return quota.reserve_usage(feature, amount, subject, ttl, idempotency_key, metadata, partial);
 end
 $$;
 
 comment on function public.reserve_usage is
-  'Holds an amount while work runs: it counts against every limit of the feature from now on, until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job running. Returns a usage_decision with reservation_id; a refusal is an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be named. The same idempotency_key with the same arguments gives the first answer again, while the hold is open or was committed: once it was released, has expired uncommitted, or its use was refunded in full, the key is free and the call decides afresh. Errors: 22023 ttl; QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 42501 not a trusted role; 55P03 retry.';
+  'Holds an amount while work runs: it counts against every limit of the feature from now on, until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job running; extend_usage moves that on. Returns a usage_decision with reservation_id; a refusal is an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be named. partial holds what fits of the amount: amount of the answer says how much, and only nothing is a refusal. The same idempotency_key with the same arguments gives the first answer again, while the hold is open or was committed: once it was released, has expired uncommitted, or its use was refunded in full, the key is free and the call decides afresh. Errors: 22023 ttl, or partial is null; QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 42501 not a trusted role; 55P03 retry.';
 
 -- Work that may fail or whose cost is known only afterwards. A hold counts against every
 -- limit of the feature from now on, and stops counting the moment it expires.
@@ -5904,7 +5804,8 @@ create function quota.reserve_usage(
   p_subject text,
   p_ttl interval,
   p_idempotency_key text,
-  p_metadata jsonb
+  p_metadata jsonb,
+  p_partial boolean
 )
 returns public.usage_decision
 language plpgsql volatile security definer
@@ -5921,16 +5822,20 @@ begin
   perform quota.require_trusted();
   v_caller := quota.caller_for(p_subject);
   perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
-  if v_seconds is null or v_seconds <= 0 or v_seconds > 604800 then
-    raise exception 'the ttl is %, more than nothing and at most 7 days are allowed',
-      coalesce(p_ttl::text, 'null')
-      using errcode = '22023', hint = 'for example 15 minutes';
+  if (v_seconds > 0 and v_seconds <= 604800) is not true then
+    perform quota.reject_ttl('reserve_usage', p_ttl);
+  end if;
+  if p_partial is null then
+    perform quota.check_flag('reserve_usage', 'partial', p_partial);
   end if;
 
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object(
       'call', 'reserve_usage', 'feature', p_feature, 'amount', p_amount, 'ttl', v_seconds
     );
+    if p_partial then
+      v_arguments := v_arguments || '{"partial": true}';
+    end if;
   end if;
   v_decision := quota.take_plainly(
     v_caller, p_feature, p_amount, 'reserve', p_idempotency_key, v_arguments,
@@ -5941,8 +5846,11 @@ begin
   end if;
 
   if p_idempotency_key is null then
-    v_decision := quota.look_plainly(v_caller, p_feature, p_amount, null);
+    v_decision := quota.look_plainly(
+      v_caller, p_feature, case when p_partial then 1 else p_amount end, null
+    );
     if v_decision.allowed is false then
+      v_decision.amount := p_amount;
       return v_decision;
     end if;
   end if;
@@ -5953,11 +5861,11 @@ begin
   if v_answer is null then
     v_decision := quota.take(
       v_caller, p_feature, p_amount, v_now, 'reserve', quota.new_id(v_now),
-      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
+      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}'), p_partial => p_partial
     );
     if v_decision.allowed then
       perform quota.write_hold(
-        v_caller.subject_id, v_decision.reservation_id, p_feature, p_amount, v_now, p_ttl
+        v_caller.subject_id, v_decision.reservation_id, p_feature, v_decision.amount, v_now, p_ttl
       );
     end if;
     if v_decision.allowed is not null then
@@ -5970,6 +5878,74 @@ end
 $$;
 
 comment on function quota.reserve_usage is 'See public.reserve_usage.';
+
+-- sql/verbs/extend_usage.sql
+
+-- The heartbeat of work that takes longer than anybody dares to hold for: a short ttl, extended while the
+-- worker lives. Who dies extends no more, and the hold ends by itself.
+create function public.extend_usage(
+  reservation_id uuid,
+  ttl interval default '15 minutes',
+  subject text default null
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.extend_usage(reservation_id, ttl, subject);
+end
+$$;
+
+comment on function public.extend_usage is
+  'An open hold now expires ttl from now (more than 0, at most 7 days), also where that is sooner: the heartbeat of a long job. It goes on counting in the periods in which it was made, and asks no limit again. Returns a usage_decision: amount is what is held, the other fields the state now. subject is not needed; it routes the call where the data is sharded. Errors: QRSRV no such reservation, expired, committed or released already, or of another subject than the named one; 22023 ttl; 42501 not a trusted role; 55P03 retry.';
+
+-- No line: nothing is counted or given back. What has expired has stopped counting, and somebody else may
+-- have its room: it cannot be brought back.
+create function quota.extend_usage(
+  p_reservation_id uuid,
+  p_ttl interval,
+  p_subject text
+)
+returns public.usage_decision
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_locked record;
+  v_hold quota.reservations;
+  v_seconds numeric := extract(epoch from p_ttl);
+  v_allowance quota.allowance;
+begin
+  perform quota.require_trusted();
+  if (v_seconds > 0 and v_seconds <= 604800) is not true then
+    perform quota.reject_ttl('extend_usage', p_ttl);
+  end if;
+  v_locked := quota.lock_reservation(p_reservation_id, p_subject);
+  v_hold := v_locked.hold;
+  if v_hold.state <> 'open' then
+    raise exception 'extend_usage: the reservation is %, an open one is expected', v_hold.state
+      using errcode = 'QRSRV',
+        hint = 'reserve anew; an expired one can still be committed, which counts what was used';
+  end if;
+
+  -- In seconds: a day of an interval would follow the session's time zone.
+  update quota.reservations as r
+    set expires_at = v_locked.at + make_interval(secs => v_seconds::double precision)
+    where r.subject_id = v_hold.subject_id
+      and r.reservation_id = v_hold.reservation_id;
+  perform quota.note_first_expiry(v_hold.subject_id, v_hold.feature_id);
+  v_allowance := quota.limits_of(
+    v_hold.subject_id, v_hold.feature_id, v_locked.at, p_is_settled => true
+  );
+  return quota.decision(
+    v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
+    (quota.decide(v_allowance.limits, 0)).shown, 'ok', null, v_hold.reservation_id
+  );
+end
+$$;
+
+comment on function quota.extend_usage is 'See public.extend_usage.';
 
 -- sql/verbs/commit_usage.sql
 
@@ -6371,9 +6347,12 @@ begin
       0, 0, p_event_id, null, null, p_idempotency_key, v_refund.metadata
     )::quota.events;
     -- Grants are used last, so they come back first.
-    perform quota.give_back(
-      v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_refund.at, v_use.counts_at,
-      v_use.about_id
+    perform quota.keep_forgiven(
+      v_refund,
+      quota.give_back(
+        v_use.subject_id, v_use.feature_id, -v_refund.used_change, v_refund.at, v_use.counts_at,
+        v_use.about_id
+      )
     );
     v_decision := quota.told_after(v_refund);
     if p_idempotency_key is null or quota.bind_key(
@@ -6621,6 +6600,150 @@ $$;
 comment on function quota.rows_used is
   'How much of a gauge rows of limited tables are. It goes with the rows, and not by hand.';
 
+-- sql/verbs/reset_usage.sql
+
+-- A fresh start by hand: an apology, a test account, a customer who paid for another round. The period
+-- goes on and ends when it would have, so the billing day stays; only what was used of it is nothing again.
+create function public.reset_usage(
+  feature text,
+  subject text,
+  period text default null,
+  reason text default null,
+  idempotency_key text default null
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return quota.reset_usage(feature, subject, period, reason, idempotency_key);
+end
+$$;
+
+comment on function public.reset_usage is
+  'A fresh start by hand: what the subject used of a metered feature in the running period (null: in all of its running periods) is 0 again. The period ends when it would have; open holds and grants stay, and so does the use of other periods and features. What was used before can still be refunded, which gives nothing back twice. reason is kept in the ledger. Returns a usage_decision: amount is the most that was taken off a period, event_id the line of the longest one, the other fields the state now. The same idempotency_key with the same arguments gives the first answer again. Errors: QFEAT unknown feature, or a gauge (see return_usage); QPLAN no limit of that period; QSUBJ; QIDEM; QMETA reason over 8 kB; 42501 not a trusted role; 55P03 retry.';
+
+create function quota.reset_usage(
+  p_feature text,
+  p_subject text,
+  p_period text,
+  p_reason text,
+  p_idempotency_key text
+)
+returns public.usage_decision
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
+as $$
+declare
+  v_caller quota.caller;
+  v_arguments jsonb := jsonb_build_object(
+    'call', 'reset_usage', 'feature', p_feature, 'period', p_period
+  );
+  v_answer jsonb;
+  v_event quota.events;
+  v_allowance quota.allowance;
+  v_before quota.limit_state[];
+  v_line quota.events;
+  v_most bigint;
+  v_decision public.usage_decision;
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  perform quota.check_key(p_idempotency_key);
+  v_event.metadata := jsonb_strip_nulls(jsonb_build_object('reason', p_reason));
+  perform quota.check_metadata(v_event.metadata);
+  perform quota.check_reset(p_feature, p_period);
+
+  v_event.subject_id := v_caller.subject_id;
+  v_event.feature_id := p_feature;
+  v_event.idempotency_key := p_idempotency_key;
+  v_event.at := quota.lock_meter(v_caller.subject_id, p_feature);
+  if p_idempotency_key is not null then
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_event.at);
+    if v_answer is not null then
+      return quota.replayed(v_answer);
+    end if;
+  end if;
+
+  v_before := (
+    quota.limits_of(v_caller.subject_id, p_feature, v_event.at, p_is_settled => true)
+  ).limits;
+  perform quota.open_counters(v_caller.subject_id, p_feature, v_event.at, v_before);
+  -- The longest last: its line is the one that is told.
+  for v_line in
+    select r.subject_id, r.event_id, r.at, r.kind, r.feature_id, r.counts_at, r.used_change,
+      r.reserved_change, r.drawn_change, r.about_id, r.grant_id, r.actor, r.idempotency_key, r.metadata
+    from quota.reset_lines(v_event, p_period, v_before) as r
+  loop
+    perform quota.record_reset(v_line);
+    v_most := greatest(v_most, -v_line.used_change);
+  end loop;
+  if v_most is null and p_period is not null then
+    perform quota.reject_reset(p_feature, p_period);
+  end if;
+
+  v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_event.at, p_is_settled => true);
+  v_decision := quota.decision(
+    v_caller.subject_id, p_feature, coalesce(v_most, 0), v_allowance,
+    (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_line.event_id
+  );
+  if p_idempotency_key is not null and not quota.bind_key(
+    v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decision), v_event.at
+  ) then
+    -- Taken under another meter, so with other arguments: this raises.
+    perform quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_event.at);
+  end if;
+  -- Below its marks they can be crossed again.
+  perform quota.write_alerts(
+    v_caller.subject_id, p_feature, v_event.at, v_before, v_allowance.limits
+  );
+  return v_decision;
+end
+$$;
+
+comment on function quota.reset_usage is 'See public.reset_usage.';
+
+-- Before any lock.
+create function quota.check_reset(
+  p_feature_id text,
+  p_period text
+)
+returns void
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform quota.check_feature(p_feature_id);
+  if exists (
+    select from quota.features as f where f.feature_id = p_feature_id and f.kind <> 'metered'
+  ) then
+    raise exception 'reset_usage: feature % is not metered: nothing of it starts again',
+      quote_literal(p_feature_id)
+      using errcode = 'QFEAT', hint = 'lower a gauge with return_usage, or by deleting the rows that it counts';
+  end if;
+  if p_period is not null and quota.period_rank(p_period) is null then
+    perform quota.reject_reset(p_feature_id, p_period);
+  end if;
+end
+$$;
+
+comment on function quota.check_reset is 'Errors: QFEAT, QPLAN.';
+
+create function quota.reject_reset(
+  p_feature_id text,
+  p_period text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'reset_usage: % has no limit by the %, nothing to start afresh',
+    quote_literal(p_feature_id), quote_literal(left(p_period, 100))
+    using errcode = 'QPLAN', hint = 'name a period of current_usage; null is all of them';
+end
+$$;
+
+comment on function quota.reject_reset is 'Errors: QPLAN.';
+
 -- sql/verbs/grant_usage.sql
 
 -- A top-up that was bought, a promotion.
@@ -6726,65 +6849,96 @@ comment on function quota.grant_usage is 'See public.grant_usage.';
 -- A top-up that was paid back, a promotion that ended early.
 create function public.void_grant(
   grant_id uuid,
-  subject text default null
+  subject text default null,
+  amount bigint default null
 )
-returns boolean
+returns bigint
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  return quota.void_grant(grant_id, subject);
+  return quota.void_grant(grant_id, subject, amount);
 end
 $$;
 
 comment on function public.void_grant is
-  'Ends a grant: what is left of it is gone, what was drawn stays drawn. Returns true when it was open until now, false when there is no such grant, it was voided before, or it is not the named subject''s. Errors: 22023 no grant_id; 42501 not a trusted role; 55P03 retry.';
+  'Takes back what is left of a grant, or at most amount of it (a part of a payment that was returned), and returns how much that was, in units of the feature. What was drawn stays drawn, and a hold keeps what it drew. Without amount the grant ends: what refunds and releases give back to it later is gone, too. 0 when nothing is left, the grant has expired or was voided before, there is no such grant, or it is not the named subject''s. Errors: 22023 no grant_id; QAMNT; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.void_grant(
   p_grant_id uuid,
-  p_subject text
+  p_subject text,
+  p_amount bigint
 )
-returns boolean
+returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
 declare
   v_grant quota.grants;
   v_now timestamptz;
+  v_taken bigint;
+  v_is_ended boolean;
 begin
   perform quota.require_trusted();
   if p_grant_id is null then
     raise exception 'void_grant: grant_id is null, the id that grant_usage gave is expected'
       using errcode = '22023', hint = 'usage_events has it as grant_id of the grant line';
   end if;
+  if p_amount is not null then
+    perform quota.check_amount(p_amount);
+  end if;
   select g.subject_id, g.feature_id
     into v_grant.subject_id, v_grant.feature_id
     from quota.grants as g
     where g.grant_id = p_grant_id;
   if not found or v_grant.subject_id <> p_subject then
-    return false;
+    return 0;
   end if;
   -- Or forget_subject() was faster: then the subject is not to be made again.
   perform from quota.subjects as s where s.subject_id = v_grant.subject_id for no key update;
   if not found then
-    return false;
+    return 0;
   end if;
   v_now := quota.lock_terms(v_grant.subject_id, v_grant.feature_id);
-  update quota.grants as g
-    set voided_at = v_now
+  select g.amount, g.drawn, g.expires_at
+    into v_grant.amount, v_grant.drawn, v_grant.expires_at
+    from quota.grants as g
     where g.subject_id = v_grant.subject_id
       and g.grant_id = p_grant_id
       and g.voided_at is null;
   if not found then
-    return false;
+    return 0;
+  end if;
+  v_taken := case
+    when v_grant.expires_at > v_now then least(p_amount, v_grant.amount - v_grant.drawn)
+    else 0
+  end;
+  v_is_ended := p_amount is null or v_taken = v_grant.amount;
+  if v_is_ended then
+    update quota.grants as g
+      set voided_at = v_now
+      where g.subject_id = v_grant.subject_id
+        and g.grant_id = p_grant_id;
+  elsif v_taken > 0 then
+    -- A smaller grant from now on: what comes back to it can be used again.
+    update quota.grants as g
+      set amount = g.amount - v_taken
+      where g.subject_id = v_grant.subject_id
+        and g.grant_id = p_grant_id;
+    perform quota.mark_spent(
+      v_grant.subject_id, v_grant.feature_id, array[p_grant_id], p_grant_id
+    );
+  else
+    return 0;
   end if;
   perform quota.record(
     row(
       v_grant.subject_id, quota.new_id(v_now), v_now, 'void', v_grant.feature_id, v_now, 0, 0, 0,
-      p_grant_id, p_grant_id, null, null, '{}'
+      p_grant_id, p_grant_id, null, null, 
+      jsonb_build_object('amount', v_taken, 'ended', v_is_ended)
     )::quota.events
   );
-  return true;
+  return v_taken;
 end
 $$;
 
@@ -7540,8 +7694,8 @@ begin
       v_is_simple := false;
       v_moved := v_former.used;
       if v_former.period_start < v_limit.period_start then
-        v_balance := quota.ledger_balance(
-          p_subject_id, p_feature_id, v_former.period_start, v_limit.period_start
+        v_balance := quota.earlier_part(
+          p_subject_id, p_feature_id, p_at, v_limit, v_former.period_start, v_former.period_end
         );
         v_moved := v_moved - v_balance.used;
         insert into quota.counters (
@@ -7600,7 +7754,7 @@ begin
             and e.counts_at >= v_limit.resets_at
         ) as is_over
         from quota.ledger_balance(
-          p_subject_id, p_feature_id, v_limit.period_start, v_limit.resets_at
+          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
         ) as l
       ) as b
       where m.subject_id = p_subject_id
@@ -7744,6 +7898,168 @@ $$;
 
 comment on function quota.after_event is
   'The limits as they stand after the line is recorded and an amount drawn from grants.';
+
+-- sql/meter/remember.sql
+
+-- What is left with the meter after a proper look, holding it: all that take_plainly() and look_plainly()
+-- go by. The limits are those after the call.
+create function quota.remember(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_allowance quota.allowance
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit quota.limit_state;
+  v_tightest quota.limit_state;
+  v_used bigint;
+  v_allowed bigint;
+  v_index integer;
+  v_first_mark bigint;
+  v_room bigint;
+  v_fall bigint := 4611686018427387904;
+  v_least bigint;
+  v_fresh_until timestamptz;
+  v_long_limits bigint := 0;
+  v_long_until timestamptz := coalesce(p_allowance.changes_at, 'infinity');
+  v_long quota.limit_state;
+  v_long_room bigint := 4611686018427387904;
+  v_minute quota.limit_state;
+  v_minute_room bigint;
+  v_hour quota.limit_state;
+  v_hour_room bigint;
+begin
+  foreach v_limit in array p_allowance.limits loop
+    v_used := v_limit.used + v_limit.reserved;
+    v_allowed := v_limit.amount + v_limit.drawn + v_limit.granted;
+    -- How many marks use has come to.
+    v_index := case
+      when v_used < v_allowed then width_bucket(v_used * 100 / v_allowed, v_limit.marks)
+      else cardinality(v_limit.marks)
+    end;
+    -- Until just before the next mark of an alert; and what is drawn from grants is for the long way, too.
+    v_room := least(
+      coalesce(v_allowed - case when p_allowance.kind = 'metered' then v_limit.granted else 0 end,
+        9007199254740991),
+      (v_allowed * v_limit.marks[v_index + 1] + 99) / 100 - 1
+    ) - v_used;
+    -- How far the reading may fall until it has left a mark behind that could be crossed again.
+    if v_index > 0 then
+      v_fall := least(v_fall, v_used - (v_allowed * v_limit.marks[v_index] + 99) / 100);
+    end if;
+    if v_limit.period = 'minute' then
+      v_minute := v_limit;
+      v_minute_room := v_room;
+    elsif v_limit.period = 'hour' then
+      v_hour := v_limit;
+      v_hour_room := v_room;
+    else
+      v_long_limits := v_long_limits + 1;
+      v_long_until := least(v_long_until, v_limit.resets_at);
+      v_long_room := least(v_long_room, v_room);
+      v_room := v_allowed - v_used;
+      if v_long.period is null
+        or v_room < v_least
+        or v_least is null and v_room is not null
+        or v_room is not distinct from v_least
+          and quota.period_rank(v_limit.period) > quota.period_rank(v_long.period)
+      then
+        v_long := v_limit;
+        v_least := v_room;
+      end if;
+    end if;
+  end loop;
+  if not p_allowance.is_plain then
+    v_long_until := least(
+      v_long_until,
+      (
+        select min(case when g.granted_at > p_at then g.granted_at else g.expires_at end)
+        from quota.grants as g
+        where g.subject_id = p_subject_id
+          and g.feature_id = p_feature_id
+          and g.expires_at > p_at
+          and g.voided_at is null
+          and not g.is_spent
+      )
+    );
+  end if;
+
+  v_first_mark := v_limit.marks[1];
+  v_tightest := v_long;
+  v_fresh_until := v_long_until;
+  foreach v_limit in array array[v_hour, v_minute] loop
+    continue when v_limit.period is null;
+    v_fresh_until := least(v_fresh_until, v_limit.resets_at);
+    v_room := v_limit.amount - v_limit.used - v_limit.reserved;
+    if v_tightest.period is null or coalesce(v_room < v_least, v_room is not null) then
+      v_tightest := v_limit;
+      v_least := v_room;
+    end if;
+  end loop;
+  update quota.meters as m
+    set fresh_from = p_at,
+        fresh_until = v_fresh_until,
+        catalogue_version = p_allowance.catalogue_version,
+        floor = m.used + m.reserved - v_fall,
+        ceiling = m.used + m.reserved + least(v_long_room, v_hour_room, v_minute_room),
+        period = v_tightest.period,
+        period_start = v_tightest.period_start,
+        period_end = v_tightest.resets_at,
+        allowed = v_tightest.amount + v_tightest.drawn + v_tightest.granted,
+        granted = v_tightest.granted,
+        used_before = m.used - v_tightest.used,
+        reserved_before = m.reserved - v_tightest.reserved,
+        minute_limit = case when v_minute.period is not null then coalesce(v_minute.amount, -1) end,
+        minute_until = coalesce(v_minute.resets_at, '-infinity'),
+        minute_used_before = coalesce(m.used - v_minute.used, 0),
+        minute_reserved_before = coalesce(m.reserved - v_minute.reserved, 0),
+        minute_alerted = case when m.minute_until = v_minute.resets_at then m.minute_alerted else 0 end,
+        hour_limit = case when v_hour.period is not null then coalesce(v_hour.amount, -1) end,
+        hour_until = coalesce(v_hour.resets_at, '-infinity'),
+        hour_used_before = coalesce(m.used - v_hour.used, 0),
+        hour_reserved_before = coalesce(m.reserved - v_hour.reserved, 0),
+        hour_alerted = case when m.hour_until = v_hour.resets_at then m.hour_alerted else 0 end,
+        hour_ceiling = m.used + m.reserved + v_hour_room,
+        first_mark = v_first_mark,
+        long_limits = v_long_limits,
+        long_until = v_long_until,
+        long_ceiling = m.used + m.reserved + v_long_room,
+        long_period = v_long.period,
+        long_start = v_long.period_start,
+        long_end = v_long.resets_at,
+        long_allowed = v_long.amount + v_long.drawn + v_long.granted,
+        long_granted = coalesce(v_long.granted, 0),
+        long_used_before = coalesce(m.used - v_long.used, 0),
+        long_reserved_before = coalesce(m.reserved - v_long.reserved, 0),
+        plan_ends_at = coalesce(p_allowance.changes_at, 'infinity'),
+        plan_id = p_allowance.plan_id,
+        upgrade_url = p_allowance.upgrade_url,
+        server_only = p_allowance.server_only
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id
+      -- A clock that was set back has lines ahead of it, which no minute that begins may find.
+      and not exists (
+        select from quota.events as e
+        where e.subject_id = p_subject_id
+          and e.feature_id = p_feature_id
+          and e.counts_at > p_at
+      )
+      -- An open counter that a former plan left behind is no limit.
+      and v_long_limits = (
+        select count(*)
+        from quota.counters as c
+        where c.subject_id = p_subject_id
+          and c.feature_id = p_feature_id
+          and c.period_end > p_at
+      );
+end
+$$;
+
+comment on function quota.remember is
+  'Leaves the limits of a feature, as they are after the call, with its meter.';
 
 -- sql/meter/open_many.sql
 
@@ -7950,6 +8266,8 @@ begin
         and e.feature_id = p.feature_id
         and e.counts_at >= p.period_start
         and e.counts_at < p.period_end
+        -- As ledger_balance().
+        and (e.kind <> 'reset' or e.metadata ->> 'period' = p.period)
     ) as b;
 end
 $$;
@@ -8290,6 +8608,252 @@ $$;
 comment on function quota.standing_grants is
   'The grants of a subject and feature that have not ended, spent or not.';
 
+-- sql/meter/resets.sql
+
+-- Fresh starts by hand. A line counts in all periods that hold its instant, and a reset in one alone: so
+-- it does not move the meter, whose reading all share, but the reading at that period's start; and its
+-- line names the period (metadata), which whoever sums up the ledger looks at.
+--
+-- What was used before a reset is forgiven in that period. Given back later (a refund) it counts less
+-- everywhere else, and there not a second time: the refund brings a reset line of the opposite sign.
+
+-- Resets of a feature are found by this id, where a line says what it is about: without an index of their
+-- own, which each insert of a plain call would have to look at.
+create function quota.reset_id(p_feature_id text)
+returns uuid
+language plpgsql immutable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return md5('reset_usage ' || p_feature_id)::uuid;
+end
+$$;
+
+comment on function quota.reset_id is 'What the resets of a feature are about.';
+
+-- The lines that bring a feature's running periods to 0: those of its limits, and those that a former
+-- plan has left behind. The meter is locked, its counters are there.
+create function quota.reset_lines(
+  p_event quota.events,
+  p_period text,
+  p_limits quota.limit_state[]
+)
+returns setof quota.events
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit quota.limit_state;
+  v_held quota.balance;
+  -- Told apart by name where time does not: what was used at the very instant of the reset, or later by
+  -- a clock that was set back.
+  v_at_once jsonb := (
+    select jsonb_build_object('at_once', jsonb_agg(e.event_id))
+    from quota.events as e
+    where e.subject_id = p_event.subject_id
+      and e.at >= p_event.at
+      and e.feature_id = p_event.feature_id
+      and e.used_change > 0
+    having count(*) > 0
+  );
+begin
+  for v_limit.period, v_limit.period_start, v_limit.resets_at, v_limit.used, v_limit.drawn in
+    select c.period, c.period_start, c.period_end, coalesce(c.used, m.used - c.used_before),
+      coalesce(c.drawn, m.drawn - c.drawn_before)
+    from quota.counters as c
+    join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+    where c.subject_id = p_event.subject_id
+      and c.feature_id = p_event.feature_id
+      and c.period_end > p_event.at
+      and c.period_start <= p_event.at
+      and (p_period is null or c.period = p_period)
+    union all
+    select l.period, l.period_start, l.resets_at, l.used, 0
+    from unnest(p_limits) as l
+    where l.period in ('minute', 'hour')
+      and (p_period is null or l.period = p_period)
+    order by 3, 2 desc
+  loop
+    v_held.drawn := 0;
+    if v_limit.drawn > 0 then
+      -- What open holds have drawn comes back when they end, so it stays drawn.
+      v_held := quota.expired_holds(
+        p_event.subject_id, p_event.feature_id, 'infinity', v_limit.period_start, v_limit.resets_at, true
+      );
+    end if;
+    return next row(
+      p_event.subject_id, quota.new_id(p_event.at), p_event.at, 'reset', p_event.feature_id, p_event.at,
+      -v_limit.used, 0, v_held.drawn - v_limit.drawn, quota.reset_id(p_event.feature_id), null, null,
+      p_event.idempotency_key,
+      p_event.metadata || coalesce(v_at_once, '{}')
+        || jsonb_build_object('period', v_limit.period, 'period_start', v_limit.period_start)
+    )::quota.events;
+  end loop;
+end
+$$;
+
+comment on function quota.reset_lines is
+  'The lines of a reset (its instant, subject, feature, key and metadata are given) of one running period, or of all, the longest last.';
+
+create function quota.record_reset(p_event quota.events)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_period text := p_event.metadata ->> 'period';
+begin
+  insert into quota.events (
+    subject_id, event_id, at, kind, feature_id, counts_at,
+    used_change, drawn_change, about_id, idempotency_key, metadata
+  )
+  values (
+    p_event.subject_id, p_event.event_id, greatest(p_event.at, p_event.counts_at), 'reset',
+    p_event.feature_id, p_event.counts_at, p_event.used_change, p_event.drawn_change,
+    p_event.about_id, p_event.idempotency_key, p_event.metadata
+  );
+  update quota.counters as c
+    set used = c.used + p_event.used_change,
+        drawn = c.drawn + p_event.drawn_change,
+        used_before = c.used_before - p_event.used_change,
+        drawn_before = c.drawn_before - p_event.drawn_change
+    where c.subject_id = p_event.subject_id
+      and c.feature_id = p_event.feature_id
+      and c.period = v_period
+      and c.period_end > p_event.counts_at
+      and c.period_start <= p_event.counts_at;
+  -- The meter in any case: it remembers no limit that was reset, and a call whose snapshot lacks this
+  -- line must fail with 40001.
+  update quota.meters as m
+    set fresh_from = 'infinity',
+        counted_until = greatest(m.counted_until, p_event.counts_at),
+        minute_used_before = m.minute_used_before - case
+          when v_period = 'minute'
+            and p_event.counts_at >= m.minute_until - interval '1 minute'
+            and p_event.counts_at < m.minute_until
+          then p_event.used_change
+          else 0
+        end,
+        hour_used_before = m.hour_used_before - case
+          when v_period = 'hour'
+            and p_event.counts_at >= m.hour_until - interval '1 hour'
+            and p_event.counts_at < m.hour_until
+          then p_event.used_change
+          else 0
+        end
+    where m.subject_id = p_event.subject_id
+      and m.feature_id = p_event.feature_id;
+end
+$$;
+
+comment on function quota.record_reset is
+  'Writes a line of kind reset, and moves the start of the one period that it names (metadata) in which it counts. Expects the meter to be locked.';
+
+-- Beside a refund, before its line: the periods in which the use was forgiven since get it back.
+create function quota.keep_forgiven(
+  p_refund quota.events,
+  p_drawn bigint
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_reset_id uuid := quota.reset_id(p_refund.feature_id);
+  v_period text;
+begin
+  for v_period in
+    select distinct r.metadata ->> 'period'
+    from quota.events as r
+    join quota.events as u
+      on u.subject_id = r.subject_id
+      and u.event_id = p_refund.about_id
+    where r.subject_id = p_refund.subject_id
+      and r.about_id = v_reset_id
+      and r.kind = 'reset'
+      and u.counts_at >= (r.metadata ->> 'period_start')::timestamptz
+      and (u.at < r.at or r.metadata -> 'at_once' ? u.event_id::text)
+  loop
+    perform quota.record_reset(
+      row(
+        p_refund.subject_id, quota.new_id(p_refund.at), p_refund.at, 'reset', p_refund.feature_id,
+        p_refund.counts_at, -p_refund.used_change, 0, p_drawn, p_refund.event_id, null, null, null,
+        jsonb_build_object('period', v_period)
+      )::quota.events
+    );
+  end loop;
+end
+$$;
+
+comment on function quota.keep_forgiven is
+  'What a refund gives back (and, to grants, p_drawn of it) it does not give back in periods that were reset since the use.';
+
+-- A moved anchor or zone cuts a period in two where a new one starts. Its last reset may lie in the later
+-- part: what that has forgiven of the earlier part counts there. A pair of lines says so, which together
+-- change no sum.
+create function quota.earlier_part(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_limit quota.limit_state,
+  p_from timestamptz,
+  p_until timestamptz
+)
+returns quota.balance
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_reset_id uuid := quota.reset_id(p_feature_id);
+  v_reset quota.events;
+  v_forgiven quota.balance;
+  v_earlier_id uuid := quota.new_id(p_at);
+  v_later_id uuid := quota.new_id(p_at);
+begin
+  select r.at, r.counts_at
+    into v_reset.at, v_reset.counts_at
+    from quota.events as r
+    where r.subject_id = p_subject_id
+      and r.about_id = v_reset_id
+      and r.kind = 'reset'
+      and r.metadata ->> 'period' = p_limit.period
+      and r.counts_at >= p_limit.period_start
+      and r.counts_at < p_until
+    order by r.at desc
+    limit 1;
+  select coalesce(sum(e.used_change), 0), coalesce(sum(e.drawn_change), 0)
+    into v_forgiven.used, v_forgiven.drawn
+    from quota.events as e
+    where e.subject_id = p_subject_id
+      and e.feature_id = p_feature_id
+      and e.counts_at >= p_from
+      and e.counts_at < p_limit.period_start
+      and e.at <= v_reset.at
+      and (e.kind <> 'reset' or e.metadata ->> 'period' = p_limit.period);
+  if v_forgiven.used = 0 and v_forgiven.drawn = 0 then
+    return quota.ledger_balance(
+      p_subject_id, p_feature_id, p_limit.period, p_from, p_limit.period_start
+    );
+  end if;
+  perform quota.record_reset(
+    row(
+      p_subject_id, v_earlier_id, p_at, 'reset', p_feature_id,
+      p_limit.period_start - interval '1 microsecond',
+      -v_forgiven.used, 0, -v_forgiven.drawn, v_later_id, null, null, null,
+      jsonb_build_object('period', p_limit.period)
+    )::quota.events
+  );
+  perform quota.record_reset(
+    row(
+      p_subject_id, v_later_id, p_at, 'reset', p_feature_id, v_reset.counts_at,
+      v_forgiven.used, 0, v_forgiven.drawn, v_earlier_id, null, null, null,
+      jsonb_build_object('period', p_limit.period)
+    )::quota.events
+  );
+  return quota.ledger_balance(
+    p_subject_id, p_feature_id, p_limit.period, p_from, p_limit.period_start
+  );
+end
+$$;
+
+comment on function quota.earlier_part is
+  'What counts from p_from to the start of a limit, in a period that went on to p_until and whose counter is gone.';
+
 -- sql/meter/settle_expired.sql
 
 -- A hold begins once and ends once: committed, released or expired. All come here,
@@ -8319,6 +8883,23 @@ begin
     perform quota.end_hold(v_hold, quota.hold_line(v_hold, 'expire', p_at), v_hold.amount);
     perform quota.close_hold(v_hold, 'expired', null);
   end loop;
+  perform quota.note_first_expiry(p_subject_id, p_feature_id);
+end
+$$;
+
+comment on function quota.settle_expired is
+  'Writes the expire lines of holds that are over. They stopped counting the moment they expired; this only keeps the books.';
+
+-- Writes the meter also where nothing changes: a call whose snapshot has another end of a hold must fail
+-- with 40001.
+create function quota.note_first_expiry(
+  p_subject_id text,
+  p_feature_id text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
   update quota.meters as m
     set holds_expire_at = coalesce(
       (
@@ -8335,8 +8916,8 @@ begin
 end
 $$;
 
-comment on function quota.settle_expired is
-  'Writes the expire lines of holds that are over. They stopped counting the moment they expired; this only keeps the books.';
+comment on function quota.note_first_expiry is
+  'Notes with the meter when the first of its open holds expires.';
 
 create function quota.write_hold(
   p_subject_id text,
@@ -10490,7 +11071,7 @@ comment on column public.usage_events.event_id is 'The line, for refund_usage.';
 comment on column public.usage_events.at is 'When it happened.';
 
 comment on column public.usage_events.kind is
-  '`consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or `member`.';
+  '`consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or `member`.';
 
 comment on column public.usage_events.feature is
   'The id of the feature; null for a change of plan, members, or a switch or value (metadata names it).';
@@ -10504,7 +11085,7 @@ comment on column public.usage_events.reserved_change is 'Change of what is held
 comment on column public.usage_events.drawn_change is 'Change of what is drawn from grant_id.';
 
 comment on column public.usage_events.about_id is
-  'The event, reservation or grant that this line is about; null when it stands for itself.';
+  'The event, reservation or grant that this line is about, or the id that resets of a feature share; null when it stands for itself.';
 
 comment on column public.usage_events.grant_id is 'The grant that it draws from; null without one.';
 
@@ -11022,16 +11603,35 @@ begin
         rows unbounded preceding
       )
     ),
-    counters as (
-      select t.subject_id, t.feature_id, t.period, t.period_start, t.used, t.reserved, t.drawn,
-        least(sum(t.side * t.used_before), 4611686018427387904)::bigint as ledger_used,
-        least(sum(t.side * t.reserved_before), 4611686018427387904)::bigint as ledger_reserved,
-        least(sum(t.side * t.drawn_before), 4611686018427387904)::bigint as ledger_drawn,
-        sum(t.side * t.held_before)::bigint as open_holds
+    sums as (
+      select t.subject_id, t.feature_id, t.period, t.period_start, t.period_end,
+        t.used, t.reserved, t.drawn,
+        sum(t.side * t.used_before) as ledger_used,
+        sum(t.side * t.reserved_before) as ledger_reserved,
+        sum(t.side * t.drawn_before) as ledger_drawn,
+        sum(t.side * t.held_before) as open_holds
       from totals as t
       where t.side <> 0
       group by t.subject_id, t.feature_id, t.period, t.period_start, t.period_end,
         t.used, t.reserved, t.drawn
+    ),
+    resets as (
+      select s.subject_id, s.feature_id, s.period, s.period_start,
+        sum(r.used_change) as used, sum(r.drawn_change) as drawn
+      from quota.reset_steps(p_subject) as r
+      join sums as s using (subject_id, feature_id, period)
+      where s.period_start <= r.counts_at
+        and s.period_end > r.counts_at
+      group by s.subject_id, s.feature_id, s.period, s.period_start
+    ),
+    counters as (
+      select s.subject_id, s.feature_id, s.period, s.period_start, s.used, s.reserved, s.drawn,
+        least(s.ledger_used + coalesce(r.used, 0), 4611686018427387904)::bigint as ledger_used,
+        least(s.ledger_reserved, 4611686018427387904)::bigint as ledger_reserved,
+        least(s.ledger_drawn + coalesce(r.drawn, 0), 4611686018427387904)::bigint as ledger_drawn,
+        s.open_holds::bigint as open_holds
+      from sums as s
+      left join resets as r using (subject_id, feature_id, period, period_start)
     )
     -- The last holds of a feature are those of its meter as well: told once.
     select c.subject_id, c.feature_id, c.period, nullif(c.period_start, '-infinity'),
@@ -11079,6 +11679,7 @@ begin
     from quota.events as e
     where (p_subject is null or e.subject_id = p_subject)
       and (e.used_change <> 0 or e.reserved_change <> 0 or e.drawn_change <> 0)
+      and e.kind <> 'reset'
       -- One that lies before the instant it counts in is missed by whoever sums up a period from
       -- its start (ledger_balance); so it proves nothing.
       and e.at >= e.counts_at
@@ -11121,6 +11722,27 @@ $$;
 
 comment on function quota.ledger_steps is
   'What unproved_counters() puts in order of time.';
+
+-- A reset counts in the period that it names, and in no other.
+create function quota.reset_steps(p_subject text)
+returns table (
+  subject_id text, feature_id text, period text, counts_at timestamptz,
+  used_change bigint, drawn_change bigint
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select e.subject_id, e.feature_id, e.metadata ->> 'period', e.counts_at, e.used_change,
+      e.drawn_change
+    from quota.events as e
+    where (p_subject is null or e.subject_id = p_subject)
+      and e.kind = 'reset'
+      and e.at >= e.counts_at;
+end
+$$;
+
+comment on function quota.reset_steps is 'The lines of fresh starts, which ledger_steps() leaves out.';
 
 create function quota.unproved_grants(p_subject text)
 returns setof public.usage_mismatch
@@ -13128,11 +13750,12 @@ revoke all on
   from public, anon, authenticated, service_role;
 revoke all on function
   public.consume_usage, public.enforce_usage, public.consume_usage_batch, public.check_usage,
-  public.explain_usage, public.reserve_usage, public.commit_usage, public.release_usage,
-  public.refund_usage, public.return_usage, public.grant_usage, public.void_grant,
-  public.set_plan, public.set_limit, public.clear_limit, public.set_value, public.add_member,
-  public.remove_member, public.forget_subject, public.apply_plans, public.deliver_alerts,
-  public.acknowledge_alerts, public.verify_usage, public.verify_installation
+  public.explain_usage, public.reserve_usage, public.extend_usage, public.commit_usage,
+  public.release_usage, public.refund_usage, public.return_usage, public.reset_usage,
+  public.grant_usage, public.void_grant, public.set_plan, public.set_limit, public.clear_limit,
+  public.set_value, public.add_member, public.remove_member, public.forget_subject,
+  public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
+  public.verify_installation
   from public, anon, authenticated, service_role;
 
 -- Needed to run the private half of a security invoker wrapper, and to read the tables behind the
@@ -13148,15 +13771,17 @@ grant execute on function
   quota.explain_usage
   to authenticated, service_role;
 grant execute on function
-  public.reserve_usage, public.commit_usage, public.release_usage, public.refund_usage,
-  public.return_usage, public.grant_usage, public.void_grant, public.set_plan, public.set_limit,
-  public.clear_limit, public.set_value, public.add_member, public.remove_member,
-  public.forget_subject, public.apply_plans, public.deliver_alerts, public.acknowledge_alerts,
-  public.verify_usage, public.verify_installation,
-  quota.reserve_usage, quota.commit_usage, quota.release_usage, quota.refund_usage,
-  quota.return_usage, quota.grant_usage, quota.void_grant, quota.set_plan, quota.change_limit,
-  quota.set_value, quota.change_member, quota.forget_subject, quota.apply_plans,
-  quota.deliver_alerts, quota.acknowledge_alerts, quota.verify_usage, quota.verify_installation
+  public.reserve_usage, public.extend_usage, public.commit_usage, public.release_usage,
+  public.refund_usage, public.return_usage, public.reset_usage, public.grant_usage,
+  public.void_grant, public.set_plan, public.set_limit, public.clear_limit, public.set_value,
+  public.add_member, public.remove_member, public.forget_subject, public.apply_plans,
+  public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
+  public.verify_installation,
+  quota.reserve_usage, quota.extend_usage, quota.commit_usage, quota.release_usage,
+  quota.refund_usage, quota.return_usage, quota.reset_usage, quota.grant_usage,
+  quota.void_grant, quota.set_plan, quota.change_limit, quota.set_value, quota.change_member,
+  quota.forget_subject, quota.apply_plans, quota.deliver_alerts, quota.acknowledge_alerts,
+  quota.verify_usage, quota.verify_installation
   to service_role;
 -- No wrapper, so not over REST: what npx pgquota plans --impact asks.
 grant execute on function quota.plan_impact to service_role;
@@ -13341,6 +13966,7 @@ begin
     ('column', 'quota.events.subject_id', '{"of": "table", "on": "quota.events", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.events.used_change', '{"of": "table", "on": "quota.events", "name": "used_change", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.exceptions.amount', '{"of": "table", "on": "quota.exceptions", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.exceptions.ends_at', '{"of": "table", "on": "quota.exceptions", "name": "ends_at", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.exceptions.feature_id', '{"of": "table", "on": "quota.exceptions", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.exceptions.period', '{"of": "table", "on": "quota.exceptions", "name": "period", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.exceptions.subject_id', '{"of": "table", "on": "quota.exceptions", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
@@ -13577,36 +14203,38 @@ begin
     ('function', 'public.add_member(text, text)', '{"body": "8e51b4ed950cfd8a8aa1ced35fba8fe9", "name": "public.add_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, user_id text) returns void"}'),
     ('function', 'public.apply_plans(jsonb, boolean)', '{"body": "38cf476de70fa0a2d4af7582e4220838", "name": "public.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(plans jsonb, dry_run boolean DEFAULT false) returns SETOF public.plan_change"}'),
     ('function', 'public.check_usage(text, bigint, text)', '{"body": "9ae52d8073f836770d5a89de541c8df1", "name": "public.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
-    ('function', 'public.clear_limit(text, text, text)', '{"body": "06992f108867098f5280cd68992601b4", "name": "public.clear_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text) returns void"}'),
+    ('function', 'public.clear_limit(text, text, text)', '{"body": "1383b2335be5b74561f05f3335d78036", "name": "public.clear_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text) returns void"}'),
     ('function', 'public.commit_usage(uuid, bigint, text, jsonb)', '{"body": "cc9e7078615f2dd6f84d6f09503c41c6", "name": "public.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, amount bigint DEFAULT NULL::bigint, subject text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
-    ('function', 'public.consume_usage(text, bigint, text, text, jsonb)', '{"body": "674f4f0e2d7a37ad060f737ed67ad785", "name": "public.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
+    ('function', 'public.consume_usage(text, bigint, text, text, jsonb, boolean)', '{"body": "fd2fd024f9a1f3238bfb6e7c91487639", "name": "public.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'public.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "98918b4ad8250b918e5fb092d86ae959", "name": "public.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(items jsonb, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'public.deliver_alerts(integer)', '{"body": "8aedc014fdd4fdfb2243c2b215b9b220", "name": "public.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(max integer DEFAULT 100) returns SETOF public.usage_alerts"}'),
-    ('function', 'public.enforce_usage(text, bigint, text, text, jsonb)', '{"body": "ebee4a6013253b476d59b461e14a3a90", "name": "public.enforce_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
+    ('function', 'public.enforce_usage(text, bigint, text, text, jsonb, boolean)', '{"body": "a42f26a60c7e1004efbd1e4026a7c006", "name": "public.enforce_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'public.explain_usage(text, bigint, text)', '{"body": "5c07b1527a5f98036ee8164be52cad8d", "name": "public.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text) returns SETOF public.usage_explanation"}'),
+    ('function', 'public.extend_usage(uuid, interval, text)', '{"body": "82751968c6708ada0e70b889a2d6a422", "name": "public.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, ttl interval DEFAULT ''00:15:00''::interval, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.forget_subject(text)', '{"body": "f7fe2bfbe26d35843280a6096f3176dc", "name": "public.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text) returns bigint"}'),
     ('function', 'public.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "096e0077493780fa8d73c1be57ce63c6", "name": "public.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint, subject text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns uuid"}'),
     ('function', 'public.refund_usage(uuid, bigint, text, text, text)', '{"body": "44cfb650ed6556519cb3ee2bf4a92bf8", "name": "public.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(event_id uuid, amount bigint DEFAULT NULL::bigint, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.release_usage(uuid, text)', '{"body": "205f981820b43e1b6bf9a468427ebf08", "name": "public.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.remove_member(text, text)', '{"body": "a0940b072a6b03c5e305f4b044595e25", "name": "public.remove_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, user_id text) returns void"}'),
-    ('function', 'public.reserve_usage(text, bigint, text, interval, text, jsonb)', '{"body": "0459eec7ce535822e975750ca7ca1d97", "name": "public.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, ttl interval DEFAULT ''00:15:00''::interval, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
+    ('function', 'public.reserve_usage(text, bigint, text, interval, text, jsonb, boolean)', '{"body": "027d64aecc6c5e81ce552b34eb5a3271", "name": "public.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, ttl interval DEFAULT ''00:15:00''::interval, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, partial boolean DEFAULT false) returns public.usage_decision"}'),
+    ('function', 'public.reset_usage(text, text, text, text, text)', '{"body": "03cffcbecc33f596f86c58db2cd99be1", "name": "public.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, subject text, period text DEFAULT NULL::text, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.return_usage(text, bigint, text, text, jsonb)', '{"body": "acfccaefabb47eedcb54ddc70ee82d18", "name": "public.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint, subject text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
-    ('function', 'public.set_limit(text, text, text, bigint)', '{"body": "5955cadd1fd64a9e878d20cb23f11507", "name": "public.set_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, \"limit\" bigint) returns void"}'),
+    ('function', 'public.set_limit(text, text, text, bigint, timestamp with time zone)', '{"body": "9df2f1d512daf4df7696c9b7d5a80282", "name": "public.set_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, \"limit\" bigint, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
     ('function', 'public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "13a806b915f81b43649b679c00abd518", "name": "public.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, plan text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT NULL::text, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
     ('function', 'public.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "82fea37b05459d8040ae3c1d4cb612a1", "name": "public.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, value jsonb, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
     ('function', 'public.verify_installation()', '{"body": "3cf13c667324fadda3c0925610047283", "name": "public.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
     ('function', 'public.verify_usage(text)', '{"body": "ff0463556d1b2a3a067f15846e96ff9b", "name": "public.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text DEFAULT NULL::text) returns SETOF public.usage_mismatch"}'),
-    ('function', 'public.void_grant(uuid, text)', '{"body": "81c53c4060190170cd80e98248c7ec18", "name": "public.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(grant_id uuid, subject text DEFAULT NULL::text) returns boolean"}'),
+    ('function', 'public.void_grant(uuid, text, bigint)', '{"body": "c82bad5435df41fc9e6df18c853939c3", "name": "public.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(grant_id uuid, subject text DEFAULT NULL::text, amount bigint DEFAULT NULL::bigint) returns bigint"}'),
     ('function', 'quota.acknowledge_alerts(uuid[])', '{"body": "7194c2a6d8aace3d6c85ed23e0a57d17", "name": "quota.acknowledge_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_ids uuid[]) returns bigint"}'),
     ('function', 'quota.acts_for(text, text)', '{"body": "d25813c43f7f0e629d1ad5ed4c527713", "name": "quota.acts_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.after_event(quota.limit_state[], quota.events, bigint)', '{"body": "43b744eaea78b834bace00e7c00f7e8f", "name": "quota.after_event", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_event quota.events, p_drawn bigint DEFAULT 0) returns quota.limit_state[]"}'),
-    ('function', 'quota.age_content(boolean, text, text, timestamp with time zone)', '{"body": "8f7f0232b2e1ce05a08ca7910fd091c1", "name": "quota.age_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_is_retired boolean, p_successor_id text, p_moves text, p_moves_from timestamp with time zone) returns jsonb"}'),
+    ('function', 'quota.age_content(boolean, text, text, timestamp with time zone)', '{"body": "1840564973b5604576a049bdc06c9f35", "name": "quota.age_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_is_retired boolean, p_successor_id text, p_moves text, p_moves_from timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.alert_imports(quota.events[], timestamp with time zone)', '{"body": "37aea75f31422478f1d6aa40018d4f08", "name": "quota.alert_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
-    ('function', 'quota.alerts_content(bigint[])', '{"body": "e311fbdd600c24ad4e79c376fb3c457f", "name": "quota.alerts_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_alerts bigint[]) returns jsonb"}'),
-    ('function', 'quota.alerts_of(jsonb)', '{"body": "cdc11aa00cc6d30038337b8d4cd4a884", "name": "quota.alerts_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature jsonb) returns bigint[]"}'),
+    ('function', 'quota.alerts_content(bigint[])', '{"body": "1c01951fa23b50610763bd841a01e0ba", "name": "quota.alerts_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_alerts bigint[]) returns jsonb"}'),
+    ('function', 'quota.alerts_of(jsonb)', '{"body": "c726f66ad7d0fb2fbf6cf89fb84e9bba", "name": "quota.alerts_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature jsonb) returns bigint[]"}'),
     ('function', 'quota.all_are_plain(quota.caller, text[], bigint[], timestamp with time zone)', '{"body": "a1bf4920d8fa131841e0a0340615cc76", "name": "quota.all_are_plain", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.all_have_room(public.usage_decision[])', '{"body": "716fd036214de3aeeffb011d9e552f89", "name": "quota.all_have_room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decisions public.usage_decision[]) returns boolean"}'),
-    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "e79735ad57a3249022823255395116c5", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
+    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "a93b9bc2b169f4ba2ca25ef2775bfdf6", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
     ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "682f7fa0698c942466c781b0b9b51c30", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "112ca45174e4416bf70bb993a8273e63", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
     ('function', 'quota.batch_items(jsonb)', '{"body": "ae957cf91d34cdfb7a189c1fdc534d21", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
@@ -13615,7 +14243,7 @@ begin
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "5d0cc27718ca63866f4dcb712018f9f0", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.caller_for(text)', '{"body": "3a2ae27f57e4bc60ba0b292d2dd2b813", "name": "quota.caller_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
     ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "f5a025c795ea3d12f3052b0808dc68ff", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
-    ('function', 'quota.change_limit(text, text, text, bigint, boolean)', '{"body": "35ed2d3b0801870baea48084a612ec67", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_is_cleared boolean) returns void"}'),
+    ('function', 'quota.change_limit(text, text, text, bigint, timestamp with time zone, boolean)', '{"body": "ca2062e8184d19ba9d5602c08970e015", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_ends_at timestamp with time zone, p_is_cleared boolean) returns void"}'),
     ('function', 'quota.change_member(text, text, boolean)', '{"body": "7c750940bcb6c774ef70429676e52fbe", "name": "quota.change_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_user_id text, p_is_member boolean) returns void"}'),
     ('function', 'quota.changed_objects()', '{"body": "56daf3fd4f8d5b12e10640cc780698df", "name": "quota.changed_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.changes_query(text, text, text[])', '{"body": "73bd30b43b72d6b0122c57a883a85fed", "name": "quota.changes_query", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_operation text, p_table text, p_arguments text[]) returns text"}'),
@@ -13626,7 +14254,7 @@ begin
     ('function', 'quota.check_columns(regclass, name[])', '{"body": "301db1388c1329fc35173b4b6e781576", "name": "quota.check_columns", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns name[]) returns void"}'),
     ('function', 'quota.check_feature(text)', '{"body": "21c06d25572c90b3d39385377739c20a", "name": "quota.check_feature", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
     ('function', 'quota.check_flag(text, text, boolean)', '{"body": "4c34de66f9c978ef955c7c529575341c", "name": "quota.check_flag", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_flag boolean) returns void"}'),
-    ('function', 'quota.check_granted(jsonb, timestamp with time zone)', '{"body": "c985dd9994d361f01c7145492dc34308", "name": "quota.check_granted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.check_granted(jsonb, timestamp with time zone)', '{"body": "f84aa352e92454f8e964be9055279de1", "name": "quota.check_granted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.check_ids(regclass, text[], regtype[])', '{"body": "9627c1b882c8973d1967f74da2dde00e", "name": "quota.check_ids", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns void"}'),
     ('function', 'quota.check_in_use(public.plan_change[], jsonb)', '{"body": "294fd1f30150bbb92b9545a4ebc87fa6", "name": "quota.check_in_use", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
     ('function', 'quota.check_instant(text, text, timestamp with time zone)', '{"body": "4d727a981af712a4b54f340ffe3f3af3", "name": "quota.check_instant", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_at timestamp with time zone) returns void"}'),
@@ -13642,6 +14270,7 @@ begin
     ('function', 'quota.check_plan_text(text, jsonb)', '{"body": "75aedfea66382ba021753dbc8025f0d4", "name": "quota.check_plan_text", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
     ('function', 'quota.check_plan_values(text, jsonb, jsonb)', '{"body": "115ad08c51d80c3ef58d6db073f4c65a", "name": "quota.check_plan_values", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_values jsonb, p_features jsonb) returns void"}'),
     ('function', 'quota.check_plans(jsonb)', '{"body": "b005d94d3ffc5520651bb4d64c27732c", "name": "quota.check_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
+    ('function', 'quota.check_reset(text, text)', '{"body": "4e2e8c3072970b89f9eb07b0999e2a82", "name": "quota.check_reset", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_period text) returns void"}'),
     ('function', 'quota.check_server_only(quota.caller, text[])', '{"body": "dfd9d82a5aebe3c3616e8346269d96c0", "name": "quota.check_server_only", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.check_sums(quota.events[])', '{"body": "1895c770c035c5135d954f0bf260942e", "name": "quota.check_sums", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.check_usage(text, bigint, text)', '{"body": "c36bdcc0f3a46c7adb6e9cfd14abb2f3", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
@@ -13649,7 +14278,7 @@ begin
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "10109860bf9473dbafd8ff2a7ebedb84", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb)', '{"body": "bc1bf593c976b4163334686561e5df3d", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, boolean)', '{"body": "ad6efd85141d3c8ed38969800d381f5a", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "440760e668424dada161eca655a29e6c", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "ad1ce25932d31b45b970d5ecb62299d7", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
     ('function', 'quota.count_rows()', '{"body": "81555ec1a34e58bb4647d41575bde8a6", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
@@ -13660,6 +14289,7 @@ begin
     ('function', 'quota.differences(text, text, jsonb, jsonb)', '{"body": "378a6456779bdf0068cb738dd9c8e4cb", "name": "quota.differences", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns SETOF quota.finding"}'),
     ('function', 'quota.draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "2e6780538aa46a2bf8127b64aa9b79b3", "name": "quota.draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns void"}'),
     ('function', 'quota.drop_stale_triggers()', '{"body": "0dad5b4e49069a018189568abc25a3f6", "name": "quota.drop_stale_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
+    ('function', 'quota.earlier_part(text, text, timestamp with time zone, quota.limit_state, timestamp with time zone, timestamp with time zone)', '{"body": "60657a916c3fb1e7c2bbbf551da79c13", "name": "quota.earlier_part", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint)', '{"body": "3afe5140869b21de568f44688f981f53", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint) returns void"}'),
     ('function', 'quota.ended_plainly(quota.reservations, timestamp with time zone)', '{"body": "6dfec4437211b110f739dfc4ad5c65bf", "name": "quota.ended_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "6eafc966239695fe5a886b4baf5404d8", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
@@ -13668,6 +14298,7 @@ begin
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
     ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "a63f2c286932ea6c32ea1b8b479ebfe8", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "e53bfc6e1946fec4006e9b3e39288a1e", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
+    ('function', 'quota.extend_usage(uuid, interval, text)', '{"body": "45d2db03d1368bced376f1648bdf2670", "name": "quota.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_ttl interval, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
     ('function', 'quota.follow_rows(text[], text[])', '{"body": "7050f8fa7d1c2250ec3cfa16258c52ef", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
@@ -13705,10 +14336,11 @@ begin
     ('function', 'quota.is_value(text, jsonb)', '{"body": "490cfcbd07ff4cd7c773e78a50f190a1", "name": "quota.is_value", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_value jsonb) returns boolean"}'),
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
     ('function', 'quota.judge_batch(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "3deb71fff56389caa40afb8ab3f99913", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
+    ('function', 'quota.keep_forgiven(quota.events, bigint)', '{"body": "df7e22fc085b7b68afd6df025600fa7d", "name": "quota.keep_forgiven", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_drawn bigint) returns void"}'),
     ('function', 'quota.keep_rows_used(text, timestamp with time zone)', '{"body": "b4317f6af7fd990b04181bd296436c93", "name": "quota.keep_rows_used", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.kept_plan(quota.subjects, text)', '{"body": "7525ea4b197563cc088f3517c206361a", "name": "quota.kept_plan", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject quota.subjects, p_plan_id text) returns text"}'),
-    ('function', 'quota.ledger_balance(text, text, timestamp with time zone, timestamp with time zone)', '{"body": "9c0feef91f70c6566f3a461be019792b", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
-    ('function', 'quota.ledger_steps(text)', '{"body": "fac64f328f3743d9da95fde998a44c18", "name": "quota.ledger_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, at timestamp with time zone, side integer, period text, period_start timestamp with time zone, period_end timestamp with time zone, used bigint, reserved bigint, drawn bigint, used_change bigint, reserved_change bigint, drawn_change bigint, held bigint)"}'),
+    ('function', 'quota.ledger_balance(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "db5aef65285ab0d5e0bd294e9dfdcc65", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
+    ('function', 'quota.ledger_steps(text)', '{"body": "68df6cfa7c9f02b5b3747642d714eaa9", "name": "quota.ledger_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, at timestamp with time zone, side integer, period text, period_start timestamp with time zone, period_end timestamp with time zone, used bigint, reserved bigint, drawn bigint, used_change bigint, reserved_change bigint, drawn_change bigint, held bigint)"}'),
     ('function', 'quota.level_of(text, text)', '{"body": "21253a1e853b94eed9a412474be4c4e8", "name": "quota.level_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.limit_table(regclass, text, name, name)', '{"body": "68eb12d4d4541afd8a29a179e36f207f", "name": "quota.limit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature text, p_subject_column name, p_amount_column name DEFAULT NULL::name) returns void"}'),
     ('function', 'quota.limited_table_problems()', '{"body": "ebf74cf1fc9fe8b53614756a25da9cdf", "name": "quota.limited_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
@@ -13727,7 +14359,7 @@ begin
     ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "256284851f66c710d4c43e34457626db", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "04bca69df4e27bc4c8a1a8bff65e361d", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
-    ('function', 'quota.make_counters(quota.plan_period[])', '{"body": "6d683fb5482b8e90e7ef38eaabea8f0d", "name": "quota.make_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
+    ('function', 'quota.make_counters(quota.plan_period[])', '{"body": "2b8a28f6728152cde99df17fab038a67", "name": "quota.make_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
     ('function', 'quota.make_plan_triggers(regclass)', '{"body": "0a2fe3910f849508bbfa8515f48740c2", "name": "quota.make_plan_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.make_triggers(regclass)', '{"body": "37b9d33f8a607e554f5f443cd3d0cbc0", "name": "quota.make_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.mark_of(bigint, bigint, bigint, bigint[])', '{"body": "cdc1657baab176b2e5ed33c2f0c21c27", "name": "quota.mark_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_reserved bigint, p_limit bigint, p_marks bigint[]) returns bigint"}'),
@@ -13742,8 +14374,9 @@ begin
     ('function', 'quota.moves_note(jsonb, text)', '{"body": "085a3138662c5cd61cfeb55e0d61f2b1", "name": "quota.moves_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text) returns text"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "2ef64750bed84617a258b6d1edb223f4", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
     ('function', 'quota.no_search_path(text)', '{"body": "2fcbdca0c8c6ff0525d127d56d75b602", "name": "quota.no_search_path", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text) returns quota.finding"}'),
+    ('function', 'quota.note_first_expiry(text, text)', '{"body": "dd4c03de7cabc24a8fb460b81065a5ff", "name": "quota.note_first_expiry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
     ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
-    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "eb5171a23bc1ce0813dfd2fc72ce2359", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
+    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "b92d9cffa6bdaa59fad9d2d9d7b8423d", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
     ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "0b46cdec53c1dcfb673aa0d252b4b3ec", "name": "quota.open_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.open_many(quota.events[], timestamp with time zone)', '{"body": "7314ef5b223babfb4f3d235896ed139f", "name": "quota.open_many", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.open_objects(quota.installed_object[], quota.installed_object[])', '{"body": "92dc84f95aec44a043324d7ab55437d8", "name": "quota.open_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
@@ -13756,7 +14389,7 @@ begin
     ('function', 'quota.other_owner(text, text)', '{"body": "38b13936b3db53c7ba3187fc8caddaee", "name": "quota.other_owner", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text) returns quota.finding"}'),
     ('function', 'quota.other_relation(text, text, jsonb)', '{"body": "eb740d016224c1280a42c5761e4f4747", "name": "quota.other_relation", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text, p_key text, p_wanted jsonb) returns quota.finding"}'),
     ('function', 'quota.other_rights(text, text, jsonb, jsonb)', '{"body": "fbaedae9d294af4d8b94ebf28ced0786", "name": "quota.other_rights", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
-    ('function', 'quota.over_limit_note(text[], jsonb)', '{"body": "0388304754d8f00ae80f93adfc823f95", "name": "quota.over_limit_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_path text[], p_amount jsonb) returns text"}'),
+    ('function', 'quota.over_limit_note(text[], jsonb)', '{"body": "7f2efefdc3b2ce032c0e56d7d9e581fd", "name": "quota.over_limit_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_path text[], p_amount jsonb) returns text"}'),
     ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "9ff61856ee49848a88dbaa225cbb4c59", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
     ('function', 'quota.period_of(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "1900e9a3d3466422ec9d41df2ed11b5d", "name": "quota.period_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
     ('function', 'quota.period_problem(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "8c4a386ba98abc47251c6d41d64cd73e", "name": "quota.period_problem", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_counts_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text) returns text"}'),
@@ -13765,7 +14398,7 @@ begin
     ('function', 'quota.plan_at(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "2bd2f7ed9d12ba2401e25e9bc22183b6", "name": "quota.plan_at", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_id text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone) returns record"}'),
     ('function', 'quota.plan_changed()', '{"body": "168085f3a8d37216f60da3b481b40a46", "name": "quota.plan_changed", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.plan_changes(jsonb)', '{"body": "cabc9e93fc2eb22bc9eb4f3a5bfa4da1", "name": "quota.plan_changes", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF public.plan_change"}'),
-    ('function', 'quota.plan_impact(jsonb)', '{"body": "93c8f7bc5dc26bdd6fdf23abd3f5403a", "name": "quota.plan_impact", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF quota.plan_impact"}'),
+    ('function', 'quota.plan_impact(jsonb)', '{"body": "edfcf41f53f1cf74439297d06ff06e8e", "name": "quota.plan_impact", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF quota.plan_impact"}'),
     ('function', 'quota.plan_periods(quota.events[])', '{"body": "a8a5f2c5e2856bc0fd00bf80f8c58e28", "name": "quota.plan_periods", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns SETOF quota.plan_period"}'),
     ('function', 'quota.plan_sources(regclass, name)', '{"body": "2514f1fff09c93e9608dad28fda1b2d5", "name": "quota.plan_sources", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
     ('function', 'quota.plan_statement(regclass, name)', '{"body": "863ce583d21b8e35496e9170fbcae0c4", "name": "quota.plan_statement", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns text"}'),
@@ -13777,14 +14410,17 @@ begin
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "95f9e73dc8b736130df8038048f18ac6", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "a44229dc5ca1a73f19f55774deaec220", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.record(quota.events)', '{"body": "049642d8d6d1c7c0ca8bbc99209faeda", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
+    ('function', 'quota.record_reset(quota.events)', '{"body": "f8e182e1209616cc0d6b1398c4d53c57", "name": "quota.record_reset", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.record_rows(quota.events[])', '{"body": "f74305a1df62344f915b87dac3064d59", "name": "quota.record_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
     ('function', 'quota.recount(text[])', '{"body": "aba36d7200a998df42537940931cf16f", "name": "quota.recount", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.recount_gauge(text)', '{"body": "c0512650998d8c5e56004095f1ac603e", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
-    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "af0d341d7d41e951d707160c83e5e818", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "cbc95e3369577b2084d844ebc700e7f2", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "99b7f553e25d4a36a0c50d06cccc19db", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),
     ('function', 'quota.refuse_writing()', '{"body": "b02ec244ace65a4cab64c9e5bedbaaec", "name": "quota.refuse_writing", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.reject_plans(text, jsonb, text)', '{"body": "c2e93df26c8549a84af7857d95fdbf91", "name": "quota.reject_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_found jsonb, p_expected text) returns void"}'),
+    ('function', 'quota.reject_reset(text, text)', '{"body": "133a90dc89330a53397ac2ff89189156", "name": "quota.reject_reset", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_period text) returns void"}'),
+    ('function', 'quota.reject_ttl(text, interval)', '{"body": "e97dea1bd30761543357d7b4fac6e8a0", "name": "quota.reject_ttl", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_ttl interval) returns void"}'),
     ('function', 'quota.reject_user()', '{"body": "2d28eebb71b3ef0b29a90797b156af4b", "name": "quota.reject_user", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_usage(uuid, text)', '{"body": "4192de00233eaf13adcbcb8e517a57b5", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
@@ -13794,7 +14430,11 @@ begin
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replayed(jsonb)', '{"body": "ba8ea9d5d89463eb662a566bca26bf9c", "name": "quota.replayed", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer jsonb) returns public.usage_decision"}'),
     ('function', 'quota.require_trusted()', '{"body": "8116c11ce7c063531dabb76ce8f94aff", "name": "quota.require_trusted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
-    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb)', '{"body": "9e6a7b0d80ae0e1365aea92fa8bca758", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb, boolean)', '{"body": "687bd1e4c7852275cf541fbdf694603a", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
+    ('function', 'quota.reset_id(text)', '{"body": "a20b42a1f0f9b9a4aece99d3e8fe3384", "name": "quota.reset_id", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns uuid"}'),
+    ('function', 'quota.reset_lines(quota.events, text, quota.limit_state[])', '{"body": "94f24c5f8e48c482ec9231b9e7ce8bb6", "name": "quota.reset_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_period text, p_limits quota.limit_state[]) returns SETOF quota.events"}'),
+    ('function', 'quota.reset_steps(text)', '{"body": "c0300184e11a109d80e3eafe1fc181df", "name": "quota.reset_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, period text, counts_at timestamp with time zone, used_change bigint, drawn_change bigint)"}'),
+    ('function', 'quota.reset_usage(text, text, text, text, text)', '{"body": "45333fbccb48d6ca033bdc7ccc9c8b41", "name": "quota.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_subject text, p_period text, p_reason text, p_idempotency_key text) returns public.usage_decision"}'),
     ('function', 'quota.return_usage(text, bigint, text, text, jsonb)', '{"body": "5175dd239c178dfa9ac2338c7fa69223", "name": "quota.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.rewrite_counters(quota.events, bigint, bigint, bigint, timestamp with time zone)', '{"body": "3a6ee50b6aec382de16ceca79451cb81", "name": "quota.rewrite_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_used bigint, p_reserved bigint, p_drawn bigint, p_open_until timestamp with time zone) returns void"}'),
     ('function', 'quota.rights_in(aclitem[], oid, text)', '{"body": "5023efea40ac53e5ac67ceda677833cd", "name": "quota.rights_in", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rights aclitem[], p_owner oid, p_column text DEFAULT NULL::text) returns SETOF text"}'),
@@ -13806,14 +14446,14 @@ begin
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "cf8dc9cbda526afdf8fb6edc52649ff0", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "1ed644d3d107c332013b0a782b599c23", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
-    ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "73368e0650ae9ae9b0d7c305fbb5e05b", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "3e147e75ee651ba374666d990af05931", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.shown_instant(timestamp with time zone)', '{"body": "5009620076b475244d938a3cc78c846b", "name": "quota.shown_instant", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns text"}'),
     ('function', 'quota.standing_grants(text, text, timestamp with time zone)', '{"body": "733f380c25cff93090016269fd3cda6b", "name": "quota.standing_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.still_counts(text, text, jsonb, timestamp with time zone)', '{"body": "f0e0411b7c53669675f44844d80abe7d", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
-    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance)', '{"body": "782199bd5ae4698caed5804478aa92ed", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance) returns public.usage_decision"}'),
+    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "49b3b0a53a10e13f0626aa8ee15e6439", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.take_back(text, text, text, bigint, bigint)', '{"body": "28570d6055065df89a95afef58315e23", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_kind text, p_amount bigint, p_used_change bigint) returns void"}'),
     ('function', 'quota.take_plainly(quota.caller, text, bigint, text, text, jsonb, jsonb, interval, uuid, timestamp with time zone)', '{"body": "82c3bd19f956dd94cd7d2f0237d07d4c", "name": "quota.take_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_ttl interval DEFAULT NULL::interval, p_about_id uuid DEFAULT NULL::uuid, p_judged_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.tidy()', '{"body": "afb3e67ae059bb94a4135588a1bd158f", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
@@ -13821,7 +14461,7 @@ begin
     ('function', 'quota.types_query(text, text[])', '{"body": "183f9f350ea9eec8a9e61a5f206417b2", "name": "quota.types_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_columns text[]) returns text"}'),
     ('function', 'quota.unfollow_plan(regclass)', '{"body": "271211a0eada26b80b56f0bca634a0a4", "name": "quota.unfollow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.unlimit_table(regclass)', '{"body": "d55a73320653a95c32d3f8852665a542", "name": "quota.unlimit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
-    ('function', 'quota.unproved_counters(text)', '{"body": "075a1e47e1ed4ce19efae5d6f8feb7a1", "name": "quota.unproved_counters", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
+    ('function', 'quota.unproved_counters(text)', '{"body": "ec307c07be55a31018d31edf8772d438", "name": "quota.unproved_counters", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_grants(text)', '{"body": "0ee0dcf6811a3a1cbd580a8fa30da67b", "name": "quota.unproved_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_rows(text)', '{"body": "58e8db85d89df368c8ca0949d9f28941", "name": "quota.unproved_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.user_id()', '{"body": "1cc609b08630ef15a1ab0ca89c2eede5", "name": "quota.user_id", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
@@ -13830,8 +14470,8 @@ begin
     ('function', 'quota.verify_installation()', '{"body": "b9ad9a171b5f39351452d3ea95c157f4", "name": "quota.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
     ('function', 'quota.verify_usage(text)', '{"body": "c4ffcbe5b537043e51c309faef12ea36", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
-    ('function', 'quota.void_grant(uuid, text)', '{"body": "6d757cf0ea8df9ba4e05b7dcf03672bf", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text) returns boolean"}'),
-    ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean)', '{"body": "af1b2847ddcd92f49a3d02b8d2f9b639", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean) returns quota.limit_state[]"}'),
+    ('function', 'quota.void_grant(uuid, text, bigint)', '{"body": "8e40977b4fc879ceb4bcc58ef09a36c9", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text, p_amount bigint) returns bigint"}'),
+    ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean)', '{"body": "8ba4430270ad4e6655a7d298d53aca20", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean) returns quota.limit_state[]"}'),
     ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "d459a1cd5fb34f39d934f399d668fb80", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),
     ('function', 'quota.write_catalogue(jsonb)', '{"body": "384543118afe3249c6e68f2f835f64df", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),

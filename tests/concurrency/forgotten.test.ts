@@ -84,11 +84,14 @@ test('a void that waits for it ends nothing and makes nobody anew', () =>
     );
     await admin.query('begin');
     await admin.query(FORGET, [SUBJECT]);
-    const { result } = await queryBlocked(race, waiter, 'select public.void_grant($1) as done', [
-      grants[0].id,
-    ]);
+    const { result } = await queryBlocked(
+      race,
+      waiter,
+      'select public.void_grant($1)::integer as done',
+      [grants[0].id],
+    );
     await admin.query('commit');
-    expect((await result).rows).toEqual([{ done: false }]);
+    expect((await result).rows).toEqual([{ done: 0 }]);
     const { rows } = await race.owner.query('select subject_id from quota.subjects');
     expect(rows).toEqual([]);
   }));

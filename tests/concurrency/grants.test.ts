@@ -14,7 +14,7 @@ import {
   lastUnitOfGrant,
 } from './term_scenarios.ts';
 
-const VOID = 'select public.void_grant($1) as is_void';
+const VOID = 'select public.void_grant($1)::integer as taken';
 const SET_LIMIT = `select public.set_limit($1, 'ai_generation', $2, $3)`;
 const CLEAR_LIMIT = `select public.clear_limit($1, 'ai_generation', $2)`;
 
@@ -189,7 +189,7 @@ test('a refund and a void at once: what is given back stays ended', () =>
     expect(await drawnOf(race, id)).toEqual([0]);
   }));
 
-test('of two that void a grant at once one is told that it did', () =>
+test('of two that void a grant at once one takes what is left', () =>
   run(async (race) => {
     const [one, two] = await Promise.all([race.server(), race.server()]);
     const id = await give(race, 'ends', 10);
@@ -197,8 +197,31 @@ test('of two that void a grant at once one is told that it did', () =>
     const first = await one.query(VOID, [id]);
     const second = await queryBlocked(race, two, VOID, [id]);
     await one.query('commit');
-    expect(first.rows).toEqual([{ is_void: true }]);
-    expect((await second.result).rows).toEqual([{ is_void: false }]);
+    expect(first.rows).toEqual([{ taken: 10 }]);
+    expect((await second.result).rows).toEqual([{ taken: 0 }]);
+  }));
+
+test('parts taken back at once are never more than is left, and a draw that waits finds the rest', () =>
+  run(async (race) => {
+    const [one, two, caller] = await Promise.all([race.server(), race.server(), race.server()]);
+    const subject = 'parts';
+    const id = await give(race, subject, 10);
+    await decisionOf(caller, calls.consume({ subject, amount: 50 }));
+    const part = 'select public.void_grant($1, null, 6)::integer as taken';
+    await one.query('begin');
+    const first = await one.query(part, [id]);
+    const second = await queryBlocked(race, two, part, [id]);
+    await one.query('commit');
+    expect(first.rows).toEqual([{ taken: 6 }]);
+    expect((await second.result).rows).toEqual([{ taken: 4 }]);
+
+    const other = await give(race, subject, 10);
+    await one.query('begin');
+    await one.query(part, [other]);
+    const draw = calls.consume({ subject, amount: 5, key: 'draw' });
+    const { answer } = await startBlocked(race, caller, draw);
+    await one.query('commit');
+    expect(await answer).toMatchObject({ allowed: false, used: 50, granted: 4, remaining: 4 });
   }));
 
 test('of two grants with one key at once one is made, and both are told its id', () =>

@@ -35,9 +35,13 @@ export const calls = {
     callOf('consume_usage($1, $2, $3, $4)', feature, amount, subject, key),
   reserve: ({ subject, feature = 'ai_generation', amount = 1, ttl = '15 minutes', key }: Hold) =>
     callOf('reserve_usage($1, $2, $3, $4, $5)', feature, amount, subject, ttl, key),
+  extend: (reservation: string, ttl = '15 minutes') =>
+    callOf('extend_usage($1, $2)', reservation, ttl),
   commit: (reservation: string, amount?: number) =>
     callOf('commit_usage($1, $2)', reservation, amount),
   release: (reservation: string) => callOf('release_usage($1)', reservation),
+  reset: (subject: string, period?: string, key?: string) =>
+    callOf('reset_usage($1, $2, $3, null, $4)', 'ai_generation', subject, period, key),
   refund: (event: string, amount?: number) => callOf('refund_usage($1, $2)', event, amount),
   batch: (subject: string, items: { feature: string; amount?: number }[], key?: string) =>
     callOf('consume_usage_batch($1, $2, $3)', JSON.stringify(items), subject, key),

@@ -61,11 +61,12 @@ const PLAYS: Record<string, Play> = {
     );
     say(await usage.explainUsage({ ...generation, amount: 100 }));
   },
-  'a hold, its commit, a refund, a release': async (usage, subject, say) => {
+  'a hold, its beat, its commit, a refund, a release': async (usage, subject, say) => {
     const reserve = () =>
       usage.reserveUsage({ feature: 'export', subject, amount: 2, ttl: '5 minutes' });
     const hold = await reserve();
     say(hold);
+    say(await usage.extendUsage({ reservation_id: hold.reservation_id as string, ttl: '1 hour' }));
     const committed = await usage.commitUsage({
       reservation_id: hold.reservation_id as string,
       amount: 1,
@@ -83,6 +84,7 @@ const PLAYS: Record<string, Play> = {
     });
     say(grant);
     say(await usage.consumeUsage({ feature: 'export', amount: 6, subject }));
+    say(await usage.resetUsage({ feature: 'export', subject, period: 'month', reason: 'sorry' }));
     say(await usage.voidGrant({ grant_id: grant }));
     say(await usage.setPlan({ subject, plan: 'pro', anchor: '2026-01-31T09:00:00Z' }));
     say(await usage.setLimit({ subject, feature: 'export', period: 'month', limit: null }));

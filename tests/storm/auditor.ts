@@ -42,6 +42,7 @@ interface Line {
     period: Period;
     limit?: number | null;
     cleared?: boolean;
+    ended?: boolean;
   };
 }
 
@@ -160,7 +161,10 @@ function everyAnswerHasItsLine(log: Log, lines: Line[], say: (finding: string) =
       .map(({ grant_id }) => grant_id)
       .sort();
   if (!equal(idsOf('grant'), log.grants.toSorted())) say('grants differ from the ledger');
-  if (!equal(idsOf('void'), log.voids.toSorted())) say('voided grants differ from the ledger');
+  const taken = lines
+    .filter(({ kind, metadata }) => kind === 'void' && metadata.amount > 0)
+    .map(({ grant_id, metadata }) => `${grant_id} ${metadata.amount}`);
+  if (!equal(taken.toSorted(), log.voids.toSorted())) say('voided grants differ from the ledger');
   if (idsOf('plan').length !== log.plansSet) say('changes of plan differ from the ledger');
   if (idsOf('limit').length !== log.limitsSet) say('exceptions differ from the ledger');
 }
@@ -208,8 +212,10 @@ function replay(
       meet(cleared ? 'an exception that is cleared' : 'an exception');
     } else if (kind === 'void') {
       const grant = meter.grants[line.grant_id as string];
-      if (grant) grant.isVoid = true;
-      meet('a void');
+      const { amount, ended } = line.metadata;
+      if (grant && ended) grant.isVoid = true;
+      else if (grant) grant.amount -= amount;
+      meet(ended ? 'a void' : 'a part of a grant taken back');
     } else if (!entry) {
       continue; // has been said
     } else if (kind === 'consume' || kind === 'reserve') {

@@ -390,7 +390,11 @@ async function voidGrant(known: Known, session: pg.Client, random: Random) {
   const id = known.grants.at(-youngest(random));
   if (!id) return;
   const { rows } = await retried(known, () =>
-    session.query('select public.void_grant($1) as is_void', [id]),
+    session.query('select public.void_grant($1, null, $2)::integer as taken', [
+      id,
+      random.pick([null, 1, 3]),
+    ]),
   );
-  if (rows[0].is_void) known.log.voids.push(id);
+  const [{ taken }] = rows;
+  if (taken > 0) known.log.voids.push(`${id} ${taken}`);
 }

@@ -111,22 +111,34 @@ async function takeStep(state: State): Promise<unknown[]> {
   const did = [dice, subject, feature, amount, new Date(state.now)];
 
   if (dice <= 24) {
-    const values = [feature, amount, subject, random.pick(KEYS)];
-    const told = await call(state, 'public.consume_usage($1, $2, $3, $4)', values);
+    const partial = random.between(1, 4) === 1;
+    const values = [feature, amount, subject, random.pick(KEYS), partial];
+    const told = await call(state, 'public.consume_usage($1, $2, $3, $4, partial => $5)', values);
     keep(state.uses, told?.event_id);
     await isTrue(state, told);
   } else if (dice <= 38) {
     const ttl = random.pick(['30 seconds', '1 hour', '7 days']);
-    const values = [feature, amount, subject, ttl, random.pick(KEYS)];
-    const told = await call(state, 'public.reserve_usage($1, $2, $3, $4, $5)', values);
+    const partial = random.between(1, 4) === 1;
+    const values = [feature, amount, subject, ttl, random.pick(KEYS), partial];
+    const told = await call(
+      state,
+      'public.reserve_usage($1, $2, $3, $4, $5, partial => $6)',
+      values,
+    );
     keep(state.holds, told?.reservation_id);
     await isTrue(state, told);
   } else if (dice <= 50) {
     const values = [random.pick(state.holds), random.pick([null, 0, 2, 6])];
     const told = await call(state, 'public.commit_usage($1, $2)', values);
     keep(state.uses, told?.event_id);
+  } else if (dice <= 52) {
+    const values = [random.pick(state.holds), random.pick(['1 second', '1 hour', '7 days'])];
+    await call(state, 'public.extend_usage($1, $2)', values);
   } else if (dice <= 55) {
     await call(state, 'public.release_usage($1)', [random.pick(state.holds)]);
+  } else if (dice <= 57) {
+    const values = [feature, subject, random.pick([null, random.pick(PERIODS)]), random.pick(KEYS)];
+    await call(state, 'public.reset_usage($1, $2, $3, null, $4)', values);
   } else if (dice <= 62) {
     const values = [random.pick(state.uses), random.pick([null, 1])];
     await call(state, 'public.refund_usage($1, $2)', values);
@@ -134,7 +146,8 @@ async function takeStep(state: State): Promise<unknown[]> {
     const values = [feature, amount, subject, random.pick([null, at(60 * MINUTE), at(20 * DAY)])];
     keep(state.grants, await call(state, 'public.grant_usage($1, $2, $3, $4)', values));
   } else if (dice <= 70) {
-    await call(state, 'public.void_grant($1)', [random.pick(state.grants)]);
+    const values = [random.pick(state.grants), random.pick([null, 1, 3])];
+    await call(state, 'public.void_grant($1, null, $2)', values);
   } else if (dice <= 76) {
     const plan = random.pick(['free', 'pro', 'none']);
     const anchor = random.pick([null, at(0), at(-random.between(0, 50) * DAY - 1_234_567)]);
@@ -142,8 +155,10 @@ async function takeStep(state: State): Promise<unknown[]> {
     const values = [subject, plan, anchor, zone, random.pick([null, at(5 * DAY)])];
     await call(state, 'public.set_plan($1, $2, $3, $4, $5)', values);
   } else if (dice <= 80) {
-    const values = [subject, feature, random.pick(PERIODS), random.pick([0, 5, 50, null])];
-    await call(state, 'public.set_limit($1, $2, $3, $4)', values);
+    const limit = [random.pick(PERIODS), random.pick([0, 5, 50, null])];
+    const endsAt = random.pick([null, at(30_000), at(90 * MINUTE), at(9 * DAY)]);
+    const values = [subject, feature, ...limit, endsAt];
+    await call(state, 'public.set_limit($1, $2, $3, $4, $5)', values);
   } else if (dice <= 83) {
     await call(state, 'public.clear_limit($1, $2, $3)', [subject, feature, random.pick(PERIODS)]);
   } else if (dice <= 84) {

@@ -465,3 +465,47 @@ test('a batch takes all items or none', async () => {
   const taken = await usage.consumeUsageBatch({ items: [{ feature: 'token' }], subject });
   expect(taken).toMatchObject([{ allowed: true, used: 1 }]);
 });
+
+test('long work keeps its hold by a heartbeat, which ends with it', async () => {
+  const options = { subject, amount: 30, ttl: '400 ms', heartbeat: 100 };
+  network.next('extend_usage', 'call lost', 'answer lost');
+  await usage.withUsage('token', options, async (work) => {
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    expect(await state()).toEqual({ used: 0, reserved: 30 });
+    work.commit(12);
+  });
+  expect(await state()).toEqual({ used: 12, reserved: 0 });
+  const beats = calls('extend_usage');
+  expect(beats.length).toBeGreaterThan(4);
+  expect(beats[0]?.args).toMatchObject({ subject, ttl: '400 ms' });
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  expect(calls('extend_usage')).toHaveLength(beats.length);
+});
+
+test('work whose hold is lost is aborted with QRSRV, and what it had reported is counted', async () => {
+  let heard = false;
+  network.onAnswer = async (name) => {
+    if (name !== 'reserve_usage') return;
+    network.next('extend_usage', ...Array(5).fill('call lost'));
+  };
+  const error = await failure(
+    usage.withUsage('token', { subject, amount: 30, ttl: '300 ms', heartbeat: 100 }, (work) => {
+      work.commit(12);
+      work.signal.addEventListener('abort', () => {
+        heard = true;
+      });
+      return new Promise(() => {});
+    }),
+  );
+  expect(error).toMatchObject({ code: 'QRSRV' });
+  expect(heard).toBe(true);
+  expect(await state()).toEqual({ used: 12, reserved: 0 });
+});
+
+test('a heartbeat that is no number of milliseconds holds nothing', async () => {
+  for (const heartbeat of [0, -1, Number.NaN, 2 ** 31]) {
+    const error = await failure(usage.withUsage('token', { subject, heartbeat }, () => 1));
+    expect(error).toBeInstanceOf(RangeError);
+  }
+  expect(network.calls).toEqual([]);
+});

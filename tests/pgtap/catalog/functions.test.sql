@@ -57,9 +57,10 @@ select set_eq(
   $$select 'quota', name
     from unnest(array[
       -- The private half of the API.
-      'check_usage', 'consume_usage', 'consume_usage_batch', 'reserve_usage', 'commit_usage',
+      'check_usage', 'consume_usage', 'consume_usage_batch', 'reserve_usage', 'extend_usage',
+      'commit_usage',
       'release_usage', 'refund_usage', 'grant_usage', 'void_grant', 'set_plan', 'change_limit',
-      'set_value', 'change_member', 'return_usage', 'apply_plans', 'explain_usage', 'forget_subject', 'verify_usage',
+      'set_value', 'change_member', 'return_usage', 'reset_usage', 'apply_plans', 'explain_usage', 'forget_subject', 'verify_usage',
       'deliver_alerts', 'acknowledge_alerts',
       'verify_installation',
       -- What npx pgquota plans --impact asks.

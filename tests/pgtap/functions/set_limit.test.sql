@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(54);
+select plan(75);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -40,7 +40,7 @@ select throws_ok(
   $$select clear_limit('ada', 'ai_generation', 'month')$$, '42501', null, 'nor clear it'
 );
 select throws_ok(
-  $$select quota.change_limit('ada', 'ai_generation', 'month', 100, false)$$, '42501', null,
+  $$select quota.change_limit('ada', 'ai_generation', 'month', 100, null, false)$$, '42501', null,
   'nor by the private function'
 );
 set local role anon;
@@ -168,6 +168,87 @@ do $$ begin perform consume_usage('ai_generation', 1, 'gil', 'k1'); perform set_
 select is(
   (select row(allowed, replayed, "limit")::text from consume_usage('ai_generation', 1, 'gil', 'k1')), '(t,t,3)',
   'a key is told its first answer, whatever the limit is now'
+);
+
+-- One that ends by itself: at that instant, with no job, also where the meter remembers what it allowed.
+set local test.clock = '2026-03-10 12:00:00+00';
+do $$ begin
+  perform set_limit('hal', 'ai_generation', 'month', null, '2026-03-10 12:05:30+00');
+  perform set_limit('hal', 'ai_generation', 'minute', 1000, '2026-03-10 12:07:15+00');
+  for n in 1 .. 3 loop perform consume_usage('ai_generation', 2, 'hal'); end loop;
+end $$;
+select is(
+  pg_temp.limits('hal'), array['(minute,exception,1000,6)', '(month,exception,,6)'], 'two that end by themselves'
+);
+select is(
+  (select fresh_until from quota.meters where subject_id = 'hal' and feature_id = 'ai_generation'),
+  '2026-03-10 12:01:00+00', 'the meter remembers, to the end of the minute'
+);
+set local test.clock = '2026-03-10 12:05:29.999999+00';
+select is(pg_temp.use('hal'), '(t,ok,free,minute,1,1000,999)', 'to its last microsecond it holds');
+select is(
+  (select fresh_until from quota.meters where subject_id = 'hal' and feature_id = 'ai_generation'),
+  '2026-03-10 12:05:30+00', 'and what the meter remembers ends with it, not with the minute'
+);
+set local test.clock = '2026-03-10 12:05:30+00';
+select is(pg_temp.use('hal'), '(f,limit_reached,free,month,7,5,0)', 'at its end the plan''s limit holds again');
+select is(
+  pg_temp.limits('hal'), array['(minute,exception,1000,1)', '(month,plan,5,7)'], 'and says where it comes from'
+);
+do $$ begin perform set_limit('hal', 'ai_generation', 'month', 50); end $$;
+select is(pg_temp.use('hal', 4), '(t,ok,free,month,11,50,39)', 'another one takes its place, without an end');
+set local test.clock = '2026-03-10 12:07:14+00';
+select is(pg_temp.use('hal', 10), '(t,ok,free,month,21,50,29)', 'an exception for any minute');
+select is(pg_temp.use('hal', 3), '(t,ok,free,month,24,50,26)', 'which the short way knows');
+set local test.clock = '2026-03-10 12:07:15+00';
+select is(
+  (select row(allowed, period, used, "limit", retry_after)::text from consume_usage('ai_generation', 1, 'hal')),
+  '(f,minute,13,3,45)', 'ends within a minute'
+);
+select is(
+  (select metadata from usage_events where subject = 'hal' and kind = 'limit' and metadata ? 'ends_at' and metadata ->> 'period' = 'month'),
+  '{"limit": null, "period": "month", "ends_at": "2026-03-10T12:05:30+00:00"}', 'the ledger says when'
+);
+
+-- What waiting for it is worth.
+do $$ begin
+  perform set_limit('ivy', 'ai_generation', 'month', 0, '2026-03-10 12:10:00+00');
+  perform consume_usage('ai_generation', 1, 'ivy');
+end $$;
+select is(
+  (select row(allowed, "limit", retry_after)::text from consume_usage('ai_generation', 1, 'ivy')), '(f,0,165)',
+  'a block that ends is worth the wait'
+);
+select is(
+  (select row(allowed, "limit", retry_after)::text from check_usage('ai_generation', 1, 'ivy')), '(f,0,165)',
+  'which a check says, too'
+);
+do $$ begin perform set_limit('jan', 'export', 'month', 2, '2026-03-10 12:10:00+00'); end $$;
+select is(
+  (select row(allowed, retry_after)::text from consume_usage('export', 3, 'jan')), '(f,)',
+  'and the end of one that allows more is not'
+);
+select is(pg_temp.use('jan', 2, 'export'), '(t,ok,free,month,2,2,0)', 'a feature that the plan lacks is open so long');
+set local test.clock = '2026-03-10 12:10:00+00';
+select is(pg_temp.use('ivy'), '(t,ok,free,minute,1,3,2)', 'after the wait it is allowed');
+select is(pg_temp.use('jan', 1, 'export'), '(f,feature_not_in_plan,free,,0,0,0)', 'and no longer');
+select is(
+  (select string_agg(feature || ' ' || period || ' ' || "limit", ', ' order by feature, period) from current_usage where subject = 'jan'),
+  'ai_generation minute 3, ai_generation month 5, file lifetime 2', 'a page shows the plan again'
+);
+set local test.clock = '2026-03-10 12:09:59+00';
+select is(
+  (select row(allowed, period, "limit")::text from consume_usage('ai_generation', 1, 'ivy')), '(f,month,0)',
+  'a clock that is set back finds it'
+);
+set local test.clock = '2026-03-10 12:10:00+00';
+select throws_ok(
+  $$select set_limit('ivy', 'ai_generation', 'month', 1, '2026-03-10 12:10:00+00')$$, '22023', null,
+  'one that would have ended is 22023'
+);
+do $$ begin perform clear_limit('ivy', 'ai_generation', 'month'); end $$;
+select is(
+  (select count(*) from quota.exceptions where subject_id = 'ivy'), 0::bigint, 'one that has ended can be cleared'
 );
 
 -- Wrong arguments.

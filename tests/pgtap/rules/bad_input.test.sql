@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(249);
+select plan(267);
 
 -- A month that ends in between would begin anew.
 create or replace function quota.clock()
@@ -164,6 +164,12 @@ insert into calls (who, call, code, description) values
   ('server', 'reserve_usage(%feature, 1, ''ada'', null)', '22023', 'a hold of null'),
   ('server', 'reserve_usage(%feature, 1, ''ada'', ''1 minute'', '''')', 'QIDEM', 'an empty key'),
   ('server', 'reserve_usage(%feature, 1, ''ada'', ''1 minute'', null, ''[]'')', 'QMETA', 'metadata that is a list'),
+  ('ada', 'extend_usage(gen_random_uuid())', '42501', 'a user'),
+  ('server', 'extend_usage(null)', 'QRSRV', 'no hold'),
+  ('server', 'extend_usage(gen_random_uuid())', 'QRSRV', 'an unknown hold'),
+  ('server', 'extend_usage(gen_random_uuid(), ''0 s'')', '22023', 'no ttl'),
+  ('server', 'extend_usage(gen_random_uuid(), ''-1 s'')', '22023', 'a ttl below 0'),
+  ('server', 'extend_usage(gen_random_uuid(), ''8 days'')', '22023', 'a ttl of over a week'),
   ('ada', 'commit_usage(gen_random_uuid())', '42501', 'a user'),
   ('server', 'commit_usage(null)', 'QRSRV', 'no hold'),
   ('server', 'commit_usage(gen_random_uuid())', 'QRSRV', 'an unknown hold'),
@@ -182,6 +188,10 @@ insert into calls (who, call, code, description) values
   ('server', 'grant_usage(%feature, 1, ''eve'', null, '''')', 'QIDEM', 'an empty key'),
   ('server', 'grant_usage(%feature, 1, ''eve'', null, null, ''[]'')', 'QMETA', 'metadata that is a list'),
   ('ada', 'void_grant(gen_random_uuid())', '42501', 'a user'),
+  ('server', 'void_grant(gen_random_uuid(), null, 0)', 'QAMNT', 'amount 0'),
+  ('server', 'void_grant(gen_random_uuid(), null, -1)', 'QAMNT', 'amount -1'),
+  ('server', 'set_limit(''eve'', %feature, ''month'', 1, ''infinity'')', '22023', 'an end that never comes'),
+  ('server', 'set_limit(''eve'', %feature, ''month'', 1, ''2020-01-01Z'')', '22023', 'an end of the past'),
   ('ada', 'set_limit(''ada'', %feature, ''month'', 5000)', '42501', 'a user'),
   ('server', 'set_limit(''eve'', %feature, ''month'', -1)', 'QAMNT', 'limit -1'),
   ('server', 'set_limit(''eve'', %feature, ''month'', 9007199254740992)', 'QAMNT', 'limit 2^53'),
@@ -221,6 +231,14 @@ insert into calls (who, call, code, description) values
   ('server', 'return_usage(%feature, 1, ''ada'')', 'QFEAT', 'a metered feature'),
   ('server', 'return_usage(''file'', 0, ''ada'')', 'QAMNT', 'amount 0'),
   ('server', 'return_usage(''file'', 1, null)', 'QSUBJ', 'no subject'),
+  ('ada', 'reset_usage(%feature, ''ada'')', '42501', 'a user'),
+  ('server', 'reset_usage(''video'', ''ada'')', 'QFEAT', 'an unknown feature'),
+  ('server', 'reset_usage(''file'', ''ada'')', 'QFEAT', 'a gauge'),
+  ('server', 'reset_usage(%feature, null)', 'QSUBJ', 'no subject'),
+  ('server', 'reset_usage(%feature, ''ada'', ''fortnight'')', 'QPLAN', 'an unknown period'),
+  ('server', 'reset_usage(%feature, ''ada'', ''year'')', 'QPLAN', 'a period without a limit'),
+  ('server', 'reset_usage(%feature, ''ada'', null, repeat(''x'', 9000))', 'QMETA', 'a long reason'),
+  ('server', 'reset_usage(%feature, ''ada'', idempotency_key => '''')', 'QIDEM', 'an empty key'),
   ('ada', 'explain_usage(''video'')', 'QFEAT', 'an unknown feature'),
   ('ada', 'explain_usage(%feature, 0)', 'QAMNT', 'amount 0'),
   ('ada', 'explain_usage(%feature, 1, ''bob'')', '42501', 'somebody else'),

@@ -12,6 +12,10 @@ end $$;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 select plan(7);
 
+-- It stands still: a hold must live until it is extended.
+create or replace function quota.clock()
+returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
+as $$ begin return '2026-11-15 12:00:00+00'; end $$;
 do $$ begin perform apply_plans('{
   "features": {"export": {}, "kb_file": {"kind": "gauge"}, "sso": {"kind": "switch"}},
   "plans": {"free": {"default": true, "limits": {"export": {"month": 50}, "kb_file": {"lifetime": 50}}}}
@@ -37,6 +41,10 @@ insert into arguments values
   ('public.reserve_usage', 'ttl', '''1 minute''', '22023'),
   ('public.reserve_usage', 'idempotency_key', '''hold''', 'value'),
   ('public.reserve_usage', 'metadata', '''{}''', 'value'),
+  ('public.reserve_usage', 'partial', 'false', '22023'),
+  ('public.extend_usage', 'reservation_id', '(select reserve_usage(''export'', 1, ''ada'')).reservation_id', 'QRSRV'),
+  ('public.extend_usage', 'ttl', '''1 minute''', '22023'),
+  ('public.extend_usage', 'subject', '''ada''', 'value'),
   ('public.commit_usage', 'reservation_id', '(select reserve_usage(''export'', 1, ''ada'')).reservation_id', 'QRSRV'),
   ('public.commit_usage', 'amount', '1', 'value'),
   ('public.commit_usage', 'subject', '''ada''', 'value'),
@@ -53,6 +61,11 @@ insert into arguments values
   ('public.return_usage', 'subject', '''ada''', 'QSUBJ'),
   ('public.return_usage', 'idempotency_key', '''return''', 'value'),
   ('public.return_usage', 'metadata', '''{}''', 'value'),
+  ('public.reset_usage', 'feature', '''export''', 'QFEAT'),
+  ('public.reset_usage', 'subject', '''ada''', 'QSUBJ'),
+  ('public.reset_usage', 'period', '''month''', 'value'),
+  ('public.reset_usage', 'reason', '''an apology''', 'value'),
+  ('public.reset_usage', 'idempotency_key', '''reset''', 'value'),
   ('public.set_plan', 'subject', '''ada''', 'QSUBJ'),
   ('public.set_plan', 'plan', '''free''', 'QPLAN'),
   ('public.set_plan', 'anchor', '''2026-11-01Z''', 'void'),
@@ -62,6 +75,7 @@ insert into arguments values
   ('public.set_limit', 'feature', '''export''', 'QFEAT'),
   ('public.set_limit', 'period', '''month''', 'QPLAN'),
   ('public.set_limit', 'limit', '70', 'void'),
+  ('public.set_limit', 'ends_at', '''2999-01-01Z''', 'void'),
   ('public.set_value', 'subject', '''ada''', 'QSUBJ'),
   ('public.set_value', 'feature', '''sso''', 'QFEAT'),
   ('public.set_value', 'value', '''true''', 'void'),
@@ -77,6 +91,7 @@ insert into arguments values
   ('public.grant_usage', 'metadata', '''{}''', 'value'),
   ('public.void_grant', 'grant_id', 'grant_usage(''export'', 1, ''ada'')', '22023'),
   ('public.void_grant', 'subject', '''ada''', 'value'),
+  ('public.void_grant', 'amount', '1', 'value'),
   ('public.add_member', 'subject', '''team''', 'QSUBJ'),
   ('public.add_member', 'user_id', '''ada''', 'QSUBJ'),
   ('public.remove_member', 'subject', '''team''', 'QSUBJ'),
@@ -103,7 +118,8 @@ insert into arguments
   from unnest(array['consume_usage', 'enforce_usage']) as f
   cross join (values
     ('feature', '''export''', 'QFEAT'), ('amount', '1', 'QAMNT'), ('subject', '''ada''', 'QSUBJ'),
-    ('idempotency_key', '''key''', 'value'), ('metadata', '''{}''', 'value')
+    ('idempotency_key', '''key''', 'value'), ('metadata', '''{}''', 'value'),
+    ('partial', 'false', '22023')
   ) as a (argument, value, expected);
 
 create temporary view parameters as
