@@ -756,7 +756,7 @@ begin
     ('type', 'quota.verdict', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('view', 'public.current_usage', '{"query": "145037b67514921ef8eb6dfd17ae0ac8", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.entitlements', '{"query": "6f5abd825e648fb728d0dc42988af32e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.plan_catalog', '{"query": "f7c5e7ccbb113bf98251752896f63fab", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.plan_catalog', '{"query": "f9917688eeade5ef32e30534cf55d883", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_alerts', '{"query": "9932cc12ebc6569cec2469f08e49ca8e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_events', '{"query": "cb3ddfdaab06fba4924401bebd333a81", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_history', '{"query": "c87cc4383601ad5eda692748bfd0f8e1", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),

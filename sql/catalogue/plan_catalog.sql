@@ -20,7 +20,7 @@ join (
   select n.plan_id, n.feature_id, n.period, n.amount, null::jsonb as value
   from quota.plan_limits as n
   union all
-  select v.plan_id, v.feature_id, null, null, v.value
+  select v.plan_id, v.feature_id, null::text as period, null::bigint as amount, v.value
   from quota.plan_values as v
 ) as l on l.plan_id = p.plan_id
 join quota.features as f on f.feature_id = l.feature_id
