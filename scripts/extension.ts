@@ -26,22 +26,12 @@ ${END}`,
 }
 
 const BEGIN = `
--- Run by create extension alone; and the roles belong to the server, so they are no part of it.
+-- Run by create extension alone.
 do $$
-declare
-  v_missing text;
 begin
   if not exists (select from pg_catalog.pg_extension where extname = 'pgquota') then
     raise exception 'this is the script of an extension'
       using errcode = '0A000', hint = 'create extension pgquota; as a migration it is in supabase/migrations';
-  end if;
-  select pg_catalog.string_agg(r, ', ' order by r)
-    into v_missing
-    from pg_catalog.unnest(array['anon', 'authenticated', 'service_role']) as r
-    where not exists (select from pg_catalog.pg_roles where rolname = r);
-  if v_missing is not null then
-    raise exception 'pgquota needs roles that this server lacks: %', v_missing
-      using errcode = '42704', hint = 'run sql/roles.sql of pgquota first, as a role that may create roles';
   end if;
 end
 $$;

@@ -4,6 +4,7 @@
 //
 // Between the two comes the release itself: commit, tag, publish. See CONTRIBUTING.md.
 import { readFileSync, writeFileSync } from 'node:fs';
+import { isLater } from '../cli/update.ts';
 import { build, compileEdition } from './build.ts';
 import { fromRoot } from './local/project.ts';
 import { type Throwaway, withThrowaway } from './local/throwaway.ts';
@@ -23,14 +24,6 @@ const CHANGES = 'CHANGELOG.md';
 
 const edit = (name: string, change: (text: string) => string) =>
   writeFileSync(fromRoot(name), change(readFileSync(fromRoot(name), 'utf8')));
-
-const numbers = (version: string) => version.split('.').map(Number) as [number, number, number];
-
-function isLater(version: string, than: string): boolean {
-  const [a, b] = [numbers(version), numbers(than)];
-  const at = a.findIndex((part, index) => part !== b[index]);
-  return at >= 0 && (a[at] as number) > (b[at] as number);
-}
 
 /** One that is frozen already is left as it is. */
 async function freeze(server: Throwaway, releases: Release[], now: Date): Promise<void> {

@@ -18,7 +18,8 @@ begin
   if v_missing is not null then
     raise exception 'pgquota needs the roles anon, authenticated and service_role; missing: %',
       v_missing
-      using hint = 'a Supabase project has them; on plain Postgres run sql/roles.sql first';
+      using errcode = '42704',
+        hint = 'a Supabase project has them; on plain Postgres run sql/roles.sql first';
   end if;
 end
 $$;
