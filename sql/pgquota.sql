@@ -89,6 +89,7 @@
 -- meter, the bricks: the lock, the one writer, what begins and ends.
 \ir meter/lock_meters.sql
 \ir meter/record.sql
+\ir meter/record_many.sql
 \ir meter/remember.sql
 \ir meter/open_many.sql
 \ir meter/write_carry.sql

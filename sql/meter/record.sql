@@ -318,14 +318,14 @@ begin
   if v_until is null then
     return;
   end if;
-  -- Of an open counter that came beside the others the span says itself what is left of it.
-  update quota.meters as m
-    set open_from = greatest(m.open_from, v_from),
-        open_until = least(m.open_until, v_until)
-    where v_is_simple
-      and m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id;
-  if not v_is_simple then
+  if v_is_simple then
+    -- Open counters came beside the others, and none went: they alone can have narrowed the span.
+    update quota.meters as m
+      set open_from = greatest(m.open_from, v_from),
+          open_until = least(m.open_until, v_until)
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id;
+  else
     perform quota.note_open_span(
       p_subject_id, p_feature_id,
       (
@@ -395,31 +395,6 @@ $$;
 
 comment on function quota.rewrite_counters is
   'Closes the open counters that end before the line counts, adds it to the closed ones that hold its instant, and moves the starts of those that begin later. The readings are those after the line.';
-
--- The same for many subjects at once. A gauge has one period, which never ends: so no counter changes.
-create function quota.record_rows(p_events quota.events[])
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  insert into quota.events (
-    subject_id, event_id, at, kind, feature_id, counts_at, used_change, metadata
-  )
-    select e.subject_id, e.event_id, greatest(e.at, e.counts_at), e.kind, e.feature_id, e.counts_at,
-      e.used_change, e.metadata
-    from unnest(p_events) as e;
-  update quota.meters as m
-    set used = m.used + e.used_change,
-        rows_used = m.rows_used + e.used_change,
-        counted_until = greatest(m.counted_until, e.counts_at)
-    from unnest(p_events) as e
-    where m.subject_id = e.subject_id
-      and m.feature_id = e.feature_id;
-end
-$$;
-
-comment on function quota.record_rows is
-  'Writes lines of kind table, one per subject and gauge, and moves the meters by them.';
 
 -- What a line will do to limits, so that an answer can be written together with its line.
 create function quota.after_event(

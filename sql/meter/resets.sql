@@ -88,15 +88,7 @@ as $$
 declare
   v_period text := p_event.metadata ->> 'period';
 begin
-  insert into quota.events (
-    subject_id, event_id, at, kind, feature_id, counts_at,
-    used_change, drawn_change, about_id, idempotency_key, metadata
-  )
-  values (
-    p_event.subject_id, p_event.event_id, greatest(p_event.at, p_event.counts_at), 'reset',
-    p_event.feature_id, p_event.counts_at, p_event.used_change, p_event.drawn_change,
-    p_event.about_id, p_event.idempotency_key, p_event.metadata
-  );
+  perform quota.write_lines(array[p_event]);
   update quota.counters as c
     set used = c.used + p_event.used_change,
         drawn = c.drawn + p_event.drawn_change,

@@ -29,12 +29,7 @@ begin
         'action', r.action, 'problem', r.problem
       )
     from unnest(p_rows) as r;
-  insert into quota.events (
-    subject_id, event_id, at, kind, feature_id, counts_at, used_change, idempotency_key, metadata
-  )
-    select l.subject_id, l.event_id, l.at, l.kind, l.feature_id, l.counts_at, l.used_change,
-      l.idempotency_key, l.metadata
-    from unnest(v_lines) as l;
+  perform quota.write_lines(v_lines);
   perform quota.move_counters(v_lines);
   perform quota.move_meters(v_lines);
   perform quota.check_sums(v_lines);

@@ -152,10 +152,7 @@ begin
         time_zone = n.time_zone
     from unnest(p_subjects) as n
     where s.subject_id = n.subject_id;
-  -- As record() does it, of lines that count nothing.
-  insert into quota.events (subject_id, event_id, at, kind, counts_at, metadata)
-    select l.subject_id, l.event_id, l.at, l.kind, l.counts_at, l.metadata
-    from unnest(v_lines) as l;
+  perform quota.write_lines(v_lines);
   update quota.meters as m
     set fresh_from = 'infinity'
     from unnest(p_subjects) as n

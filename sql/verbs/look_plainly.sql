@@ -25,7 +25,6 @@ declare
   v_used bigint;
   v_reserved bigint;
   v_is_allowed boolean;
-  v_decision public.usage_decision;
 begin
   -- The limit with least room stays that: what fits under it fits under all.
   select
@@ -57,17 +56,20 @@ begin
   end if;
   v_is_allowed := v_used + v_reserved + p_amount > v_limit is not true;
   if v_at < v_fresh_from or v_at >= v_until or not (v_is_allowed or v_is_only) then
-    v_decision := quota.look_closely(p_caller, p_feature_id, p_amount, v_at);
-    if p_at is null and (v_decision.allowed or v_decision.remaining > 0) then
+    select c.period, c.period_start, c.period_end, c.allowed, c.granted, c.used, c.reserved, c.fits
+      into
+        v_period, v_period_start, v_period_end, v_limit, v_granted, v_used, v_reserved,
+        v_is_allowed
+      from quota.look_closely(p_caller, p_feature_id, p_amount, v_at) as c;
+    if v_period is null or p_at is null and (v_is_allowed or v_limit > v_used + v_reserved) then
       return null;
     end if;
-    return v_decision;
   end if;
   return row(
     v_is_allowed, case when v_is_allowed then 'ok' else 'limit_reached' end, p_feature_id,
     p_caller.subject_id, v_plan_id, p_amount, v_used, v_reserved, v_limit,
-    case when v_limit is not null then greatest(v_limit - v_used - v_reserved, 0) end, v_limit is null,
-    v_period, nullif(v_period_start, '-infinity'), nullif(v_period_end, 'infinity'),
+    case when v_limit is not null then greatest(v_limit - v_used - v_reserved, 0) end,
+    v_limit is null, v_period, nullif(v_period_start, '-infinity'), nullif(v_period_end, 'infinity'),
     case
       when not v_is_allowed and p_amount <= v_limit and v_period_end < 'infinity'
       then least(greatest(ceil(extract(epoch from v_period_end - v_at)), 1), 2147483647)
@@ -85,32 +87,28 @@ create function quota.look_closely(
   p_caller quota.caller,
   p_feature_id text,
   p_amount bigint,
-  p_at timestamptz
+  p_at timestamptz,
+  out period text,
+  out period_start timestamptz,
+  out period_end timestamptz,
+  out allowed bigint,
+  out granted bigint,
+  out used bigint,
+  out reserved bigint,
+  out fits boolean
 )
-returns public.usage_decision
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_plan_id text;
-  v_upgrade_url text;
   v_may_change boolean;
-  v_period text;
-  v_period_start timestamptz;
-  v_period_end timestamptz;
-  v_limit bigint;
-  v_granted bigint;
-  v_used bigint;
-  v_reserved bigint;
-  v_is_allowed boolean;
 begin
   -- The limit that refuses longest (for ever, where the amount is above it), else the one with least room.
   select
-      m.plan_id, m.upgrade_url, m.plan_ends_at < 'infinity' or m.reserved > 0 or m.long_granted > 0,
+      m.plan_ends_at < 'infinity' or m.reserved > 0 or m.long_granted > 0,
       l.period, l.period_start, l.period_end, l.allowed, l.granted, l.used, l.reserved,
       l.used + l.reserved + p_amount > l.allowed is not true
     into
-      v_plan_id, v_upgrade_url, v_may_change,
-      v_period, v_period_start, v_period_end, v_limit, v_granted, v_used, v_reserved, v_is_allowed
+      v_may_change, period, period_start, period_end, allowed, granted, used, reserved, fits
     from quota.meters as m
     join quota.catalogue as k on k.version = m.catalogue_version
     cross join lateral (
@@ -155,23 +153,11 @@ begin
       l.allowed - l.used - l.reserved,
       l.rank desc
     limit 1;
-  if not found or not v_is_allowed and v_may_change then
-    return null;
+  if not fits and v_may_change then
+    period := null;
   end if;
-  return row(
-    v_is_allowed, case when v_is_allowed then 'ok' else 'limit_reached' end, p_feature_id,
-    p_caller.subject_id, v_plan_id, p_amount, v_used, v_reserved, v_limit,
-    case when v_limit is not null then greatest(v_limit - v_used - v_reserved, 0) end,
-    v_limit is null, v_period,
-    nullif(v_period_start, '-infinity'), nullif(v_period_end, 'infinity'),
-    case
-      when not v_is_allowed and p_amount <= v_limit and v_period_end < 'infinity'
-      then least(greatest(ceil(extract(epoch from v_period_end - p_at)), 1), 2147483647)
-    end,
-    null, null, false, v_upgrade_url, v_granted
-  )::public.usage_decision;
 end
 $$;
 
 comment on function quota.look_closely is
-  'As look_plainly, where a minute or an hour began meanwhile, or several limits may refuse.';
+  'The limit that look_plainly() shows where a minute or an hour began meanwhile, or several may refuse, and whether the amount fits; no period: ask properly.';

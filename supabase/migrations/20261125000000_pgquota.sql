@@ -102,7 +102,8 @@ begin
   if v_missing is not null then
     raise exception 'pgquota needs the roles anon, authenticated and service_role; missing: %',
       v_missing
-      using hint = 'a Supabase project has them; on plain Postgres run sql/roles.sql first';
+      using errcode = '42704',
+        hint = 'a Supabase project has them; on plain Postgres run sql/roles.sql first';
   end if;
 end
 $$;
@@ -4832,7 +4833,6 @@ declare
   v_used bigint;
   v_reserved bigint;
   v_is_allowed boolean;
-  v_decision public.usage_decision;
 begin
   -- The limit with least room stays that: what fits under it fits under all.
   select
@@ -4864,17 +4864,20 @@ begin
   end if;
   v_is_allowed := v_used + v_reserved + p_amount > v_limit is not true;
   if v_at < v_fresh_from or v_at >= v_until or not (v_is_allowed or v_is_only) then
-    v_decision := quota.look_closely(p_caller, p_feature_id, p_amount, v_at);
-    if p_at is null and (v_decision.allowed or v_decision.remaining > 0) then
+    select c.period, c.period_start, c.period_end, c.allowed, c.granted, c.used, c.reserved, c.fits
+      into
+        v_period, v_period_start, v_period_end, v_limit, v_granted, v_used, v_reserved,
+        v_is_allowed
+      from quota.look_closely(p_caller, p_feature_id, p_amount, v_at) as c;
+    if v_period is null or p_at is null and (v_is_allowed or v_limit > v_used + v_reserved) then
       return null;
     end if;
-    return v_decision;
   end if;
   return row(
     v_is_allowed, case when v_is_allowed then 'ok' else 'limit_reached' end, p_feature_id,
     p_caller.subject_id, v_plan_id, p_amount, v_used, v_reserved, v_limit,
-    case when v_limit is not null then greatest(v_limit - v_used - v_reserved, 0) end, v_limit is null,
-    v_period, nullif(v_period_start, '-infinity'), nullif(v_period_end, 'infinity'),
+    case when v_limit is not null then greatest(v_limit - v_used - v_reserved, 0) end,
+    v_limit is null, v_period, nullif(v_period_start, '-infinity'), nullif(v_period_end, 'infinity'),
     case
       when not v_is_allowed and p_amount <= v_limit and v_period_end < 'infinity'
       then least(greatest(ceil(extract(epoch from v_period_end - v_at)), 1), 2147483647)
@@ -4892,32 +4895,28 @@ create function quota.look_closely(
   p_caller quota.caller,
   p_feature_id text,
   p_amount bigint,
-  p_at timestamptz
+  p_at timestamptz,
+  out period text,
+  out period_start timestamptz,
+  out period_end timestamptz,
+  out allowed bigint,
+  out granted bigint,
+  out used bigint,
+  out reserved bigint,
+  out fits boolean
 )
-returns public.usage_decision
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_plan_id text;
-  v_upgrade_url text;
   v_may_change boolean;
-  v_period text;
-  v_period_start timestamptz;
-  v_period_end timestamptz;
-  v_limit bigint;
-  v_granted bigint;
-  v_used bigint;
-  v_reserved bigint;
-  v_is_allowed boolean;
 begin
   -- The limit that refuses longest (for ever, where the amount is above it), else the one with least room.
   select
-      m.plan_id, m.upgrade_url, m.plan_ends_at < 'infinity' or m.reserved > 0 or m.long_granted > 0,
+      m.plan_ends_at < 'infinity' or m.reserved > 0 or m.long_granted > 0,
       l.period, l.period_start, l.period_end, l.allowed, l.granted, l.used, l.reserved,
       l.used + l.reserved + p_amount > l.allowed is not true
     into
-      v_plan_id, v_upgrade_url, v_may_change,
-      v_period, v_period_start, v_period_end, v_limit, v_granted, v_used, v_reserved, v_is_allowed
+      v_may_change, period, period_start, period_end, allowed, granted, used, reserved, fits
     from quota.meters as m
     join quota.catalogue as k on k.version = m.catalogue_version
     cross join lateral (
@@ -4962,26 +4961,14 @@ begin
       l.allowed - l.used - l.reserved,
       l.rank desc
     limit 1;
-  if not found or not v_is_allowed and v_may_change then
-    return null;
+  if not fits and v_may_change then
+    period := null;
   end if;
-  return row(
-    v_is_allowed, case when v_is_allowed then 'ok' else 'limit_reached' end, p_feature_id,
-    p_caller.subject_id, v_plan_id, p_amount, v_used, v_reserved, v_limit,
-    case when v_limit is not null then greatest(v_limit - v_used - v_reserved, 0) end,
-    v_limit is null, v_period,
-    nullif(v_period_start, '-infinity'), nullif(v_period_end, 'infinity'),
-    case
-      when not v_is_allowed and p_amount <= v_limit and v_period_end < 'infinity'
-      then least(greatest(ceil(extract(epoch from v_period_end - p_at)), 1), 2147483647)
-    end,
-    null, null, false, v_upgrade_url, v_granted
-  )::public.usage_decision;
 end
 $$;
 
 comment on function quota.look_closely is
-  'As look_plainly, where a minute or an hour began meanwhile, or several limits may refuse.';
+  'The limit that look_plainly() shows where a minute or an hour began meanwhile, or several may refuse, and whether the amount fits; no period: ask properly.';
 
 -- sql/verbs/take.sql
 
@@ -7100,10 +7087,7 @@ begin
         time_zone = n.time_zone
     from unnest(p_subjects) as n
     where s.subject_id = n.subject_id;
-  -- As record() does it, of lines that count nothing.
-  insert into quota.events (subject_id, event_id, at, kind, counts_at, metadata)
-    select l.subject_id, l.event_id, l.at, l.kind, l.counts_at, l.metadata
-    from unnest(v_lines) as l;
+  perform quota.write_lines(v_lines);
   update quota.meters as m
     set fresh_from = 'infinity'
     from unnest(p_subjects) as n
@@ -7763,14 +7747,14 @@ begin
   if v_until is null then
     return;
   end if;
-  -- Of an open counter that came beside the others the span says itself what is left of it.
-  update quota.meters as m
-    set open_from = greatest(m.open_from, v_from),
-        open_until = least(m.open_until, v_until)
-    where v_is_simple
-      and m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id;
-  if not v_is_simple then
+  if v_is_simple then
+    -- Open counters came beside the others, and none went: they alone can have narrowed the span.
+    update quota.meters as m
+      set open_from = greatest(m.open_from, v_from),
+          open_until = least(m.open_until, v_until)
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id;
+  else
     perform quota.note_open_span(
       p_subject_id, p_feature_id,
       (
@@ -7841,31 +7825,6 @@ $$;
 comment on function quota.rewrite_counters is
   'Closes the open counters that end before the line counts, adds it to the closed ones that hold its instant, and moves the starts of those that begin later. The readings are those after the line.';
 
--- The same for many subjects at once. A gauge has one period, which never ends: so no counter changes.
-create function quota.record_rows(p_events quota.events[])
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  insert into quota.events (
-    subject_id, event_id, at, kind, feature_id, counts_at, used_change, metadata
-  )
-    select e.subject_id, e.event_id, greatest(e.at, e.counts_at), e.kind, e.feature_id, e.counts_at,
-      e.used_change, e.metadata
-    from unnest(p_events) as e;
-  update quota.meters as m
-    set used = m.used + e.used_change,
-        rows_used = m.rows_used + e.used_change,
-        counted_until = greatest(m.counted_until, e.counts_at)
-    from unnest(p_events) as e
-    where m.subject_id = e.subject_id
-      and m.feature_id = e.feature_id;
-end
-$$;
-
-comment on function quota.record_rows is
-  'Writes lines of kind table, one per subject and gauge, and moves the meters by them.';
-
 -- What a line will do to limits, so that an answer can be written together with its line.
 create function quota.after_event(
   p_limits quota.limit_state[],
@@ -7898,6 +7857,51 @@ $$;
 
 comment on function quota.after_event is
   'The limits as they stand after the line is recorded and an amount drawn from grants.';
+
+-- sql/meter/record_many.sql
+
+-- Lines of many subjects in one statement. Expects their meters to be locked.
+
+-- Lines alone, of meters that the caller moves itself. No line lies before the instant it counts in (see
+-- record()).
+create function quota.write_lines(p_events quota.events[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into quota.events (
+    subject_id, event_id, at, kind, feature_id, counts_at,
+    used_change, reserved_change, drawn_change, about_id, grant_id, actor, idempotency_key, metadata
+  )
+    select e.subject_id, e.event_id, greatest(e.at, e.counts_at), e.kind, e.feature_id, e.counts_at,
+      e.used_change, e.reserved_change, e.drawn_change, e.about_id, e.grant_id, e.actor,
+      e.idempotency_key, e.metadata
+    from unnest(p_events) as e;
+end
+$$;
+
+comment on function quota.write_lines is
+  'Writes lines, of many subjects in one statement, and moves no meter.';
+
+-- As record(), of lines that rows of a table are. A gauge has one period, which never ends: so no counter changes.
+create function quota.record_rows(p_events quota.events[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform quota.write_lines(p_events);
+  update quota.meters as m
+    set used = m.used + e.used_change,
+        rows_used = m.rows_used + e.used_change,
+        counted_until = greatest(m.counted_until, e.counts_at)
+    from unnest(p_events) as e
+    where m.subject_id = e.subject_id
+      and m.feature_id = e.feature_id;
+end
+$$;
+
+comment on function quota.record_rows is
+  'Writes lines of kind table, one per subject and gauge, and moves the meters by them.';
 
 -- sql/meter/remember.sql
 
@@ -8700,15 +8704,7 @@ as $$
 declare
   v_period text := p_event.metadata ->> 'period';
 begin
-  insert into quota.events (
-    subject_id, event_id, at, kind, feature_id, counts_at,
-    used_change, drawn_change, about_id, idempotency_key, metadata
-  )
-  values (
-    p_event.subject_id, p_event.event_id, greatest(p_event.at, p_event.counts_at), 'reset',
-    p_event.feature_id, p_event.counts_at, p_event.used_change, p_event.drawn_change,
-    p_event.about_id, p_event.idempotency_key, p_event.metadata
-  );
+  perform quota.write_lines(array[p_event]);
   update quota.counters as c
     set used = c.used + p_event.used_change,
         drawn = c.drawn + p_event.drawn_change,
@@ -13540,12 +13536,7 @@ begin
         'action', r.action, 'problem', r.problem
       )
     from unnest(p_rows) as r;
-  insert into quota.events (
-    subject_id, event_id, at, kind, feature_id, counts_at, used_change, idempotency_key, metadata
-  )
-    select l.subject_id, l.event_id, l.at, l.kind, l.feature_id, l.counts_at, l.used_change,
-      l.idempotency_key, l.metadata
-    from unnest(v_lines) as l;
+  perform quota.write_lines(v_lines);
   perform quota.move_counters(v_lines);
   perform quota.move_meters(v_lines);
   perform quota.check_sums(v_lines);
@@ -14356,8 +14347,8 @@ begin
     ('function', 'quota.lock_subject(text)', '{"body": "e2935c145adf20ef5b5f79eabd148cfb", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_terms_of(text[])', '{"body": "97c471dcd24ff78b8a9542fedb2fd28b", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
-    ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "256284851f66c710d4c43e34457626db", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
-    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "04bca69df4e27bc4c8a1a8bff65e361d", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "55440fbfa185306843f134d2ea8fdafc", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT fits boolean) returns record"}'),
+    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "0e2f24f659bd99696d583f7ccde3b7d6", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_counters(quota.plan_period[])', '{"body": "2b8a28f6728152cde99df17fab038a67", "name": "quota.make_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
     ('function', 'quota.make_plan_triggers(regclass)', '{"body": "0a2fe3910f849508bbfa8515f48740c2", "name": "quota.make_plan_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
@@ -14376,7 +14367,7 @@ begin
     ('function', 'quota.no_search_path(text)', '{"body": "2fcbdca0c8c6ff0525d127d56d75b602", "name": "quota.no_search_path", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text) returns quota.finding"}'),
     ('function', 'quota.note_first_expiry(text, text)', '{"body": "dd4c03de7cabc24a8fb460b81065a5ff", "name": "quota.note_first_expiry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
     ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
-    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "b92d9cffa6bdaa59fad9d2d9d7b8423d", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
+    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "a3f2835382b43444b1e688a46113e0ea", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
     ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "0b46cdec53c1dcfb673aa0d252b4b3ec", "name": "quota.open_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.open_many(quota.events[], timestamp with time zone)', '{"body": "7314ef5b223babfb4f3d235896ed139f", "name": "quota.open_many", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.open_objects(quota.installed_object[], quota.installed_object[])', '{"body": "92dc84f95aec44a043324d7ab55437d8", "name": "quota.open_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
@@ -14410,8 +14401,8 @@ begin
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "95f9e73dc8b736130df8038048f18ac6", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "a44229dc5ca1a73f19f55774deaec220", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.record(quota.events)', '{"body": "049642d8d6d1c7c0ca8bbc99209faeda", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
-    ('function', 'quota.record_reset(quota.events)', '{"body": "f8e182e1209616cc0d6b1398c4d53c57", "name": "quota.record_reset", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
-    ('function', 'quota.record_rows(quota.events[])', '{"body": "f74305a1df62344f915b87dac3064d59", "name": "quota.record_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
+    ('function', 'quota.record_reset(quota.events)', '{"body": "1d64c06c6ba5f13fdf9e6b37276f28c0", "name": "quota.record_reset", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
+    ('function', 'quota.record_rows(quota.events[])', '{"body": "408636ef02ac7c3337312927d40485d2", "name": "quota.record_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
     ('function', 'quota.recount(text[])', '{"body": "aba36d7200a998df42537940931cf16f", "name": "quota.recount", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.recount_gauge(text)', '{"body": "c0512650998d8c5e56004095f1ac603e", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
     ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "cbc95e3369577b2084d844ebc700e7f2", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
@@ -14477,10 +14468,11 @@ begin
     ('function', 'quota.write_catalogue(jsonb)', '{"body": "384543118afe3249c6e68f2f835f64df", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "64ef57169d9819cb6fa1a5716a18629b", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
     ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval)', '{"body": "55000fb712e405928022ab22dd1376be", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval) returns void"}'),
-    ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "ec0e694e96ccee79a609b673d6007440", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "5b1b676c5d3b6e316d03cd2ca45323d6", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.write_lines(quota.events[])', '{"body": "afadf01fe390b749a0e9dc7780fe1315", "name": "quota.write_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
     ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_plans(jsonb)', '{"body": "89c82202e0263ca773803b07898af214", "name": "quota.write_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
-    ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone)', '{"body": "83d1d3904d3f30bcab363abaa2613977", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone)', '{"body": "d0eb29b0b49450ced0ddfebabc4c75da", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone) returns void"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_deliver', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_deliver ON quota.alerts USING btree (handed_at NULLS FIRST, at) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),

@@ -44,7 +44,7 @@ select is_empty(
     from bodies as b
     left join (values
       ('allowances_of', 128), ('begin_windows', 112), ('commit_usage', 99), ('consume_usage_batch', 99),
-      ('look_closely', 81), ('open_counters', 137), ('record', 75), ('refusal', 103), ('remember', 144),
+      ('open_counters', 137), ('record', 75), ('refusal', 103), ('remember', 144),
       ('take_plainly', 119)
     ) as e (name, lines) using (name)
     where b.lines > coalesce(e.lines, 70)$$,
@@ -60,8 +60,8 @@ select set_eq(
   $$select name from statements
     where text ~* '\minsert\s+into\s+quota\.(alerts|counters|events|exceptions|grants|keys|members|meters|overrides|reservations|subjects)\s*\([^)]*\)\s*(with|select)\M'$$,
   array[
-    'create_meters', 'lock_imports', 'make_counters', 'open_counters', 'record_rows', 'take_plainly',
-    'write_imports', 'write_terms'
+    'create_meters', 'lock_imports', 'make_counters', 'open_counters', 'take_plainly', 'write_imports',
+    'write_lines'
   ],
   'a subject''s rows are inserted one by one, but for these'
 );

@@ -1,0 +1,42 @@
+-- Lines of many subjects in one statement. Expects their meters to be locked.
+
+-- Lines alone, of meters that the caller moves itself. No line lies before the instant it counts in (see
+-- record()).
+create function quota.write_lines(p_events quota.events[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into quota.events (
+    subject_id, event_id, at, kind, feature_id, counts_at,
+    used_change, reserved_change, drawn_change, about_id, grant_id, actor, idempotency_key, metadata
+  )
+    select e.subject_id, e.event_id, greatest(e.at, e.counts_at), e.kind, e.feature_id, e.counts_at,
+      e.used_change, e.reserved_change, e.drawn_change, e.about_id, e.grant_id, e.actor,
+      e.idempotency_key, e.metadata
+    from unnest(p_events) as e;
+end
+$$;
+
+comment on function quota.write_lines is
+  'Writes lines, of many subjects in one statement, and moves no meter.';
+
+-- As record(), of lines that rows of a table are. A gauge has one period, which never ends: so no counter changes.
+create function quota.record_rows(p_events quota.events[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform quota.write_lines(p_events);
+  update quota.meters as m
+    set used = m.used + e.used_change,
+        rows_used = m.rows_used + e.used_change,
+        counted_until = greatest(m.counted_until, e.counts_at)
+    from unnest(p_events) as e
+    where m.subject_id = e.subject_id
+      and m.feature_id = e.feature_id;
+end
+$$;
+
+comment on function quota.record_rows is
+  'Writes lines of kind table, one per subject and gauge, and moves the meters by them.';
