@@ -6,7 +6,7 @@
  * is forgotten, and the next `up` fails for good. So it raises, when it is run without the up part: that
  * leaves a note of itself, in its transaction, or in its session where each statement commits by itself.
  */
-import { refuseTaken } from './taken-names.ts';
+import { findTaken, REFUSE_TAKEN } from './taken-names.ts';
 
 export const UP = '-- migrate:up';
 export const DOWN = '-- migrate:down';
@@ -31,6 +31,7 @@ do $$
 declare
   v_owner text;${newNames.length ? '\n  v_taken text;' : ''}
 begin
+${newNames.length ? findTaken(newNames) : ''}\
   if pg_catalog.current_setting(${NOTE}, true) is distinct from '${to}' then
     raise exception 'the upgrade of pgquota from ${from} to ${to} runs in one transaction, and nothing was changed'
       using errcode = '25P01', hint = 'psql -1 -v ON_ERROR_STOP=1 -f …';
@@ -51,7 +52,7 @@ begin
     raise exception 'pgquota belongs to role %, and the upgrade runs as %', v_owner, current_user
       using errcode = '42501', hint = 'connect as the role that installed it, or set role first';
   end if;
-${newNames.length ? refuseTaken(newNames) : ''}\
+${newNames.length ? REFUSE_TAKEN : ''}\
   perform pg_catalog.set_config('lock_timeout', '10s', true);
   lock table quota.meters in access exclusive mode;
 end

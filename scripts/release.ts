@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { compileMigration } from './build.ts';
 import { withClient } from './local/client.ts';
 import { fromRoot } from './local/project.ts';
-import { literal, refuseTaken } from './taken-names.ts';
+import { findTaken, literal, REFUSE_TAKEN } from './taken-names.ts';
 
 interface Row {
   kind: string;
@@ -99,6 +99,7 @@ do $$
 declare
   v_taken text;
 begin
+${findTaken(names)}\
   if exists (select from pg_catalog.pg_namespace where nspname = 'quota') then
     if pg_catalog.to_regclass('quota.meters') is not null
       and pg_catalog.to_regclass('quota.plan_limits') is not null
@@ -109,7 +110,7 @@ begin
     raise exception 'this database has a schema quota that is not of pgquota'
       using errcode = '42P06', hint = 'rename it: alter schema quota rename to …';
   end if;
-${refuseTaken(names)}end
+${REFUSE_TAKEN}end
 $$;
 `;
 

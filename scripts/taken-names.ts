@@ -2,8 +2,11 @@
 
 export const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
 
-/** Statements of a plpgsql body that has a variable v_taken text. */
-export const refuseTaken = (names: string[]) => `\
+/**
+ * The look of a plpgsql body that has a variable v_taken text. It comes before the look at what is installed:
+ * each sees what was committed by then, and a pgquota that comes meanwhile brings its names with it.
+ */
+export const findTaken = (names: string[]) => `\
   select pg_catalog.string_agg(
       pg_catalog.pg_describe_object(o.class_id, o.id, 0), ', '
       order by pg_catalog.pg_describe_object(o.class_id, o.id, 0)
@@ -26,6 +29,9 @@ export const refuseTaken = (names: string[]) => `\
       and o.name = any (array[
 ${wrap(names.map((name) => literal(name)))}
       ]);
+`;
+
+export const REFUSE_TAKEN = `\
   if v_taken is not null then
     raise exception 'schema public has names that pgquota needs: %', v_taken
       using errcode = '42710', hint = 'rename yours, or drop it when pgquota takes its place';

@@ -4,16 +4,6 @@ do $$
 declare
   v_taken text;
 begin
-  if exists (select from pg_catalog.pg_namespace where nspname = 'quota') then
-    if pg_catalog.to_regclass('quota.meters') is not null
-      and pg_catalog.to_regclass('quota.plan_limits') is not null
-    then
-      raise exception 'pgquota is installed in this database already'
-        using errcode = '42P06', hint = 'npx pgquota doctor looks at it';
-    end if;
-    raise exception 'this database has a schema quota that is not of pgquota'
-      using errcode = '42P06', hint = 'rename it: alter schema quota rename to …';
-  end if;
   select pg_catalog.string_agg(
       pg_catalog.pg_describe_object(o.class_id, o.id, 0), ', '
       order by pg_catalog.pg_describe_object(o.class_id, o.id, 0)
@@ -43,6 +33,16 @@ begin
         'usage_events', 'usage_explanation', 'usage_history', 'usage_mismatch', 'usage_overview',
         'verify_installation', 'verify_usage', 'void_grant'
       ]);
+  if exists (select from pg_catalog.pg_namespace where nspname = 'quota') then
+    if pg_catalog.to_regclass('quota.meters') is not null
+      and pg_catalog.to_regclass('quota.plan_limits') is not null
+    then
+      raise exception 'pgquota is installed in this database already'
+        using errcode = '42P06', hint = 'npx pgquota doctor looks at it';
+    end if;
+    raise exception 'this database has a schema quota that is not of pgquota'
+      using errcode = '42P06', hint = 'rename it: alter schema quota rename to …';
+  end if;
   if v_taken is not null then
     raise exception 'schema public has names that pgquota needs: %', v_taken
       using errcode = '42710', hint = 'rename yours, or drop it when pgquota takes its place';
