@@ -51,7 +51,7 @@ export async function alerts(options: AlertsOptions): Promise<boolean> {
     );
   }
   const send = createSend(options.webhook, secret, options.timeout);
-  const { signal: stop, release } = stopBySignal(options.once);
+  const { signal: stop, release } = await stopBySignal(options.once);
   const { once } = options;
   const deliverer: Deliverer = { send, once, stop, arrived: new Set(), delivered: 0, failed: 0 };
   console.log(`${placeOf(url)} → ${new URL(options.webhook).origin}`);
@@ -210,7 +210,7 @@ function explain(error: unknown): unknown {
 const lengthOfBreak = (breaks: number) => Math.min(LONGEST_BREAK, FIRST_BREAK * 2 ** breaks);
 
 /** The first signal ends it in order, the second at once; so does the end of the npx that started it. */
-function stopBySignal(once: boolean) {
+async function stopBySignal(once: boolean) {
   const controller = new AbortController();
   const stop = () => {
     console.log('stopping: what is on its way is finished first');
@@ -223,6 +223,6 @@ function stopBySignal(once: boolean) {
   const release = () => {
     for (const signal of signals) process.off(signal, stop);
   };
-  if (!once) whenOrphaned(stop);
+  if (!once) await whenOrphaned(stop);
   return { signal: controller.signal, release };
 }

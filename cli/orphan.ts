@@ -11,7 +11,10 @@ const LOOK_EVERY = 1000;
 const MOST_BETWEEN = 5;
 const RUNNERS = /\b(npm|npx|pnpm|yarn|bun|tsx)\b/;
 
-/** Calls `then` once, when npm, npx or another of our starters has ended. Keeps nothing awake. */
+/**
+ * Calls `then` once, when npm, npx or another of our starters has ended. Keeps nothing awake. Resolved
+ * when it watches: who says "up" says it after that, since a starter that ends before is not known.
+ */
 export async function whenOrphaned(then: () => void): Promise<void> {
   const starters = await findStarters();
   if (starters.length === 0) return;

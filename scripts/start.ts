@@ -44,7 +44,7 @@ for (const [signal, number] of [
   process.on(signal, () => leave(number));
 }
 // npm that was killed says nothing.
-whenOrphaned(() => leave(1));
+const watching = whenOrphaned(() => leave(1));
 async function leave(signal: number): Promise<void> {
   if (!ending && up) screen.line('\nStopping …');
   await end();
@@ -66,6 +66,7 @@ try {
     log: screen.line,
     routes: [(req, res) => example?.(req, res) ?? false],
   });
+  await watching;
   await introduce(stack);
   const played = await play(stack);
   if (once) {
