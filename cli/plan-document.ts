@@ -107,6 +107,7 @@ function faultOf(error: ErrorObject): Fault | undefined {
     }
     // Its cause is reported too, and says more.
     case 'propertyNames':
+    case 'if':
       return undefined;
     default:
       if (error.propertyName === undefined) return { path, found: error.data, expected };

@@ -33,6 +33,7 @@
 \ir catalogue/plan_changes.sql
 \ir catalogue/write_catalogue.sql
 \ir catalogue/plan_document.sql
+\ir catalogue/limit_terms.sql
 \ir catalogue/plan_ages.sql
 \ir catalogue/feature_alerts.sql
 \ir catalogue/plan_impact.sql
@@ -48,6 +49,7 @@
 \ir meter/meters.sql
 \ir meter/counters.sql
 \ir meter/events.sql
+\ir meter/overages.sql
 \ir meter/holds.sql
 \ir meter/grants.sql
 \ir meter/keys.sql
@@ -55,9 +57,11 @@
 
 -- rule: what is allowed. Nothing of it is said anywhere else.
 \ir rule/limits_of.sql
+\ir rule/terms_of.sql
 \ir rule/plan_at.sql
 \ir rule/balances.sql
 \ir rule/period_of.sql
+\ir rule/carried.sql
 \ir rule/judge.sql
 \ir rule/forecast.sql
 \ir rule/decision.sql
@@ -89,9 +93,12 @@
 -- meter, the bricks: the lock, the one writer, what begins and ends.
 \ir meter/lock_meters.sql
 \ir meter/record.sql
+\ir meter/open_counters.sql
 \ir meter/record_many.sql
+\ir meter/write_overages.sql
 \ir meter/remember.sql
 \ir meter/open_many.sql
+\ir meter/make_counters.sql
 \ir meter/write_carry.sql
 \ir meter/draw.sql
 \ir meter/open_grants.sql

@@ -61,7 +61,7 @@ grant select on
   public.current_usage, public.entitlements, public.usage_history, public.usage_events,
   public.usage_alerts,
   quota.subjects, quota.members, quota.exceptions, quota.grants, quota.meters, quota.counters,
-  quota.reservations, quota.events, quota.alerts, quota.catalogue
+  quota.reservations, quota.events, quota.overages, quota.alerts, quota.catalogue
   to authenticated, service_role;
 -- A key is a secret between its caller and the answer; the operator's list is of all subjects.
 grant select on

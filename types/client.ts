@@ -78,6 +78,8 @@ export type CurrentUsage<Feature extends string = string> = {
   granted: number;
   /** The IANA zone whose wall clock the periods follow. */
   time_zone: string;
+  /** How much of the limit was left of the period before: it is used first. */
+  carried: number;
   /**
    * Units used at the end of the period, at the pace so far; null before a tenth of the period has
    * passed and 5 units are used, and for lifetime.
@@ -173,6 +175,15 @@ export type PlanCatalog<Feature extends string = string> = {
   unlimited: boolean;
   /** true or false of a switch, any JSON of a value; null for a limit. */
   value: Json | null;
+  /** How much of what a period left stays for the next one at most; null for nothing. */
+  rollover: number | null;
+  /**
+   * `hard`: what passes the limit is refused. `soft`: it is allowed, up to ceiling, and counted as
+   * overage. Null for a switch or value.
+   */
+  mode: 'hard' | 'soft' | null;
+  /** Where a soft limit ends; null for nowhere. */
+  ceiling: number | null;
 };
 
 /** One change that apply_plans makes, or would make. */
@@ -346,6 +357,11 @@ export type UsageEvent<Feature extends string = string> = {
   idempotency_key: string | null;
   /** What the caller wanted to be kept with it. */
   metadata: Json;
+  /**
+   * How far the line went past limits, in units by period, as in {"month": 3}; null: past none. A
+   * server sees limits in shadow, too: what they would have refused.
+   */
+  over: Json | null;
 };
 
 /** One limit that applies, or one open grant, and what would allow the amount. */
@@ -409,6 +425,18 @@ export type UsageExplanation<Feature extends string = string> = {
    * projected is null.
    */
   exhausted_at: string | null;
+  /** How much of the limit was left of the period before. */
+  carried: number;
+  /**
+   * `hard` refuses; `soft` allows what passes the limit, up to ceiling; `shadow` (for servers)
+   * would refuse.
+   */
+  mode: 'hard' | 'soft' | 'shadow';
+  /**
+   * How far use may go where that is past the limit: of a soft limit, and of a hard one in its
+   * grace. Null: no further than the limit, or without end where mode is soft.
+   */
+  ceiling: number | null;
 };
 
 /**
@@ -430,6 +458,13 @@ export type UsageHistory<Feature extends string = string> = {
   used: number;
   /** The limit at the period's last call; null when it was unlimited. */
   limit: number | null;
+  /** How much of the limit was left of the period before. */
+  carried: number;
+  /**
+   * Units that were past the limit when they were used, less what was refunded of them: what a soft
+   * limit is billed for.
+   */
+  over: number;
 };
 
 /** A number that its ledger does not prove. */
@@ -440,7 +475,8 @@ export type UsageMismatch<Feature extends string = string> = {
   feature: Feature;
   /**
    * The counter's period; reserved where holds differ from open reservations, granted where a
-   * grant's draws do, rows where what a meter remembers of the rows of limited tables does.
+   * grant's draws do, over where what was used past a limit does, rows where what a meter remembers
+   * of the rows of limited tables does.
    */
   period: string;
   /** When the period began or the grant was made; null for lifetime. */

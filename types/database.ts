@@ -10,6 +10,7 @@ export type Database = {
     Views: {
       current_usage: {
         Row: {
+          carried: number | null;
           exhausted_at: string | null;
           feature: string;
           feature_name: string;
@@ -47,14 +48,17 @@ export type Database = {
       };
       plan_catalog: {
         Row: {
+          ceiling: number | null;
           feature: string;
           feature_name: string;
           is_default: boolean;
           kind: string;
           limit: number | null;
+          mode: string | null;
           period: string | null;
           plan: string;
           plan_name: string;
+          rollover: number | null;
           unit: string;
           unlimited: boolean | null;
           upgrade_url: string | null;
@@ -113,6 +117,7 @@ export type Database = {
           idempotency_key: string | null;
           kind: string | null;
           metadata: Json | null;
+          over: Json | null;
           reserved_change: number | null;
           subject: string | null;
           used_change: number | null;
@@ -130,6 +135,7 @@ export type Database = {
           idempotency_key?: string | null;
           kind?: string | null;
           metadata?: Json | null;
+          over?: Json | null;
           reserved_change?: number | null;
           subject?: string | null;
           used_change?: number | null;
@@ -146,6 +152,7 @@ export type Database = {
           idempotency_key?: string | null;
           kind?: string | null;
           metadata?: Json | null;
+          over?: Json | null;
           reserved_change?: number | null;
           subject?: string | null;
           used_change?: number | null;
@@ -154,8 +161,10 @@ export type Database = {
       };
       usage_history: {
         Row: {
+          carried: number;
           feature: string;
           limit: number | null;
+          over: number;
           period: string;
           period_end: string | null;
           period_start: string | null;
@@ -502,6 +511,9 @@ export type Database = {
         upgrade_url: string | null;
         projected: number | null;
         exhausted_at: string | null;
+        carried: number | null;
+        mode: string | null;
+        ceiling: number | null;
       };
       usage_mismatch: {
         subject: string | null;

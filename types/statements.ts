@@ -169,6 +169,7 @@ export const VIEWS: Record<string, Record<string, string>> = {
     status: 'text',
     granted: 'bigint',
     time_zone: 'text',
+    carried: 'bigint',
     projected: 'bigint',
     exhausted_at: 'timestamp with time zone',
   },
@@ -192,6 +193,9 @@ export const VIEWS: Record<string, Record<string, string>> = {
     limit: 'bigint',
     unlimited: 'boolean',
     value: 'jsonb',
+    rollover: 'bigint',
+    mode: 'text',
+    ceiling: 'bigint',
   },
   usage_alerts: {
     subject: 'text',
@@ -219,6 +223,7 @@ export const VIEWS: Record<string, Record<string, string>> = {
     actor: 'text',
     idempotency_key: 'text',
     metadata: 'jsonb',
+    over: 'jsonb',
   },
   usage_history: {
     subject: 'text',
@@ -228,6 +233,8 @@ export const VIEWS: Record<string, Record<string, string>> = {
     period_end: 'timestamp with time zone',
     used: 'bigint',
     limit: 'bigint',
+    carried: 'bigint',
+    over: 'bigint',
   },
   usage_overview: {
     subject: 'text',

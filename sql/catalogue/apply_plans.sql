@@ -181,7 +181,7 @@ begin
     into v_too_large
     from (
       select concat_ws('/', p.key, g.feature_id, l.key) as path,
-        (l.value #>> '{}')::numeric + g.amount as most
+        t.amount::numeric + coalesce(t.rollover, 0) + g.amount as most
       from (
         select o.subject_id, o.feature_id, sum(o.amount) as amount
         from quota.grants as o
@@ -192,7 +192,8 @@ begin
       join quota.subjects as s on s.subject_id = g.subject_id
       cross join lateral jsonb_each(p_plans -> 'plans') as p
       cross join lateral jsonb_each(p.value -> 'limits' -> g.feature_id) as l
-      where l.value <> 'null'
+      cross join lateral quota.limit_terms(l.value) as t
+      where t.amount is not null
         and l.key not in ('minute', 'hour')
         and p.key = coalesce(
           case when s.plan_ends_at <= p_at then null else s.plan_id end,

@@ -14,13 +14,28 @@ select
   l.period,
   l.amount as "limit",
   l.amount is null and l.value is null as unlimited,
-  l.value
+  l.value,
+  l.rollover,
+  l.mode,
+  l.ceiling
 from quota.plans as p
 join (
-  select n.plan_id, n.feature_id, n.period, n.amount, null::jsonb as value
+  select n.plan_id, n.feature_id, n.period, n.amount, null::jsonb as value, n.rollover, n.mode, n.ceiling
   from quota.plan_limits as n
+  where n.mode <> 'shadow'
   union all
-  select v.plan_id, v.feature_id, null::text as period, null::bigint as amount, v.value
+  -- A limit in shadow is for nobody; where there is no other, the feature is unlimited.
+  select n.plan_id, n.feature_id, n.period, null, null, null, 'hard', null
+  from quota.plan_limits as n
+  where n.mode = 'shadow'
+    and not exists (
+      select from quota.plan_limits as o
+      where o.plan_id = n.plan_id
+        and o.feature_id = n.feature_id
+        and o.mode <> 'shadow'
+    )
+  union all
+  select v.plan_id, v.feature_id, null::text as period, null::bigint as amount, v.value, null, null, null
   from quota.plan_values as v
 ) as l on l.plan_id = p.plan_id
 join quota.features as f on f.feature_id = l.feature_id
@@ -58,5 +73,13 @@ comment on column public.plan_catalog.unlimited is 'True when there is no limit.
 
 comment on column public.plan_catalog.value is
   'true or false of a switch, any JSON of a value; null for a limit.';
+
+comment on column public.plan_catalog.rollover is
+  'How much of what a period left stays for the next one at most; null for nothing.';
+
+comment on column public.plan_catalog.mode is
+  '`hard`: what passes the limit is refused. `soft`: it is allowed, up to ceiling, and counted as overage. Null for a switch or value.';
+
+comment on column public.plan_catalog.ceiling is 'Where a soft limit ends; null for nowhere.';
 
 -- Withheld: every write; the catalogue changes through apply_plans().

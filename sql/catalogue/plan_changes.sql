@@ -19,7 +19,7 @@ begin
       from quota.plans as p
       union all
       select 3, 'limit', array[l.plan_id, l.feature_id, l.period],
-        jsonb_build_object('amount', l.amount)
+        quota.limit_content(row(l.amount, l.rollover, l.mode, l.ceiling, l.grace)::quota.limit_terms)
       from quota.plan_limits as l
       union all
       select 4, 'value', array[v.plan_id, v.feature_id], jsonb_build_object('value', v.value)
@@ -73,7 +73,7 @@ begin
     from jsonb_each(p_plans -> 'plans') as p
     join quota.plan_ages(p_plans, quota.clock()) as a on a.plan_id = p.key
     union all
-    select 3, 'limit', array[p.key, l.key, a.key], jsonb_build_object('amount', a.value)
+    select 3, 'limit', array[p.key, l.key, a.key], quota.limit_content(quota.limit_terms(a.value))
     from jsonb_each(p_plans -> 'plans') as p
     cross join lateral jsonb_each(p.value -> 'limits') as l
     cross join lateral jsonb_each(l.value) as a
@@ -127,7 +127,7 @@ begin
     from (
       select key,
         case key when 'amount' then 'unlimited' when 'alerts' then '[80, 100]'
-          when 'hidden' then 'false' else 'none' end as none
+          when 'hidden' then 'false' when 'mode' then 'hard' else 'none' end as none
       from jsonb_object_keys(coalesce(p_former, '{}') || coalesce(p_content, '{}')) as key
     ) as f
     where p_former is null

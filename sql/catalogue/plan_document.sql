@@ -75,7 +75,7 @@ declare
   v_feature_id text;
   v_limits jsonb;
   v_period text;
-  v_amount jsonb;
+  v_limit jsonb;
 begin
   perform quota.check_plan_object('plans.' || p_plan_id || '.limits', p_limits, null);
   for v_feature_id, v_limits in select key, value from jsonb_each(p_limits) loop
@@ -98,13 +98,8 @@ begin
     if v_limits = '{}' then
       perform quota.reject_plans(v_place, v_limits, 'at least one period; leave the feature out to refuse it');
     end if;
-    for v_period, v_amount in select key, value from jsonb_each(v_limits) loop
-      if v_amount <> 'null' and not quota.is_whole(v_amount, 0) then
-        perform quota.reject_plans(
-          v_place || '.' || v_period, v_amount,
-          'a whole number from 0 to 9007199254740991, or null for unlimited'
-        );
-      end if;
+    for v_period, v_limit in select key, value from jsonb_each(v_limits) loop
+      perform quota.check_plan_limit(v_place || '.' || v_period, v_period, v_limit);
     end loop;
   end loop;
 end

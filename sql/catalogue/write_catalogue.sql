@@ -40,13 +40,20 @@ begin
 
   perform quota.write_plans(p_plans);
 
-  insert into quota.plan_limits (plan_id, feature_id, period, amount)
-    select p.key, l.key, a.key, (a.value #>> '{}')::numeric
+  insert into quota.plan_limits (
+    plan_id, feature_id, period, amount, rollover, mode, ceiling, grace
+  )
+    select p.key, l.key, a.key, t.amount, t.rollover, t.mode, t.ceiling, t.grace
     from jsonb_each(p_plans -> 'plans') as p
     cross join lateral jsonb_each(p.value -> 'limits') as l
     cross join lateral jsonb_each(l.value) as a
+    cross join lateral quota.limit_terms(a.value) as t
     on conflict (plan_id, feature_id, period) do update
-      set amount = excluded.amount;
+      set amount = excluded.amount,
+          rollover = excluded.rollover,
+          mode = excluded.mode,
+          ceiling = excluded.ceiling,
+          grace = excluded.grace;
   perform quota.write_plan_values(p_plans);
 end
 $$;

@@ -17,6 +17,12 @@ create table quota.counters (
   last_limit bigint,
   alerted bigint not null default 0,
   passed bigint not null default 0,
+  own bigint,
+  carried bigint not null default 0,
+  over bigint not null default 0,
+  crossed_at timestamptz,
+  mode text not null default 'hard',
+  rollover bigint,
   -- The end stands in the key, and before the period: open periods are those with
   -- period_end > now, found without walking over the closed ones.
   constraint counters_pkey primary key (subject_id, feature_id, period_end, period)
@@ -48,6 +54,22 @@ comment on column quota.counters.alerted is
 comment on column quota.counters.passed is
   'The highest threshold that use had reached when the limit or the threshold last changed: 0 or a percent. Use may have fallen since, never risen past it.';
 
+comment on column quota.counters.own is
+  'last_limit without what is carried and granted: what the plan, or the exception, allowed at the last look.';
+
+comment on column quota.counters.carried is 'How much of last_limit was left of the period before.';
+
+comment on column quota.counters.over is
+  'What was past the limit when it was used, less what was refunded of that: the sum of quota.overages.';
+
+comment on column quota.counters.crossed_at is
+  'When use or a hold first went past the limit: grace runs from here.';
+
+comment on column quota.counters.mode is 'The limit''s mode at the last look; one in shadow is not for users.';
+
+comment on column quota.counters.rollover is
+  'How much could be carried into this period at most; null: nothing, also where its terms were new.';
+
 -- Serves usage_overview: who is near a limit, in a running period. Asked as a range: without statistics
 -- the planner takes that for 1 row in 200, and a single comparison for every third row, which it would
 -- rather find by reading the whole table.
@@ -69,7 +91,13 @@ alter table quota.counters
   alter column drawn set statistics 0,
   alter column last_limit set statistics 0,
   alter column alerted set statistics 0,
-  alter column passed set statistics 0;
+  alter column passed set statistics 0,
+  alter column own set statistics 0,
+  alter column carried set statistics 0,
+  alter column over set statistics 0,
+  alter column crossed_at set statistics 0,
+  alter column mode set statistics 0,
+  alter column rollover set statistics 0;
 
 alter table quota.counters enable row level security;
 
@@ -77,7 +105,8 @@ create policy select_own on quota.counters
   for select to authenticated
   using (
     subject_id = any (array(select quota.subjects_of((select quota.user_id()))))
-    -- Hidden features are in no view of users.
+    -- Hidden features and limits in shadow are in no view of users.
+    and mode <> 'shadow'
     and not feature_id = any (array(select f.feature_id from quota.features as f where f.hidden))
   );
 

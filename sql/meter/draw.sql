@@ -170,3 +170,41 @@ $$;
 
 comment on function quota.write_draw is
   'Draws an amount from one grant, or gives it back (negative).';
+
+-- What a commit used and its hold did not cover comes from grants, as far as limits fall short of it.
+create function quota.draw_excess(
+  p_hold quota.reservations,
+  p_at timestamptz,
+  p_excess bigint,
+  p_allowance quota.allowance
+)
+returns quota.allowance
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit quota.limit_state;
+  v_shortfall bigint := 0;
+  v_drawn bigint;
+begin
+  foreach v_limit in array coalesce(p_allowance.limits, '{}') loop
+    if v_limit.period not in ('minute', 'hour') then
+      v_shortfall := greatest(
+        v_shortfall, v_limit.used + v_limit.reserved - v_limit.amount - v_limit.drawn
+      );
+    end if;
+  end loop;
+  v_drawn := least(
+    p_excess, v_shortfall, quota.granted_to(p_hold.subject_id, p_hold.feature_id, p_at)
+  );
+  if v_drawn > 0 and p_allowance.kind = 'metered' then
+    perform quota.draw(
+      p_hold.subject_id, p_hold.feature_id, v_drawn, p_at, p_hold.reserved_at, p_hold.reservation_id
+    );
+    return quota.limits_of_hold(p_hold, p_at);
+  end if;
+  return p_allowance;
+end
+$$;
+
+comment on function quota.draw_excess is
+  'Draws from grants what a commit used beyond its hold, and returns the limits after that.';

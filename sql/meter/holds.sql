@@ -9,6 +9,7 @@ create table quota.reservations (
   expires_at timestamptz not null,
   state text not null default 'open',
   answer jsonb,
+  is_over boolean not null default false,
   constraint reservations_pkey primary key (subject_id, reservation_id),
   constraint reservations_state_is_known
     check (state in ('open', 'expired', 'committed', 'released')),
@@ -24,6 +25,8 @@ comment on column quota.reservations.state is
 
 comment on column quota.reservations.answer is
   'What ended it was told this; the same ending repeated is told it again.';
+
+comment on column quota.reservations.is_over is 'Whether it was past a limit when it was made: quota.overages says how far.';
 
 -- Serves commit and release, which are not told the subject.
 create index reservations_by_id on quota.reservations (reservation_id);
@@ -41,7 +44,8 @@ alter table quota.reservations
   alter column reserved_at set statistics 0,
   alter column expires_at set statistics 0,
   alter column state set statistics 0,
-  alter column answer set statistics 0;
+  alter column answer set statistics 0,
+  alter column is_over set statistics 0;
 
 alter table quota.reservations enable row level security;
 

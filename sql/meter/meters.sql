@@ -62,6 +62,7 @@ create table quota.meters (
   upgrade_url text,
   server_only boolean not null default false,
   first_mark bigint not null default 80,
+  refuses boolean not null default true,
   constraint meters_pkey primary key (subject_id, feature_id)
 ) with (fillfactor = 70);
 
@@ -114,6 +115,9 @@ comment on column quota.meters.minute_limit is
 
 comment on column quota.meters.first_mark is
   'The lowest percent of a limit that is noted: how far a minute or an hour that begins may go plainly.';
+
+comment on column quota.meters.refuses is
+  'Whether what does not fit is refused: false while a limit is soft.';
 
 comment on column quota.meters.long_limits is 'How many limits of a day and longer there are.';
 
@@ -176,7 +180,8 @@ alter table quota.meters
   alter column plan_id set statistics 0,
   alter column upgrade_url set statistics 0,
   alter column server_only set statistics 0,
-  alter column first_mark set statistics 0;
+  alter column first_mark set statistics 0,
+  alter column refuses set statistics 0;
 
 alter table quota.meters enable row level security;
 

@@ -88,3 +88,35 @@ $$;
 
 comment on function quota.standing_grants is
   'The grants of a subject and feature that have not ended, spent or not.';
+
+-- The most that any limit may come to show. Refunds give back to grants what was drawn in other
+-- periods, so those count whole, the spent ones too. For writers of grants and limits, which are rare.
+create function quota.most_allowed(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_limits quota.limit_state[]
+)
+returns bigint
+language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_amount numeric;
+  v_drawn numeric;
+begin
+  select coalesce(sum(g.amount), 0), coalesce(sum(g.drawn), 0)
+    into v_amount, v_drawn
+    from quota.standing_grants(p_subject_id, p_feature_id, p_at) as g;
+  return v_amount + coalesce(
+    (
+      select max(l.amount + greatest(l.drawn - v_drawn, 0))
+      from unnest(p_limits) as l
+      where l.period not in ('minute', 'hour')
+    ),
+    0
+  );
+end
+$$;
+
+comment on function quota.most_allowed is
+  'The largest limit with its draws and all grants that have not ended: what writers keep within 2^53 - 1.';

@@ -26,9 +26,13 @@ create function quota.open_many(
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_periods quota.plan_period[];
 begin
   perform quota.open_odd_periods(p_lines, p_at);
-  perform quota.make_counters(array(select p from quota.plan_periods(p_lines) as p));
+  v_periods := array(select p from quota.plan_periods(p_lines) as p);
+  perform quota.note_limits(v_periods);
+  perform quota.make_counters(v_periods);
   update quota.meters as m
     set open_from = greatest(m.open_from, o.open_from),
         open_until = o.open_until
@@ -63,6 +67,8 @@ begin
         and not exists (
           select from quota.plans as p where p.plan_id = s.plan_id and p.moves_from is not null
         )
+        and n.mode = 'hard'
+        and n.rollover is null
     ),
     -- Most subjects have the same calendar.
     bounds as materialized (
@@ -95,8 +101,8 @@ $$;
 comment on function quota.plan_periods is
   'The periods that lines count in, of subjects without exceptions and grants, on plans that do not move.';
 
--- Of a subject with exceptions or grants, or on a plan that moves, limits_of() knows the limits; and open_counters() what becomes of
--- counters that a moved anchor or zone left behind.
+-- Of a subject with exceptions or grants, or on a plan that moves or carries over, limits_of() knows the
+-- limits; and open_counters() what becomes of counters that a moved anchor or zone left behind.
 create function quota.open_odd_periods(
   p_lines quota.events[],
   p_at timestamptz
@@ -119,6 +125,15 @@ begin
     join quota.subjects as s on s.subject_id = l.subject_id
     where s.has_extras
       or s.plan_id in (select p.plan_id from quota.plans as p where p.moves_from is not null)
+      or exists (
+        select from quota.plan_limits as n
+        where n.plan_id = coalesce(
+            case when s.plan_ends_at <= l.counts_at then null else s.plan_id end,
+            (select d.plan_id from quota.plans as d where d.is_default)
+          )
+          and n.feature_id = l.feature_id
+          and (n.mode <> 'hard' or n.rollover is not null)
+      )
     order by 1, 2, 3
   loop
     perform quota.open_counters(
@@ -131,84 +146,6 @@ $$;
 
 comment on function quota.open_odd_periods is
   'Opens one by one what the sets of open_many() would not open rightly.';
-
--- Notes the limit where the counter is there; the others begin with what the ledger says of their period.
-create function quota.make_counters(p_periods quota.plan_period[])
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update quota.counters as c
-    set last_limit = p.amount,
-        passed = quota.mark_of(
-          p.used, p.reserved, p.amount,
-          (select f.marks from quota.features as f where f.feature_id = p.feature_id)
-        )
-    from (
-      select distinct on (u.subject_id, u.feature_id, u.period, k.period_end)
-        u.subject_id, u.feature_id, u.period, k.period_end, u.amount,
-        coalesce(k.used, m.used - k.used_before) as used,
-        coalesce(k.reserved, m.reserved - k.reserved_before) as reserved
-      from unnest(p_periods) as u
-      join quota.meters as m on m.subject_id = u.subject_id and m.feature_id = u.feature_id
-      join quota.counters as k
-        on k.subject_id = u.subject_id
-        and k.feature_id = u.feature_id
-        and k.period = u.period
-        and k.period_end > u.counts_at
-        and k.period_start <= u.counts_at
-      where u.is_counted
-      order by u.subject_id, u.feature_id, u.period, k.period_end, u.counts_at desc
-    ) as p
-    where c.subject_id = p.subject_id
-      and c.feature_id = p.feature_id
-      and c.period = p.period
-      and c.period_end = p.period_end
-      and c.last_limit is distinct from p.amount;
-  insert into quota.counters (
-    subject_id, feature_id, period, period_start, period_end,
-    used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit, passed
-  )
-    select p.subject_id, p.feature_id, p.period, p.period_start, p.period_end,
-      m.used - b.used, m.reserved - b.reserved, m.drawn - b.drawn,
-      case when b.is_over then b.used end,
-      case when b.is_over then b.reserved end,
-      case when b.is_over then b.drawn end,
-      p.amount, quota.mark_of(
-        b.used, b.reserved, p.amount,
-        (select f.marks from quota.features as f where f.feature_id = p.feature_id)
-      )
-    from (
-      select distinct on (u.subject_id, u.feature_id, u.period, u.period_end)
-        u.subject_id, u.feature_id, u.period, u.period_start, u.period_end, u.amount
-      from unnest(p_periods) as u
-      where not u.is_counted
-      order by u.subject_id, u.feature_id, u.period, u.period_end, u.counts_at desc
-    ) as p
-    join quota.meters as m on m.subject_id = p.subject_id and m.feature_id = p.feature_id
-    cross join lateral (
-      select coalesce(sum(e.used_change), 0)::bigint as used,
-        coalesce(sum(e.reserved_change), 0)::bigint as reserved,
-        coalesce(sum(e.drawn_change), 0)::bigint as drawn,
-        exists (
-          select from quota.events as o
-          where o.subject_id = p.subject_id
-            and o.feature_id = p.feature_id
-            and o.counts_at >= p.period_end
-        ) as is_over
-      from quota.events as e
-      where e.subject_id = p.subject_id
-        and e.feature_id = p.feature_id
-        and e.counts_at >= p.period_start
-        and e.counts_at < p.period_end
-        -- As ledger_balance().
-        and (e.kind <> 'reset' or e.metadata ->> 'period' = p.period)
-    ) as b;
-end
-$$;
-
-comment on function quota.make_counters is
-  'Notes the limits of periods in their counters, and makes those that are missing.';
 
 -- As note_open_span(), of many meters.
 create function quota.open_spans(p_lines quota.events[])

@@ -28,6 +28,7 @@ declare
   v_minute_room bigint;
   v_hour quota.limit_state;
   v_hour_room bigint;
+  v_refuses boolean := true;
 begin
   foreach v_limit in array p_allowance.limits loop
     v_used := v_limit.used + v_limit.reserved;
@@ -37,8 +38,11 @@ begin
       when v_used < v_allowed then width_bucket(v_used * 100 / v_allowed, v_limit.marks)
       else cardinality(v_limit.marks)
     end;
-    -- Until just before the next mark of an alert; and what is drawn from grants is for the long way, too.
+    v_refuses := v_refuses and v_limit.slack = 0;
+    -- Until just before the next mark of an alert; and what is drawn from grants is for the long way, too,
+    -- as is what a limit in shadow would refuse.
     v_room := least(
+      v_limit.trial,
       coalesce(v_allowed - case when p_allowance.kind = 'metered' then v_limit.granted else 0 end,
         9007199254740991),
       (v_allowed * v_limit.marks[v_index + 1] + 99) / 100 - 1
@@ -46,6 +50,11 @@ begin
     -- How far the reading may fall until it has left a mark behind that could be crossed again.
     if v_index > 0 then
       v_fall := least(v_fall, v_used - (v_allowed * v_limit.marks[v_index] + 99) / 100);
+    end if;
+    if v_limit.trial is not null and v_limit.period in ('minute', 'hour') then
+      -- The next one, too, has to be looked at.
+      v_long_until := least(v_long_until, v_limit.resets_at);
+      v_long_room := least(v_long_room, v_room);
     end if;
     if v_limit.period = 'minute' then
       v_minute := v_limit;
@@ -70,18 +79,7 @@ begin
     end if;
   end loop;
   if not p_allowance.is_plain then
-    v_long_until := least(
-      v_long_until,
-      (
-        select min(case when g.granted_at > p_at then g.granted_at else g.expires_at end)
-        from quota.grants as g
-        where g.subject_id = p_subject_id
-          and g.feature_id = p_feature_id
-          and g.expires_at > p_at
-          and g.voided_at is null
-          and not g.is_spent
-      )
-    );
+    v_long_until := least(v_long_until, quota.grants_change_at(p_subject_id, p_feature_id, p_at));
   end if;
 
   v_first_mark := v_limit.marks[1];
@@ -121,6 +119,7 @@ begin
         hour_alerted = case when m.hour_until = v_hour.resets_at then m.hour_alerted else 0 end,
         hour_ceiling = m.used + m.reserved + v_hour_room,
         first_mark = v_first_mark,
+        refuses = v_refuses,
         long_limits = v_long_limits,
         long_until = v_long_until,
         long_ceiling = m.used + m.reserved + v_long_room,
@@ -157,3 +156,28 @@ $$;
 
 comment on function quota.remember is
   'Leaves the limits of a feature, as they are after the call, with its meter.';
+
+create function quota.grants_change_at(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns timestamptz
+language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_at timestamptz;
+begin
+  select min(case when g.granted_at > p_at then g.granted_at else g.expires_at end)
+    into v_at
+    from quota.grants as g
+    where g.subject_id = p_subject_id
+      and g.feature_id = p_feature_id
+      and g.expires_at > p_at
+      and g.voided_at is null
+      and not g.is_spent;
+  return v_at;
+end
+$$;
+
+comment on function quota.grants_change_at is 'When the next grant that is not spent begins or ends; null: none does.';

@@ -14,7 +14,7 @@ declare
 begin
   for v_hold in
     select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
-      r.state, r.answer
+      r.state, r.answer, r.is_over
     from quota.reservations as r
     where r.subject_id = p_subject_id
       and r.feature_id = p_feature_id
@@ -67,7 +67,8 @@ create function quota.write_hold(
   p_feature_id text,
   p_amount bigint,
   p_at timestamptz,
-  p_ttl interval
+  p_ttl interval,
+  p_is_over boolean default false
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -77,9 +78,11 @@ declare
   v_expires_at timestamptz := p_at + make_interval(secs => extract(epoch from p_ttl)::double precision);
 begin
   insert into quota.reservations (
-    subject_id, reservation_id, feature_id, amount, reserved_at, expires_at
+    subject_id, reservation_id, feature_id, amount, reserved_at, expires_at, is_over
   )
-  values (p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at);
+  values (
+    p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at, p_is_over
+  );
   update quota.meters as m
     set holds_expire_at = v_expires_at
     where m.subject_id = p_subject_id

@@ -16,7 +16,7 @@ comment on column public.usage_mismatch.subject is 'Whose number it is.';
 comment on column public.usage_mismatch.feature is 'The feature it counts.';
 
 comment on column public.usage_mismatch.period is
-  'The counter''s period; reserved where holds differ from open reservations, granted where a grant''s draws do, rows where what a meter remembers of the rows of limited tables does.';
+  'The counter''s period; reserved where holds differ from open reservations, granted where a grant''s draws do, over where what was used past a limit does, rows where what a meter remembers of the rows of limited tables does.';
 
 comment on column public.usage_mismatch.period_start is
   'When the period began or the grant was made; null for lifetime.';
@@ -60,8 +60,39 @@ begin
     from quota.unproved_grants(p_subject) as g
     union
     select r.subject, r.feature, r.period, r.period_start, r.counted, r.ledger
-    from quota.unproved_rows(p_subject) as r;
+    from quota.unproved_rows(p_subject) as r
+    union
+    select o.subject, o.feature, o.period, o.period_start, o.counted, o.ledger
+    from quota.unproved_overages(p_subject) as o;
 end
 $$;
 
 comment on function quota.verify_usage is 'See public.verify_usage.';
+
+create function quota.unproved_overages(p_subject text)
+returns setof public.usage_mismatch
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select c.subject_id, c.feature_id, 'over', nullif(c.period_start, '-infinity'), c.over,
+      coalesce(o.units, 0)::bigint
+    from quota.counters as c
+    left join lateral (
+      select sum(v.units) as units
+      from quota.overages as v
+      where v.subject_id = c.subject_id
+        and v.feature_id = c.feature_id
+        and v.period = c.period
+        and v.counts_at >= c.period_start
+        and v.counts_at < c.period_end
+        and v.mode <> 'shadow'
+        and not v.is_held
+    ) as o on true
+    where (p_subject is null or c.subject_id = p_subject)
+      and c.over <> coalesce(o.units, 0);
+end
+$$;
+
+comment on function quota.unproved_overages is
+  'Counters whose overage is not the sum of what their lines took past the limit.';

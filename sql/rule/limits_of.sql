@@ -20,11 +20,17 @@ create type quota.limit_state as (
   last_limit bigint,
   alerted bigint,
   passed bigint,
-  marks bigint[]
+  marks bigint[],
+  carried bigint,
+  rollover bigint,
+  slack bigint,
+  trial bigint,
+  mode text,
+  last_mode text
 );
 
 comment on type quota.limit_state is
-  'One limit at one instant. The limit is amount (of the plan or exception; null is unlimited) + drawn (from grants in this period) + granted (open grants). is_counted: the reading at its start stands in a counter, or of a minute and hour in the meter; last_limit, alerted and passed are what stands there, too. marks: the percents to note, of the feature.';
+  'One limit at one instant. The limit is amount (of the plan or exception; null is unlimited) + drawn (from grants in this period) + granted (open grants). is_counted: the reading at its start stands in a counter, or of a minute and hour in the meter; last_limit, alerted and passed are what stands there, too. marks: the percents to note, of the feature. carried: how much of amount was left of the period before, at most rollover. slack: how far past the limit use may go. trial: the limit of one in shadow, whose amount is null. mode is of the plan, last_mode what stands in the counter.';
 
 create type quota.allowance as (
   kind text,
@@ -122,38 +128,19 @@ declare
   v_time_zone text;
   v_has_extras boolean;
   v_catalogue_version bigint;
-  v_moves_from timestamptz;
+  v_terms_changed_at timestamptz;
   v_allowance quota.allowance;
   v_counted_before timestamptz;
   v_needs_details boolean;
 begin
   -- The subject, then its plan's limits: two statements, since the subject's rows may live on another
   -- node than the catalogue.
-  select
-    case when s.plan_ends_at > p_at then s.plan_ends_at end,
-    p.plan_id,
-    p.upgrade_url,
-    s.anchor_at,
-    coalesce(s.time_zone, 'UTC'),
-    coalesce(s.has_extras, false),
-    -- None after a copy of the schema alone: then nothing is remembered for good.
-    coalesce((select k.version from quota.catalogue as k), 0),
-    case when p_plan_id is null then p.moves_from end
-  into
-    v_changes_at, v_plan_id, v_upgrade_url, v_anchor_at, v_time_zone, v_has_extras,
-    v_catalogue_version, v_moves_from
-  from (values (1)) as one (n)
-  left join quota.subjects as s on s.subject_id = p_subject_id
-  left join quota.plans as p on p.plan_id = coalesce(
-    p_plan_id,
-    case when s.plan_ends_at <= p_at then null else s.plan_id end,
-    (select d.plan_id from quota.plans as d where d.is_default)
-  );
-  if v_moves_from is not null then
-    select h.plan_id, h.upgrade_url, least(v_changes_at, h.changes_at)
-      into v_plan_id, v_upgrade_url, v_changes_at
-      from quota.plan_at(v_plan_id, p_at, v_anchor_at, v_time_zone) as h;
-  end if;
+  select t.plan_id, t.upgrade_url, t.changes_at, t.anchor_at, t.time_zone, t.has_extras, t.changed_at,
+      -- None after a copy of the schema alone: then nothing is remembered for good.
+      coalesce((select k.version from quota.catalogue as k), 0)
+    into v_plan_id, v_upgrade_url, v_changes_at, v_anchor_at, v_time_zone, v_has_extras,
+      v_terms_changed_at, v_catalogue_version
+    from quota.terms_of(p_subject_id, p_at, p_plan_id) as t;
 
   -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
   -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
@@ -167,18 +154,27 @@ begin
           least(coalesce(c.used, 0), 9007199254740991), coalesce(c.reserved, 0),
           case when l.period in ('minute', 'hour') then 0 else coalesce(c.drawn, 0) end,
           0, c.period_end is not null, c.last_limit, coalesce(c.alerted, 0), coalesce(c.passed, 0),
-          f.marks
+          f.marks, 0, l.rollover,
+          case
+            when l.mode = 'soft'
+              or l.grace is not null and (c.crossed_at is null or p_at < c.crossed_at + l.grace)
+            then coalesce(l.headroom, 9007199254740991)
+            else 0
+          end,
+          l.trial, l.mode, c.mode
         )::quota.limit_state
       ) filter (where l.period is not null),
       coalesce(greatest(m.counted_until + interval '1 microsecond', m.fresh_until), '-infinity'),
-      coalesce(bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled), false),
+      bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled or l.rollover is not null),
       min(l.ends_at)
     from quota.features as f
     left join quota.meters as m
       on m.subject_id = p_subject_id
       and m.feature_id = f.feature_id
     left join lateral (
-      select n.period, n.amount, 'plan' as source, null::timestamptz as ends_at
+      select n.period, case when n.mode <> 'shadow' then n.amount end as amount, 'plan' as source,
+        null::timestamptz as ends_at, n.rollover, n.mode, n.grace, n.ceiling - n.amount as headroom,
+        case when n.mode = 'shadow' then n.amount end as trial
       from quota.plan_limits as n
       where n.plan_id = v_plan_id
         and n.feature_id = f.feature_id
@@ -190,8 +186,14 @@ begin
             and x.ends_at > p_at
         ))
       union all
-      select x.period, x.amount, 'exception', nullif(x.ends_at, 'infinity')
+      select x.period, case when n.mode = 'shadow' then null else x.amount end, 'exception',
+        nullif(x.ends_at, 'infinity'), n.rollover, coalesce(n.mode, 'hard'), n.grace,
+        n.ceiling - n.amount, case when n.mode = 'shadow' then x.amount end
       from quota.exceptions as x
+      left join quota.plan_limits as n
+        on n.plan_id = v_plan_id
+        and n.feature_id = x.feature_id
+        and n.period = x.period
       where v_has_extras
         and x.subject_id = p_subject_id
         and x.feature_id = f.feature_id
@@ -200,7 +202,8 @@ begin
     left join lateral (
       select c.period_start, c.period_end, coalesce(c.used, m.used - c.used_before) as used,
         coalesce(c.reserved, m.reserved - c.reserved_before) as reserved,
-        coalesce(c.drawn, m.drawn - c.drawn_before) as drawn, c.last_limit, c.alerted, c.passed
+        coalesce(c.drawn, m.drawn - c.drawn_before) as drawn, c.last_limit, c.alerted, c.passed,
+        c.crossed_at, c.mode
       from quota.counters as c
       where c.subject_id = p_subject_id
         and c.feature_id = f.feature_id
@@ -208,7 +211,8 @@ begin
         and c.period_start <= p_at
         and c.period = l.period
       union all
-      select w.period_end - w.length, w.period_end, w.used, w.reserved, 0, null, w.alerted, w.alerted
+      select w.period_end - w.length, w.period_end, w.used, w.reserved, 0, null, w.alerted, w.alerted,
+        null, null
       from (values
         (
           'minute', m.minute_until, interval '1 minute', m.used - m.minute_used_before,
@@ -236,7 +240,7 @@ begin
     if v_needs_details or v_has_extras then
       v_allowance.limits := quota.with_details(
         v_allowance.limits, p_subject_id, v_allowance.feature_id, p_at, v_counted_before, v_anchor_at,
-        v_time_zone, v_allowance.is_plain, p_is_settled
+        v_time_zone, v_allowance.is_plain, p_is_settled, v_terms_changed_at
       );
     end if;
     return next v_allowance;
@@ -256,7 +260,8 @@ create function quota.with_details(
   p_anchor_at timestamptz,
   p_time_zone text,
   p_is_plain boolean,
-  p_is_settled boolean
+  p_is_settled boolean,
+  p_terms_changed_at timestamptz
 )
 returns quota.limit_state[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
@@ -292,6 +297,12 @@ begin
       v_limit.reserved := v_limit.reserved - v_balance.reserved;
       v_limit.drawn := v_limit.drawn - v_balance.drawn;
     end if;
+    if v_limit.rollover is not null then
+      v_limit.carried := quota.carried_into(
+        p_subject_id, p_feature_id, v_limit, p_at, p_anchor_at, p_time_zone, p_terms_changed_at
+      );
+      v_limit.amount := v_limit.amount + coalesce(v_limit.carried, 0);
+    end if;
     -- Grants do not lift minute and hour limits.
     if v_limit.period in ('minute', 'hour') then
       v_limit.drawn := 0;
@@ -310,36 +321,4 @@ end
 $$;
 
 comment on function quota.with_details is
-  'The limits with the periods that have not been counted in yet, expired holds and grants worked in.';
-
--- The most that any limit may come to show. Refunds give back to grants what was drawn in other
--- periods, so those count whole, the spent ones too. For writers of grants and limits, which are rare.
-create function quota.most_allowed(
-  p_subject_id text,
-  p_feature_id text,
-  p_at timestamptz,
-  p_limits quota.limit_state[]
-)
-returns bigint
-language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_amount numeric;
-  v_drawn numeric;
-begin
-  select coalesce(sum(g.amount), 0), coalesce(sum(g.drawn), 0)
-    into v_amount, v_drawn
-    from quota.standing_grants(p_subject_id, p_feature_id, p_at) as g;
-  return v_amount + coalesce(
-    (
-      select max(l.amount + greatest(l.drawn - v_drawn, 0))
-      from unnest(p_limits) as l
-      where l.period not in ('minute', 'hour')
-    ),
-    0
-  );
-end
-$$;
-
-comment on function quota.most_allowed is
-  'The largest limit with its draws and all grants that have not ended: what writers keep within 2^53 - 1.';
+  'The limits with the periods that have not been counted in yet, expired holds, what is carried over and grants worked in.';

@@ -98,13 +98,9 @@ begin
       p_subject_id, p_feature_id, p_amount, p_allowance, null, 'feature_not_in_plan'
     );
   else
-    select l.period, l.period_start, l.resets_at, l.source, l.amount, l.used, l.reserved,
-        l.drawn, l.granted, l.is_counted, l.last_limit, l.alerted, l.passed, l.marks
-      into v_limit
-      from unnest(p_allowance.limits) as l
-      where l.period = any (v_refusing)
-      order by quota.period_rank(l.period) desc
-      limit 1;
+    foreach v_limit in array p_allowance.limits loop
+      exit when v_limit.period = quota.longest_period(v_refusing);
+    end loop;
     v_decision := quota.decision(
       p_subject_id, p_feature_id, p_amount, p_allowance, v_limit, 'limit_reached'
     );
@@ -139,3 +135,16 @@ $$;
 
 comment on function quota.still_refusing is
   'The periods that refuse longest: of those that refused until now the ones that still do, if any.';
+
+create function quota.longest_period(p_periods text[])
+returns text
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select p.period from unnest(p_periods) as p (period) order by quota.period_rank(p.period) desc limit 1
+  );
+end
+$$;
+
+comment on function quota.longest_period is 'The longest of these periods.';

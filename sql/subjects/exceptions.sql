@@ -129,7 +129,7 @@ begin
       select row(
         l.period, l.period_start, l.resets_at, l.source, 0::bigint, l.used, l.reserved, l.drawn,
         l.granted, l.is_counted, l.last_limit, l.alerted, l.passed,
-        l.marks
+        l.marks, l.carried, l.rollover, l.slack, l.trial, l.mode, l.last_mode
       )::quota.limit_state
       from unnest((quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits) as l
       where l.period = p_period

@@ -36,6 +36,7 @@ begin
   v_now := quota.lock_meters(v_caller.subject_id, quota.meters_of(v_caller.subject_id));
   delete from quota.events as e where e.subject_id = v_caller.subject_id;
   get diagnostics v_lines = row_count;
+  delete from quota.overages as o where o.subject_id = v_caller.subject_id;
   delete from quota.alerts as a where a.subject_id = v_caller.subject_id;
   delete from quota.reservations as r where r.subject_id = v_caller.subject_id;
   delete from quota.grants as g where g.subject_id = v_caller.subject_id;

@@ -138,8 +138,8 @@ begin
     select row(
       n.subject_id, quota.new_id(p_at), p_at, 'plan', null, p_at, 0, 0, 0, null, null, null, null,
       jsonb_build_object(
-        'from', to_jsonb(s) - 'subject_id' - 'has_extras',
-        'to', to_jsonb(n) - 'subject_id' - 'has_extras'
+        'from', to_jsonb(s) - 'subject_id' - 'has_extras' - 'terms_changed_at',
+        'to', to_jsonb(n) - 'subject_id' - 'has_extras' - 'terms_changed_at'
       )
     )::quota.events
     from unnest(p_subjects) as n
@@ -149,7 +149,13 @@ begin
     set plan_id = n.plan_id,
         plan_ends_at = n.plan_ends_at,
         anchor_at = n.anchor_at,
-        time_zone = n.time_zone
+        time_zone = n.time_zone,
+        terms_changed_at = case
+          when (s.plan_id, s.anchor_at, s.time_zone) is distinct from (n.plan_id, n.anchor_at, n.time_zone)
+            or s.plan_ends_at <= p_at
+          then p_at
+          else s.terms_changed_at
+        end
     from unnest(p_subjects) as n
     where s.subject_id = n.subject_id;
   perform quota.write_lines(v_lines);
@@ -189,7 +195,8 @@ begin
       array(
         select row(
           c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null, 0, 0,
-          (select f.marks from quota.features as f where f.feature_id = v_feature_id)
+          (select f.marks from quota.features as f where f.feature_id = v_feature_id),
+          0, null, 0, null, c.mode, c.mode
         )::quota.limit_state
         from quota.counters as c
         cross join lateral quota.period_of(c.period, p_at, v_anchor_at, v_time_zone) as p

@@ -7,6 +7,7 @@ create table quota.subjects (
   anchor_at timestamptz,
   time_zone text not null default 'UTC',
   has_extras boolean not null default false,
+  terms_changed_at timestamptz,
   constraint subjects_pkey primary key (subject_id),
   constraint subjects_plan_exists foreign key (plan_id) references quota.plans (plan_id),
   constraint subjects_id_is_1_to_255_characters check (length(subject_id) between 1 and 255),
@@ -29,6 +30,9 @@ comment on column quota.subjects.time_zone is 'IANA name; the wall clock that pe
 comment on column quota.subjects.has_extras is
   'True once the subject was given an exception or a grant: the others need no look for them.';
 
+comment on column quota.subjects.terms_changed_at is
+  'When plan, anchor or zone last changed: nothing is carried over from before. Null: never.';
+
 -- Serves "is anybody on this plan?" before a plan is removed, and the foreign key.
 create index subjects_by_plan on quota.subjects (plan_id);
 
@@ -39,7 +43,8 @@ alter table quota.subjects
   alter column plan_ends_at set statistics 0,
   alter column anchor_at set statistics 0,
   alter column time_zone set statistics 0,
-  alter column has_extras set statistics 0;
+  alter column has_extras set statistics 0,
+  alter column terms_changed_at set statistics 0;
 
 alter table quota.subjects enable row level security;
 

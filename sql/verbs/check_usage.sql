@@ -54,7 +54,8 @@ begin
     );
   end if;
   return quota.decision(
-    v_caller.subject_id, p_feature, p_amount, v_allowance, v_verdict.shown, 'ok'
+    v_caller.subject_id, p_feature, p_amount, v_allowance, v_verdict.shown,
+    quota.allowing_reason(v_verdict)
   );
 end
 $$;

@@ -39,9 +39,7 @@ declare
   v_event quota.events;
   v_allowance quota.allowance;
   v_before quota.limit_state[];
-  v_limit quota.limit_state;
-  v_shortfall bigint := 0;
-  v_drawn bigint;
+  v_over quota.overage[];
   v_drawn_back bigint;
   v_is_over boolean := false;
   v_decision public.usage_decision;
@@ -68,7 +66,7 @@ begin
   -- What the hold did not cover: all of it, once it has expired.
   v_excess := greatest(v_amount + v_event.reserved_change, 0);
   v_drawn_back := case when v_hold.state = 'open' then v_hold.amount - v_amount else 0 end;
-  if v_excess = 0 then
+  if v_excess = 0 and not v_hold.is_over then
     -- The usual end: what was held is used, or less of it.
     perform quota.end_hold(v_hold, v_event, v_drawn_back);
     v_decision := quota.ended_plainly(v_hold, v_now);
@@ -91,31 +89,13 @@ begin
   -- Before anything is drawn: what this hold has drawn will not come back.
   perform quota.close_hold(v_hold, 'committed', null);
   if v_excess > 0 or not v_allowance.is_plain then
-    foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
-      if v_limit.period not in ('minute', 'hour') then
-        v_shortfall := greatest(
-          v_shortfall, v_limit.used + v_limit.reserved - v_limit.amount - v_limit.drawn
-        );
-      end if;
-    end loop;
-    v_drawn := least(
-      v_excess, v_shortfall, quota.granted_to(v_hold.subject_id, v_hold.feature_id, v_now)
-    );
-    if v_drawn > 0 and v_allowance.kind = 'metered' then
-      perform quota.draw(
-        v_hold.subject_id, v_hold.feature_id, v_drawn, v_now, v_hold.reserved_at,
-        v_hold.reservation_id
-      );
-      v_allowance := quota.limits_of_hold(v_hold, v_now);
-    end if;
+    v_allowance := quota.draw_excess(v_hold, v_now, v_excess, v_allowance);
   end if;
-
-  if v_excess > 0 then
+  if v_excess > 0 or v_hold.is_over then
+    v_over := quota.overage_of_commit(v_hold, v_amount, v_excess, v_allowance.limits);
+    perform quota.write_overages(v_event, v_over, v_allowance.plan_id);
     -- Not in the plan any more: there is no room for what was not promised.
-    v_is_over := v_allowance.limits is null;
-    foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
-      v_is_over := v_is_over or coalesce(quota.room(v_limit) < 0, false);
-    end loop;
+    v_is_over := v_excess > 0 and (v_allowance.limits is null or v_over <> '{}');
   end if;
   v_decision := quota.decision(
     v_hold.subject_id, v_hold.feature_id, v_amount, v_allowance,
@@ -161,7 +141,7 @@ begin
     v_at := quota.lock_meter(v_hold.subject_id, v_hold.feature_id);
     -- Again, now that nobody else can end it.
     select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
-        r.state, r.answer
+        r.state, r.answer, r.is_over
       into v_hold
       from quota.reservations as r
       where r.subject_id = v_hold.subject_id

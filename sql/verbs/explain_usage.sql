@@ -18,7 +18,10 @@ create type public.usage_explanation as (
   plans text[],
   upgrade_url text,
   projected bigint,
-  exhausted_at timestamptz
+  exhausted_at timestamptz,
+  carried bigint,
+  mode text,
+  ceiling bigint
 );
 
 comment on type public.usage_explanation is
@@ -74,6 +77,15 @@ comment on column public.usage_explanation.projected is
 comment on column public.usage_explanation.exhausted_at is
   'When nothing is left at that pace; null where the limit lasts until the reset, and where projected is null.';
 
+comment on column public.usage_explanation.carried is
+  'How much of the limit was left of the period before.';
+
+comment on column public.usage_explanation.mode is
+  '`hard` refuses; `soft` allows what passes the limit, up to ceiling; `shadow` (for servers) would refuse.';
+
+comment on column public.usage_explanation.ceiling is
+  'How far use may go where that is past the limit: of a soft limit, and of a hard one in its grace. Null: no further than the limit, or without end where mode is soft.';
+
 -- One call feeds a paywall, or answers a support desk.
 create function public.explain_usage(
   feature text,
@@ -111,8 +123,8 @@ declare
   v_limit quota.limit_state;
   v_retry_after integer;
   v_plans text[];
-  v_grant record;
   v_forecast record;
+  v_is_refusing boolean;
 begin
   perform quota.check_known(p_feature);
   perform quota.check_amount(p_amount);
@@ -134,41 +146,69 @@ begin
   if v_allowance.limits is null then
     return next row(
       p_feature, v_caller.subject_id, v_allowance.plan_id, null, 'plan', 0, 0, 0, 0, false, 0, null,
-      true, v_retry_after, null, v_plans, v_allowance.upgrade_url, null, null
+      true, v_retry_after, null, v_plans, v_allowance.upgrade_url, null, null, 0, 'hard', null
     )::public.usage_explanation;
   end if;
   foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
+    if v_limit.trial is not null then
+      -- A limit in shadow is for nobody; where there is no other, the feature is unlimited.
+      continue when v_caller.is_trusted is not true
+        and exists (select from unnest(v_allowance.limits) as l where l.trial is null);
+      v_limit.amount := case when v_caller.is_trusted then v_limit.trial end;
+      v_limit.mode := case when v_caller.is_trusted then 'shadow' else 'hard' end;
+    end if;
     select w.projected, w.exhausted_at into v_forecast from quota.forecast(v_limit, v_now) as w;
+    v_is_refusing := v_limit.period = any (coalesce(v_verdict.refusing, '{}'));
     return next row(
       p_feature, v_caller.subject_id, v_allowance.plan_id, v_limit.period, v_limit.source,
       v_limit.amount + v_limit.drawn + v_limit.granted, v_limit.used, v_limit.reserved,
       case when v_limit.amount is not null then greatest(quota.room(v_limit), 0) end,
       v_limit.amount is null, v_limit.granted, nullif(v_limit.resets_at, 'infinity'),
-      coalesce(quota.room(v_limit) < p_amount, false),
+      v_is_refusing,
       v_retry_after,
       case
-        when quota.room(v_limit) < p_amount and v_limit.period not in ('minute', 'hour')
-        then p_amount - quota.room(v_limit)
+        when v_is_refusing and v_limit.period not in ('minute', 'hour')
+        then p_amount - quota.room(v_limit) - v_limit.slack
       end,
-      v_plans, v_allowance.upgrade_url, v_forecast.projected, v_forecast.exhausted_at
+      v_plans, v_allowance.upgrade_url, v_forecast.projected, v_forecast.exhausted_at,
+      coalesce(v_limit.carried, 0), v_limit.mode,
+      case
+        when v_limit.slack > 0 and v_limit.slack < 9007199254740991
+        then v_limit.amount + v_limit.drawn + v_limit.granted + v_limit.slack
+      end
     )::public.usage_explanation;
   end loop;
-  for v_grant in
-    select g.amount, g.drawn, g.expires_at
-    from quota.standing_grants(v_caller.subject_id, p_feature, v_now) as g
-    order by g.expires_at, g.grant_id
-  loop
-    return next row(
-      p_feature, v_caller.subject_id, v_allowance.plan_id, null, 'grant', v_grant.amount,
-      v_grant.drawn, 0, v_grant.amount - v_grant.drawn, false, v_grant.amount - v_grant.drawn,
-      nullif(v_grant.expires_at, 'infinity'), false, v_retry_after, null, v_plans,
-      v_allowance.upgrade_url, null, null
-    )::public.usage_explanation;
-  end loop;
+  return query
+    select g.feature, g.subject, g.plan, g.period, g.source, g."limit", g.used, g.reserved, g.remaining,
+      g.unlimited, g.granted, g.resets_at, g.refuses, v_retry_after, g.top_up, v_plans, g.upgrade_url,
+      g.projected, g.exhausted_at, g.carried, g.mode, g.ceiling
+    from quota.explain_grants(v_caller.subject_id, p_feature, v_now, v_allowance) as g;
 end
 $$;
 
 comment on function quota.explain_usage is 'See public.explain_usage.';
+
+create function quota.explain_grants(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_allowance quota.allowance
+)
+returns setof public.usage_explanation
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select p_feature_id, p_subject_id, p_allowance.plan_id, null::text, 'grant', g.amount, g.drawn, 0::bigint,
+      g.amount - g.drawn, false, g.amount - g.drawn, nullif(g.expires_at, 'infinity'), false,
+      null::integer, null::bigint, null::text[], p_allowance.upgrade_url, null::bigint,
+      null::timestamptz, 0::bigint, 'hard', null::bigint
+    from quota.standing_grants(p_subject_id, p_feature_id, p_at) as g
+    order by g.expires_at, g.grant_id;
+end
+$$;
+
+comment on function quota.explain_grants is 'A row for each grant that has not ended, soonest to expire first.';
 
 -- What may be bought: neither what is retired nor what is hidden.
 create function quota.plans_with_room(

@@ -29,7 +29,7 @@ begin
   -- The limit with least room stays that: what fits under it fits under all.
   select
       m.fresh_from, least(m.fresh_until, m.holds_expire_at),
-      m.plan_ends_at = 'infinity' and m.reserved = 0 and m.long_granted = 0 and 1 = m.long_limits
+      m.refuses and m.plan_ends_at = 'infinity' and m.reserved = 0 and m.long_granted = 0 and 1 = m.long_limits
         + case when m.minute_limit is null then 0 else 1 end
         + case when m.hour_limit is null then 0 else 1 end,
       m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end, m.allowed, m.granted,
@@ -45,7 +45,7 @@ begin
       and (p_caller.is_trusted or not m.server_only)
       and (
         p_at is not null
-        or m.reserved = 0 and m.used - m.used_before - m.reserved_before >= m.allowed
+        or m.refuses and m.reserved = 0 and m.used - m.used_before - m.reserved_before >= m.allowed
       );
   if not found then
     return null;
@@ -104,7 +104,7 @@ declare
 begin
   -- The limit that refuses longest (for ever, where the amount is above it), else the one with least room.
   select
-      m.plan_ends_at < 'infinity' or m.reserved > 0 or m.long_granted > 0,
+      m.plan_ends_at < 'infinity' or m.reserved > 0 or m.long_granted > 0 or not m.refuses,
       l.period, l.period_start, l.period_end, l.allowed, l.granted, l.used, l.reserved,
       l.used + l.reserved + p_amount > l.allowed is not true
     into

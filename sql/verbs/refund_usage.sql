@@ -89,6 +89,7 @@ begin
       v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decision), v_refund.at
     ) then
       perform quota.record(v_refund);
+      perform quota.refund_overages(v_refund);
       return v_decision;
     end if;
     -- Taken under another meter, so with other arguments: this raises, and undoes what was given back.

@@ -89,7 +89,8 @@ begin
     );
     if v_decision.allowed then
       perform quota.write_hold(
-        v_caller.subject_id, v_decision.reservation_id, p_feature, v_decision.amount, v_now, p_ttl
+        v_caller.subject_id, v_decision.reservation_id, p_feature, v_decision.amount, v_now, p_ttl,
+        v_decision.reason = 'over_limit'
       );
     end if;
     if v_decision.allowed is not null then

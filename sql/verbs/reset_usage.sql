@@ -72,6 +72,7 @@ begin
     from quota.reset_lines(v_event, p_period, v_before) as r
   loop
     perform quota.record_reset(v_line);
+    perform quota.reset_overages(v_line);
     v_most := greatest(v_most, -v_line.used_change);
   end loop;
   if v_most is null and p_period is not null then

@@ -37,9 +37,7 @@ begin
   v_verdict := quota.decide(v_allowance.limits, v_amount);
   if p_partial and not v_verdict.is_allowed then
     -- What fits, and if that is nothing: when will one?
-    v_amount := greatest(
-      (select min(quota.room(l)) from unnest(v_allowance.limits) as l), 1
-    );
+    v_amount := quota.what_fits(v_allowance.limits);
     v_verdict := quota.decide(v_allowance.limits, v_amount);
   end if;
   if not v_verdict.is_allowed then
@@ -61,15 +59,15 @@ begin
     case when p_reservation_id is null then 0 else v_amount end,
     0, coalesce(p_reservation_id, p_about_id), null, p_caller.actor, p_idempotency_key, p_metadata
   )::quota.events;
-  v_after := quota.after_event(v_allowance.limits, v_event, v_verdict.drawn);
   v_before := v_allowance.limits;
+  v_after := quota.after_event(v_before, v_event, v_verdict.drawn);
   v_allowance.limits := v_after;
   -- All limits shrink by the same, so the one with least room is still that one.
   foreach v_shown in array v_after loop
     exit when v_shown.period = (v_verdict.shown).period;
   end loop;
   v_decision := quota.decision(
-    p_caller.subject_id, p_feature_id, v_amount, v_allowance, v_shown, 'ok',
+    p_caller.subject_id, p_feature_id, v_amount, v_allowance, v_shown, quota.allowing_reason(v_verdict),
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
   if p_idempotency_key is not null and not quota.bind_key(
@@ -78,6 +76,8 @@ begin
     return null;
   end if;
   perform quota.record(v_event);
+  perform quota.write_overages(v_event, v_verdict.over, v_allowance.plan_id)
+    where v_verdict.over is not null;
   if v_verdict.drawn > 0 then
     perform quota.draw(
       p_caller.subject_id, p_feature_id, v_verdict.drawn, p_at, p_at,

@@ -50,6 +50,7 @@ select
   end as status,
   l.granted,
   a.time_zone,
+  coalesce(l.carried, 0) as carried,
   w.projected,
   w.exhausted_at
 from moment as m
@@ -59,8 +60,10 @@ join quota.features as f on f.feature_id = a.feature_id
 cross join lateral unnest(a.limits) as l
 cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n
 cross join lateral quota.forecast(l, m.at) as w
-where not f.hidden
-  or (select quota.is_trusted());
+where (select quota.is_trusted())
+  or not f.hidden
+    -- A limit in shadow is for nobody; where there is no other, the feature is unlimited.
+    and (l.trial is null or not exists (select from unnest(a.limits) as o where o.trial is null));
 
 comment on view public.current_usage is
   'Use of the running periods: one row per subject, feature and period of the subject''s plan, also where nothing was used yet. A signed-in user sees itself and the subjects it belongs to. An ended period shows as 0 without any job having run.';
@@ -108,6 +111,9 @@ comment on column public.current_usage.granted is
   'How much of the limit is open grants: extra that does not reset.';
 
 comment on column public.current_usage.time_zone is 'The IANA zone whose wall clock the periods follow.';
+
+comment on column public.current_usage.carried is
+  'How much of the limit was left of the period before: it is used first.';
 
 comment on column public.current_usage.projected is
   'Units used at the end of the period, at the pace so far; null before a tenth of the period has passed and 5 units are used, and for lifetime.';

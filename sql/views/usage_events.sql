@@ -44,7 +44,13 @@ select
   l.grant_id,
   l.actor,
   l.idempotency_key,
-  l.metadata
+  l.metadata,
+  (
+    select jsonb_object_agg(o.period, o.units)
+    from quota.overages as o
+    where o.subject_id = l.subject_id
+      and o.event_id = case l.kind when 'reserve' then l.about_id else l.event_id end
+  ) as over
 from (
   select
     true as is_all,
@@ -160,6 +166,9 @@ comment on column public.usage_events.idempotency_key is
   'The key of the call that wrote it; null without one.';
 
 comment on column public.usage_events.metadata is 'What the caller wanted to be kept with it.';
+
+comment on column public.usage_events.over is
+  'How far the line went past limits, in units by period, as in {"month": 3}; null: past none. A server sees limits in shadow, too: what they would have refused.';
 
 create trigger refuse_writing
   instead of insert or update or delete on public.usage_events

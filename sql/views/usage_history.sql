@@ -9,7 +9,9 @@ select
   nullif(c.period_start, '-infinity') as period_start,
   nullif(c.period_end, 'infinity') as period_end,
   least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
-  c.last_limit as "limit"
+  c.last_limit as "limit",
+  c.carried,
+  c.over
 from quota.counters as c
 join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id;
 
@@ -31,5 +33,11 @@ comment on column public.usage_history.used is 'Units used in the period.';
 
 comment on column public.usage_history."limit" is
   'The limit at the period''s last call; null when it was unlimited.';
+
+comment on column public.usage_history.carried is
+  'How much of the limit was left of the period before.';
+
+comment on column public.usage_history.over is
+  'Units that were past the limit when they were used, less what was refunded of them: what a soft limit is billed for.';
 
 -- Withheld: everything from anon, and every write.

@@ -667,6 +667,10 @@ create table quota.plan_limits (
   feature_id text collate "C" not null,
   period text not null,
   amount bigint,
+  rollover bigint,
+  mode text not null default 'hard',
+  ceiling bigint,
+  grace interval,
   constraint plan_limits_pkey primary key (plan_id, feature_id, period),
   constraint plan_limits_plan_exists
     foreign key (plan_id) references quota.plans (plan_id) on delete cascade,
@@ -676,13 +680,27 @@ create table quota.plan_limits (
     check (period in ('minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime')),
   -- 2^53 - 1: every JSON client reads the number exactly.
   constraint plan_limits_amount_is_0_to_9007199254740991
-    check (amount between 0 and 9007199254740991)
+    check (amount between 0 and 9007199254740991),
+  constraint plan_limits_mode_is_known check (mode in ('hard', 'soft', 'shadow')),
+  constraint plan_limits_ceiling_is_no_less_than_amount check (ceiling >= amount)
 );
 
 comment on table quota.plan_limits is
   'How much a plan allows of a feature in a period. No row: the feature is not in the plan.';
 
 comment on column quota.plan_limits.amount is 'Units per period; null is unlimited (still counted).';
+
+comment on column quota.plan_limits.rollover is
+  'At most so much of what a period left of it stays for the next one; null is nothing.';
+
+comment on column quota.plan_limits.mode is
+  'hard refuses; soft allows what passes the limit, up to ceiling; shadow allows everything and notes what hard would have refused.';
+
+comment on column quota.plan_limits.ceiling is
+  'Where soft, or hard while grace lasts, ends; null is nowhere.';
+
+comment on column quota.plan_limits.grace is
+  'How long a hard limit is soft from its first crossing in a period on; null is not at all.';
 
 -- Serves the foreign key to features (removing a feature).
 create index plan_limits_by_feature on quota.plan_limits (feature_id);
@@ -1026,7 +1044,7 @@ begin
     into v_too_large
     from (
       select concat_ws('/', p.key, g.feature_id, l.key) as path,
-        (l.value #>> '{}')::numeric + g.amount as most
+        t.amount::numeric + coalesce(t.rollover, 0) + g.amount as most
       from (
         select o.subject_id, o.feature_id, sum(o.amount) as amount
         from quota.grants as o
@@ -1037,7 +1055,8 @@ begin
       join quota.subjects as s on s.subject_id = g.subject_id
       cross join lateral jsonb_each(p_plans -> 'plans') as p
       cross join lateral jsonb_each(p.value -> 'limits' -> g.feature_id) as l
-      where l.value <> 'null'
+      cross join lateral quota.limit_terms(l.value) as t
+      where t.amount is not null
         and l.key not in ('minute', 'hour')
         and p.key = coalesce(
           case when s.plan_ends_at <= p_at then null else s.plan_id end,
@@ -1090,7 +1109,7 @@ begin
       from quota.plans as p
       union all
       select 3, 'limit', array[l.plan_id, l.feature_id, l.period],
-        jsonb_build_object('amount', l.amount)
+        quota.limit_content(row(l.amount, l.rollover, l.mode, l.ceiling, l.grace)::quota.limit_terms)
       from quota.plan_limits as l
       union all
       select 4, 'value', array[v.plan_id, v.feature_id], jsonb_build_object('value', v.value)
@@ -1144,7 +1163,7 @@ begin
     from jsonb_each(p_plans -> 'plans') as p
     join quota.plan_ages(p_plans, quota.clock()) as a on a.plan_id = p.key
     union all
-    select 3, 'limit', array[p.key, l.key, a.key], jsonb_build_object('amount', a.value)
+    select 3, 'limit', array[p.key, l.key, a.key], quota.limit_content(quota.limit_terms(a.value))
     from jsonb_each(p_plans -> 'plans') as p
     cross join lateral jsonb_each(p.value -> 'limits') as l
     cross join lateral jsonb_each(l.value) as a
@@ -1198,7 +1217,7 @@ begin
     from (
       select key,
         case key when 'amount' then 'unlimited' when 'alerts' then '[80, 100]'
-          when 'hidden' then 'false' else 'none' end as none
+          when 'hidden' then 'false' when 'mode' then 'hard' else 'none' end as none
       from jsonb_object_keys(coalesce(p_former, '{}') || coalesce(p_content, '{}')) as key
     ) as f
     where p_former is null
@@ -1318,13 +1337,20 @@ begin
 
   perform quota.write_plans(p_plans);
 
-  insert into quota.plan_limits (plan_id, feature_id, period, amount)
-    select p.key, l.key, a.key, (a.value #>> '{}')::numeric
+  insert into quota.plan_limits (
+    plan_id, feature_id, period, amount, rollover, mode, ceiling, grace
+  )
+    select p.key, l.key, a.key, t.amount, t.rollover, t.mode, t.ceiling, t.grace
     from jsonb_each(p_plans -> 'plans') as p
     cross join lateral jsonb_each(p.value -> 'limits') as l
     cross join lateral jsonb_each(l.value) as a
+    cross join lateral quota.limit_terms(a.value) as t
     on conflict (plan_id, feature_id, period) do update
-      set amount = excluded.amount;
+      set amount = excluded.amount,
+          rollover = excluded.rollover,
+          mode = excluded.mode,
+          ceiling = excluded.ceiling,
+          grace = excluded.grace;
   perform quota.write_plan_values(p_plans);
 end
 $$;
@@ -1451,7 +1477,7 @@ declare
   v_feature_id text;
   v_limits jsonb;
   v_period text;
-  v_amount jsonb;
+  v_limit jsonb;
 begin
   perform quota.check_plan_object('plans.' || p_plan_id || '.limits', p_limits, null);
   for v_feature_id, v_limits in select key, value from jsonb_each(p_limits) loop
@@ -1474,13 +1500,8 @@ begin
     if v_limits = '{}' then
       perform quota.reject_plans(v_place, v_limits, 'at least one period; leave the feature out to refuse it');
     end if;
-    for v_period, v_amount in select key, value from jsonb_each(v_limits) loop
-      if v_amount <> 'null' and not quota.is_whole(v_amount, 0) then
-        perform quota.reject_plans(
-          v_place || '.' || v_period, v_amount,
-          'a whole number from 0 to 9007199254740991, or null for unlimited'
-        );
-      end if;
+    for v_period, v_limit in select key, value from jsonb_each(v_limits) loop
+      perform quota.check_plan_limit(v_place || '.' || v_period, v_period, v_limit);
     end loop;
   end loop;
 end
@@ -1573,6 +1594,189 @@ end
 $$;
 
 comment on function quota.reject_plans is 'Says where a plan document is wrong. Errors: QPLAN.';
+
+-- sql/catalogue/limit_terms.sql
+
+-- A limit of the plan document: a number, null (unlimited), or an object that says more: what stays for the
+-- next period (rollover), and what happens past the limit (mode, ceiling, grace).
+
+create type quota.limit_terms as (
+  amount bigint,
+  rollover bigint,
+  mode text,
+  ceiling bigint,
+  grace interval
+);
+
+comment on type quota.limit_terms is 'A limit as quota.plan_limits has it.';
+
+create function quota.limit_terms(p_limit jsonb)
+returns quota.limit_terms
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(p_limit) <> 'object' then
+    return row((p_limit #>> '{}')::numeric, null, 'hard', null, null)::quota.limit_terms;
+  end if;
+  return row(
+    (p_limit ->> 'limit')::numeric,
+    (p_limit ->> 'rollover')::numeric,
+    coalesce(p_limit ->> 'mode', 'hard'),
+    (p_limit ->> 'ceiling')::numeric,
+    (p_limit ->> 'grace')::interval
+  )::quota.limit_terms;
+end
+$$;
+
+comment on function quota.limit_terms is 'What a limit of a checked document says.';
+
+-- What is as in most limits need not say so.
+create function quota.limit_content(p_terms quota.limit_terms)
+returns jsonb
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return jsonb_build_object('amount', p_terms.amount) || jsonb_strip_nulls(jsonb_build_object(
+    'rollover', p_terms.rollover,
+    'mode', nullif(p_terms.mode, 'hard'),
+    'ceiling', p_terms.ceiling,
+    'grace', p_terms.grace::text
+  ));
+end
+$$;
+
+comment on function quota.limit_content is 'A limit, as it stands in what is compared.';
+
+create function quota.check_plan_limit(
+  p_place text,
+  p_period text,
+  p_limit jsonb
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_mode jsonb := coalesce(p_limit -> 'mode', '"hard"');
+begin
+  if jsonb_typeof(p_limit) <> 'object' then
+    perform quota.check_plan_amount(p_place, p_limit, 'null for unlimited');
+    return;
+  end if;
+  perform quota.check_plan_object(
+    p_place, p_limit, array['limit', 'rollover', 'mode', 'ceiling', 'grace']
+  );
+  perform quota.check_plan_amount(p_place || '.limit', p_limit -> 'limit', 'null for unlimited');
+  if v_mode not in ('"hard"', '"soft"', '"shadow"') then
+    perform quota.reject_plans(p_place || '.mode', v_mode, '"hard", "soft" or "shadow"');
+  end if;
+  if p_limit -> 'limit' = 'null' and p_limit - 'limit' <> '{}' then
+    perform quota.reject_plans(
+      p_place, p_limit, 'no other key beside an unlimited limit, which nothing passes'
+    );
+  end if;
+  if p_limit ? 'rollover' then
+    perform quota.check_rollover(p_place || '.rollover', p_period, p_limit, v_mode);
+  end if;
+  if p_limit ? 'grace' then
+    perform quota.check_grace(p_place || '.grace', p_period, p_limit -> 'grace', v_mode);
+  end if;
+  if p_limit ? 'ceiling' then
+    perform quota.check_plan_amount(p_place || '.ceiling', p_limit -> 'ceiling', 'null for none');
+    if not (v_mode = '"soft"' or p_limit ? 'grace') then
+      perform quota.reject_plans(
+        p_place || '.ceiling', p_limit -> 'ceiling', 'a ceiling only where mode is soft, or beside grace'
+      );
+    end if;
+    if p_limit -> 'ceiling' <> 'null' and p_limit -> 'ceiling' < p_limit -> 'limit' then
+      perform quota.reject_plans(
+        p_place || '.ceiling', p_limit -> 'ceiling',
+        'no less than the limit, ' || (p_limit ->> 'limit') || ', which it counts from 0 as well'
+      );
+    end if;
+  end if;
+end
+$$;
+
+comment on function quota.check_plan_limit is 'Judges one limit of a plan. Errors: QPLAN.';
+
+create function quota.check_plan_amount(
+  p_place text,
+  p_amount jsonb,
+  p_or text
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_amount is null or p_amount <> 'null' and not quota.is_whole(p_amount, 0) then
+    perform quota.reject_plans(
+      p_place, p_amount, 'a whole number from 0 to 9007199254740991, or ' || p_or
+    );
+  end if;
+end
+$$;
+
+comment on function quota.check_plan_amount is 'Errors: QPLAN.';
+
+-- What is left of a lifetime is left anyhow, and a minute is over before anybody would look.
+create function quota.check_rollover(
+  p_place text,
+  p_period text,
+  p_limit jsonb,
+  p_mode jsonb
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not quota.is_whole(p_limit -> 'rollover', 0) then
+    perform quota.reject_plans(p_place, p_limit -> 'rollover', 'a whole number from 0 to 9007199254740991');
+  end if;
+  if p_period not in ('day', 'week', 'month', 'year') then
+    perform quota.reject_plans(
+      p_place, p_limit -> 'rollover', 'rollover only by the day, week, month or year'
+    );
+  end if;
+  if p_mode = '"shadow"' then
+    perform quota.reject_plans(p_place, p_limit -> 'rollover', 'no rollover of a limit in shadow');
+  end if;
+  if (p_limit ->> 'rollover')::numeric + (p_limit ->> 'limit')::numeric > 9007199254740991 then
+    perform quota.reject_plans(
+      p_place, p_limit -> 'rollover', 'at most 9007199254740991 (2^53 - 1) together with the limit'
+    );
+  end if;
+end
+$$;
+
+comment on function quota.check_rollover is 'Errors: QPLAN.';
+
+create function quota.check_grace(
+  p_place text,
+  p_period text,
+  p_grace jsonb,
+  p_mode jsonb
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(p_grace) <> 'string'
+    or p_grace #>> '{}' !~ '^[1-9][0-9]{0,4} (minute|hour|day|week|month)s?$'
+  then
+    perform quota.reject_plans(p_place, p_grace, 'a length of time such as "12 hours" or "3 days"');
+  end if;
+  if p_mode <> '"hard"' then
+    perform quota.reject_plans(
+      p_place, p_grace, 'grace only where mode is hard; what is soft or in shadow needs none'
+    );
+  end if;
+  if p_period in ('minute', 'hour') then
+    perform quota.reject_plans(p_place, p_grace, 'grace only by the day or a longer period');
+  end if;
+end
+$$;
+
+comment on function quota.check_grace is 'Errors: QPLAN.';
 
 -- sql/catalogue/plan_ages.sql
 
@@ -1997,6 +2201,7 @@ create table quota.subjects (
   anchor_at timestamptz,
   time_zone text not null default 'UTC',
   has_extras boolean not null default false,
+  terms_changed_at timestamptz,
   constraint subjects_pkey primary key (subject_id),
   constraint subjects_plan_exists foreign key (plan_id) references quota.plans (plan_id),
   constraint subjects_id_is_1_to_255_characters check (length(subject_id) between 1 and 255),
@@ -2019,6 +2224,9 @@ comment on column quota.subjects.time_zone is 'IANA name; the wall clock that pe
 comment on column quota.subjects.has_extras is
   'True once the subject was given an exception or a grant: the others need no look for them.';
 
+comment on column quota.subjects.terms_changed_at is
+  'When plan, anchor or zone last changed: nothing is carried over from before. Null: never.';
+
 -- Serves "is anybody on this plan?" before a plan is removed, and the foreign key.
 create index subjects_by_plan on quota.subjects (plan_id);
 
@@ -2029,7 +2237,8 @@ alter table quota.subjects
   alter column plan_ends_at set statistics 0,
   alter column anchor_at set statistics 0,
   alter column time_zone set statistics 0,
-  alter column has_extras set statistics 0;
+  alter column has_extras set statistics 0,
+  alter column terms_changed_at set statistics 0;
 
 alter table quota.subjects enable row level security;
 
@@ -2292,7 +2501,7 @@ begin
       select row(
         l.period, l.period_start, l.resets_at, l.source, 0::bigint, l.used, l.reserved, l.drawn,
         l.granted, l.is_counted, l.last_limit, l.alerted, l.passed,
-        l.marks
+        l.marks, l.carried, l.rollover, l.slack, l.trial, l.mode, l.last_mode
       )::quota.limit_state
       from unnest((quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits) as l
       where l.period = p_period
@@ -2611,6 +2820,7 @@ create table quota.meters (
   upgrade_url text,
   server_only boolean not null default false,
   first_mark bigint not null default 80,
+  refuses boolean not null default true,
   constraint meters_pkey primary key (subject_id, feature_id)
 ) with (fillfactor = 70);
 
@@ -2663,6 +2873,9 @@ comment on column quota.meters.minute_limit is
 
 comment on column quota.meters.first_mark is
   'The lowest percent of a limit that is noted: how far a minute or an hour that begins may go plainly.';
+
+comment on column quota.meters.refuses is
+  'Whether what does not fit is refused: false while a limit is soft.';
 
 comment on column quota.meters.long_limits is 'How many limits of a day and longer there are.';
 
@@ -2725,7 +2938,8 @@ alter table quota.meters
   alter column plan_id set statistics 0,
   alter column upgrade_url set statistics 0,
   alter column server_only set statistics 0,
-  alter column first_mark set statistics 0;
+  alter column first_mark set statistics 0,
+  alter column refuses set statistics 0;
 
 alter table quota.meters enable row level security;
 
@@ -2760,6 +2974,12 @@ create table quota.counters (
   last_limit bigint,
   alerted bigint not null default 0,
   passed bigint not null default 0,
+  own bigint,
+  carried bigint not null default 0,
+  over bigint not null default 0,
+  crossed_at timestamptz,
+  mode text not null default 'hard',
+  rollover bigint,
   -- The end stands in the key, and before the period: open periods are those with
   -- period_end > now, found without walking over the closed ones.
   constraint counters_pkey primary key (subject_id, feature_id, period_end, period)
@@ -2791,6 +3011,22 @@ comment on column quota.counters.alerted is
 comment on column quota.counters.passed is
   'The highest threshold that use had reached when the limit or the threshold last changed: 0 or a percent. Use may have fallen since, never risen past it.';
 
+comment on column quota.counters.own is
+  'last_limit without what is carried and granted: what the plan, or the exception, allowed at the last look.';
+
+comment on column quota.counters.carried is 'How much of last_limit was left of the period before.';
+
+comment on column quota.counters.over is
+  'What was past the limit when it was used, less what was refunded of that: the sum of quota.overages.';
+
+comment on column quota.counters.crossed_at is
+  'When use or a hold first went past the limit: grace runs from here.';
+
+comment on column quota.counters.mode is 'The limit''s mode at the last look; one in shadow is not for users.';
+
+comment on column quota.counters.rollover is
+  'How much could be carried into this period at most; null: nothing, also where its terms were new.';
+
 -- Serves usage_overview: who is near a limit, in a running period. Asked as a range: without statistics
 -- the planner takes that for 1 row in 200, and a single comparison for every third row, which it would
 -- rather find by reading the whole table.
@@ -2812,7 +3048,13 @@ alter table quota.counters
   alter column drawn set statistics 0,
   alter column last_limit set statistics 0,
   alter column alerted set statistics 0,
-  alter column passed set statistics 0;
+  alter column passed set statistics 0,
+  alter column own set statistics 0,
+  alter column carried set statistics 0,
+  alter column over set statistics 0,
+  alter column crossed_at set statistics 0,
+  alter column mode set statistics 0,
+  alter column rollover set statistics 0;
 
 alter table quota.counters enable row level security;
 
@@ -2820,7 +3062,8 @@ create policy select_own on quota.counters
   for select to authenticated
   using (
     subject_id = any (array(select quota.subjects_of((select quota.user_id()))))
-    -- Hidden features are in no view of users.
+    -- Hidden features and limits in shadow are in no view of users.
+    and mode <> 'shadow'
     and not feature_id = any (array(select f.feature_id from quota.features as f where f.hidden))
   );
 
@@ -2950,6 +3193,72 @@ create policy select_service on quota.events
 -- forget_subject() and quota.tidy().
 -- No foreign key to features (see counters).
 
+-- sql/meter/overages.sql
+
+-- What was past a limit when it was taken: what a business bills of a soft limit, and whom a limit in
+-- shadow would have refused ("how often, per plan": count them by plan_id). A ledger line of its own
+-- sort: only calls that pass a limit write here, so that all others stay as cheap as they are.
+create table quota.overages (
+  subject_id text collate "C" not null,
+  event_id uuid not null,
+  period text not null,
+  feature_id text collate "C" not null,
+  plan_id text collate "C",
+  counts_at timestamptz not null,
+  mode text not null,
+  units bigint not null,
+  is_held boolean not null default false,
+  constraint overages_pkey primary key (subject_id, event_id, period),
+  constraint overages_mode_is_known check (mode in ('hard', 'soft', 'shadow'))
+);
+
+comment on table quota.overages is
+  'How far a line of the ledger went past a limit: one row per line and period. The sum over a period, without holds and shadows, is its counter''s over.';
+
+comment on column quota.overages.event_id is 'The line that took it; of a hold, the reservation.';
+
+comment on column quota.overages.plan_id is 'The plan whose limit it was.';
+
+comment on column quota.overages.mode is
+  'soft; hard (in its grace, or a commit of more than was held); shadow (would have been refused).';
+
+comment on column quota.overages.units is
+  'Units past the limit; below zero where a refund or a reset takes them off again.';
+
+comment on column quota.overages.is_held is
+  'Of a hold: not used yet. Its commit writes what it comes to.';
+
+-- Serves what a counter is opened with, and its proof.
+create index overages_by_time on quota.overages (subject_id, feature_id, counts_at);
+
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.overages
+  alter column subject_id set statistics 0,
+  alter column event_id set statistics 0,
+  alter column period set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column plan_id set statistics 0,
+  alter column counts_at set statistics 0,
+  alter column mode set statistics 0,
+  alter column units set statistics 0,
+  alter column is_held set statistics 0;
+
+alter table quota.overages enable row level security;
+
+create policy select_own on quota.overages
+  for select to authenticated
+  using (
+    subject_id = any (array(select quota.subjects_of((select quota.user_id()))))
+    -- Hidden features and limits in shadow are in no view of users.
+    and mode <> 'shadow'
+    and not feature_id = any (array(select f.feature_id from quota.features as f where f.hidden))
+  );
+
+create policy select_service on quota.overages
+  for select to service_role using (true);
+
+-- Withheld: every write: it changes only together with the ledger.
+
 -- sql/meter/holds.sql
 
 -- A hold on an amount while work runs. It ends once: committed, released or
@@ -2963,6 +3272,7 @@ create table quota.reservations (
   expires_at timestamptz not null,
   state text not null default 'open',
   answer jsonb,
+  is_over boolean not null default false,
   constraint reservations_pkey primary key (subject_id, reservation_id),
   constraint reservations_state_is_known
     check (state in ('open', 'expired', 'committed', 'released')),
@@ -2978,6 +3288,8 @@ comment on column quota.reservations.state is
 
 comment on column quota.reservations.answer is
   'What ended it was told this; the same ending repeated is told it again.';
+
+comment on column quota.reservations.is_over is 'Whether it was past a limit when it was made: quota.overages says how far.';
 
 -- Serves commit and release, which are not told the subject.
 create index reservations_by_id on quota.reservations (reservation_id);
@@ -2995,7 +3307,8 @@ alter table quota.reservations
   alter column reserved_at set statistics 0,
   alter column expires_at set statistics 0,
   alter column state set statistics 0,
-  alter column answer set statistics 0;
+  alter column answer set statistics 0,
+  alter column is_over set statistics 0;
 
 alter table quota.reservations enable row level security;
 
@@ -3212,11 +3525,17 @@ create type quota.limit_state as (
   last_limit bigint,
   alerted bigint,
   passed bigint,
-  marks bigint[]
+  marks bigint[],
+  carried bigint,
+  rollover bigint,
+  slack bigint,
+  trial bigint,
+  mode text,
+  last_mode text
 );
 
 comment on type quota.limit_state is
-  'One limit at one instant. The limit is amount (of the plan or exception; null is unlimited) + drawn (from grants in this period) + granted (open grants). is_counted: the reading at its start stands in a counter, or of a minute and hour in the meter; last_limit, alerted and passed are what stands there, too. marks: the percents to note, of the feature.';
+  'One limit at one instant. The limit is amount (of the plan or exception; null is unlimited) + drawn (from grants in this period) + granted (open grants). is_counted: the reading at its start stands in a counter, or of a minute and hour in the meter; last_limit, alerted and passed are what stands there, too. marks: the percents to note, of the feature. carried: how much of amount was left of the period before, at most rollover. slack: how far past the limit use may go. trial: the limit of one in shadow, whose amount is null. mode is of the plan, last_mode what stands in the counter.';
 
 create type quota.allowance as (
   kind text,
@@ -3314,38 +3633,19 @@ declare
   v_time_zone text;
   v_has_extras boolean;
   v_catalogue_version bigint;
-  v_moves_from timestamptz;
+  v_terms_changed_at timestamptz;
   v_allowance quota.allowance;
   v_counted_before timestamptz;
   v_needs_details boolean;
 begin
   -- The subject, then its plan's limits: two statements, since the subject's rows may live on another
   -- node than the catalogue.
-  select
-    case when s.plan_ends_at > p_at then s.plan_ends_at end,
-    p.plan_id,
-    p.upgrade_url,
-    s.anchor_at,
-    coalesce(s.time_zone, 'UTC'),
-    coalesce(s.has_extras, false),
-    -- None after a copy of the schema alone: then nothing is remembered for good.
-    coalesce((select k.version from quota.catalogue as k), 0),
-    case when p_plan_id is null then p.moves_from end
-  into
-    v_changes_at, v_plan_id, v_upgrade_url, v_anchor_at, v_time_zone, v_has_extras,
-    v_catalogue_version, v_moves_from
-  from (values (1)) as one (n)
-  left join quota.subjects as s on s.subject_id = p_subject_id
-  left join quota.plans as p on p.plan_id = coalesce(
-    p_plan_id,
-    case when s.plan_ends_at <= p_at then null else s.plan_id end,
-    (select d.plan_id from quota.plans as d where d.is_default)
-  );
-  if v_moves_from is not null then
-    select h.plan_id, h.upgrade_url, least(v_changes_at, h.changes_at)
-      into v_plan_id, v_upgrade_url, v_changes_at
-      from quota.plan_at(v_plan_id, p_at, v_anchor_at, v_time_zone) as h;
-  end if;
+  select t.plan_id, t.upgrade_url, t.changes_at, t.anchor_at, t.time_zone, t.has_extras, t.changed_at,
+      -- None after a copy of the schema alone: then nothing is remembered for good.
+      coalesce((select k.version from quota.catalogue as k), 0)
+    into v_plan_id, v_upgrade_url, v_changes_at, v_anchor_at, v_time_zone, v_has_extras,
+      v_terms_changed_at, v_catalogue_version
+    from quota.terms_of(p_subject_id, p_at, p_plan_id) as t;
 
   -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
   -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
@@ -3359,18 +3659,27 @@ begin
           least(coalesce(c.used, 0), 9007199254740991), coalesce(c.reserved, 0),
           case when l.period in ('minute', 'hour') then 0 else coalesce(c.drawn, 0) end,
           0, c.period_end is not null, c.last_limit, coalesce(c.alerted, 0), coalesce(c.passed, 0),
-          f.marks
+          f.marks, 0, l.rollover,
+          case
+            when l.mode = 'soft'
+              or l.grace is not null and (c.crossed_at is null or p_at < c.crossed_at + l.grace)
+            then coalesce(l.headroom, 9007199254740991)
+            else 0
+          end,
+          l.trial, l.mode, c.mode
         )::quota.limit_state
       ) filter (where l.period is not null),
       coalesce(greatest(m.counted_until + interval '1 microsecond', m.fresh_until), '-infinity'),
-      coalesce(bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled), false),
+      bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled or l.rollover is not null),
       min(l.ends_at)
     from quota.features as f
     left join quota.meters as m
       on m.subject_id = p_subject_id
       and m.feature_id = f.feature_id
     left join lateral (
-      select n.period, n.amount, 'plan' as source, null::timestamptz as ends_at
+      select n.period, case when n.mode <> 'shadow' then n.amount end as amount, 'plan' as source,
+        null::timestamptz as ends_at, n.rollover, n.mode, n.grace, n.ceiling - n.amount as headroom,
+        case when n.mode = 'shadow' then n.amount end as trial
       from quota.plan_limits as n
       where n.plan_id = v_plan_id
         and n.feature_id = f.feature_id
@@ -3382,8 +3691,14 @@ begin
             and x.ends_at > p_at
         ))
       union all
-      select x.period, x.amount, 'exception', nullif(x.ends_at, 'infinity')
+      select x.period, case when n.mode = 'shadow' then null else x.amount end, 'exception',
+        nullif(x.ends_at, 'infinity'), n.rollover, coalesce(n.mode, 'hard'), n.grace,
+        n.ceiling - n.amount, case when n.mode = 'shadow' then x.amount end
       from quota.exceptions as x
+      left join quota.plan_limits as n
+        on n.plan_id = v_plan_id
+        and n.feature_id = x.feature_id
+        and n.period = x.period
       where v_has_extras
         and x.subject_id = p_subject_id
         and x.feature_id = f.feature_id
@@ -3392,7 +3707,8 @@ begin
     left join lateral (
       select c.period_start, c.period_end, coalesce(c.used, m.used - c.used_before) as used,
         coalesce(c.reserved, m.reserved - c.reserved_before) as reserved,
-        coalesce(c.drawn, m.drawn - c.drawn_before) as drawn, c.last_limit, c.alerted, c.passed
+        coalesce(c.drawn, m.drawn - c.drawn_before) as drawn, c.last_limit, c.alerted, c.passed,
+        c.crossed_at, c.mode
       from quota.counters as c
       where c.subject_id = p_subject_id
         and c.feature_id = f.feature_id
@@ -3400,7 +3716,8 @@ begin
         and c.period_start <= p_at
         and c.period = l.period
       union all
-      select w.period_end - w.length, w.period_end, w.used, w.reserved, 0, null, w.alerted, w.alerted
+      select w.period_end - w.length, w.period_end, w.used, w.reserved, 0, null, w.alerted, w.alerted,
+        null, null
       from (values
         (
           'minute', m.minute_until, interval '1 minute', m.used - m.minute_used_before,
@@ -3428,7 +3745,7 @@ begin
     if v_needs_details or v_has_extras then
       v_allowance.limits := quota.with_details(
         v_allowance.limits, p_subject_id, v_allowance.feature_id, p_at, v_counted_before, v_anchor_at,
-        v_time_zone, v_allowance.is_plain, p_is_settled
+        v_time_zone, v_allowance.is_plain, p_is_settled, v_terms_changed_at
       );
     end if;
     return next v_allowance;
@@ -3448,7 +3765,8 @@ create function quota.with_details(
   p_anchor_at timestamptz,
   p_time_zone text,
   p_is_plain boolean,
-  p_is_settled boolean
+  p_is_settled boolean,
+  p_terms_changed_at timestamptz
 )
 returns quota.limit_state[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
@@ -3484,6 +3802,12 @@ begin
       v_limit.reserved := v_limit.reserved - v_balance.reserved;
       v_limit.drawn := v_limit.drawn - v_balance.drawn;
     end if;
+    if v_limit.rollover is not null then
+      v_limit.carried := quota.carried_into(
+        p_subject_id, p_feature_id, v_limit, p_at, p_anchor_at, p_time_zone, p_terms_changed_at
+      );
+      v_limit.amount := v_limit.amount + coalesce(v_limit.carried, 0);
+    end if;
     -- Grants do not lift minute and hour limits.
     if v_limit.period in ('minute', 'hour') then
       v_limit.drawn := 0;
@@ -3502,39 +3826,60 @@ end
 $$;
 
 comment on function quota.with_details is
-  'The limits with the periods that have not been counted in yet, expired holds and grants worked in.';
+  'The limits with the periods that have not been counted in yet, expired holds, what is carried over and grants worked in.';
 
--- The most that any limit may come to show. Refunds give back to grants what was drawn in other
--- periods, so those count whole, the spent ones too. For writers of grants and limits, which are rare.
-create function quota.most_allowed(
+-- sql/rule/terms_of.sql
+
+-- Which plan a subject is on at an instant, and since when on these terms; or (p_plan_id) as if it came to
+-- be on another one.
+create function quota.terms_of(
   p_subject_id text,
-  p_feature_id text,
   p_at timestamptz,
-  p_limits quota.limit_state[]
+  p_plan_id text,
+  out plan_id text,
+  out upgrade_url text,
+  out changes_at timestamptz,
+  out anchor_at timestamptz,
+  out time_zone text,
+  out has_extras boolean,
+  out changed_at timestamptz
 )
-returns bigint
-language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_amount numeric;
-  v_drawn numeric;
+  v_moves_from timestamptz;
 begin
-  select coalesce(sum(g.amount), 0), coalesce(sum(g.drawn), 0)
-    into v_amount, v_drawn
-    from quota.standing_grants(p_subject_id, p_feature_id, p_at) as g;
-  return v_amount + coalesce(
-    (
-      select max(l.amount + greatest(l.drawn - v_drawn, 0))
-      from unnest(p_limits) as l
-      where l.period not in ('minute', 'hour')
-    ),
-    0
+  select
+    case when s.plan_ends_at > p_at then s.plan_ends_at end,
+    p.plan_id,
+    p.upgrade_url,
+    s.anchor_at,
+    coalesce(s.time_zone, 'UTC'),
+    coalesce(s.has_extras, false),
+    case when p_plan_id is null then p.moves_from end,
+    case
+      when p_plan_id is not null then 'infinity'
+      when s.plan_ends_at <= p_at then s.plan_ends_at
+      else s.terms_changed_at
+    end
+  into changes_at, plan_id, upgrade_url, anchor_at, time_zone, has_extras, v_moves_from, changed_at
+  from (values (1)) as one (n)
+  left join quota.subjects as s on s.subject_id = p_subject_id
+  left join quota.plans as p on p.plan_id = coalesce(
+    p_plan_id,
+    case when s.plan_ends_at <= p_at then null else s.plan_id end,
+    (select d.plan_id from quota.plans as d where d.is_default)
   );
+  if v_moves_from is not null then
+    select h.plan_id, h.upgrade_url, least(terms_of.changes_at, h.changes_at)
+      into plan_id, upgrade_url, changes_at
+      from quota.plan_at(terms_of.plan_id, p_at, terms_of.anchor_at, terms_of.time_zone) as h;
+  end if;
 end
 $$;
 
-comment on function quota.most_allowed is
-  'The largest limit with its draws and all grants that have not ended: what writers keep within 2^53 - 1.';
+comment on function quota.terms_of is
+  'Plan, the instant at which it changes by itself, anchor, zone, whether there are exceptions or grants, and when these terms began (null: never changed).';
 
 -- sql/rule/plan_at.sql
 
@@ -3831,20 +4176,181 @@ $$;
 comment on function quota.is_time_zone is
   'Whether it is an IANA name with a slash, UTC or GMT, that this server knows.';
 
+-- sql/rule/carried.sql
+
+-- Rollover: what the plan's own allowance left in the period before stays for one more, and is used first.
+-- By arithmetic, from the counter of that period, so a late refund frees it at once; what was carried into
+-- that period is not carried again.
+
+create function quota.carried_into(
+  p_subject_id text,
+  p_feature_id text,
+  p_limit quota.limit_state,
+  p_at timestamptz,
+  p_anchor_at timestamptz,
+  p_time_zone text,
+  p_terms_changed_at timestamptz
+)
+returns bigint
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_from timestamptz;
+  v_counter quota.counters;
+  v_balance quota.balance;
+begin
+  if p_terms_changed_at >= p_limit.period_start then
+    return null;
+  end if;
+  select p.period_start
+    into v_from
+    from quota.period_of(
+      p_limit.period, p_limit.period_start - interval '1 microsecond', p_anchor_at, p_time_zone
+    ) as p;
+  select c.period_start, coalesce(c.used, m.used - c.used_before),
+      coalesce(c.reserved, m.reserved - c.reserved_before),
+      coalesce(c.drawn, m.drawn - c.drawn_before), c.carried,
+      case when p_terms_changed_at > v_from then least(c.own, p_limit.amount) else c.own end
+    into v_counter.period_start, v_counter.used, v_counter.reserved, v_counter.drawn,
+      v_counter.carried, v_counter.own
+    from quota.counters as c
+    join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+    where c.subject_id = p_subject_id
+      and c.feature_id = p_feature_id
+      and c.period_end = p_limit.period_start
+      and c.period = p_limit.period;
+  if not found then
+    -- Not used at all, by a subject that was there: on a plan that it was put on, or seen earlier.
+    if p_terms_changed_at is null and not exists (
+      select from quota.counters as c
+      where c.subject_id = p_subject_id
+        and c.feature_id = p_feature_id
+        and c.period_end < p_limit.period_start
+        and c.period = p_limit.period
+    ) then
+      return null;
+    end if;
+    v_balance := quota.ledger_balance(
+      p_subject_id, p_feature_id, p_limit.period, v_from, p_limit.period_start
+    );
+    v_counter := row(
+      p_subject_id, p_feature_id, p_limit.period, v_from, p_limit.period_start, 0, 0, 0, v_balance.used,
+      v_balance.reserved, v_balance.drawn, null, 0, 0, p_limit.amount, 0, 0, null, p_limit.mode, null
+    )::quota.counters;
+  elsif v_counter.period_start <> v_from then
+    -- A moved anchor or zone has cut it short.
+    return null;
+  end if;
+  if v_counter.reserved > 0 then
+    v_balance := quota.expired_holds(
+      p_subject_id, p_feature_id, p_at, v_from, p_limit.period_start, v_counter.drawn > 0
+    );
+    v_counter.reserved := v_counter.reserved - v_balance.reserved;
+    v_counter.drawn := v_counter.drawn - v_balance.drawn;
+  end if;
+  return quota.left_to_carry(p_limit.rollover, v_counter);
+end
+$$;
+
+comment on function quota.carried_into is
+  'How much of a period''s limit (its amount without it) was left of the period before; null where nothing can be: new terms, or a subject that was not there.';
+
+create function quota.left_to_carry(
+  p_rollover bigint,
+  p_former quota.counters
+)
+returns bigint
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return least(
+    p_rollover,
+    greatest(
+      coalesce(p_former.own, 0)
+        - greatest(p_former.used + p_former.reserved - p_former.drawn - p_former.carried, 0),
+      0
+    )
+  );
+end
+$$;
+
+comment on function quota.left_to_carry is
+  'What a period left of its own allowance: what it had carried was used first, grants last.';
+
+-- A line of the past (a late refund, a commit): what was carried on from its period follows, as far as
+-- that is written down. Rare, and it walks no further than the periods that began since.
+create function quota.move_carried(p_event quota.events)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_period text;
+  v_period_end timestamptz;
+  v_carried bigint;
+begin
+  for v_period, v_period_end in
+    select c.period, c.period_end
+    from quota.counters as c
+    where c.subject_id = p_event.subject_id
+      and c.feature_id = p_event.feature_id
+      and c.period_end > p_event.counts_at
+      and c.period_start > p_event.counts_at
+      and c.rollover is not null
+      and c.used is not null
+    order by c.period_end
+  loop
+    select quota.left_to_carry(c.rollover, f)
+      into v_carried
+      from quota.counters as c
+      join quota.counters as f
+        on f.subject_id = c.subject_id
+        and f.feature_id = c.feature_id
+        and f.period_end = c.period_start
+        and f.period = c.period
+      where c.subject_id = p_event.subject_id
+        and c.feature_id = p_event.feature_id
+        and c.period_end = v_period_end
+        and c.period = v_period;
+    continue when not found;
+    update quota.counters as c
+      set carried = v_carried,
+          last_limit = c.last_limit + v_carried - c.carried
+      where c.subject_id = p_event.subject_id
+        and c.feature_id = p_event.feature_id
+        and c.period_end = v_period_end
+        and c.period = v_period
+        and c.carried <> v_carried;
+  end loop;
+end
+$$;
+
+comment on function quota.move_carried is
+  'Works a line that counts in a closed period into what the closed ones after it have carried.';
+
 -- sql/rule/judge.sql
 
 -- The rule itself, without a table: is there room for an amount under every limit,
 -- and how much of it has to come from grants?
 
+create type quota.overage as (
+  period text,
+  units bigint,
+  mode text
+);
+
+comment on type quota.overage is
+  'How far an amount goes past a limit that does not refuse it; of one in shadow, which would have.';
+
 create type quota.verdict as (
   is_allowed boolean,
   shown quota.limit_state,
   drawn bigint,
-  refusing text[]
+  refusing text[],
+  over quota.overage[]
 );
 
 comment on type quota.verdict is
-  'The limit to show is the one with least room, the longest period among equals; refusing lists the periods without room; drawn is what the amount takes from grants.';
+  'The limit to show is the one with least room, the longest period among equals; refusing lists the periods without room; drawn is what the amount takes from grants; over, where it is allowed and goes past limits (null: nowhere).';
 
 create function quota.decide(
   p_limits quota.limit_state[],
@@ -3864,13 +4370,15 @@ begin
   foreach v_limit in array coalesce(p_limits, '{}') loop
     -- Null when unlimited.
     v_room := v_limit.amount + v_limit.drawn + v_limit.granted - v_limit.used - v_limit.reserved;
-    if v_room < p_amount then
+    if v_room < p_amount and (v_room + v_limit.slack >= p_amount) is not true then
       v_verdict.is_allowed := false;
       v_verdict.refusing := v_verdict.refusing || v_limit.period;
     elsif v_limit.used + v_limit.reserved + p_amount > 9007199254740991 then
       -- What is unlimited is counted all the same, and grants may lift a limit past it.
       raise exception 'the counter of this % would pass 9007199254740991 (2^53 - 1)', v_limit.period
         using errcode = 'QAMNT', hint = 'count in a larger unit';
+    elsif v_room < p_amount or v_limit.trial is not null then
+      v_verdict.over := v_verdict.over || quota.overage_of(v_limit, p_amount);
     end if;
     if v_room is null then
       if v_least is null
@@ -3882,7 +4390,8 @@ begin
       if v_limit.granted > 0 then
         -- Grants come after the plan's allowance: what the amount exceeds it by, at most the amount.
         v_verdict.drawn := least(
-          greatest(v_verdict.drawn, p_amount - (v_room - v_limit.granted)), p_amount
+          greatest(v_verdict.drawn, least(p_amount - (v_room - v_limit.granted), v_limit.granted)),
+          p_amount
         );
       end if;
       if v_least is null
@@ -3901,6 +4410,46 @@ $$;
 comment on function quota.decide is
   'Whether an amount fits under every limit. Null limits (the feature is not in the plan) refuse. Errors: QAMNT, a counter would pass 2^53 - 1.';
 
+create function quota.overage_of(
+  p_limit quota.limit_state,
+  p_amount bigint
+)
+returns quota.overage[]
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_units bigint := p_amount - greatest(
+    coalesce(p_limit.amount, p_limit.trial) + p_limit.drawn + p_limit.granted
+      - p_limit.used - p_limit.reserved,
+    0
+  );
+begin
+  return case
+    when v_units > 0 then array[row(p_limit.period, v_units, p_limit.mode)::quota.overage]
+  end;
+end
+$$;
+
+comment on function quota.overage_of is
+  'How much of an amount is past a limit, or the limit in shadow; null: nothing.';
+
+create function quota.allowing_reason(p_verdict quota.verdict)
+returns text
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_verdict.over is not null
+    and exists (select from unnest(p_verdict.over) as o where o.mode <> 'shadow')
+  then
+    return 'over_limit';
+  end if;
+  return 'ok';
+end
+$$;
+
+comment on function quota.allowing_reason is
+  'over_limit where what is allowed passes a limit; what passes one in shadow is ok, since nobody is told.';
+
 create function quota.room(p_limit quota.limit_state)
 returns bigint
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
@@ -3912,6 +4461,17 @@ $$;
 
 comment on function quota.room is
   'What is left under a limit: null when unlimited, negative when it was passed.';
+
+create function quota.what_fits(p_limits quota.limit_state[])
+returns bigint
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return greatest((select min(quota.room(l) + l.slack) from unnest(p_limits) as l), 1);
+end
+$$;
+
+comment on function quota.what_fits is 'The most that every limit allows, at least 1; null: no limit.';
 
 -- sql/rule/forecast.sql
 
@@ -4187,13 +4747,9 @@ begin
       p_subject_id, p_feature_id, p_amount, p_allowance, null, 'feature_not_in_plan'
     );
   else
-    select l.period, l.period_start, l.resets_at, l.source, l.amount, l.used, l.reserved,
-        l.drawn, l.granted, l.is_counted, l.last_limit, l.alerted, l.passed, l.marks
-      into v_limit
-      from unnest(p_allowance.limits) as l
-      where l.period = any (v_refusing)
-      order by quota.period_rank(l.period) desc
-      limit 1;
+    foreach v_limit in array p_allowance.limits loop
+      exit when v_limit.period = quota.longest_period(v_refusing);
+    end loop;
     v_decision := quota.decision(
       p_subject_id, p_feature_id, p_amount, p_allowance, v_limit, 'limit_reached'
     );
@@ -4228,6 +4784,19 @@ $$;
 
 comment on function quota.still_refusing is
   'The periods that refuse longest: of those that refused until now the ones that still do, if any.';
+
+create function quota.longest_period(p_periods text[])
+returns text
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select p.period from unnest(p_periods) as p (period) order by quota.period_rank(p.period) desc limit 1
+  );
+end
+$$;
+
+comment on function quota.longest_period is 'The longest of these periods.';
 
 -- sql/rule/entitlements.sql
 
@@ -4837,7 +5406,7 @@ begin
   -- The limit with least room stays that: what fits under it fits under all.
   select
       m.fresh_from, least(m.fresh_until, m.holds_expire_at),
-      m.plan_ends_at = 'infinity' and m.reserved = 0 and m.long_granted = 0 and 1 = m.long_limits
+      m.refuses and m.plan_ends_at = 'infinity' and m.reserved = 0 and m.long_granted = 0 and 1 = m.long_limits
         + case when m.minute_limit is null then 0 else 1 end
         + case when m.hour_limit is null then 0 else 1 end,
       m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end, m.allowed, m.granted,
@@ -4853,7 +5422,7 @@ begin
       and (p_caller.is_trusted or not m.server_only)
       and (
         p_at is not null
-        or m.reserved = 0 and m.used - m.used_before - m.reserved_before >= m.allowed
+        or m.refuses and m.reserved = 0 and m.used - m.used_before - m.reserved_before >= m.allowed
       );
   if not found then
     return null;
@@ -4912,7 +5481,7 @@ declare
 begin
   -- The limit that refuses longest (for ever, where the amount is above it), else the one with least room.
   select
-      m.plan_ends_at < 'infinity' or m.reserved > 0 or m.long_granted > 0,
+      m.plan_ends_at < 'infinity' or m.reserved > 0 or m.long_granted > 0 or not m.refuses,
       l.period, l.period_start, l.period_end, l.allowed, l.granted, l.used, l.reserved,
       l.used + l.reserved + p_amount > l.allowed is not true
     into
@@ -5011,9 +5580,7 @@ begin
   v_verdict := quota.decide(v_allowance.limits, v_amount);
   if p_partial and not v_verdict.is_allowed then
     -- What fits, and if that is nothing: when will one?
-    v_amount := greatest(
-      (select min(quota.room(l)) from unnest(v_allowance.limits) as l), 1
-    );
+    v_amount := quota.what_fits(v_allowance.limits);
     v_verdict := quota.decide(v_allowance.limits, v_amount);
   end if;
   if not v_verdict.is_allowed then
@@ -5035,15 +5602,15 @@ begin
     case when p_reservation_id is null then 0 else v_amount end,
     0, coalesce(p_reservation_id, p_about_id), null, p_caller.actor, p_idempotency_key, p_metadata
   )::quota.events;
-  v_after := quota.after_event(v_allowance.limits, v_event, v_verdict.drawn);
   v_before := v_allowance.limits;
+  v_after := quota.after_event(v_before, v_event, v_verdict.drawn);
   v_allowance.limits := v_after;
   -- All limits shrink by the same, so the one with least room is still that one.
   foreach v_shown in array v_after loop
     exit when v_shown.period = (v_verdict.shown).period;
   end loop;
   v_decision := quota.decision(
-    p_caller.subject_id, p_feature_id, v_amount, v_allowance, v_shown, 'ok',
+    p_caller.subject_id, p_feature_id, v_amount, v_allowance, v_shown, quota.allowing_reason(v_verdict),
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
   if p_idempotency_key is not null and not quota.bind_key(
@@ -5052,6 +5619,8 @@ begin
     return null;
   end if;
   perform quota.record(v_event);
+  perform quota.write_overages(v_event, v_verdict.over, v_allowance.plan_id)
+    where v_verdict.over is not null;
   if v_verdict.drawn > 0 then
     perform quota.draw(
       p_caller.subject_id, p_feature_id, v_verdict.drawn, p_at, p_at,
@@ -5488,7 +6057,8 @@ begin
     );
   end if;
   return quota.decision(
-    v_caller.subject_id, p_feature, p_amount, v_allowance, v_verdict.shown, 'ok'
+    v_caller.subject_id, p_feature, p_amount, v_allowance, v_verdict.shown,
+    quota.allowing_reason(v_verdict)
   );
 end
 $$;
@@ -5517,7 +6087,10 @@ create type public.usage_explanation as (
   plans text[],
   upgrade_url text,
   projected bigint,
-  exhausted_at timestamptz
+  exhausted_at timestamptz,
+  carried bigint,
+  mode text,
+  ceiling bigint
 );
 
 comment on type public.usage_explanation is
@@ -5573,6 +6146,15 @@ comment on column public.usage_explanation.projected is
 comment on column public.usage_explanation.exhausted_at is
   'When nothing is left at that pace; null where the limit lasts until the reset, and where projected is null.';
 
+comment on column public.usage_explanation.carried is
+  'How much of the limit was left of the period before.';
+
+comment on column public.usage_explanation.mode is
+  '`hard` refuses; `soft` allows what passes the limit, up to ceiling; `shadow` (for servers) would refuse.';
+
+comment on column public.usage_explanation.ceiling is
+  'How far use may go where that is past the limit: of a soft limit, and of a hard one in its grace. Null: no further than the limit, or without end where mode is soft.';
+
 -- One call feeds a paywall, or answers a support desk.
 create function public.explain_usage(
   feature text,
@@ -5610,8 +6192,8 @@ declare
   v_limit quota.limit_state;
   v_retry_after integer;
   v_plans text[];
-  v_grant record;
   v_forecast record;
+  v_is_refusing boolean;
 begin
   perform quota.check_known(p_feature);
   perform quota.check_amount(p_amount);
@@ -5633,41 +6215,69 @@ begin
   if v_allowance.limits is null then
     return next row(
       p_feature, v_caller.subject_id, v_allowance.plan_id, null, 'plan', 0, 0, 0, 0, false, 0, null,
-      true, v_retry_after, null, v_plans, v_allowance.upgrade_url, null, null
+      true, v_retry_after, null, v_plans, v_allowance.upgrade_url, null, null, 0, 'hard', null
     )::public.usage_explanation;
   end if;
   foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
+    if v_limit.trial is not null then
+      -- A limit in shadow is for nobody; where there is no other, the feature is unlimited.
+      continue when v_caller.is_trusted is not true
+        and exists (select from unnest(v_allowance.limits) as l where l.trial is null);
+      v_limit.amount := case when v_caller.is_trusted then v_limit.trial end;
+      v_limit.mode := case when v_caller.is_trusted then 'shadow' else 'hard' end;
+    end if;
     select w.projected, w.exhausted_at into v_forecast from quota.forecast(v_limit, v_now) as w;
+    v_is_refusing := v_limit.period = any (coalesce(v_verdict.refusing, '{}'));
     return next row(
       p_feature, v_caller.subject_id, v_allowance.plan_id, v_limit.period, v_limit.source,
       v_limit.amount + v_limit.drawn + v_limit.granted, v_limit.used, v_limit.reserved,
       case when v_limit.amount is not null then greatest(quota.room(v_limit), 0) end,
       v_limit.amount is null, v_limit.granted, nullif(v_limit.resets_at, 'infinity'),
-      coalesce(quota.room(v_limit) < p_amount, false),
+      v_is_refusing,
       v_retry_after,
       case
-        when quota.room(v_limit) < p_amount and v_limit.period not in ('minute', 'hour')
-        then p_amount - quota.room(v_limit)
+        when v_is_refusing and v_limit.period not in ('minute', 'hour')
+        then p_amount - quota.room(v_limit) - v_limit.slack
       end,
-      v_plans, v_allowance.upgrade_url, v_forecast.projected, v_forecast.exhausted_at
+      v_plans, v_allowance.upgrade_url, v_forecast.projected, v_forecast.exhausted_at,
+      coalesce(v_limit.carried, 0), v_limit.mode,
+      case
+        when v_limit.slack > 0 and v_limit.slack < 9007199254740991
+        then v_limit.amount + v_limit.drawn + v_limit.granted + v_limit.slack
+      end
     )::public.usage_explanation;
   end loop;
-  for v_grant in
-    select g.amount, g.drawn, g.expires_at
-    from quota.standing_grants(v_caller.subject_id, p_feature, v_now) as g
-    order by g.expires_at, g.grant_id
-  loop
-    return next row(
-      p_feature, v_caller.subject_id, v_allowance.plan_id, null, 'grant', v_grant.amount,
-      v_grant.drawn, 0, v_grant.amount - v_grant.drawn, false, v_grant.amount - v_grant.drawn,
-      nullif(v_grant.expires_at, 'infinity'), false, v_retry_after, null, v_plans,
-      v_allowance.upgrade_url, null, null
-    )::public.usage_explanation;
-  end loop;
+  return query
+    select g.feature, g.subject, g.plan, g.period, g.source, g."limit", g.used, g.reserved, g.remaining,
+      g.unlimited, g.granted, g.resets_at, g.refuses, v_retry_after, g.top_up, v_plans, g.upgrade_url,
+      g.projected, g.exhausted_at, g.carried, g.mode, g.ceiling
+    from quota.explain_grants(v_caller.subject_id, p_feature, v_now, v_allowance) as g;
 end
 $$;
 
 comment on function quota.explain_usage is 'See public.explain_usage.';
+
+create function quota.explain_grants(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_allowance quota.allowance
+)
+returns setof public.usage_explanation
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select p_feature_id, p_subject_id, p_allowance.plan_id, null::text, 'grant', g.amount, g.drawn, 0::bigint,
+      g.amount - g.drawn, false, g.amount - g.drawn, nullif(g.expires_at, 'infinity'), false,
+      null::integer, null::bigint, null::text[], p_allowance.upgrade_url, null::bigint,
+      null::timestamptz, 0::bigint, 'hard', null::bigint
+    from quota.standing_grants(p_subject_id, p_feature_id, p_at) as g
+    order by g.expires_at, g.grant_id;
+end
+$$;
+
+comment on function quota.explain_grants is 'A row for each grant that has not ended, soonest to expire first.';
 
 -- What may be bought: neither what is retired nor what is hidden.
 create function quota.plans_with_room(
@@ -5751,7 +6361,7 @@ begin
     case when not v_entitlement.enabled then 0 end, 0, 0,
     case when not v_entitlement.enabled then 0 end, v_entitlement.enabled, 0,
     nullif(v_entitlement.override_ends_at, 'infinity'), not v_entitlement.enabled, v_wait, null,
-    v_plans, p_allowance.upgrade_url, null, null
+    v_plans, p_allowance.upgrade_url, null, null, 0, 'hard', null
   )::public.usage_explanation;
 end
 $$;
@@ -5852,7 +6462,8 @@ begin
     );
     if v_decision.allowed then
       perform quota.write_hold(
-        v_caller.subject_id, v_decision.reservation_id, p_feature, v_decision.amount, v_now, p_ttl
+        v_caller.subject_id, v_decision.reservation_id, p_feature, v_decision.amount, v_now, p_ttl,
+        v_decision.reason = 'over_limit'
       );
     end if;
     if v_decision.allowed is not null then
@@ -5977,9 +6588,7 @@ declare
   v_event quota.events;
   v_allowance quota.allowance;
   v_before quota.limit_state[];
-  v_limit quota.limit_state;
-  v_shortfall bigint := 0;
-  v_drawn bigint;
+  v_over quota.overage[];
   v_drawn_back bigint;
   v_is_over boolean := false;
   v_decision public.usage_decision;
@@ -6006,7 +6615,7 @@ begin
   -- What the hold did not cover: all of it, once it has expired.
   v_excess := greatest(v_amount + v_event.reserved_change, 0);
   v_drawn_back := case when v_hold.state = 'open' then v_hold.amount - v_amount else 0 end;
-  if v_excess = 0 then
+  if v_excess = 0 and not v_hold.is_over then
     -- The usual end: what was held is used, or less of it.
     perform quota.end_hold(v_hold, v_event, v_drawn_back);
     v_decision := quota.ended_plainly(v_hold, v_now);
@@ -6029,31 +6638,13 @@ begin
   -- Before anything is drawn: what this hold has drawn will not come back.
   perform quota.close_hold(v_hold, 'committed', null);
   if v_excess > 0 or not v_allowance.is_plain then
-    foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
-      if v_limit.period not in ('minute', 'hour') then
-        v_shortfall := greatest(
-          v_shortfall, v_limit.used + v_limit.reserved - v_limit.amount - v_limit.drawn
-        );
-      end if;
-    end loop;
-    v_drawn := least(
-      v_excess, v_shortfall, quota.granted_to(v_hold.subject_id, v_hold.feature_id, v_now)
-    );
-    if v_drawn > 0 and v_allowance.kind = 'metered' then
-      perform quota.draw(
-        v_hold.subject_id, v_hold.feature_id, v_drawn, v_now, v_hold.reserved_at,
-        v_hold.reservation_id
-      );
-      v_allowance := quota.limits_of_hold(v_hold, v_now);
-    end if;
+    v_allowance := quota.draw_excess(v_hold, v_now, v_excess, v_allowance);
   end if;
-
-  if v_excess > 0 then
+  if v_excess > 0 or v_hold.is_over then
+    v_over := quota.overage_of_commit(v_hold, v_amount, v_excess, v_allowance.limits);
+    perform quota.write_overages(v_event, v_over, v_allowance.plan_id);
     -- Not in the plan any more: there is no room for what was not promised.
-    v_is_over := v_allowance.limits is null;
-    foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
-      v_is_over := v_is_over or coalesce(quota.room(v_limit) < 0, false);
-    end loop;
+    v_is_over := v_excess > 0 and (v_allowance.limits is null or v_over <> '{}');
   end if;
   v_decision := quota.decision(
     v_hold.subject_id, v_hold.feature_id, v_amount, v_allowance,
@@ -6099,7 +6690,7 @@ begin
     v_at := quota.lock_meter(v_hold.subject_id, v_hold.feature_id);
     -- Again, now that nobody else can end it.
     select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
-        r.state, r.answer
+        r.state, r.answer, r.is_over
       into v_hold
       from quota.reservations as r
       where r.subject_id = v_hold.subject_id
@@ -6346,6 +6937,7 @@ begin
       v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decision), v_refund.at
     ) then
       perform quota.record(v_refund);
+      perform quota.refund_overages(v_refund);
       return v_decision;
     end if;
     -- Taken under another meter, so with other arguments: this raises, and undoes what was given back.
@@ -6663,6 +7255,7 @@ begin
     from quota.reset_lines(v_event, p_period, v_before) as r
   loop
     perform quota.record_reset(v_line);
+    perform quota.reset_overages(v_line);
     v_most := greatest(v_most, -v_line.used_change);
   end loop;
   if v_most is null and p_period is not null then
@@ -7073,8 +7666,8 @@ begin
     select row(
       n.subject_id, quota.new_id(p_at), p_at, 'plan', null, p_at, 0, 0, 0, null, null, null, null,
       jsonb_build_object(
-        'from', to_jsonb(s) - 'subject_id' - 'has_extras',
-        'to', to_jsonb(n) - 'subject_id' - 'has_extras'
+        'from', to_jsonb(s) - 'subject_id' - 'has_extras' - 'terms_changed_at',
+        'to', to_jsonb(n) - 'subject_id' - 'has_extras' - 'terms_changed_at'
       )
     )::quota.events
     from unnest(p_subjects) as n
@@ -7084,7 +7677,13 @@ begin
     set plan_id = n.plan_id,
         plan_ends_at = n.plan_ends_at,
         anchor_at = n.anchor_at,
-        time_zone = n.time_zone
+        time_zone = n.time_zone,
+        terms_changed_at = case
+          when (s.plan_id, s.anchor_at, s.time_zone) is distinct from (n.plan_id, n.anchor_at, n.time_zone)
+            or s.plan_ends_at <= p_at
+          then p_at
+          else s.terms_changed_at
+        end
     from unnest(p_subjects) as n
     where s.subject_id = n.subject_id;
   perform quota.write_lines(v_lines);
@@ -7124,7 +7723,8 @@ begin
       array(
         select row(
           c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null, 0, 0,
-          (select f.marks from quota.features as f where f.feature_id = v_feature_id)
+          (select f.marks from quota.features as f where f.feature_id = v_feature_id),
+          0, null, 0, null, c.mode, c.mode
         )::quota.limit_state
         from quota.counters as c
         cross join lateral quota.period_of(c.period, p_at, v_anchor_at, v_time_zone) as p
@@ -7185,6 +7785,7 @@ begin
   v_now := quota.lock_meters(v_caller.subject_id, quota.meters_of(v_caller.subject_id));
   delete from quota.events as e where e.subject_id = v_caller.subject_id;
   get diagnostics v_lines = row_count;
+  delete from quota.overages as o where o.subject_id = v_caller.subject_id;
   delete from quota.alerts as a where a.subject_id = v_caller.subject_id;
   delete from quota.reservations as r where r.subject_id = v_caller.subject_id;
   delete from quota.grants as g where g.subject_id = v_caller.subject_id;
@@ -7588,189 +8189,6 @@ $$;
 
 comment on function quota.new_id is 'A fresh uuid that sorts by time (version 7).';
 
--- Which instants count in open counters alone: from the latest start of one, or the end of a closed one,
--- to the first end.
-create function quota.note_open_span(
-  p_subject_id text,
-  p_feature_id text,
-  p_since timestamptz
-)
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update quota.meters as m
-    set open_from = greatest(m.open_from, o.open_from),
-        open_until = o.open_until
-    from (
-      select max(case when c.used is null then c.period_start else c.period_end end) as open_from,
-        coalesce(min(c.period_end) filter (where c.used is null), 'infinity') as open_until
-      from quota.counters as c
-      where c.subject_id = p_subject_id
-        and c.feature_id = p_feature_id
-        and c.period_end >= p_since
-    ) as o
-    where m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id;
-end
-$$;
-
-comment on function quota.note_open_span is
-  'Notes with the meter where its open counters begin and end; no open one ends before p_since.';
-
--- The counters of the periods that begin now: a row each, with the reading less what the ledger already
--- has for it. Those that exist learn the limit that holds now, when it has changed.
-create function quota.open_counters(
-  p_subject_id text,
-  p_feature_id text,
-  p_at timestamptz,
-  p_limits quota.limit_state[]
-)
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_limit quota.limit_state;
-  v_allowed bigint;
-  v_balance quota.balance;
-  v_former record;
-  v_moved bigint;
-  v_from timestamptz;
-  v_until timestamptz;
-  v_is_simple boolean := true;
-begin
-  foreach v_limit in array coalesce(p_limits, '{}') loop
-    continue when v_limit.period in ('minute', 'hour');
-    v_allowed := v_limit.amount + v_limit.drawn + v_limit.granted;
-    if v_limit.is_counted then
-      if v_limit.last_limit is distinct from v_allowed then
-        update quota.counters as c
-          set last_limit = v_allowed,
-              passed = quota.mark_of(v_limit.used, v_limit.reserved, v_allowed, v_limit.marks)
-          where c.subject_id = p_subject_id
-            and c.feature_id = p_feature_id
-            and c.period = v_limit.period
-            and c.period_end = v_limit.resets_at;
-      end if;
-      continue;
-    end if;
-
-    -- Only a moved anchor or zone leaves a counter that overlaps the new period. It ends where the
-    -- new one starts, so that no use shows twice; the lines from there on count in the new one.
-    for v_former in
-      select c.period, c.period_start, c.period_end, c.last_limit,
-        coalesce(c.used, m.used - c.used_before) as used
-      from quota.counters as c
-      join quota.meters as m
-        on m.subject_id = p_subject_id
-        and m.feature_id = p_feature_id
-      where c.subject_id = p_subject_id
-        and c.feature_id = p_feature_id
-        and c.period = v_limit.period
-        and c.period_end > v_limit.period_start
-        and c.period_start < v_limit.resets_at
-    loop
-      delete from quota.counters as c
-        where c.subject_id = p_subject_id
-          and c.feature_id = p_feature_id
-          and c.period = v_limit.period
-          and c.period_end = v_former.period_end;
-      v_is_simple := false;
-      v_moved := v_former.used;
-      if v_former.period_start < v_limit.period_start then
-        v_balance := quota.earlier_part(
-          p_subject_id, p_feature_id, p_at, v_limit, v_former.period_start, v_former.period_end
-        );
-        v_moved := v_moved - v_balance.used;
-        insert into quota.counters (
-          subject_id, feature_id, period, period_start, period_end,
-          used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit
-        )
-        values (
-          p_subject_id, p_feature_id, v_limit.period, v_former.period_start, v_limit.period_start,
-          0, 0, 0, v_balance.used, v_balance.reserved, v_balance.drawn, v_former.last_limit
-        );
-      end if;
-      if v_moved <> 0 then
-        perform quota.write_carry(
-          p_subject_id, p_feature_id, p_at, v_former.period, v_former.period_start, v_limit, v_moved
-        );
-      end if;
-    end loop;
-
-    v_from := greatest(v_from, v_limit.period_start);
-    v_until := least(v_until, v_limit.resets_at);
-    -- Most periods begin after the last line: open, and its use is the reading from now on.
-    insert into quota.counters (
-      subject_id, feature_id, period, period_start, period_end,
-      used_before, reserved_before, drawn_before, last_limit, passed
-    )
-      select p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at,
-        m.used, m.reserved, m.drawn, v_allowed,
-        -- With nothing used, below any mark of a limit above 0.
-        case when v_allowed > 0 then 0 else quota.mark_of(0, 0, v_allowed, v_limit.marks) end
-      from quota.meters as m
-      where m.subject_id = p_subject_id
-        and m.feature_id = p_feature_id
-        and greatest(m.counted_until + interval '1 microsecond', m.fresh_until) <= v_limit.period_start;
-    continue when found;
-
-    -- Else with what the lines of the period say; but closed, when the clock was set back and lines
-    -- count after its end.
-    v_is_simple := false;
-    insert into quota.counters (
-      subject_id, feature_id, period, period_start, period_end,
-      used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit, passed
-    )
-      select p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at,
-        m.used - b.used, m.reserved - b.reserved, m.drawn - b.drawn,
-        case when b.is_over then b.used end,
-        case when b.is_over then b.reserved end,
-        case when b.is_over then b.drawn end,
-        v_allowed,
-        quota.mark_of(b.used, b.reserved, v_allowed, v_limit.marks)
-      from quota.meters as m
-      cross join lateral (
-        select l.used, l.reserved, l.drawn, exists (
-          select from quota.events as e
-          where e.subject_id = p_subject_id
-            and e.feature_id = p_feature_id
-            and e.counts_at >= v_limit.resets_at
-        ) as is_over
-        from quota.ledger_balance(
-          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
-        ) as l
-      ) as b
-      where m.subject_id = p_subject_id
-        and m.feature_id = p_feature_id;
-  end loop;
-  if v_until is null then
-    return;
-  end if;
-  if v_is_simple then
-    -- Open counters came beside the others, and none went: they alone can have narrowed the span.
-    update quota.meters as m
-      set open_from = greatest(m.open_from, v_from),
-          open_until = least(m.open_until, v_until)
-      where m.subject_id = p_subject_id
-        and m.feature_id = p_feature_id;
-  else
-    perform quota.note_open_span(
-      p_subject_id, p_feature_id,
-      (
-        select least(v_until, m.open_until)
-        from quota.meters as m
-        where m.subject_id = p_subject_id
-          and m.feature_id = p_feature_id
-      )
-    );
-  end if;
-end
-$$;
-
-comment on function quota.open_counters is
-  'Makes the counters that limits_of() found missing, from the ledger, and notes the limit in the others.';
-
 -- What the counters have written down, after a line that counts in another time than theirs.
 create function quota.rewrite_counters(
   p_event quota.events,
@@ -7816,6 +8234,7 @@ begin
       and c.feature_id = p_event.feature_id
       and c.period_end = s.period_end
       and c.period = s.period;
+  perform quota.move_carried(p_event);
   if p_event.counts_at >= p_open_until then
     perform quota.note_open_span(p_event.subject_id, p_event.feature_id, p_open_until);
   end if;
@@ -7857,6 +8276,240 @@ $$;
 
 comment on function quota.after_event is
   'The limits as they stand after the line is recorded and an amount drawn from grants.';
+
+-- sql/meter/open_counters.sql
+
+-- How counters begin: when a call first looks at a period, when a plan brings one, when an anchor moves. All
+-- of it expects the meter to be locked.
+
+-- Which instants count in open counters alone: from the latest start of one, or the end of a closed one,
+-- to the first end.
+create function quota.note_open_span(
+  p_subject_id text,
+  p_feature_id text,
+  p_since timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.meters as m
+    set open_from = greatest(m.open_from, o.open_from),
+        open_until = o.open_until
+    from (
+      select max(case when c.used is null then c.period_start else c.period_end end) as open_from,
+        coalesce(min(c.period_end) filter (where c.used is null), 'infinity') as open_until
+      from quota.counters as c
+      where c.subject_id = p_subject_id
+        and c.feature_id = p_feature_id
+        and c.period_end >= p_since
+    ) as o
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+end
+$$;
+
+comment on function quota.note_open_span is
+  'Notes with the meter where its open counters begin and end; no open one ends before p_since.';
+
+-- The counters of the periods that begin now: a row each, with the reading less what the ledger already
+-- has for it. Those that exist learn the limit that holds now, when it has changed.
+create function quota.open_counters(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_limits quota.limit_state[]
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit quota.limit_state;
+  v_own bigint;
+  v_allowed bigint;
+  v_crossed_at timestamptz;
+  v_over bigint;
+  v_from timestamptz;
+  v_until timestamptz;
+  v_is_simple boolean := true;
+begin
+  foreach v_limit in array coalesce(p_limits, '{}') loop
+    continue when v_limit.period in ('minute', 'hour');
+    v_own := v_limit.amount - coalesce(v_limit.carried, 0);
+    v_allowed := v_limit.amount + v_limit.drawn + v_limit.granted;
+    if v_limit.is_counted then
+      if v_limit.last_limit is distinct from v_allowed
+        or v_limit.rollover is not null
+        or v_limit.last_mode <> v_limit.mode
+      then
+        update quota.counters as c
+          set last_limit = v_allowed,
+              own = v_own,
+              carried = coalesce(v_limit.carried, 0),
+              rollover = case when v_limit.carried is not null then v_limit.rollover end,
+              mode = v_limit.mode,
+              passed = quota.mark_of(v_limit.used, v_limit.reserved, v_allowed, v_limit.marks)
+          where c.subject_id = p_subject_id
+            and c.feature_id = p_feature_id
+            and c.period = v_limit.period
+            and c.period_end = v_limit.resets_at;
+      end if;
+      continue;
+    end if;
+
+    select c.is_simple and v_is_simple, c.crossed_at
+      into v_is_simple, v_crossed_at
+      from quota.cut_short(p_subject_id, p_feature_id, p_at, v_limit) as c;
+    v_from := greatest(v_from, v_limit.period_start);
+    v_until := least(v_until, v_limit.resets_at);
+    -- Most periods begin after the last line: open, and its use is the reading from now on.
+    insert into quota.counters (
+      subject_id, feature_id, period, period_start, period_end,
+      used_before, reserved_before, drawn_before, last_limit, passed, own, carried, mode, rollover
+    )
+      select p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at,
+        m.used, m.reserved, m.drawn, v_allowed,
+        -- With nothing used, below any mark of a limit above 0.
+        case when v_allowed > 0 then 0 else quota.mark_of(0, 0, v_allowed, v_limit.marks) end,
+        v_own, coalesce(v_limit.carried, 0), v_limit.mode,
+        case when v_limit.carried is not null then v_limit.rollover end
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id
+        and greatest(m.counted_until + interval '1 microsecond', m.fresh_until) <= v_limit.period_start;
+    continue when found;
+
+    -- Else with what the lines of the period say; but closed, when the clock was set back and lines
+    -- count after its end.
+    v_is_simple := false;
+    v_over := quota.overage_in(
+      p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
+    );
+    insert into quota.counters (
+      subject_id, feature_id, period, period_start, period_end,
+      used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit, passed, own, carried,
+      over, crossed_at, mode, rollover
+    )
+      select p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at,
+        m.used - b.used, m.reserved - b.reserved, m.drawn - b.drawn,
+        case when b.is_over then b.used end,
+        case when b.is_over then b.reserved end,
+        case when b.is_over then b.drawn end,
+        v_allowed,
+        quota.mark_of(b.used, b.reserved, v_allowed, v_limit.marks),
+        v_own, coalesce(v_limit.carried, 0), v_over,
+        case when v_crossed_at >= v_limit.period_start then v_crossed_at end, v_limit.mode,
+        case when v_limit.carried is not null then v_limit.rollover end
+      from quota.meters as m
+      cross join lateral (
+        select l.used, l.reserved, l.drawn, exists (
+          select from quota.events as e
+          where e.subject_id = p_subject_id
+            and e.feature_id = p_feature_id
+            and e.counts_at >= v_limit.resets_at
+        ) as is_over
+        from quota.ledger_balance(
+          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
+        ) as l
+      ) as b
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id;
+  end loop;
+  if v_until is null then
+    return;
+  end if;
+  if v_is_simple then
+    -- Open counters came beside the others, and none went: they alone can have narrowed the span.
+    update quota.meters as m
+      set open_from = greatest(m.open_from, v_from),
+          open_until = least(m.open_until, v_until)
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id;
+  else
+    perform quota.note_open_span(
+      p_subject_id, p_feature_id,
+      (
+        select least(v_until, m.open_until)
+        from quota.meters as m
+        where m.subject_id = p_subject_id
+          and m.feature_id = p_feature_id
+      )
+    );
+  end if;
+end
+$$;
+
+comment on function quota.open_counters is
+  'Makes the counters that limits_of() found missing, from the ledger, and notes the limit in the others.';
+
+-- Only a moved anchor or zone leaves a counter that overlaps a new period. It ends where the new one
+-- starts, so that no use shows twice; the lines from there on count in the new one.
+create function quota.cut_short(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_limit quota.limit_state,
+  out is_simple boolean,
+  out crossed_at timestamptz
+)
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_former record;
+  v_balance quota.balance;
+  v_moved bigint;
+begin
+  is_simple := true;
+  for v_former in
+    select c.period, c.period_start, c.period_end, c.last_limit, c.crossed_at, c.mode,
+      coalesce(c.used, m.used - c.used_before) as used
+    from quota.counters as c
+    join quota.meters as m
+      on m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id
+    where c.subject_id = p_subject_id
+      and c.feature_id = p_feature_id
+      and c.period = p_limit.period
+      and c.period_end > p_limit.period_start
+      and c.period_start < p_limit.resets_at
+  loop
+    delete from quota.counters as c
+      where c.subject_id = p_subject_id
+        and c.feature_id = p_feature_id
+        and c.period = p_limit.period
+        and c.period_end = v_former.period_end;
+    is_simple := false;
+    crossed_at := v_former.crossed_at;
+    v_moved := v_former.used;
+    if v_former.period_start < p_limit.period_start then
+      v_balance := quota.earlier_part(
+        p_subject_id, p_feature_id, p_at, p_limit, v_former.period_start, v_former.period_end
+      );
+      v_moved := v_moved - v_balance.used;
+      insert into quota.counters (
+        subject_id, feature_id, period, period_start, period_end,
+        used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit, over, mode
+      )
+      values (
+        p_subject_id, p_feature_id, p_limit.period, v_former.period_start, p_limit.period_start,
+        0, 0, 0, v_balance.used, v_balance.reserved, v_balance.drawn, v_former.last_limit,
+        quota.overage_in(
+          p_subject_id, p_feature_id, p_limit.period, v_former.period_start, p_limit.period_start
+        ),
+        v_former.mode
+      );
+    end if;
+    if v_moved <> 0 then
+      perform quota.write_carry(
+        p_subject_id, p_feature_id, p_at, v_former.period, v_former.period_start, p_limit, v_moved
+      );
+    end if;
+  end loop;
+end
+$$;
+
+comment on function quota.cut_short is
+  'Ends the counters of a period''s kind that overlap it, and returns whether there were none, and when one of them was first past its limit.';
 
 -- sql/meter/record_many.sql
 
@@ -7903,6 +8556,199 @@ $$;
 comment on function quota.record_rows is
   'Writes lines of kind table, one per subject and gauge, and moves the meters by them.';
 
+-- sql/meter/write_overages.sql
+
+-- Overage: what was past a limit when it was taken. Expects the meter to be locked and the counters open.
+
+-- Beside the line that took it (of a hold: the reservation).
+create function quota.write_overages(
+  p_event quota.events,
+  p_over quota.overage[],
+  p_plan_id text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_is_held boolean := p_event.kind = 'reserve';
+  v_over quota.overage;
+begin
+  foreach v_over in array p_over loop
+    insert into quota.overages (
+      subject_id, event_id, period, feature_id, plan_id, counts_at, mode, units, is_held
+    )
+    values (
+      p_event.subject_id, case when v_is_held then p_event.about_id else p_event.event_id end,
+      v_over.period, p_event.feature_id, p_plan_id, p_event.counts_at, v_over.mode, v_over.units,
+      v_is_held
+    );
+    continue when v_over.mode = 'shadow';
+    update quota.counters as c
+      set over = c.over + case when v_is_held then 0 else v_over.units end,
+          crossed_at = coalesce(c.crossed_at, p_event.counts_at)
+      where c.subject_id = p_event.subject_id
+        and c.feature_id = p_event.feature_id
+        and c.period = v_over.period
+        and c.period_end > p_event.counts_at
+        and c.period_start <= p_event.counts_at;
+  end loop;
+end
+$$;
+
+comment on function quota.write_overages is
+  'Notes how far a line went past limits, with the line and in their counters.';
+
+-- The first units of a hold were within the limit, so a commit of less takes its overage off first. What
+-- it did not cover is past the limit as far as there was no room for it.
+create function quota.overage_of_commit(
+  p_hold quota.reservations,
+  p_amount bigint,
+  p_excess bigint,
+  p_limits quota.limit_state[]
+)
+returns quota.overage[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select row(u.period, sum(u.units), min(u.mode))::quota.overage
+    from (
+      select o.period, o.mode, p_amount - p_excess - p_hold.amount + o.units as units
+      from quota.overages as o
+      where p_hold.is_over
+        and p_hold.state = 'open'
+        and o.subject_id = p_hold.subject_id
+        and o.event_id = p_hold.reservation_id
+        and o.mode <> 'shadow'
+      union all
+      select l.period, l.mode, least(p_excess, -quota.room(l))
+      from unnest(p_limits) as l
+      where p_excess > 0
+        and quota.room(l) < 0
+    ) as u
+    where u.units > 0
+    group by u.period
+  );
+end
+$$;
+
+comment on function quota.overage_of_commit is
+  'What a commit uses past limits, of which p_excess was not held; the limits as they are after it.';
+
+-- What was used past the limit is given back first.
+create function quota.refund_overages(p_refund quota.events)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_period text;
+  v_mode text;
+  v_plan_id text;
+  v_units bigint;
+begin
+  for v_period, v_mode, v_plan_id, v_units in
+    select o.period, o.mode, o.plan_id,
+      -- A fresh start may have taken it off already.
+      least(
+        -p_refund.used_change,
+        o.units + coalesce((
+          select sum(r.units)
+          from quota.events as e
+          join quota.overages as r on r.subject_id = e.subject_id and r.event_id = e.event_id
+          where e.subject_id = o.subject_id
+            and e.about_id = o.event_id
+            and e.kind = 'refund'
+            and r.period = o.period
+        ), 0),
+        c.over
+      )
+    from quota.overages as o
+    left join quota.counters as c
+      on c.subject_id = o.subject_id
+      and c.feature_id = o.feature_id
+      and c.period = o.period
+      and c.period_end > o.counts_at
+      and c.period_start <= o.counts_at
+    where o.subject_id = p_refund.subject_id
+      and o.event_id = p_refund.about_id
+      and o.mode <> 'shadow'
+  loop
+    continue when v_units <= 0;
+    perform quota.write_overages(
+      p_refund, array[row(v_period, -v_units, v_mode)::quota.overage], v_plan_id
+    );
+  end loop;
+end
+$$;
+
+comment on function quota.refund_overages is 'Takes off the overage of a use what a refund gives back of it.';
+
+-- A fresh start: nothing is past the limit any more, and a grace begins when it is next.
+create function quota.reset_overages(p_reset quota.events)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_period text := p_reset.metadata ->> 'period';
+  v_over bigint;
+begin
+  select c.over
+    into v_over
+    from quota.counters as c
+    where c.subject_id = p_reset.subject_id
+      and c.feature_id = p_reset.feature_id
+      and c.period = v_period
+      and c.period_end > p_reset.counts_at
+      and c.period_start <= p_reset.counts_at
+      and c.crossed_at is not null;
+  if not found then
+    return;
+  end if;
+  if v_over <> 0 then
+    perform quota.write_overages(p_reset, array[row(v_period, -v_over, 'soft')::quota.overage], null);
+  end if;
+  update quota.counters as c
+    set crossed_at = null
+    where c.subject_id = p_reset.subject_id
+      and c.feature_id = p_reset.feature_id
+      and c.period = v_period
+      and c.period_end > p_reset.counts_at
+      and c.period_start <= p_reset.counts_at;
+end
+$$;
+
+comment on function quota.reset_overages is 'Takes off the overage of a period that begins afresh.';
+
+create function quota.overage_in(
+  p_subject_id text,
+  p_feature_id text,
+  p_period text,
+  p_from timestamptz,
+  p_until timestamptz
+)
+returns bigint
+language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(
+    (
+      select sum(o.units)
+      from quota.overages as o
+      where o.subject_id = p_subject_id
+        and o.feature_id = p_feature_id
+        and o.period = p_period
+        and o.counts_at >= p_from
+        and o.counts_at < p_until
+        and o.mode <> 'shadow'
+        and not o.is_held
+    ),
+    0
+  );
+end
+$$;
+
+comment on function quota.overage_in is 'What was used past a limit in [p_from, p_until), less what was taken off again.';
+
 -- sql/meter/remember.sql
 
 -- What is left with the meter after a proper look, holding it: all that take_plainly() and look_plainly()
@@ -7935,6 +8781,7 @@ declare
   v_minute_room bigint;
   v_hour quota.limit_state;
   v_hour_room bigint;
+  v_refuses boolean := true;
 begin
   foreach v_limit in array p_allowance.limits loop
     v_used := v_limit.used + v_limit.reserved;
@@ -7944,8 +8791,11 @@ begin
       when v_used < v_allowed then width_bucket(v_used * 100 / v_allowed, v_limit.marks)
       else cardinality(v_limit.marks)
     end;
-    -- Until just before the next mark of an alert; and what is drawn from grants is for the long way, too.
+    v_refuses := v_refuses and v_limit.slack = 0;
+    -- Until just before the next mark of an alert; and what is drawn from grants is for the long way, too,
+    -- as is what a limit in shadow would refuse.
     v_room := least(
+      v_limit.trial,
       coalesce(v_allowed - case when p_allowance.kind = 'metered' then v_limit.granted else 0 end,
         9007199254740991),
       (v_allowed * v_limit.marks[v_index + 1] + 99) / 100 - 1
@@ -7953,6 +8803,11 @@ begin
     -- How far the reading may fall until it has left a mark behind that could be crossed again.
     if v_index > 0 then
       v_fall := least(v_fall, v_used - (v_allowed * v_limit.marks[v_index] + 99) / 100);
+    end if;
+    if v_limit.trial is not null and v_limit.period in ('minute', 'hour') then
+      -- The next one, too, has to be looked at.
+      v_long_until := least(v_long_until, v_limit.resets_at);
+      v_long_room := least(v_long_room, v_room);
     end if;
     if v_limit.period = 'minute' then
       v_minute := v_limit;
@@ -7977,18 +8832,7 @@ begin
     end if;
   end loop;
   if not p_allowance.is_plain then
-    v_long_until := least(
-      v_long_until,
-      (
-        select min(case when g.granted_at > p_at then g.granted_at else g.expires_at end)
-        from quota.grants as g
-        where g.subject_id = p_subject_id
-          and g.feature_id = p_feature_id
-          and g.expires_at > p_at
-          and g.voided_at is null
-          and not g.is_spent
-      )
-    );
+    v_long_until := least(v_long_until, quota.grants_change_at(p_subject_id, p_feature_id, p_at));
   end if;
 
   v_first_mark := v_limit.marks[1];
@@ -8028,6 +8872,7 @@ begin
         hour_alerted = case when m.hour_until = v_hour.resets_at then m.hour_alerted else 0 end,
         hour_ceiling = m.used + m.reserved + v_hour_room,
         first_mark = v_first_mark,
+        refuses = v_refuses,
         long_limits = v_long_limits,
         long_until = v_long_until,
         long_ceiling = m.used + m.reserved + v_long_room,
@@ -8065,6 +8910,31 @@ $$;
 comment on function quota.remember is
   'Leaves the limits of a feature, as they are after the call, with its meter.';
 
+create function quota.grants_change_at(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns timestamptz
+language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_at timestamptz;
+begin
+  select min(case when g.granted_at > p_at then g.granted_at else g.expires_at end)
+    into v_at
+    from quota.grants as g
+    where g.subject_id = p_subject_id
+      and g.feature_id = p_feature_id
+      and g.expires_at > p_at
+      and g.voided_at is null
+      and not g.is_spent;
+  return v_at;
+end
+$$;
+
+comment on function quota.grants_change_at is 'When the next grant that is not spent begins or ends; null: none does.';
+
 -- sql/meter/open_many.sql
 
 -- open_counters() for many meters at once: what an import and a followed table need for thousands of
@@ -8095,9 +8965,13 @@ create function quota.open_many(
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_periods quota.plan_period[];
 begin
   perform quota.open_odd_periods(p_lines, p_at);
-  perform quota.make_counters(array(select p from quota.plan_periods(p_lines) as p));
+  v_periods := array(select p from quota.plan_periods(p_lines) as p);
+  perform quota.note_limits(v_periods);
+  perform quota.make_counters(v_periods);
   update quota.meters as m
     set open_from = greatest(m.open_from, o.open_from),
         open_until = o.open_until
@@ -8132,6 +9006,8 @@ begin
         and not exists (
           select from quota.plans as p where p.plan_id = s.plan_id and p.moves_from is not null
         )
+        and n.mode = 'hard'
+        and n.rollover is null
     ),
     -- Most subjects have the same calendar.
     bounds as materialized (
@@ -8164,8 +9040,8 @@ $$;
 comment on function quota.plan_periods is
   'The periods that lines count in, of subjects without exceptions and grants, on plans that do not move.';
 
--- Of a subject with exceptions or grants, or on a plan that moves, limits_of() knows the limits; and open_counters() what becomes of
--- counters that a moved anchor or zone left behind.
+-- Of a subject with exceptions or grants, or on a plan that moves or carries over, limits_of() knows the
+-- limits; and open_counters() what becomes of counters that a moved anchor or zone left behind.
 create function quota.open_odd_periods(
   p_lines quota.events[],
   p_at timestamptz
@@ -8188,6 +9064,15 @@ begin
     join quota.subjects as s on s.subject_id = l.subject_id
     where s.has_extras
       or s.plan_id in (select p.plan_id from quota.plans as p where p.moves_from is not null)
+      or exists (
+        select from quota.plan_limits as n
+        where n.plan_id = coalesce(
+            case when s.plan_ends_at <= l.counts_at then null else s.plan_id end,
+            (select d.plan_id from quota.plans as d where d.is_default)
+          )
+          and n.feature_id = l.feature_id
+          and (n.mode <> 'hard' or n.rollover is not null)
+      )
     order by 1, 2, 3
   loop
     perform quota.open_counters(
@@ -8200,84 +9085,6 @@ $$;
 
 comment on function quota.open_odd_periods is
   'Opens one by one what the sets of open_many() would not open rightly.';
-
--- Notes the limit where the counter is there; the others begin with what the ledger says of their period.
-create function quota.make_counters(p_periods quota.plan_period[])
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update quota.counters as c
-    set last_limit = p.amount,
-        passed = quota.mark_of(
-          p.used, p.reserved, p.amount,
-          (select f.marks from quota.features as f where f.feature_id = p.feature_id)
-        )
-    from (
-      select distinct on (u.subject_id, u.feature_id, u.period, k.period_end)
-        u.subject_id, u.feature_id, u.period, k.period_end, u.amount,
-        coalesce(k.used, m.used - k.used_before) as used,
-        coalesce(k.reserved, m.reserved - k.reserved_before) as reserved
-      from unnest(p_periods) as u
-      join quota.meters as m on m.subject_id = u.subject_id and m.feature_id = u.feature_id
-      join quota.counters as k
-        on k.subject_id = u.subject_id
-        and k.feature_id = u.feature_id
-        and k.period = u.period
-        and k.period_end > u.counts_at
-        and k.period_start <= u.counts_at
-      where u.is_counted
-      order by u.subject_id, u.feature_id, u.period, k.period_end, u.counts_at desc
-    ) as p
-    where c.subject_id = p.subject_id
-      and c.feature_id = p.feature_id
-      and c.period = p.period
-      and c.period_end = p.period_end
-      and c.last_limit is distinct from p.amount;
-  insert into quota.counters (
-    subject_id, feature_id, period, period_start, period_end,
-    used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit, passed
-  )
-    select p.subject_id, p.feature_id, p.period, p.period_start, p.period_end,
-      m.used - b.used, m.reserved - b.reserved, m.drawn - b.drawn,
-      case when b.is_over then b.used end,
-      case when b.is_over then b.reserved end,
-      case when b.is_over then b.drawn end,
-      p.amount, quota.mark_of(
-        b.used, b.reserved, p.amount,
-        (select f.marks from quota.features as f where f.feature_id = p.feature_id)
-      )
-    from (
-      select distinct on (u.subject_id, u.feature_id, u.period, u.period_end)
-        u.subject_id, u.feature_id, u.period, u.period_start, u.period_end, u.amount
-      from unnest(p_periods) as u
-      where not u.is_counted
-      order by u.subject_id, u.feature_id, u.period, u.period_end, u.counts_at desc
-    ) as p
-    join quota.meters as m on m.subject_id = p.subject_id and m.feature_id = p.feature_id
-    cross join lateral (
-      select coalesce(sum(e.used_change), 0)::bigint as used,
-        coalesce(sum(e.reserved_change), 0)::bigint as reserved,
-        coalesce(sum(e.drawn_change), 0)::bigint as drawn,
-        exists (
-          select from quota.events as o
-          where o.subject_id = p.subject_id
-            and o.feature_id = p.feature_id
-            and o.counts_at >= p.period_end
-        ) as is_over
-      from quota.events as e
-      where e.subject_id = p.subject_id
-        and e.feature_id = p.feature_id
-        and e.counts_at >= p.period_start
-        and e.counts_at < p.period_end
-        -- As ledger_balance().
-        and (e.kind <> 'reset' or e.metadata ->> 'period' = p.period)
-    ) as b;
-end
-$$;
-
-comment on function quota.make_counters is
-  'Notes the limits of periods in their counters, and makes those that are missing.';
 
 -- As note_open_span(), of many meters.
 create function quota.open_spans(p_lines quota.events[])
@@ -8305,6 +9112,118 @@ $$;
 
 comment on function quota.open_spans is
   'Where the open counters of the meters of these lines begin and end; null: there are none.';
+
+-- sql/meter/make_counters.sql
+
+-- The counters of many meters in two statements: those that are there, and those that begin.
+
+-- Where the counter is there.
+create function quota.note_limits(p_periods quota.plan_period[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.counters as c
+    set last_limit = p.amount,
+        own = p.amount,
+        carried = 0,
+        rollover = null,
+        mode = 'hard',
+        passed = quota.mark_of(
+          p.used, p.reserved, p.amount,
+          (select f.marks from quota.features as f where f.feature_id = p.feature_id)
+        )
+    from (
+      select distinct on (u.subject_id, u.feature_id, u.period, k.period_end)
+        u.subject_id, u.feature_id, u.period, k.period_end, u.amount,
+        coalesce(k.used, m.used - k.used_before) as used,
+        coalesce(k.reserved, m.reserved - k.reserved_before) as reserved
+      from unnest(p_periods) as u
+      join quota.meters as m on m.subject_id = u.subject_id and m.feature_id = u.feature_id
+      join quota.counters as k
+        on k.subject_id = u.subject_id
+        and k.feature_id = u.feature_id
+        and k.period = u.period
+        and k.period_end > u.counts_at
+        and k.period_start <= u.counts_at
+      where u.is_counted
+      order by u.subject_id, u.feature_id, u.period, k.period_end, u.counts_at desc
+    ) as p
+    where c.subject_id = p.subject_id
+      and c.feature_id = p.feature_id
+      and c.period = p.period
+      and c.period_end = p.period_end
+      and (c.last_limit, c.mode, c.rollover) is distinct from (p.amount, 'hard', null);
+end
+$$;
+
+comment on function quota.note_limits is 'Notes the limits of periods in their counters.';
+
+-- The others begin with what the ledger says of their period.
+create function quota.make_counters(p_periods quota.plan_period[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into quota.counters (
+    subject_id, feature_id, period, period_start, period_end,
+    used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit, passed, own, over
+  )
+    select p.subject_id, p.feature_id, p.period, p.period_start, p.period_end,
+      m.used - b.used, m.reserved - b.reserved, m.drawn - b.drawn,
+      case when b.is_over then b.used end,
+      case when b.is_over then b.reserved end,
+      case when b.is_over then b.drawn end,
+      p.amount, quota.mark_of(
+        b.used, b.reserved, p.amount,
+        (select f.marks from quota.features as f where f.feature_id = p.feature_id)
+      ),
+      p.amount, b.over
+    from (
+      select distinct on (u.subject_id, u.feature_id, u.period, u.period_end)
+        u.subject_id, u.feature_id, u.period, u.period_start, u.period_end, u.amount
+      from unnest(p_periods) as u
+      where not u.is_counted
+      order by u.subject_id, u.feature_id, u.period, u.period_end, u.counts_at desc
+    ) as p
+    join quota.meters as m on m.subject_id = p.subject_id and m.feature_id = p.feature_id
+    cross join lateral (
+      select coalesce(sum(e.used_change), 0)::bigint as used,
+        coalesce(sum(e.reserved_change), 0)::bigint as reserved,
+        coalesce(sum(e.drawn_change), 0)::bigint as drawn,
+        exists (
+          select from quota.events as o
+          where o.subject_id = p.subject_id
+            and o.feature_id = p.feature_id
+            and o.counts_at >= p.period_end
+        ) as is_over,
+        -- As overage_in().
+        coalesce(
+          (
+            select sum(v.units)
+            from quota.overages as v
+            where v.subject_id = p.subject_id
+              and v.feature_id = p.feature_id
+              and v.period = p.period
+              and v.counts_at >= p.period_start
+              and v.counts_at < p.period_end
+              and v.mode <> 'shadow'
+              and not v.is_held
+          ),
+          0
+        ) as over
+      from quota.events as e
+      where e.subject_id = p.subject_id
+        and e.feature_id = p.feature_id
+        and e.counts_at >= p.period_start
+        and e.counts_at < p.period_end
+        -- As ledger_balance().
+        and (e.kind <> 'reset' or e.metadata ->> 'period' = p.period)
+    ) as b;
+end
+$$;
+
+comment on function quota.make_counters is 'Makes the counters of periods that are missing.';
 
 -- sql/meter/write_carry.sql
 
@@ -8519,6 +9438,44 @@ $$;
 comment on function quota.write_draw is
   'Draws an amount from one grant, or gives it back (negative).';
 
+-- What a commit used and its hold did not cover comes from grants, as far as limits fall short of it.
+create function quota.draw_excess(
+  p_hold quota.reservations,
+  p_at timestamptz,
+  p_excess bigint,
+  p_allowance quota.allowance
+)
+returns quota.allowance
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit quota.limit_state;
+  v_shortfall bigint := 0;
+  v_drawn bigint;
+begin
+  foreach v_limit in array coalesce(p_allowance.limits, '{}') loop
+    if v_limit.period not in ('minute', 'hour') then
+      v_shortfall := greatest(
+        v_shortfall, v_limit.used + v_limit.reserved - v_limit.amount - v_limit.drawn
+      );
+    end if;
+  end loop;
+  v_drawn := least(
+    p_excess, v_shortfall, quota.granted_to(p_hold.subject_id, p_hold.feature_id, p_at)
+  );
+  if v_drawn > 0 and p_allowance.kind = 'metered' then
+    perform quota.draw(
+      p_hold.subject_id, p_hold.feature_id, v_drawn, p_at, p_hold.reserved_at, p_hold.reservation_id
+    );
+    return quota.limits_of_hold(p_hold, p_at);
+  end if;
+  return p_allowance;
+end
+$$;
+
+comment on function quota.draw_excess is
+  'Draws from grants what a commit used beyond its hold, and returns the limits after that.';
+
 -- sql/meter/open_grants.sql
 
 -- What a subject has beyond its plan, as it stands at an instant.
@@ -8611,6 +9568,38 @@ $$;
 
 comment on function quota.standing_grants is
   'The grants of a subject and feature that have not ended, spent or not.';
+
+-- The most that any limit may come to show. Refunds give back to grants what was drawn in other
+-- periods, so those count whole, the spent ones too. For writers of grants and limits, which are rare.
+create function quota.most_allowed(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_limits quota.limit_state[]
+)
+returns bigint
+language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_amount numeric;
+  v_drawn numeric;
+begin
+  select coalesce(sum(g.amount), 0), coalesce(sum(g.drawn), 0)
+    into v_amount, v_drawn
+    from quota.standing_grants(p_subject_id, p_feature_id, p_at) as g;
+  return v_amount + coalesce(
+    (
+      select max(l.amount + greatest(l.drawn - v_drawn, 0))
+      from unnest(p_limits) as l
+      where l.period not in ('minute', 'hour')
+    ),
+    0
+  );
+end
+$$;
+
+comment on function quota.most_allowed is
+  'The largest limit with its draws and all grants that have not ended: what writers keep within 2^53 - 1.';
 
 -- sql/meter/resets.sql
 
@@ -8868,7 +9857,7 @@ declare
 begin
   for v_hold in
     select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
-      r.state, r.answer
+      r.state, r.answer, r.is_over
     from quota.reservations as r
     where r.subject_id = p_subject_id
       and r.feature_id = p_feature_id
@@ -8921,7 +9910,8 @@ create function quota.write_hold(
   p_feature_id text,
   p_amount bigint,
   p_at timestamptz,
-  p_ttl interval
+  p_ttl interval,
+  p_is_over boolean default false
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -8931,9 +9921,11 @@ declare
   v_expires_at timestamptz := p_at + make_interval(secs => extract(epoch from p_ttl)::double precision);
 begin
   insert into quota.reservations (
-    subject_id, reservation_id, feature_id, amount, reserved_at, expires_at
+    subject_id, reservation_id, feature_id, amount, reserved_at, expires_at, is_over
   )
-  values (p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at);
+  values (
+    p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at, p_is_over
+  );
   update quota.meters as m
     set holds_expire_at = v_expires_at
     where m.subject_id = p_subject_id
@@ -10457,7 +11449,7 @@ begin
       select row(
         s.subject_id,
         case when p.is_retired then quota.kept_plan(s, r.plan_id) else r.plan_id end,
-        null, s.anchor_at, s.time_zone, s.has_extras
+        null, s.anchor_at, s.time_zone, s.has_extras, s.terms_changed_at
       )::quota.subjects
       from unnest(p_subject_ids, p_plan_ids) as r (subject_id, plan_id)
       join quota.subjects as s on s.subject_id = r.subject_id
@@ -10774,6 +11766,7 @@ select
   end as status,
   l.granted,
   a.time_zone,
+  coalesce(l.carried, 0) as carried,
   w.projected,
   w.exhausted_at
 from moment as m
@@ -10783,8 +11776,10 @@ join quota.features as f on f.feature_id = a.feature_id
 cross join lateral unnest(a.limits) as l
 cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n
 cross join lateral quota.forecast(l, m.at) as w
-where not f.hidden
-  or (select quota.is_trusted());
+where (select quota.is_trusted())
+  or not f.hidden
+    -- A limit in shadow is for nobody; where there is no other, the feature is unlimited.
+    and (l.trial is null or not exists (select from unnest(a.limits) as o where o.trial is null));
 
 comment on view public.current_usage is
   'Use of the running periods: one row per subject, feature and period of the subject''s plan, also where nothing was used yet. A signed-in user sees itself and the subjects it belongs to. An ended period shows as 0 without any job having run.';
@@ -10832,6 +11827,9 @@ comment on column public.current_usage.granted is
   'How much of the limit is open grants: extra that does not reset.';
 
 comment on column public.current_usage.time_zone is 'The IANA zone whose wall clock the periods follow.';
+
+comment on column public.current_usage.carried is
+  'How much of the limit was left of the period before: it is used first.';
 
 comment on column public.current_usage.projected is
   'Units used at the end of the period, at the pace so far; null before a tenth of the period has passed and 5 units are used, and for lifetime.';
@@ -10903,7 +11901,9 @@ select
   nullif(c.period_start, '-infinity') as period_start,
   nullif(c.period_end, 'infinity') as period_end,
   least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
-  c.last_limit as "limit"
+  c.last_limit as "limit",
+  c.carried,
+  c.over
 from quota.counters as c
 join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id;
 
@@ -10925,6 +11925,12 @@ comment on column public.usage_history.used is 'Units used in the period.';
 
 comment on column public.usage_history."limit" is
   'The limit at the period''s last call; null when it was unlimited.';
+
+comment on column public.usage_history.carried is
+  'How much of the limit was left of the period before.';
+
+comment on column public.usage_history.over is
+  'Units that were past the limit when they were used, less what was refunded of them: what a soft limit is billed for.';
 
 -- Withheld: everything from anon, and every write.
 
@@ -10976,7 +11982,13 @@ select
   l.grant_id,
   l.actor,
   l.idempotency_key,
-  l.metadata
+  l.metadata,
+  (
+    select jsonb_object_agg(o.period, o.units)
+    from quota.overages as o
+    where o.subject_id = l.subject_id
+      and o.event_id = case l.kind when 'reserve' then l.about_id else l.event_id end
+  ) as over
 from (
   select
     true as is_all,
@@ -11092,6 +12104,9 @@ comment on column public.usage_events.idempotency_key is
   'The key of the call that wrote it; null without one.';
 
 comment on column public.usage_events.metadata is 'What the caller wanted to be kept with it.';
+
+comment on column public.usage_events.over is
+  'How far the line went past limits, in units by period, as in {"month": 3}; null: past none. A server sees limits in shadow, too: what they would have refused.';
 
 create trigger refuse_writing
   instead of insert or update or delete on public.usage_events
@@ -11325,13 +12340,28 @@ select
   l.period,
   l.amount as "limit",
   l.amount is null and l.value is null as unlimited,
-  l.value
+  l.value,
+  l.rollover,
+  l.mode,
+  l.ceiling
 from quota.plans as p
 join (
-  select n.plan_id, n.feature_id, n.period, n.amount, null::jsonb as value
+  select n.plan_id, n.feature_id, n.period, n.amount, null::jsonb as value, n.rollover, n.mode, n.ceiling
   from quota.plan_limits as n
+  where n.mode <> 'shadow'
   union all
-  select v.plan_id, v.feature_id, null::text as period, null::bigint as amount, v.value
+  -- A limit in shadow is for nobody; where there is no other, the feature is unlimited.
+  select n.plan_id, n.feature_id, n.period, null, null, null, 'hard', null
+  from quota.plan_limits as n
+  where n.mode = 'shadow'
+    and not exists (
+      select from quota.plan_limits as o
+      where o.plan_id = n.plan_id
+        and o.feature_id = n.feature_id
+        and o.mode <> 'shadow'
+    )
+  union all
+  select v.plan_id, v.feature_id, null::text as period, null::bigint as amount, v.value, null, null, null
   from quota.plan_values as v
 ) as l on l.plan_id = p.plan_id
 join quota.features as f on f.feature_id = l.feature_id
@@ -11369,6 +12399,14 @@ comment on column public.plan_catalog.unlimited is 'True when there is no limit.
 
 comment on column public.plan_catalog.value is
   'true or false of a switch, any JSON of a value; null for a limit.';
+
+comment on column public.plan_catalog.rollover is
+  'How much of what a period left stays for the next one at most; null for nothing.';
+
+comment on column public.plan_catalog.mode is
+  '`hard`: what passes the limit is refused. `soft`: it is allowed, up to ceiling, and counted as overage. Null for a switch or value.';
+
+comment on column public.plan_catalog.ceiling is 'Where a soft limit ends; null for nowhere.';
 
 -- Withheld: every write; the catalogue changes through apply_plans().
 
@@ -11522,7 +12560,7 @@ comment on column public.usage_mismatch.subject is 'Whose number it is.';
 comment on column public.usage_mismatch.feature is 'The feature it counts.';
 
 comment on column public.usage_mismatch.period is
-  'The counter''s period; reserved where holds differ from open reservations, granted where a grant''s draws do, rows where what a meter remembers of the rows of limited tables does.';
+  'The counter''s period; reserved where holds differ from open reservations, granted where a grant''s draws do, over where what was used past a limit does, rows where what a meter remembers of the rows of limited tables does.';
 
 comment on column public.usage_mismatch.period_start is
   'When the period began or the grant was made; null for lifetime.';
@@ -11566,11 +12604,42 @@ begin
     from quota.unproved_grants(p_subject) as g
     union
     select r.subject, r.feature, r.period, r.period_start, r.counted, r.ledger
-    from quota.unproved_rows(p_subject) as r;
+    from quota.unproved_rows(p_subject) as r
+    union
+    select o.subject, o.feature, o.period, o.period_start, o.counted, o.ledger
+    from quota.unproved_overages(p_subject) as o;
 end
 $$;
 
 comment on function quota.verify_usage is 'See public.verify_usage.';
+
+create function quota.unproved_overages(p_subject text)
+returns setof public.usage_mismatch
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select c.subject_id, c.feature_id, 'over', nullif(c.period_start, '-infinity'), c.over,
+      coalesce(o.units, 0)::bigint
+    from quota.counters as c
+    left join lateral (
+      select sum(v.units) as units
+      from quota.overages as v
+      where v.subject_id = c.subject_id
+        and v.feature_id = c.feature_id
+        and v.period = c.period
+        and v.counts_at >= c.period_start
+        and v.counts_at < c.period_end
+        and v.mode <> 'shadow'
+        and not v.is_held
+    ) as o on true
+    where (p_subject is null or c.subject_id = p_subject)
+      and c.over <> coalesce(o.units, 0);
+end
+$$;
+
+comment on function quota.unproved_overages is
+  'Counters whose overage is not the sum of what their lines took past the limit.';
 
 -- sql/proof/unproved.sql
 
@@ -13786,7 +14855,7 @@ grant select on
   public.current_usage, public.entitlements, public.usage_history, public.usage_events,
   public.usage_alerts,
   quota.subjects, quota.members, quota.exceptions, quota.grants, quota.meters, quota.counters,
-  quota.reservations, quota.events, quota.alerts, quota.catalogue
+  quota.reservations, quota.events, quota.overages, quota.alerts, quota.catalogue
   to authenticated, service_role;
 -- A key is a secret between its caller and the answer; the operator's list is of all subjects.
 grant select on
@@ -13870,9 +14939,12 @@ begin
     ('column', 'public.usage_decision.upgrade_url', '{"of": "type", "on": "public.usage_decision", "name": "upgrade_url", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_decision.used', '{"of": "type", "on": "public.usage_decision", "name": "used", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation."limit"', '{"of": "type", "on": "public.usage_explanation", "name": "\"limit\"", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'public.usage_explanation.carried', '{"of": "type", "on": "public.usage_explanation", "name": "carried", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'public.usage_explanation.ceiling', '{"of": "type", "on": "public.usage_explanation", "name": "ceiling", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.exhausted_at', '{"of": "type", "on": "public.usage_explanation", "name": "exhausted_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.feature', '{"of": "type", "on": "public.usage_explanation", "name": "feature", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.granted', '{"of": "type", "on": "public.usage_explanation", "name": "granted", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'public.usage_explanation.mode', '{"of": "type", "on": "public.usage_explanation", "name": "mode", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.period', '{"of": "type", "on": "public.usage_explanation", "name": "period", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.plan', '{"of": "type", "on": "public.usage_explanation", "name": "plan", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.plans', '{"of": "type", "on": "public.usage_explanation", "name": "plans", "type": "text[]", "default": null, "is_required": false}'),
@@ -13923,16 +14995,22 @@ begin
     ('column', 'quota.caller.subject_id', '{"of": "type", "on": "quota.caller", "name": "subject_id", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.catalogue.version', '{"of": "table", "on": "quota.catalogue", "name": "version", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.counters.alerted', '{"of": "table", "on": "quota.counters", "name": "alerted", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.counters.carried', '{"of": "table", "on": "quota.counters", "name": "carried", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.counters.crossed_at', '{"of": "table", "on": "quota.counters", "name": "crossed_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.counters.drawn', '{"of": "table", "on": "quota.counters", "name": "drawn", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.counters.drawn_before', '{"of": "table", "on": "quota.counters", "name": "drawn_before", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.counters.feature_id', '{"of": "table", "on": "quota.counters", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.counters.last_limit', '{"of": "table", "on": "quota.counters", "name": "last_limit", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.counters.mode', '{"of": "table", "on": "quota.counters", "name": "mode", "type": "text", "default": "''hard''::text", "is_required": true}'),
+    ('column', 'quota.counters.over', '{"of": "table", "on": "quota.counters", "name": "over", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.counters.own', '{"of": "table", "on": "quota.counters", "name": "own", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.counters.passed', '{"of": "table", "on": "quota.counters", "name": "passed", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.counters.period', '{"of": "table", "on": "quota.counters", "name": "period", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.counters.period_end', '{"of": "table", "on": "quota.counters", "name": "period_end", "type": "timestamp with time zone", "default": null, "is_required": true}'),
     ('column', 'quota.counters.period_start', '{"of": "table", "on": "quota.counters", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": true}'),
     ('column', 'quota.counters.reserved', '{"of": "table", "on": "quota.counters", "name": "reserved", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.counters.reserved_before', '{"of": "table", "on": "quota.counters", "name": "reserved_before", "type": "bigint", "default": null, "is_required": true}'),
+    ('column', 'quota.counters.rollover', '{"of": "table", "on": "quota.counters", "name": "rollover", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.counters.subject_id', '{"of": "table", "on": "quota.counters", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.counters.used', '{"of": "table", "on": "quota.counters", "name": "used", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.counters.used_before', '{"of": "table", "on": "quota.counters", "name": "used_before", "type": "bigint", "default": null, "is_required": true}'),
@@ -14008,18 +15086,29 @@ begin
     ('column', 'quota.keys.subject_id', '{"of": "table", "on": "quota.keys", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.limit_state.alerted', '{"of": "type", "on": "quota.limit_state", "name": "alerted", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.amount', '{"of": "type", "on": "quota.limit_state", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.limit_state.carried', '{"of": "type", "on": "quota.limit_state", "name": "carried", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.drawn', '{"of": "type", "on": "quota.limit_state", "name": "drawn", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.granted', '{"of": "type", "on": "quota.limit_state", "name": "granted", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.is_counted', '{"of": "type", "on": "quota.limit_state", "name": "is_counted", "type": "boolean", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.last_limit', '{"of": "type", "on": "quota.limit_state", "name": "last_limit", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.limit_state.last_mode', '{"of": "type", "on": "quota.limit_state", "name": "last_mode", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.marks', '{"of": "type", "on": "quota.limit_state", "name": "marks", "type": "bigint[]", "default": null, "is_required": false}'),
+    ('column', 'quota.limit_state.mode', '{"of": "type", "on": "quota.limit_state", "name": "mode", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.passed', '{"of": "type", "on": "quota.limit_state", "name": "passed", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.period', '{"of": "type", "on": "quota.limit_state", "name": "period", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.period_start', '{"of": "type", "on": "quota.limit_state", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.reserved', '{"of": "type", "on": "quota.limit_state", "name": "reserved", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.resets_at', '{"of": "type", "on": "quota.limit_state", "name": "resets_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.limit_state.rollover', '{"of": "type", "on": "quota.limit_state", "name": "rollover", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.limit_state.slack', '{"of": "type", "on": "quota.limit_state", "name": "slack", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.source', '{"of": "type", "on": "quota.limit_state", "name": "source", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.limit_state.trial', '{"of": "type", "on": "quota.limit_state", "name": "trial", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.used', '{"of": "type", "on": "quota.limit_state", "name": "used", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.limit_terms.amount', '{"of": "type", "on": "quota.limit_terms", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.limit_terms.ceiling', '{"of": "type", "on": "quota.limit_terms", "name": "ceiling", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.limit_terms.grace', '{"of": "type", "on": "quota.limit_terms", "name": "grace", "type": "interval", "default": null, "is_required": false}'),
+    ('column', 'quota.limit_terms.mode', '{"of": "type", "on": "quota.limit_terms", "name": "mode", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.limit_terms.rollover', '{"of": "type", "on": "quota.limit_terms", "name": "rollover", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limited_tables.amount_column', '{"of": "table", "on": "quota.limited_tables", "name": "amount_column", "type": "name", "default": null, "is_required": false}'),
     ('column', 'quota.limited_tables.feature_id', '{"of": "table", "on": "quota.limited_tables", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.limited_tables.subject_column', '{"of": "table", "on": "quota.limited_tables", "name": "subject_column", "type": "name", "default": null, "is_required": true}'),
@@ -14068,6 +15157,7 @@ begin
     ('column', 'quota.meters.period_start', '{"of": "table", "on": "quota.meters", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.meters.plan_ends_at', '{"of": "table", "on": "quota.meters", "name": "plan_ends_at", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.plan_id', '{"of": "table", "on": "quota.meters", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.refuses', '{"of": "table", "on": "quota.meters", "name": "refuses", "type": "boolean", "default": "true", "is_required": true}'),
     ('column', 'quota.meters.reserved', '{"of": "table", "on": "quota.meters", "name": "reserved", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.reserved_before', '{"of": "table", "on": "quota.meters", "name": "reserved_before", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.rows_used', '{"of": "table", "on": "quota.meters", "name": "rows_used", "type": "bigint", "default": "0", "is_required": true}'),
@@ -14076,6 +15166,18 @@ begin
     ('column', 'quota.meters.upgrade_url', '{"of": "table", "on": "quota.meters", "name": "upgrade_url", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.meters.used', '{"of": "table", "on": "quota.meters", "name": "used", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.used_before', '{"of": "table", "on": "quota.meters", "name": "used_before", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.overage.mode', '{"of": "type", "on": "quota.overage", "name": "mode", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.overage.period', '{"of": "type", "on": "quota.overage", "name": "period", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.overage.units', '{"of": "type", "on": "quota.overage", "name": "units", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.overages.counts_at', '{"of": "table", "on": "quota.overages", "name": "counts_at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
+    ('column', 'quota.overages.event_id', '{"of": "table", "on": "quota.overages", "name": "event_id", "type": "uuid", "default": null, "is_required": true}'),
+    ('column', 'quota.overages.feature_id', '{"of": "table", "on": "quota.overages", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.overages.is_held', '{"of": "table", "on": "quota.overages", "name": "is_held", "type": "boolean", "default": "false", "is_required": true}'),
+    ('column', 'quota.overages.mode', '{"of": "table", "on": "quota.overages", "name": "mode", "type": "text", "default": null, "is_required": true}'),
+    ('column', 'quota.overages.period', '{"of": "table", "on": "quota.overages", "name": "period", "type": "text", "default": null, "is_required": true}'),
+    ('column', 'quota.overages.plan_id', '{"of": "table", "on": "quota.overages", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": false}'),
+    ('column', 'quota.overages.subject_id', '{"of": "table", "on": "quota.overages", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.overages.units', '{"of": "table", "on": "quota.overages", "name": "units", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.overrides.ends_at', '{"of": "table", "on": "quota.overrides", "name": "ends_at", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.overrides.feature_id', '{"of": "table", "on": "quota.overrides", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.overrides.subject_id', '{"of": "table", "on": "quota.overrides", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
@@ -14095,9 +15197,13 @@ begin
     ('column', 'quota.plan_impact.subject', '{"of": "type", "on": "quota.plan_impact", "name": "subject", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.plan_impact.used', '{"of": "type", "on": "quota.plan_impact", "name": "used", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.plan_limits.amount', '{"of": "table", "on": "quota.plan_limits", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_limits.ceiling', '{"of": "table", "on": "quota.plan_limits", "name": "ceiling", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.plan_limits.feature_id', '{"of": "table", "on": "quota.plan_limits", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.plan_limits.grace', '{"of": "table", "on": "quota.plan_limits", "name": "grace", "type": "interval", "default": null, "is_required": false}'),
+    ('column', 'quota.plan_limits.mode', '{"of": "table", "on": "quota.plan_limits", "name": "mode", "type": "text", "default": "''hard''::text", "is_required": true}'),
     ('column', 'quota.plan_limits.period', '{"of": "table", "on": "quota.plan_limits", "name": "period", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.plan_limits.plan_id', '{"of": "table", "on": "quota.plan_limits", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.plan_limits.rollover', '{"of": "table", "on": "quota.plan_limits", "name": "rollover", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.plan_period.amount', '{"of": "type", "on": "quota.plan_period", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.plan_period.counts_at', '{"of": "type", "on": "quota.plan_period", "name": "counts_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.plan_period.feature_id', '{"of": "type", "on": "quota.plan_period", "name": "feature_id", "type": "text", "default": null, "is_required": false}'),
@@ -14128,6 +15234,7 @@ begin
     ('column', 'quota.reservations.answer', '{"of": "table", "on": "quota.reservations", "name": "answer", "type": "jsonb", "default": null, "is_required": false}'),
     ('column', 'quota.reservations.expires_at', '{"of": "table", "on": "quota.reservations", "name": "expires_at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
     ('column', 'quota.reservations.feature_id', '{"of": "table", "on": "quota.reservations", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.reservations.is_over', '{"of": "table", "on": "quota.reservations", "name": "is_over", "type": "boolean", "default": "false", "is_required": true}'),
     ('column', 'quota.reservations.reservation_id', '{"of": "table", "on": "quota.reservations", "name": "reservation_id", "type": "uuid", "default": null, "is_required": true}'),
     ('column', 'quota.reservations.reserved_at', '{"of": "table", "on": "quota.reservations", "name": "reserved_at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
     ('column', 'quota.reservations.state', '{"of": "table", "on": "quota.reservations", "name": "state", "type": "text", "default": "''open''::text", "is_required": true}'),
@@ -14139,9 +15246,11 @@ begin
     ('column', 'quota.subjects.plan_ends_at', '{"of": "table", "on": "quota.subjects", "name": "plan_ends_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.subjects.plan_id', '{"of": "table", "on": "quota.subjects", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": false}'),
     ('column', 'quota.subjects.subject_id', '{"of": "table", "on": "quota.subjects", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.subjects.terms_changed_at', '{"of": "table", "on": "quota.subjects", "name": "terms_changed_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.subjects.time_zone', '{"of": "table", "on": "quota.subjects", "name": "time_zone", "type": "text", "default": "''UTC''::text", "is_required": true}'),
     ('column', 'quota.verdict.drawn', '{"of": "type", "on": "quota.verdict", "name": "drawn", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.verdict.is_allowed', '{"of": "type", "on": "quota.verdict", "name": "is_allowed", "type": "boolean", "default": null, "is_required": false}'),
+    ('column', 'quota.verdict.over', '{"of": "type", "on": "quota.verdict", "name": "over", "type": "quota.overage[]", "default": null, "is_required": false}'),
     ('column', 'quota.verdict.refusing', '{"of": "type", "on": "quota.verdict", "name": "refusing", "type": "text[]", "default": null, "is_required": false}'),
     ('column', 'quota.verdict.shown', '{"of": "type", "on": "quota.verdict", "name": "shown", "type": "quota.limit_state", "default": null, "is_required": false}'),
     ('constraint', 'alerts_pkey on quota.alerts', '{"on": "quota.alerts", "name": "alerts_pkey", "text": "PRIMARY KEY (subject_id, alert_id)"}'),
@@ -14168,10 +15277,14 @@ begin
     ('constraint', 'members_ids_are_1_to_255_characters on quota.members', '{"on": "quota.members", "name": "members_ids_are_1_to_255_characters", "text": "CHECK (((length(subject_id) >= 1) AND (length(subject_id) <= 255) AND (length(user_id) >= 1) AND (length(user_id) <= 255)))"}'),
     ('constraint', 'members_pkey on quota.members', '{"on": "quota.members", "name": "members_pkey", "text": "PRIMARY KEY (subject_id, user_id)"}'),
     ('constraint', 'meters_pkey on quota.meters', '{"on": "quota.meters", "name": "meters_pkey", "text": "PRIMARY KEY (subject_id, feature_id)"}'),
+    ('constraint', 'overages_mode_is_known on quota.overages', '{"on": "quota.overages", "name": "overages_mode_is_known", "text": "CHECK ((mode = ANY (ARRAY[''hard''::text, ''soft''::text, ''shadow''::text])))"}'),
+    ('constraint', 'overages_pkey on quota.overages', '{"on": "quota.overages", "name": "overages_pkey", "text": "PRIMARY KEY (subject_id, event_id, period)"}'),
     ('constraint', 'overrides_feature_exists on quota.overrides', '{"on": "quota.overrides", "name": "overrides_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id) ON DELETE CASCADE"}'),
     ('constraint', 'overrides_pkey on quota.overrides', '{"on": "quota.overrides", "name": "overrides_pkey", "text": "PRIMARY KEY (subject_id, feature_id)"}'),
     ('constraint', 'plan_limits_amount_is_0_to_9007199254740991 on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_amount_is_0_to_9007199254740991", "text": "CHECK (((amount >= 0) AND (amount <= ''9007199254740991''::bigint)))"}'),
+    ('constraint', 'plan_limits_ceiling_is_no_less_than_amount on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_ceiling_is_no_less_than_amount", "text": "CHECK ((ceiling >= amount))"}'),
     ('constraint', 'plan_limits_feature_exists on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id)"}'),
+    ('constraint', 'plan_limits_mode_is_known on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_mode_is_known", "text": "CHECK ((mode = ANY (ARRAY[''hard''::text, ''soft''::text, ''shadow''::text])))"}'),
     ('constraint', 'plan_limits_period_is_known on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_period_is_known", "text": "CHECK ((period = ANY (ARRAY[''minute''::text, ''hour''::text, ''day''::text, ''week''::text, ''month''::text, ''year''::text, ''lifetime''::text])))"}'),
     ('constraint', 'plan_limits_pkey on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_pkey", "text": "PRIMARY KEY (plan_id, feature_id, period)"}'),
     ('constraint', 'plan_limits_plan_exists on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_plan_exists", "text": "FOREIGN KEY (plan_id) REFERENCES quota.plans(plan_id) ON DELETE CASCADE"}'),
@@ -14225,16 +15338,18 @@ begin
     ('function', 'quota.alerts_of(jsonb)', '{"body": "c726f66ad7d0fb2fbf6cf89fb84e9bba", "name": "quota.alerts_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature jsonb) returns bigint[]"}'),
     ('function', 'quota.all_are_plain(quota.caller, text[], bigint[], timestamp with time zone)', '{"body": "a1bf4920d8fa131841e0a0340615cc76", "name": "quota.all_are_plain", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.all_have_room(public.usage_decision[])', '{"body": "716fd036214de3aeeffb011d9e552f89", "name": "quota.all_have_room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decisions public.usage_decision[]) returns boolean"}'),
-    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "a93b9bc2b169f4ba2ca25ef2775bfdf6", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
+    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "bc4bee465c31ad7b2d901135823e3b04", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
+    ('function', 'quota.allowing_reason(quota.verdict)', '{"body": "798f5f64c42dab8ca105bc2365b6fe3c", "name": "quota.allowing_reason", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_verdict quota.verdict) returns text"}'),
     ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "682f7fa0698c942466c781b0b9b51c30", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "112ca45174e4416bf70bb993a8273e63", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
     ('function', 'quota.batch_items(jsonb)', '{"body": "ae957cf91d34cdfb7a189c1fdc534d21", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
-    ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "1f8ee99d762c2f62ab954f5e1932f4b6", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "94b26ba27557f9782c3fe0cb278911a6", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "52218bfb694f39104bbc76766bdf7dcc", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "5d0cc27718ca63866f4dcb712018f9f0", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.caller_for(text)', '{"body": "3a2ae27f57e4bc60ba0b292d2dd2b813", "name": "quota.caller_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
-    ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "f5a025c795ea3d12f3052b0808dc68ff", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
-    ('function', 'quota.change_limit(text, text, text, bigint, timestamp with time zone, boolean)', '{"body": "ca2062e8184d19ba9d5602c08970e015", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_ends_at timestamp with time zone, p_is_cleared boolean) returns void"}'),
+    ('function', 'quota.carried_into(text, text, quota.limit_state, timestamp with time zone, timestamp with time zone, text, timestamp with time zone)', '{"body": "b79ed7972adb16e23bd9709dcf446020", "name": "quota.carried_into", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_terms_changed_at timestamp with time zone) returns bigint"}'),
+    ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "38ee7c8d097cdcb62d8e77d6e069b423", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
+    ('function', 'quota.change_limit(text, text, text, bigint, timestamp with time zone, boolean)', '{"body": "27698486ebcec1f3da8a6f4398e88768", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_ends_at timestamp with time zone, p_is_cleared boolean) returns void"}'),
     ('function', 'quota.change_member(text, text, boolean)', '{"body": "7c750940bcb6c774ef70429676e52fbe", "name": "quota.change_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_user_id text, p_is_member boolean) returns void"}'),
     ('function', 'quota.changed_objects()', '{"body": "56daf3fd4f8d5b12e10640cc780698df", "name": "quota.changed_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.changes_query(text, text, text[])', '{"body": "73bd30b43b72d6b0122c57a883a85fed", "name": "quota.changes_query", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_operation text, p_table text, p_arguments text[]) returns text"}'),
@@ -14245,7 +15360,8 @@ begin
     ('function', 'quota.check_columns(regclass, name[])', '{"body": "301db1388c1329fc35173b4b6e781576", "name": "quota.check_columns", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns name[]) returns void"}'),
     ('function', 'quota.check_feature(text)', '{"body": "21c06d25572c90b3d39385377739c20a", "name": "quota.check_feature", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
     ('function', 'quota.check_flag(text, text, boolean)', '{"body": "4c34de66f9c978ef955c7c529575341c", "name": "quota.check_flag", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_flag boolean) returns void"}'),
-    ('function', 'quota.check_granted(jsonb, timestamp with time zone)', '{"body": "f84aa352e92454f8e964be9055279de1", "name": "quota.check_granted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.check_grace(text, text, jsonb, jsonb)', '{"body": "97099c79f6d2dd8a4f21f7c64ed6e623", "name": "quota.check_grace", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_period text, p_grace jsonb, p_mode jsonb) returns void"}'),
+    ('function', 'quota.check_granted(jsonb, timestamp with time zone)', '{"body": "bbff2859e347283237e667b126a25463", "name": "quota.check_granted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.check_ids(regclass, text[], regtype[])', '{"body": "9627c1b882c8973d1967f74da2dde00e", "name": "quota.check_ids", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns void"}'),
     ('function', 'quota.check_in_use(public.plan_change[], jsonb)', '{"body": "294fd1f30150bbb92b9545a4ebc87fa6", "name": "quota.check_in_use", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
     ('function', 'quota.check_instant(text, text, timestamp with time zone)', '{"body": "4d727a981af712a4b54f340ffe3f3af3", "name": "quota.check_instant", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_at timestamp with time zone) returns void"}'),
@@ -14255,30 +15371,35 @@ begin
     ('function', 'quota.check_metadata(jsonb)', '{"body": "7dcc741abda687122bdfb3e9ebc0a0d9", "name": "quota.check_metadata", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_metadata jsonb) returns void"}'),
     ('function', 'quota.check_plan_age(jsonb, text, jsonb)', '{"body": "c94ad5b34a1b09b7ad6b793ee3c3607a", "name": "quota.check_plan_age", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text, p_plan jsonb) returns void"}'),
     ('function', 'quota.check_plan_alerts(text, jsonb)', '{"body": "f47df5bd6eca4814cb094fd83a224e37", "name": "quota.check_plan_alerts", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
+    ('function', 'quota.check_plan_amount(text, jsonb, text)', '{"body": "3c360c59d5c5c2488851dea754691e71", "name": "quota.check_plan_amount", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_amount jsonb, p_or text) returns void"}'),
     ('function', 'quota.check_plan_flag(text, jsonb)', '{"body": "b8dd21fc48d1b340bb4a21c011e4969b", "name": "quota.check_plan_flag", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
-    ('function', 'quota.check_plan_limits(jsonb, text, jsonb)', '{"body": "ffcf9cce999193f8e323a1e2937dcb65", "name": "quota.check_plan_limits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text, p_limits jsonb) returns void"}'),
+    ('function', 'quota.check_plan_limit(text, text, jsonb)', '{"body": "a6056a4b46662f3c58001e94e4243ed1", "name": "quota.check_plan_limit", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_period text, p_limit jsonb) returns void"}'),
+    ('function', 'quota.check_plan_limits(jsonb, text, jsonb)', '{"body": "a66d0f942e788c425446425fd367e635", "name": "quota.check_plan_limits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text, p_limits jsonb) returns void"}'),
     ('function', 'quota.check_plan_object(text, jsonb, text[])', '{"body": "3741ff514ef73ab5ed3964c07fc288c1", "name": "quota.check_plan_object", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_object jsonb, p_keys text[]) returns void"}'),
     ('function', 'quota.check_plan_text(text, jsonb)', '{"body": "75aedfea66382ba021753dbc8025f0d4", "name": "quota.check_plan_text", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
     ('function', 'quota.check_plan_values(text, jsonb, jsonb)', '{"body": "115ad08c51d80c3ef58d6db073f4c65a", "name": "quota.check_plan_values", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_values jsonb, p_features jsonb) returns void"}'),
     ('function', 'quota.check_plans(jsonb)', '{"body": "b005d94d3ffc5520651bb4d64c27732c", "name": "quota.check_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.check_reset(text, text)', '{"body": "4e2e8c3072970b89f9eb07b0999e2a82", "name": "quota.check_reset", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_period text) returns void"}'),
+    ('function', 'quota.check_rollover(text, text, jsonb, jsonb)', '{"body": "f063e9aada4234bc80545b8173efddbf", "name": "quota.check_rollover", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_period text, p_limit jsonb, p_mode jsonb) returns void"}'),
     ('function', 'quota.check_server_only(quota.caller, text[])', '{"body": "dfd9d82a5aebe3c3616e8346269d96c0", "name": "quota.check_server_only", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.check_sums(quota.events[])', '{"body": "1895c770c035c5135d954f0bf260942e", "name": "quota.check_sums", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
-    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "c36bdcc0f3a46c7adb6e9cfd14abb2f3", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "2ebab54ad774e6e306c624ef55a338cf", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.check_value(text, text, bigint, timestamp with time zone, quota.allowance)', '{"body": "59236fde0d47ce53d3a07ca37f5460b7", "name": "quota.check_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_decision"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
-    ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "10109860bf9473dbafd8ff2a7ebedb84", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "8bd6990b8b623e286293f990511ef280", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, boolean)', '{"body": "ad6efd85141d3c8ed38969800d381f5a", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "440760e668424dada161eca655a29e6c", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "ad1ce25932d31b45b970d5ecb62299d7", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
     ('function', 'quota.count_rows()', '{"body": "81555ec1a34e58bb4647d41575bde8a6", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.create_meters(text, text[])', '{"body": "cd17ecf9789c6eb67936d0767dd3e66b", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns void"}'),
-    ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "77eeb79942879455d88df9d4c10d4ab9", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
+    ('function', 'quota.cut_short(text, text, timestamp with time zone, quota.limit_state)', '{"body": "2a67ed4c9ae7b0dfd6b8862e604f648e", "name": "quota.cut_short", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, OUT is_simple boolean, OUT crossed_at timestamp with time zone) returns record"}'),
+    ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "7ce701d1b6ecb3dbfdca01e5c57aaabd", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
     ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "54391438998e3306d48bb9c4fca6a0d8", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
     ('function', 'quota.deliver_alerts(integer)', '{"body": "7d22467eb9722035b7d42ab680d12504", "name": "quota.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_max integer) returns SETOF public.usage_alerts"}'),
     ('function', 'quota.differences(text, text, jsonb, jsonb)', '{"body": "378a6456779bdf0068cb738dd9c8e4cb", "name": "quota.differences", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns SETOF quota.finding"}'),
     ('function', 'quota.draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "2e6780538aa46a2bf8127b64aa9b79b3", "name": "quota.draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns void"}'),
+    ('function', 'quota.draw_excess(quota.reservations, timestamp with time zone, bigint, quota.allowance)', '{"body": "80a7170ac4989403bc8e1c1b61793f9f", "name": "quota.draw_excess", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_excess bigint, p_allowance quota.allowance) returns quota.allowance"}'),
     ('function', 'quota.drop_stale_triggers()', '{"body": "0dad5b4e49069a018189568abc25a3f6", "name": "quota.drop_stale_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.earlier_part(text, text, timestamp with time zone, quota.limit_state, timestamp with time zone, timestamp with time zone)', '{"body": "60657a916c3fb1e7c2bbbf551da79c13", "name": "quota.earlier_part", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint)', '{"body": "3afe5140869b21de568f44688f981f53", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint) returns void"}'),
@@ -14287,20 +15408,22 @@ begin
     ('function', 'quota.entitlements_of(text, text, timestamp with time zone, text)', '{"body": "736850b75bf6bb78ab47952225b6086b", "name": "quota.entitlements_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_at timestamp with time zone, p_feature_id text DEFAULT NULL::text) returns SETOF quota.entitlement"}'),
     ('function', 'quota.entitlements_shown(text, timestamp with time zone)', '{"body": "8c5d741336f0153adddf8ac00fa1411b", "name": "quota.entitlements_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.entitlement"}'),
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
-    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "a63f2c286932ea6c32ea1b8b479ebfe8", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
-    ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "e53bfc6e1946fec4006e9b3e39288a1e", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
+    ('function', 'quota.explain_grants(text, text, timestamp with time zone, quota.allowance)', '{"body": "0a0d8319ad4b9e5d04d85a193f262a2c", "name": "quota.explain_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "d3b87d51ed32a4e1e07d423c6cba402e", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "464217c1cdcf253cb6399623596cc926", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
     ('function', 'quota.extend_usage(uuid, interval, text)', '{"body": "45d2db03d1368bced376f1648bdf2670", "name": "quota.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_ttl interval, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
-    ('function', 'quota.follow_rows(text[], text[])', '{"body": "7050f8fa7d1c2250ec3cfa16258c52ef", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
+    ('function', 'quota.follow_rows(text[], text[])', '{"body": "a4cfd8cf9f2d76e5bc27f553e797fee7", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.forecast(quota.limit_state, timestamp with time zone)', '{"body": "13cb64a3b0dacf31c63cfe6149b6fd4c", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
-    ('function', 'quota.forget_subject(text)', '{"body": "9de6bee54bf14207ef307019abc991eb", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
+    ('function', 'quota.forget_subject(text)', '{"body": "caa44e3d3e5e3a86d1978f10cbaed0ce", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
     ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "51cec086cc9dfa0a9aaba71f5c1ccddc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
     ('function', 'quota.give_back(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "a32965002c641144e738b94dba89fa0a", "name": "quota.give_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns bigint"}'),
     ('function', 'quota.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "510715d3d8603f9e4e6e7b1e938098e9", "name": "quota.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_expires_at timestamp with time zone, p_idempotency_key text, p_metadata jsonb) returns uuid"}'),
     ('function', 'quota.granted_to(text, text, timestamp with time zone)', '{"body": "93d49a742db82c63ff99a84f703b8897", "name": "quota.granted_to", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns bigint"}'),
+    ('function', 'quota.grants_change_at(text, text, timestamp with time zone)', '{"body": "316f235196f600752ddf7b4f9b94015e", "name": "quota.grants_change_at", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns timestamp with time zone"}'),
     ('function', 'quota.has_number_types(regtype[])', '{"body": "9c03bb73d63a8744faa9810c96a21a5b", "name": "quota.has_number_types", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_types regtype[]) returns boolean"}'),
     ('function', 'quota.has_plain_types(regclass, text[], regtype[])', '{"body": "689b63c53ca57311ed159b13303a9a0b", "name": "quota.has_plain_types", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns boolean"}'),
     ('function', 'quota.hidden_content(boolean)', '{"body": "a4eaf5a1e6a969a33bb9251a23a630d4", "name": "quota.hidden_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hidden boolean) returns jsonb"}'),
@@ -14332,8 +15455,11 @@ begin
     ('function', 'quota.kept_plan(quota.subjects, text)', '{"body": "7525ea4b197563cc088f3517c206361a", "name": "quota.kept_plan", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject quota.subjects, p_plan_id text) returns text"}'),
     ('function', 'quota.ledger_balance(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "db5aef65285ab0d5e0bd294e9dfdcc65", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.ledger_steps(text)', '{"body": "68df6cfa7c9f02b5b3747642d714eaa9", "name": "quota.ledger_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, at timestamp with time zone, side integer, period text, period_start timestamp with time zone, period_end timestamp with time zone, used bigint, reserved bigint, drawn bigint, used_change bigint, reserved_change bigint, drawn_change bigint, held bigint)"}'),
+    ('function', 'quota.left_to_carry(bigint, quota.counters)', '{"body": "01710c5d8d15d50f248b87d2780a6ab3", "name": "quota.left_to_carry", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rollover bigint, p_former quota.counters) returns bigint"}'),
     ('function', 'quota.level_of(text, text)', '{"body": "21253a1e853b94eed9a412474be4c4e8", "name": "quota.level_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
+    ('function', 'quota.limit_content(quota.limit_terms)', '{"body": "0a42596d062f4414d411e7e03ef97c30", "name": "quota.limit_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_terms quota.limit_terms) returns jsonb"}'),
     ('function', 'quota.limit_table(regclass, text, name, name)', '{"body": "68eb12d4d4541afd8a29a179e36f207f", "name": "quota.limit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature text, p_subject_column name, p_amount_column name DEFAULT NULL::name) returns void"}'),
+    ('function', 'quota.limit_terms(jsonb)', '{"body": "44d8e78134a1d4f41dd1e95c404cee9d", "name": "quota.limit_terms", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit jsonb) returns quota.limit_terms"}'),
     ('function', 'quota.limited_table_problems()', '{"body": "ebf74cf1fc9fe8b53614756a25da9cdf", "name": "quota.limited_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.limits_of(text, text, timestamp with time zone, text, boolean)', '{"body": "3649aac55bde70941b37cfc81a5b6e72", "name": "quota.limits_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text, p_is_settled boolean DEFAULT false) returns quota.allowance"}'),
     ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "89f1dc4d6b8ff579c2d2a5d2077239e1", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
@@ -14343,14 +15469,15 @@ begin
     ('function', 'quota.lock_meter(text, text)', '{"body": "9284b0ee2f34e5bdf3ae7d013b8ac141", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meters(text, text[])', '{"body": "2ab3b52e8babdc1c4ce45e9fc39bfa8e", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_namers(text)', '{"body": "2b10e8a241aa0e3949c5b90f3a61e8cc", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
-    ('function', 'quota.lock_reservation(uuid, text)', '{"body": "d5482526f9099295f9f858b8ddd45096", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
+    ('function', 'quota.lock_reservation(uuid, text)', '{"body": "5c9067e87fa7df036d2efdc7f719eeb3", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
     ('function', 'quota.lock_subject(text)', '{"body": "e2935c145adf20ef5b5f79eabd148cfb", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_terms_of(text[])', '{"body": "97c471dcd24ff78b8a9542fedb2fd28b", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
-    ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "55440fbfa185306843f134d2ea8fdafc", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT fits boolean) returns record"}'),
-    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "0e2f24f659bd99696d583f7ccde3b7d6", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.longest_period(text[])', '{"body": "c737a7ffae0b03b5136d73840aa4c83a", "name": "quota.longest_period", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods text[]) returns text"}'),
+    ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "d20a9fa28c3c0a5a31e0405e3271d296", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT fits boolean) returns record"}'),
+    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "c9caccaea4cbedc754f04b63379cbf18", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
-    ('function', 'quota.make_counters(quota.plan_period[])', '{"body": "2b8a28f6728152cde99df17fab038a67", "name": "quota.make_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
+    ('function', 'quota.make_counters(quota.plan_period[])', '{"body": "113c1548006626271d1c2158836bb94d", "name": "quota.make_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
     ('function', 'quota.make_plan_triggers(regclass)', '{"body": "0a2fe3910f849508bbfa8515f48740c2", "name": "quota.make_plan_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.make_triggers(regclass)', '{"body": "37b9d33f8a607e554f5f443cd3d0cbc0", "name": "quota.make_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.mark_of(bigint, bigint, bigint, bigint[])', '{"body": "cdc1657baab176b2e5ed33c2f0c21c27", "name": "quota.mark_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_reserved bigint, p_limit bigint, p_marks bigint[]) returns bigint"}'),
@@ -14359,6 +15486,7 @@ begin
     ('function', 'quota.meters_of(text)', '{"body": "74efc11976ad1208d876a476a449c114", "name": "quota.meters_of", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.missing_objects(quota.installed_object[], quota.installed_object[])', '{"body": "509148318b3c764bcf8aba00843174ff", "name": "quota.missing_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.most_allowed(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "589e3ee1f733082ee183d4948a51ad2b", "name": "quota.most_allowed", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns bigint"}'),
+    ('function', 'quota.move_carried(quota.events)', '{"body": "0228a6f34bb0b5850b649f4f72b3fecb", "name": "quota.move_carried", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.move_counters(quota.events[])', '{"body": "512c4927ec8cdc86c0062031d73c13d2", "name": "quota.move_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_meters(quota.events[])', '{"body": "3549745242f4c0a8a527cc9891ed5def", "name": "quota.move_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_starts(quota.events)', '{"body": "419c27dd069b351b84bc5ea5c2fb4fd4", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
@@ -14366,12 +15494,13 @@ begin
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "2ef64750bed84617a258b6d1edb223f4", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
     ('function', 'quota.no_search_path(text)', '{"body": "2fcbdca0c8c6ff0525d127d56d75b602", "name": "quota.no_search_path", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text) returns quota.finding"}'),
     ('function', 'quota.note_first_expiry(text, text)', '{"body": "dd4c03de7cabc24a8fb460b81065a5ff", "name": "quota.note_first_expiry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
+    ('function', 'quota.note_limits(quota.plan_period[])', '{"body": "fc03258170625982e93594c7bc0731e3", "name": "quota.note_limits", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
     ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
-    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "a3f2835382b43444b1e688a46113e0ea", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
+    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "4ff660652409b0b26a6921ef2f142459", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
     ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "0b46cdec53c1dcfb673aa0d252b4b3ec", "name": "quota.open_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
-    ('function', 'quota.open_many(quota.events[], timestamp with time zone)', '{"body": "7314ef5b223babfb4f3d235896ed139f", "name": "quota.open_many", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.open_many(quota.events[], timestamp with time zone)', '{"body": "6cc8085b20ee4f044097a362b9d24c99", "name": "quota.open_many", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.open_objects(quota.installed_object[], quota.installed_object[])', '{"body": "92dc84f95aec44a043324d7ab55437d8", "name": "quota.open_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
-    ('function', 'quota.open_odd_periods(quota.events[], timestamp with time zone)', '{"body": "52fd731fe67084e134af7c3e5c86a309", "name": "quota.open_odd_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.open_odd_periods(quota.events[], timestamp with time zone)', '{"body": "93af58b6fbad17d2fdc5eb5cff480f5e", "name": "quota.open_odd_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.open_spans(quota.events[])', '{"body": "e1fd95190c91fb6e6c24ba8b603a1a5c", "name": "quota.open_spans", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns TABLE(subject_id text, feature_id text, open_from timestamp with time zone, open_until timestamp with time zone)"}'),
     ('function', 'quota.organisations_of(text)', '{"body": "4744c08ad59fb0b26272032d34c43883", "name": "quota.organisations_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns text[]"}'),
     ('function', 'quota.other_attachment(text, text, text, jsonb, jsonb)', '{"body": "ce841a063edae5e9f371e6b0e9703e9f", "name": "quota.other_attachment", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_key text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
@@ -14381,6 +15510,9 @@ begin
     ('function', 'quota.other_relation(text, text, jsonb)', '{"body": "eb740d016224c1280a42c5761e4f4747", "name": "quota.other_relation", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text, p_key text, p_wanted jsonb) returns quota.finding"}'),
     ('function', 'quota.other_rights(text, text, jsonb, jsonb)', '{"body": "fbaedae9d294af4d8b94ebf28ced0786", "name": "quota.other_rights", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
     ('function', 'quota.over_limit_note(text[], jsonb)', '{"body": "7f2efefdc3b2ce032c0e56d7d9e581fd", "name": "quota.over_limit_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_path text[], p_amount jsonb) returns text"}'),
+    ('function', 'quota.overage_in(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "eb3cb76375101607b7e5d66c9093b5af", "name": "quota.overage_in", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, p_until timestamp with time zone) returns bigint"}'),
+    ('function', 'quota.overage_of(quota.limit_state, bigint)', '{"body": "9ad3bca75bc644d99119c121b939be58", "name": "quota.overage_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_amount bigint) returns quota.overage[]"}'),
+    ('function', 'quota.overage_of_commit(quota.reservations, bigint, bigint, quota.limit_state[])', '{"body": "b35bee4623083bfc5a1ba6962d2c3281", "name": "quota.overage_of_commit", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_excess bigint, p_limits quota.limit_state[]) returns quota.overage[]"}'),
     ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "9ff61856ee49848a88dbaa225cbb4c59", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
     ('function', 'quota.period_of(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "1900e9a3d3466422ec9d41df2ed11b5d", "name": "quota.period_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
     ('function', 'quota.period_problem(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "8c4a386ba98abc47251c6d41d64cd73e", "name": "quota.period_problem", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_counts_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text) returns text"}'),
@@ -14388,15 +15520,15 @@ begin
     ('function', 'quota.plan_ages(jsonb, timestamp with time zone)', '{"body": "e25764f63377768d577cb0b1d74beef1", "name": "quota.plan_ages", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns SETOF quota.plan_age"}'),
     ('function', 'quota.plan_at(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "2bd2f7ed9d12ba2401e25e9bc22183b6", "name": "quota.plan_at", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_id text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone) returns record"}'),
     ('function', 'quota.plan_changed()', '{"body": "168085f3a8d37216f60da3b481b40a46", "name": "quota.plan_changed", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
-    ('function', 'quota.plan_changes(jsonb)', '{"body": "cabc9e93fc2eb22bc9eb4f3a5bfa4da1", "name": "quota.plan_changes", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF public.plan_change"}'),
+    ('function', 'quota.plan_changes(jsonb)', '{"body": "7ba56fc96bf9bd1849cfc29efa3d7225", "name": "quota.plan_changes", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF public.plan_change"}'),
     ('function', 'quota.plan_impact(jsonb)', '{"body": "edfcf41f53f1cf74439297d06ff06e8e", "name": "quota.plan_impact", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF quota.plan_impact"}'),
-    ('function', 'quota.plan_periods(quota.events[])', '{"body": "a8a5f2c5e2856bc0fd00bf80f8c58e28", "name": "quota.plan_periods", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns SETOF quota.plan_period"}'),
+    ('function', 'quota.plan_periods(quota.events[])', '{"body": "9605db34366469f4f3dff863f0d95852", "name": "quota.plan_periods", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns SETOF quota.plan_period"}'),
     ('function', 'quota.plan_sources(regclass, name)', '{"body": "2514f1fff09c93e9608dad28fda1b2d5", "name": "quota.plan_sources", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
     ('function', 'quota.plan_statement(regclass, name)', '{"body": "863ce583d21b8e35496e9170fbcae0c4", "name": "quota.plan_statement", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns text"}'),
     ('function', 'quota.plan_steps(jsonb, timestamp with time zone)', '{"body": "25f92f468c53a0a6b53187855d83088f", "name": "quota.plan_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns SETOF quota.plan_step"}'),
     ('function', 'quota.plan_writer_problems(regclass, name)', '{"body": "8b30525ce6f88342c489778fd7212138", "name": "quota.plan_writer_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns SETOF quota.finding"}'),
     ('function', 'quota.plan_writers(regclass, name)', '{"body": "eba028101bc984b08104d4b701654cd9", "name": "quota.plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
-    ('function', 'quota.planned_rows(jsonb)', '{"body": "3af233e423229f58064ae62d71b59e54", "name": "quota.planned_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns TABLE(rank integer, kind text, path text[], content jsonb)"}'),
+    ('function', 'quota.planned_rows(jsonb)', '{"body": "7f5568c7bdf55c25aabe14dffd112966", "name": "quota.planned_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns TABLE(rank integer, kind text, path text[], content jsonb)"}'),
     ('function', 'quota.plans_with_room(text, text, bigint, timestamp with time zone, text)', '{"body": "7d4326fc61de150b41d754809cf28eb1", "name": "quota.plans_with_room", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_but_plan_id text) returns text[]"}'),
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "95f9e73dc8b736130df8038048f18ac6", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "a44229dc5ca1a73f19f55774deaec220", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
@@ -14405,8 +15537,9 @@ begin
     ('function', 'quota.record_rows(quota.events[])', '{"body": "408636ef02ac7c3337312927d40485d2", "name": "quota.record_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
     ('function', 'quota.recount(text[])', '{"body": "aba36d7200a998df42537940931cf16f", "name": "quota.recount", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.recount_gauge(text)', '{"body": "c0512650998d8c5e56004095f1ac603e", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
-    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "cbc95e3369577b2084d844ebc700e7f2", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "99b7f553e25d4a36a0c50d06cccc19db", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
+    ('function', 'quota.refund_overages(quota.events)', '{"body": "7cc0ae0832ebd5af2e7d50f41c63b634", "name": "quota.refund_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events) returns void"}'),
+    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "c69bf41655a33a0500735234b2c4ff4a", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "220f7adc6af171c9821aaa0fa3d5bb08", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),
     ('function', 'quota.refuse_writing()', '{"body": "b02ec244ace65a4cab64c9e5bedbaaec", "name": "quota.refuse_writing", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.reject_plans(text, jsonb, text)', '{"body": "c2e93df26c8549a84af7857d95fdbf91", "name": "quota.reject_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_found jsonb, p_expected text) returns void"}'),
@@ -14415,19 +15548,20 @@ begin
     ('function', 'quota.reject_user()', '{"body": "2d28eebb71b3ef0b29a90797b156af4b", "name": "quota.reject_user", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_usage(uuid, text)', '{"body": "4192de00233eaf13adcbcb8e517a57b5", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "1b540385fd3c9271ba6792abab194c54", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
+    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "87e9e6f43e763acfccdccb1f53440ece", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "9fa78bcfa986b4770f309b42bccf0734", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replayed(jsonb)', '{"body": "ba8ea9d5d89463eb662a566bca26bf9c", "name": "quota.replayed", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer jsonb) returns public.usage_decision"}'),
     ('function', 'quota.require_trusted()', '{"body": "8116c11ce7c063531dabb76ce8f94aff", "name": "quota.require_trusted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
-    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb, boolean)', '{"body": "687bd1e4c7852275cf541fbdf694603a", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
+    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb, boolean)', '{"body": "bbd27b5a706d4049c6dc68ab5d900145", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.reset_id(text)', '{"body": "a20b42a1f0f9b9a4aece99d3e8fe3384", "name": "quota.reset_id", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns uuid"}'),
     ('function', 'quota.reset_lines(quota.events, text, quota.limit_state[])', '{"body": "94f24c5f8e48c482ec9231b9e7ce8bb6", "name": "quota.reset_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_period text, p_limits quota.limit_state[]) returns SETOF quota.events"}'),
+    ('function', 'quota.reset_overages(quota.events)', '{"body": "9c32d7331a6e2db2549a3a2f6e2d9e75", "name": "quota.reset_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reset quota.events) returns void"}'),
     ('function', 'quota.reset_steps(text)', '{"body": "c0300184e11a109d80e3eafe1fc181df", "name": "quota.reset_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, period text, counts_at timestamp with time zone, used_change bigint, drawn_change bigint)"}'),
-    ('function', 'quota.reset_usage(text, text, text, text, text)', '{"body": "45333fbccb48d6ca033bdc7ccc9c8b41", "name": "quota.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_subject text, p_period text, p_reason text, p_idempotency_key text) returns public.usage_decision"}'),
+    ('function', 'quota.reset_usage(text, text, text, text, text)', '{"body": "a1bf8a7ead6e2983c010533e6dce83b6", "name": "quota.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_subject text, p_period text, p_reason text, p_idempotency_key text) returns public.usage_decision"}'),
     ('function', 'quota.return_usage(text, bigint, text, text, jsonb)', '{"body": "5175dd239c178dfa9ac2338c7fa69223", "name": "quota.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.rewrite_counters(quota.events, bigint, bigint, bigint, timestamp with time zone)', '{"body": "3a6ee50b6aec382de16ceca79451cb81", "name": "quota.rewrite_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_used bigint, p_reserved bigint, p_drawn bigint, p_open_until timestamp with time zone) returns void"}'),
+    ('function', 'quota.rewrite_counters(quota.events, bigint, bigint, bigint, timestamp with time zone)', '{"body": "dfe5b2c9c4971ccaffa0922f0f519e4c", "name": "quota.rewrite_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_used bigint, p_reserved bigint, p_drawn bigint, p_open_until timestamp with time zone) returns void"}'),
     ('function', 'quota.rights_in(aclitem[], oid, text)', '{"body": "5023efea40ac53e5ac67ceda677833cd", "name": "quota.rights_in", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rights aclitem[], p_owner oid, p_column text DEFAULT NULL::text) returns SETOF text"}'),
     ('function', 'quota.rights_statement(text, text, jsonb)', '{"body": "7502571cbb136a999fbb8404f84874b8", "name": "quota.rights_statement", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_rights jsonb) returns text"}'),
     ('function', 'quota.role_problems()', '{"body": "c3af47c10055a76634bd40933698f823", "name": "quota.role_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
@@ -14437,16 +15571,17 @@ begin
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "cf8dc9cbda526afdf8fb6edc52649ff0", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "1ed644d3d107c332013b0a782b599c23", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
-    ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "3e147e75ee651ba374666d990af05931", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "efa161ef43beec7eb3bf1b7c16f5399f", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.shown_instant(timestamp with time zone)', '{"body": "5009620076b475244d938a3cc78c846b", "name": "quota.shown_instant", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns text"}'),
     ('function', 'quota.standing_grants(text, text, timestamp with time zone)', '{"body": "733f380c25cff93090016269fd3cda6b", "name": "quota.standing_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.still_counts(text, text, jsonb, timestamp with time zone)', '{"body": "f0e0411b7c53669675f44844d80abe7d", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
-    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "49b3b0a53a10e13f0626aa8ee15e6439", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
+    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "45fda787a912180e7c39b1f02c764471", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.take_back(text, text, text, bigint, bigint)', '{"body": "28570d6055065df89a95afef58315e23", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_kind text, p_amount bigint, p_used_change bigint) returns void"}'),
     ('function', 'quota.take_plainly(quota.caller, text, bigint, text, text, jsonb, jsonb, interval, uuid, timestamp with time zone)', '{"body": "82c3bd19f956dd94cd7d2f0237d07d4c", "name": "quota.take_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_ttl interval DEFAULT NULL::interval, p_about_id uuid DEFAULT NULL::uuid, p_judged_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "865d210b0ee318f297525fb866985ec8", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.tidy()', '{"body": "afb3e67ae059bb94a4135588a1bd158f", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
     ('function', 'quota.told_after(quota.events)', '{"body": "9b90c5f283326da7909b4e9dc0a7852d", "name": "quota.told_after", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns public.usage_decision"}'),
     ('function', 'quota.types_query(text, text[])', '{"body": "183f9f350ea9eec8a9e61a5f206417b2", "name": "quota.types_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_columns text[]) returns text"}'),
@@ -14454,25 +15589,28 @@ begin
     ('function', 'quota.unlimit_table(regclass)', '{"body": "d55a73320653a95c32d3f8852665a542", "name": "quota.unlimit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.unproved_counters(text)', '{"body": "ec307c07be55a31018d31edf8772d438", "name": "quota.unproved_counters", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_grants(text)', '{"body": "0ee0dcf6811a3a1cbd580a8fa30da67b", "name": "quota.unproved_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
+    ('function', 'quota.unproved_overages(text)', '{"body": "61102b23bec0131985ed9f52d5768d7a", "name": "quota.unproved_overages", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_rows(text)', '{"body": "58e8db85d89df368c8ca0949d9f28941", "name": "quota.unproved_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.user_id()', '{"body": "1cc609b08630ef15a1ab0ca89c2eede5", "name": "quota.user_id", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.value_expected(text)', '{"body": "d2358259d723933c565c4b42b5193420", "name": "quota.value_expected", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text) returns text"}'),
     ('function', 'quota.value_wait(text, timestamp with time zone, quota.allowance, quota.entitlement)', '{"body": "b798a75e7fefefed7b8d00f9f66ae33c", "name": "quota.value_wait", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_allowance quota.allowance, p_entitlement quota.entitlement) returns integer"}'),
     ('function', 'quota.verify_installation()', '{"body": "b9ad9a171b5f39351452d3ea95c157f4", "name": "quota.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
-    ('function', 'quota.verify_usage(text)', '{"body": "c4ffcbe5b537043e51c309faef12ea36", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
+    ('function', 'quota.verify_usage(text)', '{"body": "b7e2a3ffd0339003576773de4efc8e67", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.void_grant(uuid, text, bigint)', '{"body": "8e40977b4fc879ceb4bcc58ef09a36c9", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text, p_amount bigint) returns bigint"}'),
-    ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean)', '{"body": "8ba4430270ad4e6655a7d298d53aca20", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean) returns quota.limit_state[]"}'),
+    ('function', 'quota.what_fits(quota.limit_state[])', '{"body": "e7fd2482b4226e328017bc832f8bf4cd", "name": "quota.what_fits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[]) returns bigint"}'),
+    ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean, timestamp with time zone)', '{"body": "b305d432316a2abd150c638128dfe863", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean, p_terms_changed_at timestamp with time zone) returns quota.limit_state[]"}'),
     ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "d459a1cd5fb34f39d934f399d668fb80", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),
-    ('function', 'quota.write_catalogue(jsonb)', '{"body": "384543118afe3249c6e68f2f835f64df", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
+    ('function', 'quota.write_catalogue(jsonb)', '{"body": "06be9eb9889e3e687952a01febb79b6f", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "64ef57169d9819cb6fa1a5716a18629b", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
-    ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval)', '{"body": "55000fb712e405928022ab22dd1376be", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval) returns void"}'),
+    ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval, boolean)', '{"body": "af7edc922f227f956718f22c0418955d", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval, p_is_over boolean DEFAULT false) returns void"}'),
     ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "5b1b676c5d3b6e316d03cd2ca45323d6", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.write_lines(quota.events[])', '{"body": "afadf01fe390b749a0e9dc7780fe1315", "name": "quota.write_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
+    ('function', 'quota.write_overages(quota.events, quota.overage[], text)', '{"body": "4de91d3e891ddca8d29f98ca1fe707c9", "name": "quota.write_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_over quota.overage[], p_plan_id text) returns void"}'),
     ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_plans(jsonb)', '{"body": "89c82202e0263ca773803b07898af214", "name": "quota.write_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
-    ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone)', '{"body": "d0eb29b0b49450ced0ddfebabc4c75da", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone)', '{"body": "5e745af32a19fc4f8f347bddc3916d19", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone) returns void"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_deliver', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_deliver ON quota.alerts USING btree (handed_at NULLS FIRST, at) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
@@ -14489,6 +15627,7 @@ begin
     ('index', 'quota.limited_tables_by_feature', '{"on": "quota.limited_tables", "text": "CREATE INDEX limited_tables_by_feature ON quota.limited_tables USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.members_by_user', '{"on": "quota.members", "text": "CREATE INDEX members_by_user ON quota.members USING btree (user_id, subject_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.meters_near_a_short_limit', '{"on": "quota.meters", "text": "CREATE INDEX meters_near_a_short_limit ON quota.meters USING btree (subject_id, feature_id) WHERE ((GREATEST(minute_alerted, hour_alerted) >= 80) AND (GREATEST(minute_alerted, hour_alerted) <= 100))", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.overages_by_time', '{"on": "quota.overages", "text": "CREATE INDEX overages_by_time ON quota.overages USING btree (subject_id, feature_id, counts_at)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.overrides_by_feature', '{"on": "quota.overrides", "text": "CREATE INDEX overrides_by_feature ON quota.overrides USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.plan_limits_by_feature', '{"on": "quota.plan_limits", "text": "CREATE INDEX plan_limits_by_feature ON quota.plan_limits USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.plan_values_by_feature', '{"on": "quota.plan_values", "text": "CREATE INDEX plan_values_by_feature ON quota.plan_values USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
@@ -14503,12 +15642,13 @@ begin
     ('policy', 'select_everyone on quota.plan_values', '{"on": "quota.plan_values", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
     ('policy', 'select_everyone on quota.plans', '{"on": "quota.plans", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
     ('policy', 'select_own on quota.alerts', '{"on": "quota.alerts", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))) AND (NOT (feature_id = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))))))"}'),
-    ('policy', 'select_own on quota.counters', '{"on": "quota.counters", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))) AND (NOT (feature_id = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))))))"}'),
+    ('policy', 'select_own on quota.counters', '{"on": "quota.counters", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))) AND (mode <> ''shadow''::text) AND (NOT (feature_id = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))))))"}'),
     ('policy', 'select_own on quota.events', '{"on": "quota.events", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id IN ( SELECT o.subject_id\n   FROM quota.subjects_of(( SELECT quota.user_id() AS user_id)) o(subject_id))) AND ((\nCASE kind\n    WHEN ''value''::text THEN (metadata ->> ''feature''::text)\n    ELSE feature_id\nEND = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))) IS NOT TRUE)))"}'),
     ('policy', 'select_own on quota.exceptions', '{"on": "quota.exceptions", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_own on quota.grants', '{"on": "quota.grants", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_own on quota.members', '{"on": "quota.members", "name": "select_own", "text": "as permissive for select to authenticated using ((user_id = ( SELECT quota.user_id() AS user_id)))"}'),
     ('policy', 'select_own on quota.meters', '{"on": "quota.meters", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
+    ('policy', 'select_own on quota.overages', '{"on": "quota.overages", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))) AND (mode <> ''shadow''::text) AND (NOT (feature_id = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))))))"}'),
     ('policy', 'select_own on quota.reservations', '{"on": "quota.reservations", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_own on quota.subjects', '{"on": "quota.subjects", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_service on quota.alerts', '{"on": "quota.alerts", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
@@ -14521,6 +15661,7 @@ begin
     ('policy', 'select_service on quota.limited_tables', '{"on": "quota.limited_tables", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.members', '{"on": "quota.members", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.meters', '{"on": "quota.meters", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
+    ('policy', 'select_service on quota.overages', '{"on": "quota.overages", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.overrides', '{"on": "quota.overrides", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.reservations', '{"on": "quota.reservations", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.subjects', '{"on": "quota.subjects", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
@@ -14537,6 +15678,7 @@ begin
     ('table', 'quota.limited_tables', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.members', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.meters', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
+    ('table', 'quota.overages', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.overrides', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.plan_limits', '{"rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.plan_values', '{"rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
@@ -14557,19 +15699,21 @@ begin
     ('type', 'quota.import_row', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.installed_object', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.limit_state', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.limit_terms', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.locked_hold', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.overage', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.plan_age', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.plan_impact', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.plan_period', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.plan_step', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.row_sum', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.verdict', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
-    ('view', 'public.current_usage', '{"query": "145037b67514921ef8eb6dfd17ae0ac8", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.current_usage', '{"query": "537a53da4c82a4f2701f3f6aac770ae9", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.entitlements', '{"query": "6f5abd825e648fb728d0dc42988af32e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.plan_catalog', '{"query": "f9917688eeade5ef32e30534cf55d883", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.plan_catalog', '{"query": "4cb8e0753d1292b643410c4b2b9523e5", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_alerts', '{"query": "9932cc12ebc6569cec2469f08e49ca8e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.usage_events', '{"query": "cb3ddfdaab06fba4924401bebd333a81", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.usage_history', '{"query": "c87cc4383601ad5eda692748bfd0f8e1", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.usage_events', '{"query": "f53ea90242f9e4976d0e9fdd22b90de1", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.usage_history', '{"query": "02f3490066f258643a0829e92e633300", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_overview', '{"query": "888491dc032cf82ab9b4568ed63c7db7", "rights": ["service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}')
   ) as m (kind, object, definition);
 end

@@ -11,8 +11,7 @@ const read = (name: string) => readFileSync(join(fromRoot('sql'), name), 'utf8')
 
 /** Lines that are allowed all the same; these may only become fewer. */
 const LONGER: Record<string, number> = {
-  'meter/record.sql': 430,
-  'rule/limits_of.sql': 348,
+  'rule/limits_of.sql': 324,
   'verbs/consume_usage_batch.sql': 287,
   'verbs/take_plainly.sql': 303,
 };

@@ -98,7 +98,7 @@ select is(
   'subject text, feature text, feature_name text, unit text, kind text, plan text, period text, '
   || 'used bigint, reserved bigint, limit bigint, remaining bigint, unlimited boolean, '
   || 'percent_used bigint, period_start timestamp with time zone, resets_at timestamp with time zone, '
-  || 'status text, granted bigint, time_zone text, projected bigint, exhausted_at timestamp with time zone',
+  || 'status text, granted bigint, time_zone text, carried bigint, projected bigint, exhausted_at timestamp with time zone',
   'current_usage has these columns in this order'
 );
 select is(
@@ -111,14 +111,14 @@ select is(
 select is(
   pg_temp.columns_of('public.usage_history'),
   'subject text, feature text, period text, period_start timestamp with time zone, '
-  || 'period_end timestamp with time zone, used bigint, limit bigint',
+  || 'period_end timestamp with time zone, used bigint, limit bigint, carried bigint, over bigint',
   'usage_history has these columns in this order'
 );
 select is(
   pg_temp.columns_of('public.usage_events'),
   'subject text, event_id uuid, at timestamp with time zone, kind text, feature text, '
   || 'counts_at timestamp with time zone, used_change bigint, reserved_change bigint, '
-  || 'drawn_change bigint, about_id uuid, grant_id uuid, actor text, idempotency_key text, metadata jsonb',
+  || 'drawn_change bigint, about_id uuid, grant_id uuid, actor text, idempotency_key text, metadata jsonb, over jsonb',
   'usage_events has these columns in this order'
 );
 select is(
@@ -130,7 +130,8 @@ select is(
 select is(
   pg_temp.columns_of('public.plan_catalog'),
   'plan text, plan_name text, is_default boolean, upgrade_url text, feature text, feature_name text, '
-  || 'unit text, kind text, period text, limit bigint, unlimited boolean, value jsonb',
+  || 'unit text, kind text, period text, limit bigint, unlimited boolean, value jsonb, rollover bigint, '
+  || 'mode text, ceiling bigint',
   'plan_catalog has these columns in this order'
 );
 select is(

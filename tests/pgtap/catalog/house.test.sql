@@ -35,7 +35,7 @@ create temporary view uses as
   from statements as s
   cross join regexp_matches(
     s.text,
-    '\m(?:from|join|update)\s+quota\.(alerts|counters|events|exceptions|grants|keys|meters|overrides|reservations|subjects)\s+as\s+(\w+)',
+    '\m(?:from|join|update)\s+quota\.(alerts|counters|events|exceptions|grants|keys|meters|overages|overrides|reservations|subjects)\s+as\s+(\w+)',
     'g'
   ) as u (match);
 
@@ -58,7 +58,7 @@ select set_eq(
 );
 select set_eq(
   $$select name from statements
-    where text ~* '\minsert\s+into\s+quota\.(alerts|counters|events|exceptions|grants|keys|members|meters|overrides|reservations|subjects)\s*\([^)]*\)\s*(with|select)\M'$$,
+    where text ~* '\minsert\s+into\s+quota\.(alerts|counters|events|exceptions|grants|keys|members|meters|overages|overrides|reservations|subjects)\s*\([^)]*\)\s*(with|select)\M'$$,
   array[
     'create_meters', 'lock_imports', 'make_counters', 'open_counters', 'take_plainly', 'write_imports',
     'write_lines'
@@ -80,8 +80,8 @@ select is_empty(
     where c.match[1] in (select proname::text from pg_proc where pronamespace = 'quota'::regnamespace)
       -- These look at what they are given, or at the catalogue, and nothing else.
       and c.match[1] not in (
-        'import_key', 'import_problem', 'instant_from', 'kept_plan', 'mark_of', 'new_id', 'period_of',
-        'period_problem', 'period_rank', 'plan_ages', 'plan_at'
+        'import_key', 'import_problem', 'instant_from', 'kept_plan', 'left_to_carry', 'mark_of', 'new_id', 'period_of',
+        'limit_terms', 'period_problem', 'period_rank', 'plan_ages', 'plan_at', 'room'
       )
       and (u.name, c.match[1]) not in (values
         ('begin_periods', 'open_counters'), ('follow_rows', 'open_many'), ('follow_rows', 'write_terms'),

@@ -151,6 +151,7 @@ select set_eq(
     ('reservations', 'SELECT', 'authenticated, service_role'),
     ('alerts', 'SELECT', 'authenticated, service_role'),
     ('keys', 'SELECT', 'service_role'),
+    ('overages', 'SELECT', 'authenticated, service_role'),
     ('overrides', 'SELECT', 'service_role'),
     ('limited_tables', 'SELECT', 'service_role'),
     ('followed_tables', 'SELECT', 'service_role'),

@@ -18,7 +18,7 @@ create temporary view tables as
 select is(
   (select array_agg(name order by name collate "C") from tables),
   array['alerts', 'catalogue', 'counters', 'events', 'exceptions', 'features', 'followed_tables',
-    'grants', 'keys', 'limited_tables', 'members', 'meters', 'overrides', 'plan_limits', 'plan_values',
+    'grants', 'keys', 'limited_tables', 'members', 'meters', 'overages', 'overrides', 'plan_limits', 'plan_values',
     'plans', 'reservations', 'subjects'],
   'the tables are these'
 );
@@ -59,6 +59,8 @@ select set_eq(
     ('plans', 'select_everyone', 'SELECT', '{anon,authenticated,service_role}'),
     ('plan_limits', 'select_everyone', 'SELECT', '{anon,authenticated,service_role}'),
     ('plan_values', 'select_everyone', 'SELECT', '{anon,authenticated,service_role}'),
+    ('overages', 'select_own', 'SELECT', '{authenticated}'),
+    ('overages', 'select_service', 'SELECT', '{service_role}'),
     ('overrides', 'select_service', 'SELECT', '{service_role}'),
     ('subjects', 'select_own', 'SELECT', '{authenticated}'),
     ('subjects', 'select_service', 'SELECT', '{service_role}'),
@@ -198,6 +200,8 @@ select is_empty(
         ('text', 'bigint', 'boolean', 'jsonb', 'uuid', 'timestamp with time zone')
       -- The marks of a feature's alerts: what limits_of() hands on with each limit, in one piece.
       and not (c.attrelid = 'quota.features'::regclass and c.attname in ('alerts', 'marks'))
+      -- A length of time, whose months are as long as they happen to be.
+      and not (c.attrelid = 'quota.plan_limits'::regclass and c.attname = 'grace')
       -- Names of the app's tables and columns, which stay right when those are renamed.
       and not (c.attrelid in ('quota.limited_tables'::regclass, 'quota.followed_tables'::regclass)
         and c.atttypid in ('regclass'::regtype, 'name'::regtype))$$,

@@ -18,7 +18,9 @@ create function pg_temp.catalogue() returns jsonb language sql as $$
   select jsonb_build_object(
     'features', (select jsonb_agg(to_jsonb(f) - '{hidden, alerts, marks}'::text[] order by f.feature_id) from quota.features as f),
     'plans', (select jsonb_agg(to_jsonb(p) - '{hidden, is_retired, successor_id, moves, moves_from}'::text[] order by p.plan_id) from quota.plans as p),
-    'limits', (select jsonb_agg(to_jsonb(l) order by l.plan_id, l.feature_id, l.period) from quota.plan_limits as l)
+    'limits', (select jsonb_agg(
+      jsonb_build_object('plan_id', l.plan_id, 'feature_id', l.feature_id, 'period', l.period, 'amount', l.amount)
+      order by l.plan_id, l.feature_id, l.period) from quota.plan_limits as l)
   )
 $$;
 create temporary table documents (name text primary key, document jsonb);

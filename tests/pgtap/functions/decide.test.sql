@@ -8,7 +8,7 @@ create function pg_temp.l(
   p_period text, p_amount bigint, p_used bigint, p_reserved bigint default 0, p_drawn bigint default 0,
   p_granted bigint default 0
 ) returns quota.limit_state language sql as $$
-  select row(p_period, null, null, 'plan', p_amount, p_used, p_reserved, p_drawn, p_granted, true, p_amount, 0, 0, null)::quota.limit_state
+  select row(p_period, null, null, 'plan', p_amount, p_used, p_reserved, p_drawn, p_granted, true, p_amount, 0, 0, null, 0, null, 0, null, 'hard', 'hard')::quota.limit_state
 $$;
 -- "yes or no, the period shown, what is drawn from grants, who refuses"
 create function pg_temp.verdict(p_amount bigint, variadic p_limits quota.limit_state[]) returns text
@@ -75,7 +75,7 @@ select is(
   'of several shortfalls the largest is drawn'
 );
 select is(
-  pg_temp.verdict(3, pg_temp.l('month', 5, 5, 0, 0, 2)), 'no month 3 month', 'grants that are too small refuse'
+  pg_temp.verdict(3, pg_temp.l('month', 5, 5, 0, 0, 2)), 'no month 2 month', 'grants that are too small refuse'
 );
 
 -- Overflow.

@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(38);
+select plan(39);
 
 do $$ begin perform apply_plans('{
   "features": {"ai_generation": {}, "kb_file": {"kind": "gauge"}},

@@ -17,7 +17,7 @@ do $$ begin perform apply_plans('{
 
 select columns_are('public', 'plan_catalog', array[
   'plan', 'plan_name', 'is_default', 'upgrade_url', 'feature', 'feature_name', 'unit', 'kind',
-  'period', 'limit', 'unlimited', 'value'
+  'period', 'limit', 'unlimited', 'value', 'rollover', 'mode', 'ceiling'
 ]);
 
 set local role anon;
@@ -25,7 +25,8 @@ select is(
   (select to_jsonb(c) from plan_catalog as c where plan = 'free' and feature = 'ai_generation' and period = 'month'),
   '{"plan": "free", "plan_name": "Free", "is_default": true, "upgrade_url": "/up",
     "feature": "ai_generation", "feature_name": "AI generations", "unit": "generation",
-    "kind": "metered", "period": "month", "limit": 50, "unlimited": false, "value": null}',
+    "kind": "metered", "period": "month", "limit": 50, "unlimited": false, "value": null,
+    "rollover": null, "mode": "hard", "ceiling": null}',
   'anon reads a row per plan, feature and period'
 );
 select is(

@@ -16,7 +16,7 @@ do $$ begin perform apply_plans('{
 
 select columns_are('public', 'usage_events', array[
   'subject', 'event_id', 'at', 'kind', 'feature', 'counts_at', 'used_change', 'reserved_change',
-  'drawn_change', 'about_id', 'grant_id', 'actor', 'idempotency_key', 'metadata'
+  'drawn_change', 'about_id', 'grant_id', 'actor', 'idempotency_key', 'metadata', 'over'
 ]);
 
 insert into quota.members (subject_id, user_id) values ('acme', 'ada');
@@ -30,7 +30,7 @@ select is(
   '{"subject": "acme", "at": "2026-09-15T12:00:00+00:00", "kind": "consume",
     "feature": "ai_generation", "counts_at": "2026-09-15T12:00:00+00:00", "used_change": 3,
     "reserved_change": 0, "drawn_change": 0, "about_id": null, "grant_id": null, "actor": "ada",
-    "idempotency_key": "k1", "metadata": {"model": "small"}}',
+    "idempotency_key": "k1", "metadata": {"model": "small"}, "over": null}',
   'a line says what was used, when, by whom, and what the caller wrote to it'
 );
 select is(

@@ -25,7 +25,8 @@ begin
 end $$;
 
 select columns_are('public', 'usage_history', array[
-  'subject', 'feature', 'period', 'period_start', 'period_end', 'used', 'limit'
+  'subject', 'feature', 'period', 'period_start', 'period_end', 'used', 'limit',
+  'carried', 'over'
 ]);
 
 set local role authenticated;
