@@ -131,7 +131,8 @@ const plainEvents: Sabotage = async (owner) => {
     create or replace view public.usage_events with (security_invoker = true) as
     select
       subject_id as subject, event_id, at, kind, feature_id as feature, counts_at, used_change,
-      reserved_change, drawn_change, about_id, grant_id, actor, idempotency_key, metadata
+      reserved_change, drawn_change, about_id, grant_id, actor, idempotency_key, metadata,
+      null::jsonb as over
     from quota.events`);
 };
 
