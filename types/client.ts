@@ -351,7 +351,11 @@ export type UsageEvent<Feature extends string = string> = {
   about_id: string | null;
   /** The grant that it draws from; null without one. */
   grant_id: string | null;
-  /** The user that acted for the subject; null where it is the subject itself or a server. */
+  /**
+   * The user that acted for the subject, or that a server named, also on the lines of the end of
+   * its holds and of refunds; null where it is the subject itself, a server that named none, or a
+   * user that was forgotten.
+   */
   actor: string | null;
   /** The key of the call that wrote it; null without one. */
   idempotency_key: string | null;
@@ -579,6 +583,7 @@ export type ConsumeUsageArgs<Feature extends string = string> = {
   idempotency_key?: string | null;
   /** Default: '{}'. */
   metadata?: JsonObject | null;
+  actor?: string | null;
   /** Default: false. */
   partial?: boolean;
 };
@@ -607,6 +612,7 @@ export type EnforceUsageArgs<Feature extends string = string> = {
   idempotency_key?: string | null;
   /** Default: '{}'. */
   metadata?: JsonObject | null;
+  actor?: string | null;
   /** Default: false. */
   partial?: boolean;
 };
@@ -675,6 +681,7 @@ export type ReserveUsageArgs<Feature extends string = string> = {
   idempotency_key?: string | null;
   /** Default: '{}'. */
   metadata?: JsonObject | null;
+  actor?: string | null;
   /** Default: false. */
   partial?: boolean;
 };
@@ -834,16 +841,19 @@ export interface UsageMethods<Feature extends string = string> {
    * true) and counts nothing, for at least 30 days (the rule of Stripe's Idempotency-Key, except
    * that a refusal binds nothing, and that the key of a use that was refunded in full is free
    * again). Keys of users and of trusted callers are two spaces. metadata is kept in the ledger.
+   * actor is the user that it is for, where subject is an organisation: a server names it, a
+   * signed-in user is it; the ledger keeps it, and with another one the key is another call's.
    * partial takes what fits of the amount: amount of the answer says how much, and only nothing is
    * a refusal.
    *
    * May be called by a signed-in user and by the server.
    *
    * @throws UsageError with one of the codes
-   * - `42501` no identity, a subject that is not yours, or a server_only feature
+   * - `42501` no identity, a subject that is not yours, a server_only feature, or an actor named by
+   *   a user
    * - `QFEAT` unknown feature
    * - `QAMNT` amount below 1 or too large
-   * - `QSUBJ` subject missing (trusted callers), empty or over 255 characters
+   * - `QSUBJ` subject missing (trusted callers), or it or actor empty or over 255 characters
    * - `QIDEM` key reused with other arguments, empty or over 255 characters
    * - `QMETA` metadata not an object or over 8 kB
    * - `22023` partial is null
@@ -1019,10 +1029,12 @@ export interface UsageMethods<Feature extends string = string> {
    * until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job
    * running; extend_usage moves that on. Returns a usage_decision with reservation_id; a refusal is
    * an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be
-   * named. partial holds what fits of the amount: amount of the answer says how much, and only
-   * nothing is a refusal. The same idempotency_key with the same arguments gives the first answer
-   * again, while the hold is open or was committed: once it was released, has expired uncommitted,
-   * or its use was refunded in full, the key is free and the call decides afresh.
+   * named. actor is the user that it is for, where subject is an organisation; the ledger keeps it,
+   * with the end of the hold, too. partial holds what fits of the amount: amount of the answer says
+   * how much, and only nothing is a refusal. The same idempotency_key with the same arguments gives
+   * the first answer again, while the hold is open or was committed: once it was released, has
+   * expired uncommitted, or its use was refunded in full, the key is free and the call decides
+   * afresh.
    *
    * Server only: needs the service key.
    *
@@ -1030,7 +1042,7 @@ export interface UsageMethods<Feature extends string = string> {
    * - `22023` ttl, or partial is null
    * - `QFEAT` unknown feature
    * - `QAMNT`
-   * - `QSUBJ`
+   * - `QSUBJ` subject, or actor empty or over 255 characters
    * - `QIDEM`
    * - `QMETA`
    * - `42501` not a trusted role

@@ -232,6 +232,7 @@ export type Database = {
       };
       consume_usage: {
         Args: {
+          actor?: string;
           amount?: number;
           feature: string;
           idempotency_key?: string;
@@ -279,6 +280,7 @@ export type Database = {
       };
       enforce_usage: {
         Args: {
+          actor?: string;
           amount?: number;
           feature: string;
           idempotency_key?: string;
@@ -355,6 +357,7 @@ export type Database = {
       remove_member: { Args: { subject: string; user_id: string }; Returns: undefined };
       reserve_usage: {
         Args: {
+          actor?: string;
           amount?: number;
           feature: string;
           idempotency_key?: string;

@@ -22,6 +22,8 @@ export interface WithUsageOptions {
    * somebody, or expired while the database was away) aborts the work. Default: never extended.
    */
   heartbeat?: number | null;
+  /** For which user it is, where subject is an organisation: kept in the ledger. */
+  actor?: string | null;
   /** Kept in the ledger with the hold. */
   metadata?: JsonObject | null;
   /**
@@ -77,7 +79,7 @@ export async function withUsage<Feature extends string, Value>(
   options: WithUsageOptions,
   work: (usage: UsageWork<Feature>) => Value | Promise<Value>,
 ): Promise<WithUsageResult<Value, Feature>> {
-  const { subject, amount, ttl, heartbeat, metadata, whenUnavailable = 'deny' } = options;
+  const { subject, amount, ttl, heartbeat, metadata, actor, whenUnavailable = 'deny' } = options;
   if (heartbeat != null && !(heartbeat >= 1 && heartbeat <= 2 ** 31 - 1)) {
     throw new RangeError(`heartbeat is ${heartbeat}; milliseconds, 1 or more, are expected`);
   }
@@ -102,7 +104,7 @@ export async function withUsage<Feature extends string, Value>(
   // Not ended by the signal: a hold that was made must be known, to be given back.
   const reserved = await insist(options, (call) =>
     calls.reserveUsage(
-      { feature, subject, amount, ttl, metadata, idempotency_key: idempotencyKey },
+      { feature, subject, amount, ttl, metadata, actor, idempotency_key: idempotencyKey },
       call,
     ),
   );

@@ -66,6 +66,38 @@ $$;
 comment on function quota.caller_for is
   'For whom a call that names this subject is made. Errors: 42501 no identity or not yours; QSUBJ missing, empty or over 255 characters.';
 
+-- A server says for which user of an organisation it calls. A user that calls is the actor itself: could
+-- it name one, it would use up the share of a colleague.
+create function quota.with_actor(
+  p_function text,
+  p_caller quota.caller,
+  p_actor text
+)
+returns quota.caller
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller quota.caller := p_caller;
+begin
+  if p_actor is null then
+    return p_caller;
+  end if;
+  if v_caller.is_trusted is not true then
+    raise exception '%: actor is named by a user, which acts as itself', p_function
+      using errcode = '42501', hint = 'leave actor out; a server names it, with the service key alone';
+  end if;
+  if length(p_actor) not between 1 and 255 then
+    raise exception '%: the actor has % characters, 1 to 255 are allowed', p_function, length(p_actor)
+      using errcode = 'QSUBJ', hint = 'pass the id of the user that acts for the subject, or leave it out';
+  end if;
+  v_caller.actor := nullif(p_actor, v_caller.subject_id);
+  return v_caller;
+end
+$$;
+
+comment on function quota.with_actor is
+  'The caller with the user for whom it says that it calls; one that is the subject itself is none. Errors: 42501 named by a user; QSUBJ empty or over 255 characters.';
+
 create function quota.require_trusted()
 returns void
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp

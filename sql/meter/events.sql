@@ -44,7 +44,7 @@ comment on column quota.events.drawn_change is 'Change of what is drawn from gra
 comment on column quota.events.about_id is 'The event, reservation or grant that this line is about; resets of a feature share an id.';
 
 comment on column quota.events.actor is
-  'The user that acted for the subject, where it is not the subject itself; null for servers.';
+  'The user that acted for the subject, or for whom a server did, where it is not the subject itself; null otherwise. Lines of commits, endings and refunds have that of the use.';
 
 comment on column quota.events.idempotency_key is
   'The key of the call that wrote it; what it is bound to stands in quota.keys.';

@@ -10,6 +10,7 @@ create table quota.reservations (
   state text not null default 'open',
   answer jsonb,
   is_over boolean not null default false,
+  actor text,
   constraint reservations_pkey primary key (subject_id, reservation_id),
   constraint reservations_state_is_known
     check (state in ('open', 'expired', 'committed', 'released')),
@@ -28,6 +29,9 @@ comment on column quota.reservations.answer is
 
 comment on column quota.reservations.is_over is 'Whether it was past a limit when it was made: quota.overages says how far.';
 
+comment on column quota.reservations.actor is
+  'The user for whom it was made, where it is not the subject itself; the lines of its end have it, too.';
+
 -- Serves commit and release, which are not told the subject.
 create index reservations_by_id on quota.reservations (reservation_id);
 
@@ -45,7 +49,8 @@ alter table quota.reservations
   alter column expires_at set statistics 0,
   alter column state set statistics 0,
   alter column answer set statistics 0,
-  alter column is_over set statistics 0;
+  alter column is_over set statistics 0,
+  alter column actor set statistics 0;
 
 alter table quota.reservations enable row level security;
 

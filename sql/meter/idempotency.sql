@@ -31,7 +31,8 @@ begin
     return null;
   end if;
   if v_arguments <> p_arguments then
-    raise exception 'this idempotency key was used with other arguments: %', v_arguments
+    raise exception 'this idempotency key was used with other arguments: %',
+      v_arguments - 'actor'
       using errcode = 'QIDEM', hint = 'use a fresh key for a new call';
   end if;
   return v_answer;
@@ -40,6 +41,25 @@ $$;
 
 comment on function quota.replay is
   'The first answer of a key, null if the key is free. Errors: QIDEM, other arguments.';
+
+-- With another actor or without partial it is another call. Only where there is one of them: what calls
+-- without were bound to stays what it was.
+create function quota.further_arguments(
+  p_actor text,
+  p_partial boolean
+)
+returns jsonb
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return jsonb_strip_nulls(
+    jsonb_build_object('actor', p_actor, 'partial', nullif(p_partial, false))
+  );
+end
+$$;
+
+comment on function quota.further_arguments is
+  'What a key is bound to beside feature and amount: the actor, and that partial was asked for.';
 
 create function quota.replay_taken(
   p_caller quota.caller,

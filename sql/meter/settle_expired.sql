@@ -14,7 +14,7 @@ declare
 begin
   for v_hold in
     select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
-      r.state, r.answer, r.is_over
+      r.state, r.answer, r.is_over, r.actor
     from quota.reservations as r
     where r.subject_id = p_subject_id
       and r.feature_id = p_feature_id
@@ -68,6 +68,7 @@ create function quota.write_hold(
   p_amount bigint,
   p_at timestamptz,
   p_ttl interval,
+  p_actor text,
   p_is_over boolean default false
 )
 returns void
@@ -78,10 +79,10 @@ declare
   v_expires_at timestamptz := p_at + make_interval(secs => extract(epoch from p_ttl)::double precision);
 begin
   insert into quota.reservations (
-    subject_id, reservation_id, feature_id, amount, reserved_at, expires_at, is_over
+    subject_id, reservation_id, feature_id, amount, reserved_at, expires_at, is_over, actor
   )
   values (
-    p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at, p_is_over
+    p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at, p_is_over, p_actor
   );
   update quota.meters as m
     set holds_expire_at = v_expires_at
@@ -148,7 +149,7 @@ begin
   return row(
     p_hold.subject_id, quota.new_id(p_at), p_at, p_kind, p_hold.feature_id, p_hold.reserved_at,
     0, case when p_hold.state = 'open' then -p_hold.amount else 0 end, 0,
-    p_hold.reservation_id, null, null, null, '{}'
+    p_hold.reservation_id, null, p_hold.actor, null, '{}'
   )::quota.events;
 end
 $$;

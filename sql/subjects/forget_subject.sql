@@ -51,13 +51,7 @@ begin
     for update;
   delete from quota.members as m
     where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
-  -- The ledger of an organisation keeps its lines and loses the name. Nobody else changes a line, so
-  -- this needs no meter of the organisation.
-  update quota.events as e
-    set actor = null,
-        metadata = case when e.kind = 'member' then e.metadata - 'user_id' else e.metadata end
-    where (e.actor is not null or e.kind = 'member')
-      and coalesce(e.actor, e.metadata ->> 'user_id') = v_caller.subject_id;
+  perform quota.forget_actor(v_caller.subject_id);
   delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
   delete from quota.meters as m where m.subject_id = v_caller.subject_id and m.rows_used = 0;
   perform quota.keep_rows_used(v_caller.subject_id, v_now);
@@ -66,6 +60,43 @@ end
 $$;
 
 comment on function quota.forget_subject is 'See public.forget_subject.';
+
+-- What it did for others stays, and loses the name. The lines lead to the holds and keys that have it,
+-- so all of it is found by events_by_user. Nobody else changes a line, the actor of a hold or the
+-- arguments of a key, and who waits here for one holds nothing that this waits for: it needs no meter
+-- of the organisation.
+create function quota.forget_actor(p_user_id text)
+returns void
+language plpgsql volatile strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.keys as k
+    set arguments = k.arguments - 'actor'
+    from quota.events as e
+    where e.actor = p_user_id
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
+      and k.subject_id = e.subject_id
+      and k.idempotency_key = e.idempotency_key
+      and k.arguments ->> 'actor' = p_user_id;
+  update quota.reservations as r
+    set actor = null
+    from quota.events as e
+    where e.actor = p_user_id
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
+      and e.kind = 'reserve'
+      and r.subject_id = e.subject_id
+      and r.reservation_id = e.about_id
+      and r.actor = p_user_id;
+  update quota.events as e
+    set actor = null,
+        metadata = case when e.kind = 'member' then e.metadata - 'user_id' else e.metadata end
+    where (e.actor is not null or e.kind = 'member')
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id;
+end
+$$;
+
+comment on function quota.forget_actor is
+  'Takes the name of a user off the lines, holds and keys of organisations for which it acted.';
 
 -- Whose rows name it. All locked in byte order before anything goes: an organisation and its member
 -- that are forgotten at once meet here, and not crosswise in each other's rows.

@@ -141,7 +141,7 @@ begin
     v_at := quota.lock_meter(v_hold.subject_id, v_hold.feature_id);
     -- Again, now that nobody else can end it.
     select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
-        r.state, r.answer, r.is_over
+        r.state, r.answer, r.is_over, r.actor
       into v_hold
       from quota.reservations as r
       where r.subject_id = v_hold.subject_id

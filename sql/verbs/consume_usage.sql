@@ -5,6 +5,7 @@ create function public.consume_usage(
   subject text default null,
   idempotency_key text default null,
   metadata jsonb default '{}',
+  actor text default null,
   partial boolean default false
 )
 returns public.usage_decision
@@ -12,12 +13,12 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  return quota.consume_usage(feature, amount, subject, idempotency_key, metadata, partial);
+  return quota.consume_usage(feature, amount, subject, idempotency_key, metadata, actor, partial);
 end
 $$;
 
 comment on function public.consume_usage is
-  'Checks every limit of the feature and counts the amount, in one step and in the caller''s transaction. A refusal is an answer (allowed = false with reason limit_reached or feature_not_in_plan), not an error, and counts nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. The same idempotency_key with the same arguments gives the first allowed answer again (replayed = true) and counts nothing, for at least 30 days (the rule of Stripe''s Idempotency-Key, except that a refusal binds nothing, and that the key of a use that was refunded in full is free again). Keys of users and of trusted callers are two spaces. metadata is kept in the ledger. partial takes what fits of the amount: amount of the answer says how much, and only nothing is a refusal. Errors: 42501 no identity, a subject that is not yours, or a server_only feature; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters; QIDEM key reused with other arguments, empty or over 255 characters; QMETA metadata not an object or over 8 kB; 22023 partial is null; 55P03 another call held the row for 2 s (retry).';
+  'Checks every limit of the feature and counts the amount, in one step and in the caller''s transaction. A refusal is an answer (allowed = false with reason limit_reached or feature_not_in_plan), not an error, and counts nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. The same idempotency_key with the same arguments gives the first allowed answer again (replayed = true) and counts nothing, for at least 30 days (the rule of Stripe''s Idempotency-Key, except that a refusal binds nothing, and that the key of a use that was refunded in full is free again). Keys of users and of trusted callers are two spaces. metadata is kept in the ledger. actor is the user that it is for, where subject is an organisation: a server names it, a signed-in user is it; the ledger keeps it, and with another one the key is another call''s. partial takes what fits of the amount: amount of the answer says how much, and only nothing is a refusal. Errors: 42501 no identity, a subject that is not yours, a server_only feature, or an actor named by a user; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), or it or actor empty or over 255 characters; QIDEM key reused with other arguments, empty or over 255 characters; QMETA metadata not an object or over 8 kB; 22023 partial is null; 55P03 another call held the row for 2 s (retry).';
 
 -- The main job. Checks the limit and counts, in one atomic step.
 --
@@ -31,6 +32,7 @@ create function quota.consume_usage(
   p_subject text,
   p_idempotency_key text,
   p_metadata jsonb,
+  p_actor text,
   p_partial boolean
 )
 returns public.usage_decision
@@ -50,14 +52,16 @@ begin
     and coalesce(length(p_idempotency_key), 1) between 1 and 255
     and p_metadata = '{}'
     and not p_partial
+    and p_actor is null
   ) is not true then
     perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
     perform quota.check_flag('consume_usage', 'partial', p_partial);
+    v_caller := quota.with_actor('consume_usage', v_caller, p_actor);
   end if;
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
-    if p_partial then
-      v_arguments := v_arguments || '{"partial": true}';
+    if p_partial or v_caller.actor is not null then
+      v_arguments := v_arguments || quota.further_arguments(v_caller.actor, p_partial);
     end if;
   end if;
   v_decision := quota.take_plainly(

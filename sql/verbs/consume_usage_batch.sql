@@ -53,7 +53,7 @@ begin
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object(
       'call', 'consume_usage_batch', 'features', v_features, 'amounts', v_amounts
-    );
+    ) || quota.further_arguments(v_caller.actor, false);
   end if;
 
   -- What is refused without a lock makes nobody wait: a member could else stop an organisation with

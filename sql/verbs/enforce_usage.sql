@@ -5,6 +5,7 @@ create function public.enforce_usage(
   subject text default null,
   idempotency_key text default null,
   metadata jsonb default '{}',
+  actor text default null,
   partial boolean default false
 )
 returns public.usage_decision
@@ -13,7 +14,7 @@ as $$
 #variable_conflict error
 begin
   return quota.enforce(
-    quota.consume_usage(feature, amount, subject, idempotency_key, metadata, partial)
+    quota.consume_usage(feature, amount, subject, idempotency_key, metadata, actor, partial)
   );
 end
 $$;

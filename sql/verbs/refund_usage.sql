@@ -49,8 +49,8 @@ begin
 
   -- A line never changes, so it can be read before the lock that its subject is needed for.
   select e.subject_id, e.feature_id, e.counts_at,
-      case e.kind when 'commit' then e.about_id else e.event_id end
-    into v_use.subject_id, v_use.feature_id, v_use.counts_at, v_use.about_id
+      case e.kind when 'commit' then e.about_id else e.event_id end, e.actor
+    into v_use.subject_id, v_use.feature_id, v_use.counts_at, v_use.about_id, v_use.actor
     from quota.events as e
     where e.event_id = p_event_id
       and e.kind in ('consume', 'commit', 'import');
@@ -74,7 +74,7 @@ begin
       v_use.subject_id, quota.new_id(v_refund.at), v_refund.at, 'refund', v_use.feature_id,
       v_use.counts_at,
       -quota.amount_to_refund(p_event_id, v_use.subject_id, v_use.feature_id, p_amount),
-      0, 0, p_event_id, null, null, p_idempotency_key, v_refund.metadata
+      0, 0, p_event_id, null, v_use.actor, p_idempotency_key, v_refund.metadata
     )::quota.events;
     -- Grants are used last, so they come back first.
     perform quota.keep_forgiven(

@@ -134,7 +134,7 @@ begin
   end if;
   if p_ttl is not null then
     perform quota.write_hold(
-      p_caller.subject_id, v_reservation_id, p_feature_id, p_amount, v_now, p_ttl
+      p_caller.subject_id, v_reservation_id, p_feature_id, p_amount, v_now, p_ttl, p_caller.actor
     );
   end if;
   return v_decision;

@@ -198,6 +198,38 @@ $$;
 comment on function quota.caller_for is
   'For whom a call that names this subject is made. Errors: 42501 no identity or not yours; QSUBJ missing, empty or over 255 characters.';
 
+-- A server says for which user of an organisation it calls. A user that calls is the actor itself: could
+-- it name one, it would use up the share of a colleague.
+create function quota.with_actor(
+  p_function text,
+  p_caller quota.caller,
+  p_actor text
+)
+returns quota.caller
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller quota.caller := p_caller;
+begin
+  if p_actor is null then
+    return p_caller;
+  end if;
+  if v_caller.is_trusted is not true then
+    raise exception '%: actor is named by a user, which acts as itself', p_function
+      using errcode = '42501', hint = 'leave actor out; a server names it, with the service key alone';
+  end if;
+  if length(p_actor) not between 1 and 255 then
+    raise exception '%: the actor has % characters, 1 to 255 are allowed', p_function, length(p_actor)
+      using errcode = 'QSUBJ', hint = 'pass the id of the user that acts for the subject, or leave it out';
+  end if;
+  v_caller.actor := nullif(p_actor, v_caller.subject_id);
+  return v_caller;
+end
+$$;
+
+comment on function quota.with_actor is
+  'The caller with the user for whom it says that it calls; one that is the subject itself is none. Errors: 42501 named by a user; QSUBJ empty or over 255 characters.';
+
 create function quota.require_trusted()
 returns void
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
@@ -3121,7 +3153,7 @@ comment on column quota.events.drawn_change is 'Change of what is drawn from gra
 comment on column quota.events.about_id is 'The event, reservation or grant that this line is about; resets of a feature share an id.';
 
 comment on column quota.events.actor is
-  'The user that acted for the subject, where it is not the subject itself; null for servers.';
+  'The user that acted for the subject, or for whom a server did, where it is not the subject itself; null otherwise. Lines of commits, endings and refunds have that of the use.';
 
 comment on column quota.events.idempotency_key is
   'The key of the call that wrote it; what it is bound to stands in quota.keys.';
@@ -3273,6 +3305,7 @@ create table quota.reservations (
   state text not null default 'open',
   answer jsonb,
   is_over boolean not null default false,
+  actor text,
   constraint reservations_pkey primary key (subject_id, reservation_id),
   constraint reservations_state_is_known
     check (state in ('open', 'expired', 'committed', 'released')),
@@ -3291,6 +3324,9 @@ comment on column quota.reservations.answer is
 
 comment on column quota.reservations.is_over is 'Whether it was past a limit when it was made: quota.overages says how far.';
 
+comment on column quota.reservations.actor is
+  'The user for whom it was made, where it is not the subject itself; the lines of its end have it, too.';
+
 -- Serves commit and release, which are not told the subject.
 create index reservations_by_id on quota.reservations (reservation_id);
 
@@ -3308,7 +3344,8 @@ alter table quota.reservations
   alter column expires_at set statistics 0,
   alter column state set statistics 0,
   alter column answer set statistics 0,
-  alter column is_over set statistics 0;
+  alter column is_over set statistics 0,
+  alter column actor set statistics 0;
 
 alter table quota.reservations enable row level security;
 
@@ -4965,6 +5002,7 @@ create function public.consume_usage(
   subject text default null,
   idempotency_key text default null,
   metadata jsonb default '{}',
+  actor text default null,
   partial boolean default false
 )
 returns public.usage_decision
@@ -4972,12 +5010,12 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  return quota.consume_usage(feature, amount, subject, idempotency_key, metadata, partial);
+  return quota.consume_usage(feature, amount, subject, idempotency_key, metadata, actor, partial);
 end
 $$;
 
 comment on function public.consume_usage is
-  'Checks every limit of the feature and counts the amount, in one step and in the caller''s transaction. A refusal is an answer (allowed = false with reason limit_reached or feature_not_in_plan), not an error, and counts nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. The same idempotency_key with the same arguments gives the first allowed answer again (replayed = true) and counts nothing, for at least 30 days (the rule of Stripe''s Idempotency-Key, except that a refusal binds nothing, and that the key of a use that was refunded in full is free again). Keys of users and of trusted callers are two spaces. metadata is kept in the ledger. partial takes what fits of the amount: amount of the answer says how much, and only nothing is a refusal. Errors: 42501 no identity, a subject that is not yours, or a server_only feature; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), empty or over 255 characters; QIDEM key reused with other arguments, empty or over 255 characters; QMETA metadata not an object or over 8 kB; 22023 partial is null; 55P03 another call held the row for 2 s (retry).';
+  'Checks every limit of the feature and counts the amount, in one step and in the caller''s transaction. A refusal is an answer (allowed = false with reason limit_reached or feature_not_in_plan), not an error, and counts nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. The same idempotency_key with the same arguments gives the first allowed answer again (replayed = true) and counts nothing, for at least 30 days (the rule of Stripe''s Idempotency-Key, except that a refusal binds nothing, and that the key of a use that was refunded in full is free again). Keys of users and of trusted callers are two spaces. metadata is kept in the ledger. actor is the user that it is for, where subject is an organisation: a server names it, a signed-in user is it; the ledger keeps it, and with another one the key is another call''s. partial takes what fits of the amount: amount of the answer says how much, and only nothing is a refusal. Errors: 42501 no identity, a subject that is not yours, a server_only feature, or an actor named by a user; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), or it or actor empty or over 255 characters; QIDEM key reused with other arguments, empty or over 255 characters; QMETA metadata not an object or over 8 kB; 22023 partial is null; 55P03 another call held the row for 2 s (retry).';
 
 -- The main job. Checks the limit and counts, in one atomic step.
 --
@@ -4991,6 +5029,7 @@ create function quota.consume_usage(
   p_subject text,
   p_idempotency_key text,
   p_metadata jsonb,
+  p_actor text,
   p_partial boolean
 )
 returns public.usage_decision
@@ -5010,14 +5049,16 @@ begin
     and coalesce(length(p_idempotency_key), 1) between 1 and 255
     and p_metadata = '{}'
     and not p_partial
+    and p_actor is null
   ) is not true then
     perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
     perform quota.check_flag('consume_usage', 'partial', p_partial);
+    v_caller := quota.with_actor('consume_usage', v_caller, p_actor);
   end if;
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
-    if p_partial then
-      v_arguments := v_arguments || '{"partial": true}';
+    if p_partial or v_caller.actor is not null then
+      v_arguments := v_arguments || quota.further_arguments(v_caller.actor, p_partial);
     end if;
   end if;
   v_decision := quota.take_plainly(
@@ -5205,7 +5246,7 @@ begin
   end if;
   if p_ttl is not null then
     perform quota.write_hold(
-      p_caller.subject_id, v_reservation_id, p_feature_id, p_amount, v_now, p_ttl
+      p_caller.subject_id, v_reservation_id, p_feature_id, p_amount, v_now, p_ttl, p_caller.actor
     );
   end if;
   return v_decision;
@@ -5645,6 +5686,7 @@ create function public.enforce_usage(
   subject text default null,
   idempotency_key text default null,
   metadata jsonb default '{}',
+  actor text default null,
   partial boolean default false
 )
 returns public.usage_decision
@@ -5653,7 +5695,7 @@ as $$
 #variable_conflict error
 begin
   return quota.enforce(
-    quota.consume_usage(feature, amount, subject, idempotency_key, metadata, partial)
+    quota.consume_usage(feature, amount, subject, idempotency_key, metadata, actor, partial)
   );
 end
 $$;
@@ -5766,7 +5808,7 @@ begin
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object(
       'call', 'consume_usage_batch', 'features', v_features, 'amounts', v_amounts
-    );
+    ) || quota.further_arguments(v_caller.actor, false);
   end if;
 
   -- What is refused without a lock makes nobody wait: a member could else stop an organisation with
@@ -6379,6 +6421,7 @@ create function public.reserve_usage(
   ttl interval default '15 minutes',
   idempotency_key text default null,
   metadata jsonb default '{}',
+  actor text default null,
   partial boolean default false
 )
 returns public.usage_decision
@@ -6386,12 +6429,14 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  return quota.reserve_usage(feature, amount, subject, ttl, idempotency_key, metadata, partial);
+  return quota.reserve_usage(
+    feature, amount, subject, ttl, idempotency_key, metadata, actor, partial
+  );
 end
 $$;
 
 comment on function public.reserve_usage is
-  'Holds an amount while work runs: it counts against every limit of the feature from now on, until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job running; extend_usage moves that on. Returns a usage_decision with reservation_id; a refusal is an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be named. partial holds what fits of the amount: amount of the answer says how much, and only nothing is a refusal. The same idempotency_key with the same arguments gives the first answer again, while the hold is open or was committed: once it was released, has expired uncommitted, or its use was refunded in full, the key is free and the call decides afresh. Errors: 22023 ttl, or partial is null; QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 42501 not a trusted role; 55P03 retry.';
+  'Holds an amount while work runs: it counts against every limit of the feature from now on, until it is committed, released or expires after ttl (more than 0, at most 7 days), with no job running; extend_usage moves that on. Returns a usage_decision with reservation_id; a refusal is an answer, as in consume_usage. amount is in units of the feature (default 1); subject must be named. actor is the user that it is for, where subject is an organisation; the ledger keeps it, with the end of the hold, too. partial holds what fits of the amount: amount of the answer says how much, and only nothing is a refusal. The same idempotency_key with the same arguments gives the first answer again, while the hold is open or was committed: once it was released, has expired uncommitted, or its use was refunded in full, the key is free and the call decides afresh. Errors: 22023 ttl, or partial is null; QFEAT unknown feature; QAMNT; QSUBJ subject, or actor empty or over 255 characters; QIDEM; QMETA; 42501 not a trusted role; 55P03 retry.';
 
 -- Work that may fail or whose cost is known only afterwards. A hold counts against every
 -- limit of the feature from now on, and stops counting the moment it expires.
@@ -6402,6 +6447,7 @@ create function quota.reserve_usage(
   p_ttl interval,
   p_idempotency_key text,
   p_metadata jsonb,
+  p_actor text,
   p_partial boolean
 )
 returns public.usage_decision
@@ -6417,7 +6463,7 @@ declare
   v_decision public.usage_decision;
 begin
   perform quota.require_trusted();
-  v_caller := quota.caller_for(p_subject);
+  v_caller := quota.with_actor('reserve_usage', quota.caller_for(p_subject), p_actor);
   perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
   if (v_seconds > 0 and v_seconds <= 604800) is not true then
     perform quota.reject_ttl('reserve_usage', p_ttl);
@@ -6430,8 +6476,8 @@ begin
     v_arguments := jsonb_build_object(
       'call', 'reserve_usage', 'feature', p_feature, 'amount', p_amount, 'ttl', v_seconds
     );
-    if p_partial then
-      v_arguments := v_arguments || '{"partial": true}';
+    if p_partial or v_caller.actor is not null then
+      v_arguments := v_arguments || quota.further_arguments(v_caller.actor, p_partial);
     end if;
   end if;
   v_decision := quota.take_plainly(
@@ -6463,7 +6509,7 @@ begin
     if v_decision.allowed then
       perform quota.write_hold(
         v_caller.subject_id, v_decision.reservation_id, p_feature, v_decision.amount, v_now, p_ttl,
-        v_decision.reason = 'over_limit'
+        v_caller.actor, v_decision.reason = 'over_limit'
       );
     end if;
     if v_decision.allowed is not null then
@@ -6690,7 +6736,7 @@ begin
     v_at := quota.lock_meter(v_hold.subject_id, v_hold.feature_id);
     -- Again, now that nobody else can end it.
     select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
-        r.state, r.answer, r.is_over
+        r.state, r.answer, r.is_over, r.actor
       into v_hold
       from quota.reservations as r
       where r.subject_id = v_hold.subject_id
@@ -6897,8 +6943,8 @@ begin
 
   -- A line never changes, so it can be read before the lock that its subject is needed for.
   select e.subject_id, e.feature_id, e.counts_at,
-      case e.kind when 'commit' then e.about_id else e.event_id end
-    into v_use.subject_id, v_use.feature_id, v_use.counts_at, v_use.about_id
+      case e.kind when 'commit' then e.about_id else e.event_id end, e.actor
+    into v_use.subject_id, v_use.feature_id, v_use.counts_at, v_use.about_id, v_use.actor
     from quota.events as e
     where e.event_id = p_event_id
       and e.kind in ('consume', 'commit', 'import');
@@ -6922,7 +6968,7 @@ begin
       v_use.subject_id, quota.new_id(v_refund.at), v_refund.at, 'refund', v_use.feature_id,
       v_use.counts_at,
       -quota.amount_to_refund(p_event_id, v_use.subject_id, v_use.feature_id, p_amount),
-      0, 0, p_event_id, null, null, p_idempotency_key, v_refund.metadata
+      0, 0, p_event_id, null, v_use.actor, p_idempotency_key, v_refund.metadata
     )::quota.events;
     -- Grants are used last, so they come back first.
     perform quota.keep_forgiven(
@@ -7800,13 +7846,7 @@ begin
     for update;
   delete from quota.members as m
     where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
-  -- The ledger of an organisation keeps its lines and loses the name. Nobody else changes a line, so
-  -- this needs no meter of the organisation.
-  update quota.events as e
-    set actor = null,
-        metadata = case when e.kind = 'member' then e.metadata - 'user_id' else e.metadata end
-    where (e.actor is not null or e.kind = 'member')
-      and coalesce(e.actor, e.metadata ->> 'user_id') = v_caller.subject_id;
+  perform quota.forget_actor(v_caller.subject_id);
   delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
   delete from quota.meters as m where m.subject_id = v_caller.subject_id and m.rows_used = 0;
   perform quota.keep_rows_used(v_caller.subject_id, v_now);
@@ -7815,6 +7855,43 @@ end
 $$;
 
 comment on function quota.forget_subject is 'See public.forget_subject.';
+
+-- What it did for others stays, and loses the name. The lines lead to the holds and keys that have it,
+-- so all of it is found by events_by_user. Nobody else changes a line, the actor of a hold or the
+-- arguments of a key, and who waits here for one holds nothing that this waits for: it needs no meter
+-- of the organisation.
+create function quota.forget_actor(p_user_id text)
+returns void
+language plpgsql volatile strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.keys as k
+    set arguments = k.arguments - 'actor'
+    from quota.events as e
+    where e.actor = p_user_id
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
+      and k.subject_id = e.subject_id
+      and k.idempotency_key = e.idempotency_key
+      and k.arguments ->> 'actor' = p_user_id;
+  update quota.reservations as r
+    set actor = null
+    from quota.events as e
+    where e.actor = p_user_id
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
+      and e.kind = 'reserve'
+      and r.subject_id = e.subject_id
+      and r.reservation_id = e.about_id
+      and r.actor = p_user_id;
+  update quota.events as e
+    set actor = null,
+        metadata = case when e.kind = 'member' then e.metadata - 'user_id' else e.metadata end
+    where (e.actor is not null or e.kind = 'member')
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id;
+end
+$$;
+
+comment on function quota.forget_actor is
+  'Takes the name of a user off the lines, holds and keys of organisations for which it acted.';
 
 -- Whose rows name it. All locked in byte order before anything goes: an organisation and its member
 -- that are forgotten at once meet here, and not crosswise in each other's rows.
@@ -9857,7 +9934,7 @@ declare
 begin
   for v_hold in
     select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
-      r.state, r.answer, r.is_over
+      r.state, r.answer, r.is_over, r.actor
     from quota.reservations as r
     where r.subject_id = p_subject_id
       and r.feature_id = p_feature_id
@@ -9911,6 +9988,7 @@ create function quota.write_hold(
   p_amount bigint,
   p_at timestamptz,
   p_ttl interval,
+  p_actor text,
   p_is_over boolean default false
 )
 returns void
@@ -9921,10 +9999,10 @@ declare
   v_expires_at timestamptz := p_at + make_interval(secs => extract(epoch from p_ttl)::double precision);
 begin
   insert into quota.reservations (
-    subject_id, reservation_id, feature_id, amount, reserved_at, expires_at, is_over
+    subject_id, reservation_id, feature_id, amount, reserved_at, expires_at, is_over, actor
   )
   values (
-    p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at, p_is_over
+    p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at, p_is_over, p_actor
   );
   update quota.meters as m
     set holds_expire_at = v_expires_at
@@ -9991,7 +10069,7 @@ begin
   return row(
     p_hold.subject_id, quota.new_id(p_at), p_at, p_kind, p_hold.feature_id, p_hold.reserved_at,
     0, case when p_hold.state = 'open' then -p_hold.amount else 0 end, 0,
-    p_hold.reservation_id, null, null, null, '{}'
+    p_hold.reservation_id, null, p_hold.actor, null, '{}'
   )::quota.events;
 end
 $$;
@@ -10034,7 +10112,8 @@ begin
     return null;
   end if;
   if v_arguments <> p_arguments then
-    raise exception 'this idempotency key was used with other arguments: %', v_arguments
+    raise exception 'this idempotency key was used with other arguments: %',
+      v_arguments - 'actor'
       using errcode = 'QIDEM', hint = 'use a fresh key for a new call';
   end if;
   return v_answer;
@@ -10043,6 +10122,25 @@ $$;
 
 comment on function quota.replay is
   'The first answer of a key, null if the key is free. Errors: QIDEM, other arguments.';
+
+-- With another actor or without partial it is another call. Only where there is one of them: what calls
+-- without were bound to stays what it was.
+create function quota.further_arguments(
+  p_actor text,
+  p_partial boolean
+)
+returns jsonb
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return jsonb_strip_nulls(
+    jsonb_build_object('actor', p_actor, 'partial', nullif(p_partial, false))
+  );
+end
+$$;
+
+comment on function quota.further_arguments is
+  'What a key is bound to beside feature and amount: the actor, and that partial was asked for.';
 
 create function quota.replay_taken(
   p_caller quota.caller,
@@ -12098,7 +12196,7 @@ comment on column public.usage_events.about_id is
 comment on column public.usage_events.grant_id is 'The grant that it draws from; null without one.';
 
 comment on column public.usage_events.actor is
-  'The user that acted for the subject; null where it is the subject itself or a server.';
+  'The user that acted for the subject, or that a server named, also on the lines of the end of its holds and of refunds; null where it is the subject itself, a server that named none, or a user that was forgotten.';
 
 comment on column public.usage_events.idempotency_key is
   'The key of the call that wrote it; null without one.';
@@ -15230,6 +15328,7 @@ begin
     ('column', 'quota.plans.plan_id', '{"of": "table", "on": "quota.plans", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.plans.successor_id', '{"of": "table", "on": "quota.plans", "name": "successor_id", "type": "text collate \"C\"", "default": null, "is_required": false}'),
     ('column', 'quota.plans.upgrade_url', '{"of": "table", "on": "quota.plans", "name": "upgrade_url", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.reservations.actor', '{"of": "table", "on": "quota.reservations", "name": "actor", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.reservations.amount', '{"of": "table", "on": "quota.reservations", "name": "amount", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.reservations.answer', '{"of": "table", "on": "quota.reservations", "name": "answer", "type": "jsonb", "default": null, "is_required": false}'),
     ('column', 'quota.reservations.expires_at', '{"of": "table", "on": "quota.reservations", "name": "expires_at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
@@ -15309,10 +15408,10 @@ begin
     ('function', 'public.check_usage(text, bigint, text)', '{"body": "9ae52d8073f836770d5a89de541c8df1", "name": "public.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.clear_limit(text, text, text)', '{"body": "1383b2335be5b74561f05f3335d78036", "name": "public.clear_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text) returns void"}'),
     ('function', 'public.commit_usage(uuid, bigint, text, jsonb)', '{"body": "cc9e7078615f2dd6f84d6f09503c41c6", "name": "public.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, amount bigint DEFAULT NULL::bigint, subject text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
-    ('function', 'public.consume_usage(text, bigint, text, text, jsonb, boolean)', '{"body": "fd2fd024f9a1f3238bfb6e7c91487639", "name": "public.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, partial boolean DEFAULT false) returns public.usage_decision"}'),
+    ('function', 'public.consume_usage(text, bigint, text, text, jsonb, text, boolean)', '{"body": "5f869fe97846c420ea71256f4a1d665a", "name": "public.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'public.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "98918b4ad8250b918e5fb092d86ae959", "name": "public.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(items jsonb, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'public.deliver_alerts(integer)', '{"body": "8aedc014fdd4fdfb2243c2b215b9b220", "name": "public.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(max integer DEFAULT 100) returns SETOF public.usage_alerts"}'),
-    ('function', 'public.enforce_usage(text, bigint, text, text, jsonb, boolean)', '{"body": "a42f26a60c7e1004efbd1e4026a7c006", "name": "public.enforce_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, partial boolean DEFAULT false) returns public.usage_decision"}'),
+    ('function', 'public.enforce_usage(text, bigint, text, text, jsonb, text, boolean)', '{"body": "de5445421423d1668cbc9c89d1f36fe7", "name": "public.enforce_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'public.explain_usage(text, bigint, text)', '{"body": "5c07b1527a5f98036ee8164be52cad8d", "name": "public.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text) returns SETOF public.usage_explanation"}'),
     ('function', 'public.extend_usage(uuid, interval, text)', '{"body": "82751968c6708ada0e70b889a2d6a422", "name": "public.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, ttl interval DEFAULT ''00:15:00''::interval, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.forget_subject(text)', '{"body": "f7fe2bfbe26d35843280a6096f3176dc", "name": "public.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text) returns bigint"}'),
@@ -15320,7 +15419,7 @@ begin
     ('function', 'public.refund_usage(uuid, bigint, text, text, text)', '{"body": "44cfb650ed6556519cb3ee2bf4a92bf8", "name": "public.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(event_id uuid, amount bigint DEFAULT NULL::bigint, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.release_usage(uuid, text)', '{"body": "205f981820b43e1b6bf9a468427ebf08", "name": "public.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.remove_member(text, text)', '{"body": "a0940b072a6b03c5e305f4b044595e25", "name": "public.remove_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, user_id text) returns void"}'),
-    ('function', 'public.reserve_usage(text, bigint, text, interval, text, jsonb, boolean)', '{"body": "027d64aecc6c5e81ce552b34eb5a3271", "name": "public.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, ttl interval DEFAULT ''00:15:00''::interval, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, partial boolean DEFAULT false) returns public.usage_decision"}'),
+    ('function', 'public.reserve_usage(text, bigint, text, interval, text, jsonb, text, boolean)', '{"body": "883ecb4813454c5aa895a7d98b2d8bc2", "name": "public.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, ttl interval DEFAULT ''00:15:00''::interval, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'public.reset_usage(text, text, text, text, text)', '{"body": "03cffcbecc33f596f86c58db2cd99be1", "name": "public.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, subject text, period text DEFAULT NULL::text, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.return_usage(text, bigint, text, text, jsonb)', '{"body": "acfccaefabb47eedcb54ddc70ee82d18", "name": "public.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint, subject text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
     ('function', 'public.set_limit(text, text, text, bigint, timestamp with time zone)', '{"body": "9df2f1d512daf4df7696c9b7d5a80282", "name": "public.set_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, \"limit\" bigint, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
@@ -15388,8 +15487,8 @@ begin
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "8bd6990b8b623e286293f990511ef280", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, boolean)', '{"body": "ad6efd85141d3c8ed38969800d381f5a", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "440760e668424dada161eca655a29e6c", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
+    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean)', '{"body": "6593c4d2b357ec807654b2ae87f56214", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean) returns public.usage_decision"}'),
+    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "d63c6adf203cbc3ba202a1c7eb563992", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "ad1ce25932d31b45b970d5ecb62299d7", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
     ('function', 'quota.count_rows()', '{"body": "81555ec1a34e58bb4647d41575bde8a6", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.create_meters(text, text[])', '{"body": "cd17ecf9789c6eb67936d0767dd3e66b", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns void"}'),
@@ -15418,8 +15517,10 @@ begin
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.forecast(quota.limit_state, timestamp with time zone)', '{"body": "13cb64a3b0dacf31c63cfe6149b6fd4c", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
-    ('function', 'quota.forget_subject(text)', '{"body": "caa44e3d3e5e3a86d1978f10cbaed0ce", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
+    ('function', 'quota.forget_actor(text)', '{"body": "939c61d3fa08635dbd1e326bf2cf76a2", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
+    ('function', 'quota.forget_subject(text)', '{"body": "f09ae0ee52ab1cb9d769e318953a6156", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
     ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "51cec086cc9dfa0a9aaba71f5c1ccddc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
+    ('function', 'quota.further_arguments(text, boolean)', '{"body": "99784a10cff5c3638a63d0db3b6717bb", "name": "quota.further_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_actor text, p_partial boolean) returns jsonb"}'),
     ('function', 'quota.give_back(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "a32965002c641144e738b94dba89fa0a", "name": "quota.give_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns bigint"}'),
     ('function', 'quota.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "510715d3d8603f9e4e6e7b1e938098e9", "name": "quota.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_expires_at timestamp with time zone, p_idempotency_key text, p_metadata jsonb) returns uuid"}'),
     ('function', 'quota.granted_to(text, text, timestamp with time zone)', '{"body": "93d49a742db82c63ff99a84f703b8897", "name": "quota.granted_to", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns bigint"}'),
@@ -15427,7 +15528,7 @@ begin
     ('function', 'quota.has_number_types(regtype[])', '{"body": "9c03bb73d63a8744faa9810c96a21a5b", "name": "quota.has_number_types", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_types regtype[]) returns boolean"}'),
     ('function', 'quota.has_plain_types(regclass, text[], regtype[])', '{"body": "689b63c53ca57311ed159b13303a9a0b", "name": "quota.has_plain_types", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns boolean"}'),
     ('function', 'quota.hidden_content(boolean)', '{"body": "a4eaf5a1e6a969a33bb9251a23a630d4", "name": "quota.hidden_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hidden boolean) returns jsonb"}'),
-    ('function', 'quota.hold_line(quota.reservations, text, timestamp with time zone)', '{"body": "a41563600980659c7be8d77beb8b046c", "name": "quota.hold_line", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_kind text, p_at timestamp with time zone) returns quota.events"}'),
+    ('function', 'quota.hold_line(quota.reservations, text, timestamp with time zone)', '{"body": "4b2088721a4ae76a0bade55f6869aef5", "name": "quota.hold_line", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_kind text, p_at timestamp with time zone) returns quota.events"}'),
     ('function', 'quota.hold_plans(text[])', '{"body": "7f9e8fdc5888f0ba38176b186345e518", "name": "quota.hold_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_ids text[]) returns void"}'),
     ('function', 'quota.hold_removed(public.plan_change[], jsonb)', '{"body": "d5b399101c5b8fc3db51089ec2c3e1c9", "name": "quota.hold_removed", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
     ('function', 'quota.import_key(text, timestamp with time zone)', '{"body": "c96a77ee7c74234c0d94414ce3a295fa", "name": "quota.import_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_counts_at timestamp with time zone) returns text"}'),
@@ -15469,7 +15570,7 @@ begin
     ('function', 'quota.lock_meter(text, text)', '{"body": "9284b0ee2f34e5bdf3ae7d013b8ac141", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meters(text, text[])', '{"body": "2ab3b52e8babdc1c4ce45e9fc39bfa8e", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_namers(text)', '{"body": "2b10e8a241aa0e3949c5b90f3a61e8cc", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
-    ('function', 'quota.lock_reservation(uuid, text)', '{"body": "5c9067e87fa7df036d2efdc7f719eeb3", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
+    ('function', 'quota.lock_reservation(uuid, text)', '{"body": "031f105afbe3038497ed6efc655a92be", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
     ('function', 'quota.lock_subject(text)', '{"body": "e2935c145adf20ef5b5f79eabd148cfb", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_terms_of(text[])', '{"body": "97c471dcd24ff78b8a9542fedb2fd28b", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
@@ -15538,7 +15639,7 @@ begin
     ('function', 'quota.recount(text[])', '{"body": "aba36d7200a998df42537940931cf16f", "name": "quota.recount", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.recount_gauge(text)', '{"body": "c0512650998d8c5e56004095f1ac603e", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
     ('function', 'quota.refund_overages(quota.events)', '{"body": "7cc0ae0832ebd5af2e7d50f41c63b634", "name": "quota.refund_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events) returns void"}'),
-    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "c69bf41655a33a0500735234b2c4ff4a", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "3c8188e73117de80d4a34fdf3f459e0d", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "220f7adc6af171c9821aaa0fa3d5bb08", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),
     ('function', 'quota.refuse_writing()', '{"body": "b02ec244ace65a4cab64c9e5bedbaaec", "name": "quota.refuse_writing", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
@@ -15550,11 +15651,11 @@ begin
     ('function', 'quota.release_usage(uuid, text)', '{"body": "4192de00233eaf13adcbcb8e517a57b5", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "87e9e6f43e763acfccdccb1f53440ece", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
-    ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "9fa78bcfa986b4770f309b42bccf0734", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
+    ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "001acbbb4a7c3446e7f8485d7c2b6832", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replayed(jsonb)', '{"body": "ba8ea9d5d89463eb662a566bca26bf9c", "name": "quota.replayed", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer jsonb) returns public.usage_decision"}'),
     ('function', 'quota.require_trusted()', '{"body": "8116c11ce7c063531dabb76ce8f94aff", "name": "quota.require_trusted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
-    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb, boolean)', '{"body": "bbd27b5a706d4049c6dc68ab5d900145", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
+    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb, text, boolean)', '{"body": "e6a2cd43769b7150efc6b38fb6394e4c", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.reset_id(text)', '{"body": "a20b42a1f0f9b9a4aece99d3e8fe3384", "name": "quota.reset_id", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns uuid"}'),
     ('function', 'quota.reset_lines(quota.events, text, quota.limit_state[])', '{"body": "94f24c5f8e48c482ec9231b9e7ce8bb6", "name": "quota.reset_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_period text, p_limits quota.limit_state[]) returns SETOF quota.events"}'),
     ('function', 'quota.reset_overages(quota.events)', '{"body": "9c32d7331a6e2db2549a3a2f6e2d9e75", "name": "quota.reset_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reset quota.events) returns void"}'),
@@ -15571,7 +15672,7 @@ begin
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "cf8dc9cbda526afdf8fb6edc52649ff0", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "1ed644d3d107c332013b0a782b599c23", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
-    ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "efa161ef43beec7eb3bf1b7c16f5399f", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "65bcef963faa6b27a04c47e5a0f91ab5", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.shown_instant(timestamp with time zone)', '{"body": "5009620076b475244d938a3cc78c846b", "name": "quota.shown_instant", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns text"}'),
     ('function', 'quota.standing_grants(text, text, timestamp with time zone)', '{"body": "733f380c25cff93090016269fd3cda6b", "name": "quota.standing_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.still_counts(text, text, jsonb, timestamp with time zone)', '{"body": "f0e0411b7c53669675f44844d80abe7d", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
@@ -15580,7 +15681,7 @@ begin
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "45fda787a912180e7c39b1f02c764471", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.take_back(text, text, text, bigint, bigint)', '{"body": "28570d6055065df89a95afef58315e23", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_kind text, p_amount bigint, p_used_change bigint) returns void"}'),
-    ('function', 'quota.take_plainly(quota.caller, text, bigint, text, text, jsonb, jsonb, interval, uuid, timestamp with time zone)', '{"body": "82c3bd19f956dd94cd7d2f0237d07d4c", "name": "quota.take_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_ttl interval DEFAULT NULL::interval, p_about_id uuid DEFAULT NULL::uuid, p_judged_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.take_plainly(quota.caller, text, bigint, text, text, jsonb, jsonb, interval, uuid, timestamp with time zone)', '{"body": "2948a6b1fde0098c230d9a7595233741", "name": "quota.take_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_ttl interval DEFAULT NULL::interval, p_about_id uuid DEFAULT NULL::uuid, p_judged_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "865d210b0ee318f297525fb866985ec8", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.tidy()', '{"body": "afb3e67ae059bb94a4135588a1bd158f", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
     ('function', 'quota.told_after(quota.events)', '{"body": "9b90c5f283326da7909b4e9dc0a7852d", "name": "quota.told_after", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns public.usage_decision"}'),
@@ -15599,12 +15700,13 @@ begin
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.void_grant(uuid, text, bigint)', '{"body": "8e40977b4fc879ceb4bcc58ef09a36c9", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.what_fits(quota.limit_state[])', '{"body": "e7fd2482b4226e328017bc832f8bf4cd", "name": "quota.what_fits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[]) returns bigint"}'),
+    ('function', 'quota.with_actor(text, quota.caller, text)', '{"body": "6442a20d6c835e08aeb119a6ddd01608", "name": "quota.with_actor", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_caller quota.caller, p_actor text) returns quota.caller"}'),
     ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean, timestamp with time zone)', '{"body": "b305d432316a2abd150c638128dfe863", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean, p_terms_changed_at timestamp with time zone) returns quota.limit_state[]"}'),
     ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "d459a1cd5fb34f39d934f399d668fb80", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),
     ('function', 'quota.write_catalogue(jsonb)', '{"body": "06be9eb9889e3e687952a01febb79b6f", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "64ef57169d9819cb6fa1a5716a18629b", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
-    ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval, boolean)', '{"body": "af7edc922f227f956718f22c0418955d", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval, p_is_over boolean DEFAULT false) returns void"}'),
+    ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval, text, boolean)', '{"body": "c310172463e0f3b4af465deb2966daa5", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval, p_actor text, p_is_over boolean DEFAULT false) returns void"}'),
     ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "5b1b676c5d3b6e316d03cd2ca45323d6", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.write_lines(quota.events[])', '{"body": "afadf01fe390b749a0e9dc7780fe1315", "name": "quota.write_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
     ('function', 'quota.write_overages(quota.events, quota.overage[], text)', '{"body": "4de91d3e891ddca8d29f98ca1fe707c9", "name": "quota.write_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_over quota.overage[], p_plan_id text) returns void"}'),

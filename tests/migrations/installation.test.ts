@@ -56,7 +56,7 @@ test('an installation with limited and followed tables has no problem', async ()
   expect(await problems()).toEqual([]);
 });
 
-const CONSUME = 'quota.consume_usage(text, bigint, text, text, jsonb, boolean)';
+const CONSUME = 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean)';
 
 const CURABLE: Record<string, [damage: string, object: RegExp, count?: number]> = {
   'a body that trusts everybody': [
@@ -106,11 +106,11 @@ const CURABLE: Record<string, [damage: string, object: RegExp, count?: number]> 
     /quota\.record/,
   ],
   'a function that users lost': [
-    'revoke execute on function public.consume_usage(text, bigint, text, text, jsonb, boolean) from authenticated',
+    'revoke execute on function public.consume_usage(text, bigint, text, text, jsonb, text, boolean) from authenticated',
     /public\.consume_usage/,
   ],
   'a function that was dropped': [
-    'drop function public.enforce_usage(text, bigint, text, text, jsonb, boolean)',
+    'drop function public.enforce_usage(text, bigint, text, text, jsonb, text, boolean)',
     /public\.enforce_usage/,
   ],
   'a second function of a name': [

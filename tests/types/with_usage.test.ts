@@ -70,7 +70,7 @@ async function failure(call: Promise<unknown>): Promise<unknown> {
 test('the amount is held while the work runs, and what it reports is counted', async () => {
   const { value, decision, idempotencyKey, unavailable } = await usage.withUsage(
     'token',
-    { subject, amount: 30, metadata: { model: 'small' } },
+    { subject, amount: 30, actor: 'maya', metadata: { model: 'small' } },
     async (work) => {
       expect(await state()).toEqual({ used: 0, reserved: 30 });
       expect(work.decision).toMatchObject({ allowed: true, amount: 30 });
@@ -82,6 +82,16 @@ test('the amount is held while the work runs, and what it reports is counted', a
   expect(decision).toMatchObject({ amount: 12, used: 12, reserved: 0, remaining: 88 });
   expect(unavailable).toBeNull();
   expect(await state()).toEqual({ used: 12, reserved: 0 });
+  const lines = await rest
+    .asService()
+    .from('usage_events')
+    .select('kind, actor')
+    .eq('subject', subject)
+    .order('at');
+  expect(lines.data).toEqual([
+    { kind: 'reserve', actor: 'maya' },
+    { kind: 'commit', actor: 'maya' },
+  ]);
 });
 
 test('without a report what was held is counted, and a report of 0 counts nothing', async () => {

@@ -40,7 +40,7 @@ select throws_ok(
   $$select reserve_usage('ai_generation', 1, 'ada')$$, '42501', null, 'also not by name: it could hold for days'
 );
 select throws_ok(
-  $$select quota.reserve_usage('ai_generation', 1, 'ada', '1 minute', null, '{}', false)$$, '42501', null,
+  $$select quota.reserve_usage('ai_generation', 1, 'ada', '1 minute', null, '{}', null, false)$$, '42501', null,
   'nor by the private function'
 );
 set local role anon;

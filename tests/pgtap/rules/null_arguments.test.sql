@@ -41,6 +41,7 @@ insert into arguments values
   ('public.reserve_usage', 'ttl', '''1 minute''', '22023'),
   ('public.reserve_usage', 'idempotency_key', '''hold''', 'value'),
   ('public.reserve_usage', 'metadata', '''{}''', 'value'),
+  ('public.reserve_usage', 'actor', '''eve''', 'value'),
   ('public.reserve_usage', 'partial', 'false', '22023'),
   ('public.extend_usage', 'reservation_id', '(select reserve_usage(''export'', 1, ''ada'')).reservation_id', 'QRSRV'),
   ('public.extend_usage', 'ttl', '''1 minute''', '22023'),
@@ -119,7 +120,7 @@ insert into arguments
   cross join (values
     ('feature', '''export''', 'QFEAT'), ('amount', '1', 'QAMNT'), ('subject', '''ada''', 'QSUBJ'),
     ('idempotency_key', '''key''', 'value'), ('metadata', '''{}''', 'value'),
-    ('partial', 'false', '22023')
+    ('actor', '''eve''', 'value'), ('partial', 'false', '22023')
   ) as a (argument, value, expected);
 
 create temporary view parameters as

@@ -44,8 +44,8 @@ set local role authenticated;
 select is(
   (select row(e.at, e.counts_at, e.used_change, e.about_id = u.event_id, e.actor)::text
    from usage_events as e cross join uses as u where e.kind = 'refund'),
-  '("2026-09-16 12:00:00+00","2026-09-15 12:00:00+00",-1,t,)',
-  'a refund counts in the instant of the use it is about'
+  '("2026-09-16 12:00:00+00","2026-09-15 12:00:00+00",-1,t,ada)',
+  'a refund counts in the instant of the use it is about, and has its actor'
 );
 select is(
   (select sum(used_change)::bigint from usage_events where subject = 'acme'),
