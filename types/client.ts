@@ -1118,7 +1118,7 @@ export interface UsageMethods<Feature extends string = string> {
    * time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present
    * one. A moved anchor or zone starts a new period at once and carries the use that falls into it.
    * From ends_at on the default plan holds; null means no end. A retired plan keeps whoever is on
-   * it (or, once moved, on its successor), and takes nobody else.
+   * it (or, once moved, on its successor), and takes nobody else, nor back whose plan has ended.
    *
    * Server only: needs the service key.
    *

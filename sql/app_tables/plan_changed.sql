@@ -84,7 +84,7 @@ begin
     array(
       select row(
         s.subject_id,
-        case when p.is_retired then quota.kept_plan(s, r.plan_id) else r.plan_id end,
+        case when p.is_retired then quota.kept_plan(s, r.plan_id, null) else r.plan_id end,
         null, s.anchor_at, s.time_zone, s.has_extras, s.terms_changed_at
       )::quota.subjects
       from unnest(p_subject_ids, p_plan_ids) as r (subject_id, plan_id)

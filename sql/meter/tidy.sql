@@ -54,12 +54,40 @@ begin
       for update skip locked
     );
   get diagnostics v_rows = row_count;
-  v_removed := v_removed + v_rows;
+  return v_removed + v_rows + quota.tidy_terms(v_now);
+end
+$$;
+
+comment on function quota.tidy is
+  'Removes idempotency keys, ended or expired reservations, acknowledged alerts, ended overrides and exceptions after 31 days (an exception for a month or year after two of them), and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
+
+-- A subject's own limits and values. They ended by arithmetic; nobody waits for their rows to go.
+create function quota.tidy_terms(p_now timestamptz)
+returns bigint
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_rows bigint;
+  v_removed bigint;
+begin
+  -- Long after: a clock may be set back, and what held in the period before says what was left of it.
+  delete from quota.exceptions as x
+    where (x.subject_id, x.feature_id, x.period) in (
+      select d.subject_id, d.feature_id, d.period
+      from quota.exceptions as d
+      where d.ends_at < p_now - case d.period
+        when 'year' then interval '732 days'
+        when 'month' then interval '62 days'
+        else interval '31 days'
+      end
+      for update skip locked
+    );
+  get diagnostics v_removed = row_count;
   delete from quota.overrides as o
     where (o.subject_id, o.feature_id) in (
       select d.subject_id, d.feature_id
       from quota.overrides as d
-      where d.ends_at < v_now - interval '31 days'
+      where d.ends_at < p_now - interval '31 days'
       for update skip locked
     );
   get diagnostics v_rows = row_count;
@@ -67,5 +95,5 @@ begin
 end
 $$;
 
-comment on function quota.tidy is
-  'Removes idempotency keys, ended or expired reservations, acknowledged alerts and ended overrides after 31 days, and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
+comment on function quota.tidy_terms is
+  'Removes exceptions and overrides that ended long ago, and returns how many. For tidy().';

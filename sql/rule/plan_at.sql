@@ -43,7 +43,8 @@ comment on function quota.plan_at is
 -- What a payment provider goes on saying of a customer names the plan that it once bought.
 create function quota.kept_plan(
   p_subject quota.subjects,
-  p_plan_id text
+  p_plan_id text,
+  p_ends_at timestamptz
 )
 returns text
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
@@ -64,6 +65,12 @@ begin
       quote_literal(left(p_plan_id, 100))
       using errcode = 'QPLAN', hint = 'a retired plan keeps its subjects and takes no new ones; see plan_catalog for those that do';
   end if;
+  -- The default plan holds then. To hear once more that the plan has ended brings nobody back.
+  if p_subject.plan_ends_at <= v_now and (p_ends_at <= v_now) is not true then
+    raise exception 'set_plan: the plan % is retired, and ended for the subject at %',
+      quote_literal(left(p_plan_id, 100)), p_subject.plan_ends_at
+      using errcode = 'QPLAN', hint = 'a retired plan takes nobody back; extend ends_at before it has passed, or see plan_catalog for other plans';
+  end if;
   return (
     select h.plan_id
     from quota.plan_at(v_plan_id, v_now, p_subject.anchor_at, p_subject.time_zone) as h
@@ -72,4 +79,4 @@ end
 $$;
 
 comment on function quota.kept_plan is
-  'Where a subject stays that is put on a retired plan: on it or, once moved, on what came after it. Errors: QPLAN, the subject came from elsewhere.';
+  'Where a subject stays that is put on a retired plan until p_ends_at: on it or, once moved, on what came after it. Errors: QPLAN, the subject came from elsewhere, or its plan has ended.';

@@ -102,7 +102,7 @@ select is_empty(
       and u.name not in (
         -- Of all subjects, by what they do.
         'check_granted', 'check_in_use', 'hold_removed', 'lock_gauges', 'lock_namers', 'recount_gauge',
-        'tidy', 'write_catalogue', 'forget_actor', 'over_limit_note', 'plan_steps',
+        'tidy', 'tidy_terms', 'write_catalogue', 'forget_actor', 'over_limit_note', 'plan_steps',
         -- Told an id alone; a caller that names the subject is not asked less.
         'lock_reservation', 'refund_usage', 'void_grant'
       )$$,

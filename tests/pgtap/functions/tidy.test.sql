@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(24);
+select plan(29);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -105,6 +105,31 @@ select is(
 );
 select is_empty($$select from quota.reservations where subject_id = 'eva'$$, 'and goes, too');
 select is((consume_usage('ai_generation', 9, 'ada', 'k1')).replayed, false, 'a key that was ended is free');
+
+-- Exceptions.
+do $$ begin
+  perform set_limit('fay', 'ai_generation', p, 7, '2026-03-16 12:00+00') from unnest(array['minute', 'day', 'month', 'year']) as p;
+  perform set_limit('fay', 'ai_generation', 'week', 7);
+end $$;
+create function pg_temp.exceptions() returns text language sql as $$
+  select string_agg(period, ' ' order by quota.period_rank(period)) from quota.exceptions where quota.tidy() >= 0
+$$;
+set local test.clock = '2026-04-16 12:00:00+00';
+select is(pg_temp.exceptions(), 'minute day week month year', 'an exception that has ended is kept for 31 days');
+set local test.clock = '2026-04-16 12:00:00.000001+00';
+create temporary table before as select array_agg(e::text order by e.period) as why from explain_usage('ai_generation', 1, 'fay') as e;
+do $$ begin perform quota.tidy(); end $$;
+select is(pg_temp.exceptions(), 'week month year', 'then it goes');
+select is(
+  (select array_agg(e::text order by e.period) from explain_usage('ai_generation', 1, 'fay') as e), (select why from before),
+  'and no answer was about it'
+);
+set local test.clock = '2026-05-17 12:00:00.000001+00';
+do $$ begin perform quota.tidy(); end $$;
+select is(pg_temp.exceptions(), 'week year', 'one of a month when the month after has ended, too');
+set local test.clock = '2028-03-18 12:00:00+00';
+do $$ begin perform quota.tidy(); end $$;
+select is(pg_temp.exceptions(), 'week', 'one of a year after two years, and never one without an end');
 
 select is_empty($$select * from verify_usage()$$, 'every number is proved by the ledger');
 

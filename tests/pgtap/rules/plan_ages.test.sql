@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(60);
+select plan(68);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -193,6 +193,27 @@ select is(
    where c.subject_id = 'bob' and c.feature_id = 'ai_generation' and c.period_end > quota.clock()),
   array[40, 60]::bigint[], 'a table that names the former plan opens the periods of the successor'
 );
+
+-- Whose plan has ended is not on it, whatever the webhook that comes late says.
+set local test.clock = '2026-09-24 12:00+00';
+select lives_ok(
+  $$select set_plan('trial', 'pro', ends_at => '2026-09-26 00:00+00')$$, 'a retired plan goes on for whom it is prolonged in time'
+);
+set local test.clock = '2026-09-26 00:00+00';
+select is((select plan from check_usage('ai_generation', 1, 'trial')), 'free', 'and ends when it ends');
+select throws_ok(
+  $$select set_plan('trial', 'pro', ends_at => '2026-10-26 00:00+00')$$, 'QPLAN', null, 'whose plan has ended does not come back by a longer one'
+);
+select throws_ok($$select set_plan('trial', 'pro')$$, 'QPLAN', null, 'nor by one without an end');
+select throws_ok(
+  $$insert into public.profiles values ('trial', 'pro'); select quota.follow_plan('public.profiles', 'id', 'plan')$$,
+  'QPLAN', null, 'nor by a table'
+);
+select lives_ok(
+  $$select set_plan('trial', 'pro', ends_at => '2026-09-25 00:00+00')$$, 'to hear once more that it has ended is no error'
+);
+select is((select plan from check_usage('ai_generation', 1, 'trial')), 'free', 'and brings nobody back');
+select lives_ok($$select set_plan('trial', 'pro_2027')$$, 'the successor may be bought');
 
 -- A successor that ages itself.
 do $$ begin
