@@ -82,7 +82,7 @@ export function PricingTable({
                     <li key={row.feature}>
                       {words.value(
                         row.feature_name,
-                        row.kind === 'switch' ? null : said(row.value),
+                        row.kind === 'switch' ? null : said(row.value, row.unit),
                       )}
                     </li>
                   ))}

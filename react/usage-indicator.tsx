@@ -177,13 +177,35 @@ export function UpgradeAction({
 
 function useNotes(row: CurrentUsage): string[] {
   const { words, number, instant } = useUsageFormat();
+  const forecast = useForecast(row);
   return [
     row.reserved > 0 && words.reserved(number(row.reserved)),
     row.granted > 0 && words.extra(number(row.granted)),
     row.resets_at
       ? words.resets(instant(row.resets_at, row.time_zone))
       : row.period === 'lifetime' && words.inTotal,
+    forecast,
   ].filter((note) => note !== false);
+}
+
+const DAY = 86_400_000;
+
+/**
+ * Where use is going. The database says nothing while there is too little to say, and then neither does
+ * this; nor of what is used up already, nor of minutes and hours, which are over before it is read.
+ */
+function useForecast(row: CurrentUsage): string | false {
+  const { words, number, instant, date } = useUsageFormat();
+  const { projected, exhausted_at, period_start, resets_at, status, time_zone } = row;
+  // Rows that a server has kept from before may have neither.
+  if (typeof projected !== 'number' || !period_start || !resets_at) return false;
+  if (status === 'at_limit' || status === 'over_limit') return false;
+  const length = Date.parse(resets_at) - Date.parse(period_start);
+  if (length < DAY / 2) return false;
+  if (!exhausted_at) return words.willBe(number(projected));
+  // On a day the hour says more. A day in which clocks are set back has 25 of them.
+  const when = length < 2 * DAY ? instant : date;
+  return words.willBeUsedUp(when(exhausted_at, time_zone));
 }
 
 /** Told to who does not see the colours, once per change. */

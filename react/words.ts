@@ -20,6 +20,10 @@ export interface UsageWords {
   reserved(amount: string): string;
   extra(amount: string): string;
   resets(when: string): string;
+  /** Behind the reset: what it will have come to. */
+  willBe(amount: string): string;
+  /** Behind the reset, where it will not last until then. */
+  willBeUsedUp(when: string): string;
   inTotal: string;
   status: Record<'warning' | 'at_limit' | 'over_limit', string>;
   noRoom(features: string): string;
@@ -69,6 +73,8 @@ export const ENGLISH: UsageWords = {
   reserved: (amount) => `${amount} reserved`,
   extra: (amount) => `${amount} extra, does not reset`,
   resets: (when) => `resets ${when}`,
+  willBe: (amount) => `at this pace about ${amount} by then`,
+  willBeUsedUp: (when) => `at this pace used up on ${when}`,
   inTotal: 'in total',
   status: {
     warning: 'Nearly used up',
@@ -113,10 +119,12 @@ export const ENGLISH: UsageWords = {
 export interface UsageFormat {
   words: UsageWords;
   number(amount: number): string;
-  /** What a plan has of a value: numbers as numbers are written, lists with commas. */
-  value(value: Json): string;
+  /** What a plan has of a value: numbers as numbers are written, with their unit; lists with commas. */
+  value(value: Json, unit?: string): string;
   /** "1 Dec, 00:00 UTC", by the clock of that zone. */
   instant(at: string, timeZone?: string): string;
+  /** "24 November", by the calendar of that zone. */
+  date(at: string, timeZone?: string): string;
   /** "1 Dec 2026", by the calendar of that zone. */
   day(at: string, timeZone?: string): string;
   /** By the clock of whoever looks. */
@@ -135,9 +143,13 @@ export function createFormat(locale: string, words: UsageWords): UsageFormat {
     }
   };
   const numbers = new Intl.NumberFormat(locale);
-  const value = (of: Json): string => {
-    if (typeof of === 'number') return numbers.format(of);
-    if (Array.isArray(of)) return of.map(value).join(', ');
+  const value = (of: Json, unit?: string): string => {
+    if (typeof of === 'number') {
+      // What the document gives no unit is a number of units, which says nothing.
+      const named = unit && unit !== 'unit' ? ` ${words.units(unit, of)}` : '';
+      return numbers.format(of) + named;
+    }
+    if (Array.isArray(of)) return of.map((one) => value(one)).join(', ');
     return typeof of === 'string' ? of : JSON.stringify(of);
   };
   return {
@@ -156,6 +168,7 @@ export function createFormat(locale: string, words: UsageWords): UsageFormat {
         },
         timeZone,
       ),
+    date: (at, timeZone) => say(at, { day: 'numeric', month: 'long' }, timeZone),
     day: (at, timeZone) => say(at, { day: 'numeric', month: 'short', year: 'numeric' }, timeZone),
     time: (at) => say(at, { hour: '2-digit', minute: '2-digit', second: '2-digit' }),
     month: (at, timeZone) => {

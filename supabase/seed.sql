@@ -7,7 +7,9 @@ select * from public.apply_plans($plans$
   "features": {
     "ai_generation": {"name": "AI generations", "unit": "generation"},
     "export": {"name": "Exports", "unit": "export"},
-    "kb_file": {"name": "Knowledge base files", "unit": "file", "kind": "gauge"}
+    "kb_file": {"name": "Knowledge base files", "unit": "file", "kind": "gauge"},
+    "sso": {"name": "Single sign-on", "kind": "switch"},
+    "max_context": {"name": "Context", "unit": "token", "kind": "value"}
   },
   "plans": {
     "free": {
@@ -18,7 +20,8 @@ select * from public.apply_plans($plans$
         "ai_generation": {"month": 50},
         "export": {"month": 5},
         "kb_file": {"lifetime": 10}
-      }
+      },
+      "values": {"max_context": 8000}
     },
     "pro": {
       "name": "Pro",
@@ -26,7 +29,8 @@ select * from public.apply_plans($plans$
         "ai_generation": {"month": null},
         "export": {"month": null},
         "kb_file": {"lifetime": 500}
-      }
+      },
+      "values": {"sso": true, "max_context": 200000}
     },
     "enterprise": {
       "name": "Enterprise",
@@ -34,7 +38,8 @@ select * from public.apply_plans($plans$
         "ai_generation": {"month": null},
         "export": {"month": null},
         "kb_file": {"lifetime": null}
-      }
+      },
+      "values": {"sso": true, "max_context": 1000000}
     }
   }
 }

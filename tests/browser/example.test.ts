@@ -151,6 +151,23 @@ test('how many are left, and the way to more, are beside the button before it is
   await expect.poll(() => form.getByText('left this month').count()).toBe(0);
 });
 
+test('what is not counted is beside what is: in which plan it is, and after an upgrade that it is there', async () => {
+  const user = example.newUser();
+  const page = await open(browser, example.url, user);
+  const has = (feature: string) => page.locator(`.included [data-feature=${feature}]`).innerText();
+  await expect.poll(() => has('sso')).toMatch(/^Single sign-on\s+in Pro$/);
+  await expect.poll(() => has('max_context')).toMatch(/^Context\s+8,000 tokens$/);
+  await page.getByRole('link', { name: 'Single sign-on: in Pro' }).click();
+  await expect
+    .poll(() => page.locator('[data-plan=pro]').innerText())
+    .toMatch(/Single sign-on\s+Context: 200,000 tokens/);
+  expect(await page.locator('[data-plan=free]').innerText()).not.toMatch(/Single sign-on/);
+  await page.getByRole('button', { name: 'Choose Pro' }).click();
+  await page.getByRole('link', { name: 'Back to the drafts' }).click();
+  await expect.poll(() => has('sso')).toMatch(/included$/);
+  await expect.poll(() => has('max_context')).toMatch(/200,000 tokens$/);
+});
+
 test('Refresh brings the events and the chart along', async () => {
   const user = example.newUser();
   const page = await open(browser, example.url, user);

@@ -172,6 +172,168 @@ test('a period that ends while the paywall is open: it goes away, and the number
   }
 });
 
+describe('where use is going', () => {
+  /** Noon of the fourth day after half of the month: what follows is told from there. */
+  const middle = new Date();
+  middle.setUTCDate(16);
+  middle.setUTCHours(0, 0, 0, 0);
+  const notes = async (page: Page, feature = 'ai_generation') =>
+    (await row(page, feature).locator('.pgquota-notes').innerText()).split(' · ');
+  const at = async (time: Date | number) =>
+    setClock(example.admin, { offset: `${Number(time) - Date.now()} milliseconds` });
+  const back = () => setClock(example.admin, { offset: '0' });
+
+  test('is told in plain words: when it will be used up, else what it comes to; too little says nothing', async () => {
+    const user = example.newUser();
+    await at(middle);
+    try {
+      await use(user, 40);
+      await use(user, 4, 'export');
+      await example.admin.query(`select public.set_limit($1, 'export', 'day', 30)`, [user]);
+      const page = await openFixture({ mode: 'user', first: await first(user) });
+      await row(page).waitFor();
+      // 40 in 15 days: the last 10 in 3.75 more.
+      const day = new Date(middle.getTime() + 3.75 * 86_400_000).toLocaleString('en-GB', {
+        ...{ day: 'numeric', month: 'long', timeZone: 'UTC' },
+      });
+      expect((await notes(page)).at(-1)).toBe(`at this pace used up on ${day}`);
+      expect(
+        await page
+          .getByRole('meter', { name: 'AI generations per month' })
+          .getAttribute('aria-valuetext'),
+      ).toMatch(
+        new RegExp(`^40 of 50 generations used, resets .*, at this pace used up on ${day}$`),
+      );
+      // Four are too few to say anything of; a gauge has no pace.
+      expect(await row(page, 'export').first().innerText()).not.toMatch(/pace/);
+      expect(await row(page, 'kb_file').innerText()).not.toMatch(/pace/);
+
+      await example.admin.query(`select public.set_plan($1, 'pro')`, [user]);
+      await page.getByRole('button', { name: 'Refresh' }).click();
+      await expect.poll(() => amount(page)).toBe('40 · ∞');
+      const days = new Date(
+        Date.UTC(middle.getUTCFullYear(), middle.getUTCMonth() + 1, 0),
+      ).getUTCDate();
+      expect((await notes(page)).at(-1)).toBe(
+        `at this pace about ${Math.round((40 * days) / 15)} by then`,
+      );
+      await example.admin.query(`select public.set_plan($1, 'free')`, [user]);
+      await use(user, 10);
+      await page.getByRole('button', { name: 'Refresh' }).click();
+      await expect.poll(() => row(page).innerText()).toMatch(/Limit reached/);
+      expect(await row(page).innerText()).not.toMatch(/pace/);
+    } finally {
+      await back();
+    }
+  });
+
+  test('and of a day by its clock, in the zone of the subject', async () => {
+    const user = example.newUser();
+    await example.admin.query(
+      `select public.set_plan($1, 'pro', time_zone => 'Asia/Tokyo'),
+         public.set_limit($1, 'export', 'day', 30)`,
+      [user],
+    );
+    // Noon in Tokyo.
+    await at(middle.getTime() + 3 * 3_600_000);
+    try {
+      await use(user, 20, 'export');
+      const page = await openFixture({ mode: 'user', first: await first(user) });
+      const daily = page.locator('[data-feature=export][data-period=day]');
+      await expect
+        .poll(() => daily.innerText())
+        .toMatch(/at this pace used up on 16 \w+, 18:00 GMT\+9/);
+    } finally {
+      await back();
+    }
+  });
+});
+
+test('a switch and a value are those of the plan, of who is signed in, and as they are now', async () => {
+  const [ada, bob] = [example.newUser(), example.newUser()];
+  await use(ada, 1);
+  const asked: string[] = [];
+  const page = await openFixture(
+    { mode: 'user', first: await first(ada), has: ['sso', 'max_context', 'unheard_of'] },
+    {
+      before: async (page) => {
+        page.on('request', (request) => {
+          if (request.url().includes('/entitlements')) asked.push(request.url());
+        });
+      },
+    },
+  );
+  const shown = () =>
+    page
+      .locator('[data-has]')
+      .evaluateAll((all) => all.map((one) => JSON.parse((one as HTMLElement).innerText)));
+  const free = [
+    [false, null, true],
+    [true, 8000, true],
+    [false, null, true],
+  ];
+  await expect.poll(shown).toEqual(free);
+  expect(asked, 'three that ask the same are one question').toHaveLength(1);
+
+  // An override, an upgrade, and what ends by itself: as of the next look.
+  const refresh = () => page.getByRole('button', { name: 'Refresh' }).click();
+  await example.admin.query(`select public.set_value($1, 'max_context', '0')`, [ada]);
+  await refresh();
+  await expect.poll(async () => (await shown())[1]).toEqual([true, 0, true]);
+  await example.admin.query(`select public.set_plan($1, 'pro')`, [ada]);
+  await example.admin.query(
+    `select public.set_value($1, 'sso', 'false', now() + interval '1 hour')`,
+    [ada],
+  );
+  await refresh();
+  await expect.poll(() => page.getByTestId('plan').innerText()).toBe('pro');
+  expect((await shown())[0]).toEqual([false, false, true]);
+  await setClock(example.admin, { offset: '1 hour 1 second' });
+  try {
+    await page.evaluate(() => window.dispatchEvent(new Event('focus')));
+    await expect.poll(async () => (await shown())[0]).toEqual([true, true, true]);
+  } finally {
+    await setClock(example.admin, { offset: '0' });
+  }
+
+  // Without an answer it says so, and what was known stays.
+  await page.route('**/rest/v1/entitlements**', (route) => route.abort());
+  await page.evaluate(() => window.dispatchEvent(new Event('focus')));
+  await expect.poll(async () => (await shown())[0]).toEqual([true, true, false]);
+  expect((await shown())[1]).toEqual([true, 0, false]);
+
+  // Somebody else signs in: nothing of the former, until it has its own.
+  const token = await example.userToken(bob);
+  await page.evaluate(([user, its]) => globalThis.signIn(user as string, its as string), [
+    bob,
+    token,
+  ] as const);
+  await expect.poll(shown).toEqual(Array(3).fill([null, null, false]));
+  await page.unrouteAll({ behavior: 'ignoreErrors' });
+  await page.evaluate(() => window.dispatchEvent(new Event('focus')));
+  await expect.poll(shown).toEqual(free);
+  await page.evaluate(() => globalThis.signIn(null, ''));
+  await expect.poll(shown).toEqual(Array(3).fill([null, null, true]));
+});
+
+test('an organisation has what its plan has, for its members alone', async () => {
+  const [ada, bob] = [example.newUser(), example.newUser()];
+  const acme = `acme-${ada}`;
+  await example.admin.query(`select public.set_plan($1, 'pro'), public.add_member($1, $2)`, [
+    acme,
+    ada,
+  ]);
+  const has = async (user: string) => {
+    const page = await openFixture({
+      ...{ mode: 'user', first: await first(user), subject: acme, has: ['sso'] },
+    });
+    await expect.poll(() => page.locator('[data-has]').innerText()).not.toBe('[null,null,true]');
+    return JSON.parse(await page.locator('[data-has]').innerText());
+  };
+  expect(await has(ada)).toEqual([true, true, true]);
+  expect(await has(bob)).toEqual([false, null, true]);
+});
+
 test('at the limit the way to upgrade is there before the press, and not for who has the largest plan', async () => {
   const user = example.newUser();
   await use(user, 49);

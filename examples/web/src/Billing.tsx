@@ -1,6 +1,6 @@
 import { PricingTable } from 'pgquota/react';
 import { type Session, upgrade } from './api.ts';
-import { FEATURES } from './Dashboard.tsx';
+import { FEATURES, INCLUDED } from './Dashboard.tsx';
 
 /** Where a plan's upgrade_url leads. */
 export function Billing({ session }: { session: Session }) {
@@ -12,7 +12,7 @@ export function Billing({ session }: { session: Session }) {
       </div>
       <h2 className="hidden">What each plan allows</h2>
       <PricingTable
-        features={FEATURES}
+        features={[...FEATURES, ...INCLUDED]}
         recommended="pro"
         onChoose={(plan) => upgrade(session, plan)}
       />

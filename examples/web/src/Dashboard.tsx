@@ -5,8 +5,11 @@ import { Events } from './Events.tsx';
 import { Files } from './Files.tsx';
 import { Generate } from './Generate.tsx';
 import { History } from './History.tsx';
+import { Included } from './Included.tsx';
 
 export const FEATURES = ['ai_generation', 'export', 'kb_file'];
+/** Switches and values. */
+export const INCLUDED = ['sso', 'max_context'];
 
 export function Dashboard({ session }: { session: Session }) {
   const { supabase, user } = session;
@@ -27,6 +30,7 @@ export function Dashboard({ session }: { session: Session }) {
           </a>
         </div>
         <UsageIndicator features={FEATURES} onUpgrade={({ feature }) => setRefused({ feature })} />
+        <Included features={INCLUDED} />
       </section>
       <Files session={session} onRefuse={setRefused} />
       <History supabase={supabase} />
