@@ -16,6 +16,7 @@ returns jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_owner_id text := case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end;
   v_arguments jsonb;
   v_answer jsonb;
 begin
@@ -23,7 +24,7 @@ begin
     into v_arguments, v_answer
     from quota.keys as k
     where k.subject_id = p_caller.subject_id
-      and k.is_server = p_caller.is_trusted
+      and k.owner_id = v_owner_id
       and k.idempotency_key = p_idempotency_key;
   if not found
     or quota.still_counts(p_caller.subject_id, v_arguments ->> 'call', v_answer, p_at) is not true
@@ -180,25 +181,26 @@ returns boolean
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_owner_id text := case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end;
   v_former quota.keys;
 begin
   loop
     insert into quota.keys (
-      subject_id, is_server, idempotency_key, bound_at, arguments, answer
+      subject_id, owner_id, idempotency_key, bound_at, arguments, answer
     )
     values (
-      p_caller.subject_id, p_caller.is_trusted, p_idempotency_key, p_at, p_arguments, p_answer
+      p_caller.subject_id, v_owner_id, p_idempotency_key, p_at, p_arguments, p_answer
     )
     on conflict do nothing;
     if found then
       return true;
     end if;
     -- A new statement: it sees the call that was waited for.
-    select k.subject_id, k.is_server, k.idempotency_key, k.bound_at, k.arguments, k.answer
+    select k.subject_id, k.owner_id, k.idempotency_key, k.bound_at, k.arguments, k.answer
       into v_former
       from quota.keys as k
       where k.subject_id = p_caller.subject_id
-        and k.is_server = p_caller.is_trusted
+        and k.owner_id = v_owner_id
         and k.idempotency_key = p_idempotency_key;
     if found and quota.still_counts(
       p_caller.subject_id, v_former.arguments ->> 'call', v_former.answer, p_at
@@ -208,7 +210,7 @@ begin
     -- Of two that find it free, one takes this row away and binds the key.
     delete from quota.keys as k
       where k.subject_id = p_caller.subject_id
-        and k.is_server = p_caller.is_trusted
+        and k.owner_id = v_owner_id
         and k.idempotency_key = p_idempotency_key
         and k.answer = v_former.answer;
   end loop;

@@ -2,20 +2,20 @@
 -- from the ledger, so that only calls with a key pay for it, and so that a key can become free again.
 create table quota.keys (
   subject_id text collate "C" not null,
-  is_server boolean not null,
+  owner_id text collate "C" not null,
   idempotency_key text collate "C" not null,
   bound_at timestamptz not null,
   arguments jsonb not null,
   answer jsonb not null,
   -- The guarantee: two calls with a key at once cannot both count.
-  constraint keys_pkey primary key (subject_id, is_server, idempotency_key)
+  constraint keys_pkey primary key (subject_id, owner_id, idempotency_key)
 );
 
 comment on table quota.keys is
-  'Idempotency keys: one row per subject, key and side that bound it. tidy() ends them after 31 days.';
+  'Idempotency keys: one row per subject, key and user that bound it. tidy() ends them after 31 days.';
 
-comment on column quota.keys.is_server is
-  'Keys of trusted roles and keys of users are two spaces: a member of an organisation cannot take the server''s key.';
+comment on column quota.keys.owner_id is
+  'Whose key it is: the user that called, or '''' for trusted roles. A colleague''s key gives neither its answer nor a free use, and nobody can take the key of another, or the server''s';
 
 comment on column quota.keys.arguments is 'The call and its arguments: with others the key is QIDEM.';
 

@@ -16,8 +16,8 @@ begin
   perform quota.require_trusted();
   -- skip locked: it waits for nobody.
   delete from quota.keys as k
-    where (k.subject_id, k.is_server, k.idempotency_key) in (
-      select d.subject_id, d.is_server, d.idempotency_key
+    where (k.subject_id, k.owner_id, k.idempotency_key) in (
+      select d.subject_id, d.owner_id, d.idempotency_key
       from quota.keys as d
       where d.bound_at < v_now - interval '31 days'
         -- An import is brought in once, however much later it is repeated.

@@ -165,7 +165,7 @@ begin
       )
       left join quota.keys as k
         on k.subject_id = r.subject_id
-        and k.is_server
+        and k.owner_id = ''
         and k.idempotency_key = r.idempotency_key
     )
     select k.place, k.subject_id, k.feature_id, k.amount, k.counts_at, k.metadata, k.idempotency_key,

@@ -21,8 +21,8 @@ begin
     from unnest(p_rows) as r
   );
   perform quota.open_many(v_lines, p_at);
-  insert into quota.keys (subject_id, is_server, idempotency_key, bound_at, arguments, answer)
-    select r.subject_id, true, r.idempotency_key, p_at,
+  insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answer)
+    select r.subject_id, '', r.idempotency_key, p_at,
       jsonb_build_object('call', 'import_usage', 'amount', r.amount),
       jsonb_build_object(
         'row', r.place, 'subject', r.subject_id, 'feature', r.feature_id, 'amount', r.amount,

@@ -70,6 +70,13 @@ returns void
 language plpgsql volatile strict security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
+  delete from quota.keys as k
+    using quota.events as e
+    where e.actor = p_user_id
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
+      and k.subject_id = e.subject_id
+      and k.owner_id = p_user_id
+      and k.idempotency_key = e.idempotency_key;
   update quota.keys as k
     set arguments = k.arguments - 'actor'
     from quota.events as e

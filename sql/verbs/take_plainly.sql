@@ -100,11 +100,12 @@ begin
   -- The key goes before the line: when it is taken, nothing was counted.
   if p_idempotency_key is not null then
     insert into quota.keys (
-      subject_id, is_server, idempotency_key, bound_at, arguments, answer
+      subject_id, owner_id, idempotency_key, bound_at, arguments, answer
     )
     values (
-      p_caller.subject_id, p_caller.is_trusted, p_idempotency_key, v_now, p_arguments,
-      to_jsonb(v_decision)
+      p_caller.subject_id,
+      case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end,
+      p_idempotency_key, v_now, p_arguments, to_jsonb(v_decision)
     )
     on conflict do nothing;
     if not found then
@@ -128,7 +129,8 @@ begin
     perform quota.take_back(p_caller.subject_id, p_feature_id, p_kind, p_amount, v_used_change);
     delete from quota.keys as k
       where k.subject_id = p_caller.subject_id
-        and k.is_server = p_caller.is_trusted
+        and k.owner_id
+          = case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end
         and k.idempotency_key = p_idempotency_key;
     return null;
   end if;

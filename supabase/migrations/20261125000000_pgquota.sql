@@ -3432,20 +3432,20 @@ create policy select_service on quota.grants
 -- from the ledger, so that only calls with a key pay for it, and so that a key can become free again.
 create table quota.keys (
   subject_id text collate "C" not null,
-  is_server boolean not null,
+  owner_id text collate "C" not null,
   idempotency_key text collate "C" not null,
   bound_at timestamptz not null,
   arguments jsonb not null,
   answer jsonb not null,
   -- The guarantee: two calls with a key at once cannot both count.
-  constraint keys_pkey primary key (subject_id, is_server, idempotency_key)
+  constraint keys_pkey primary key (subject_id, owner_id, idempotency_key)
 );
 
 comment on table quota.keys is
-  'Idempotency keys: one row per subject, key and side that bound it. tidy() ends them after 31 days.';
+  'Idempotency keys: one row per subject, key and user that bound it. tidy() ends them after 31 days.';
 
-comment on column quota.keys.is_server is
-  'Keys of trusted roles and keys of users are two spaces: a member of an organisation cannot take the server''s key.';
+comment on column quota.keys.owner_id is
+  'Whose key it is: the user that called, or '''' for trusted roles. A colleague''s key gives neither its answer nor a free use, and nobody can take the key of another, or the server''s';
 
 comment on column quota.keys.arguments is 'The call and its arguments: with others the key is QIDEM.';
 
@@ -5219,11 +5219,12 @@ begin
   -- The key goes before the line: when it is taken, nothing was counted.
   if p_idempotency_key is not null then
     insert into quota.keys (
-      subject_id, is_server, idempotency_key, bound_at, arguments, answer
+      subject_id, owner_id, idempotency_key, bound_at, arguments, answer
     )
     values (
-      p_caller.subject_id, p_caller.is_trusted, p_idempotency_key, v_now, p_arguments,
-      to_jsonb(v_decision)
+      p_caller.subject_id,
+      case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end,
+      p_idempotency_key, v_now, p_arguments, to_jsonb(v_decision)
     )
     on conflict do nothing;
     if not found then
@@ -5247,7 +5248,8 @@ begin
     perform quota.take_back(p_caller.subject_id, p_feature_id, p_kind, p_amount, v_used_change);
     delete from quota.keys as k
       where k.subject_id = p_caller.subject_id
-        and k.is_server = p_caller.is_trusted
+        and k.owner_id
+          = case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end
         and k.idempotency_key = p_idempotency_key;
     return null;
   end if;
@@ -7872,6 +7874,13 @@ returns void
 language plpgsql volatile strict security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
+  delete from quota.keys as k
+    using quota.events as e
+    where e.actor = p_user_id
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
+      and k.subject_id = e.subject_id
+      and k.owner_id = p_user_id
+      and k.idempotency_key = e.idempotency_key;
   update quota.keys as k
     set arguments = k.arguments - 'actor'
     from quota.events as e
@@ -10104,6 +10113,7 @@ returns jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_owner_id text := case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end;
   v_arguments jsonb;
   v_answer jsonb;
 begin
@@ -10111,7 +10121,7 @@ begin
     into v_arguments, v_answer
     from quota.keys as k
     where k.subject_id = p_caller.subject_id
-      and k.is_server = p_caller.is_trusted
+      and k.owner_id = v_owner_id
       and k.idempotency_key = p_idempotency_key;
   if not found
     or quota.still_counts(p_caller.subject_id, v_arguments ->> 'call', v_answer, p_at) is not true
@@ -10268,25 +10278,26 @@ returns boolean
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_owner_id text := case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end;
   v_former quota.keys;
 begin
   loop
     insert into quota.keys (
-      subject_id, is_server, idempotency_key, bound_at, arguments, answer
+      subject_id, owner_id, idempotency_key, bound_at, arguments, answer
     )
     values (
-      p_caller.subject_id, p_caller.is_trusted, p_idempotency_key, p_at, p_arguments, p_answer
+      p_caller.subject_id, v_owner_id, p_idempotency_key, p_at, p_arguments, p_answer
     )
     on conflict do nothing;
     if found then
       return true;
     end if;
     -- A new statement: it sees the call that was waited for.
-    select k.subject_id, k.is_server, k.idempotency_key, k.bound_at, k.arguments, k.answer
+    select k.subject_id, k.owner_id, k.idempotency_key, k.bound_at, k.arguments, k.answer
       into v_former
       from quota.keys as k
       where k.subject_id = p_caller.subject_id
-        and k.is_server = p_caller.is_trusted
+        and k.owner_id = v_owner_id
         and k.idempotency_key = p_idempotency_key;
     if found and quota.still_counts(
       p_caller.subject_id, v_former.arguments ->> 'call', v_former.answer, p_at
@@ -10296,7 +10307,7 @@ begin
     -- Of two that find it free, one takes this row away and binds the key.
     delete from quota.keys as k
       where k.subject_id = p_caller.subject_id
-        and k.is_server = p_caller.is_trusted
+        and k.owner_id = v_owner_id
         and k.idempotency_key = p_idempotency_key
         and k.answer = v_former.answer;
   end loop;
@@ -10446,8 +10457,8 @@ begin
   perform quota.require_trusted();
   -- skip locked: it waits for nobody.
   delete from quota.keys as k
-    where (k.subject_id, k.is_server, k.idempotency_key) in (
-      select d.subject_id, d.is_server, d.idempotency_key
+    where (k.subject_id, k.owner_id, k.idempotency_key) in (
+      select d.subject_id, d.owner_id, d.idempotency_key
       from quota.keys as d
       where d.bound_at < v_now - interval '31 days'
         -- An import is brought in once, however much later it is repeated.
@@ -14464,7 +14475,7 @@ begin
       )
       left join quota.keys as k
         on k.subject_id = r.subject_id
-        and k.is_server
+        and k.owner_id = ''
         and k.idempotency_key = r.idempotency_key
     )
     select k.place, k.subject_id, k.feature_id, k.amount, k.counts_at, k.metadata, k.idempotency_key,
@@ -14730,8 +14741,8 @@ begin
     from unnest(p_rows) as r
   );
   perform quota.open_many(v_lines, p_at);
-  insert into quota.keys (subject_id, is_server, idempotency_key, bound_at, arguments, answer)
-    select r.subject_id, true, r.idempotency_key, p_at,
+  insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answer)
+    select r.subject_id, '', r.idempotency_key, p_at,
       jsonb_build_object('call', 'import_usage', 'amount', r.amount),
       jsonb_build_object(
         'row', r.place, 'subject', r.subject_id, 'feature', r.feature_id, 'amount', r.amount,
@@ -15215,7 +15226,7 @@ begin
     ('column', 'quota.keys.arguments', '{"of": "table", "on": "quota.keys", "name": "arguments", "type": "jsonb", "default": null, "is_required": true}'),
     ('column', 'quota.keys.bound_at', '{"of": "table", "on": "quota.keys", "name": "bound_at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
     ('column', 'quota.keys.idempotency_key', '{"of": "table", "on": "quota.keys", "name": "idempotency_key", "type": "text collate \"C\"", "default": null, "is_required": true}'),
-    ('column', 'quota.keys.is_server', '{"of": "table", "on": "quota.keys", "name": "is_server", "type": "boolean", "default": null, "is_required": true}'),
+    ('column', 'quota.keys.owner_id', '{"of": "table", "on": "quota.keys", "name": "owner_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.keys.subject_id', '{"of": "table", "on": "quota.keys", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.limit_state.alerted', '{"of": "type", "on": "quota.limit_state", "name": "alerted", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.limit_state.amount', '{"of": "type", "on": "quota.limit_state", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
@@ -15405,7 +15416,7 @@ begin
     ('constraint', 'grants_feature_exists on quota.grants', '{"on": "quota.grants", "name": "grants_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id)"}'),
     ('constraint', 'grants_pkey on quota.grants', '{"on": "quota.grants", "name": "grants_pkey", "text": "PRIMARY KEY (subject_id, grant_id)"}'),
     ('constraint', 'grants_spent_is_drawn_in_full on quota.grants', '{"on": "quota.grants", "name": "grants_spent_is_drawn_in_full", "text": "CHECK (((NOT is_spent) OR (drawn = amount)))"}'),
-    ('constraint', 'keys_pkey on quota.keys', '{"on": "quota.keys", "name": "keys_pkey", "text": "PRIMARY KEY (subject_id, is_server, idempotency_key)"}'),
+    ('constraint', 'keys_pkey on quota.keys', '{"on": "quota.keys", "name": "keys_pkey", "text": "PRIMARY KEY (subject_id, owner_id, idempotency_key)"}'),
     ('constraint', 'limited_tables_feature_exists on quota.limited_tables', '{"on": "quota.limited_tables", "name": "limited_tables_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id)"}'),
     ('constraint', 'limited_tables_pkey on quota.limited_tables', '{"on": "quota.limited_tables", "name": "limited_tables_pkey", "text": "PRIMARY KEY (table_id, feature_id)"}'),
     ('constraint', 'members_ids_are_1_to_255_characters on quota.members', '{"on": "quota.members", "name": "members_ids_are_1_to_255_characters", "text": "CHECK (((length(subject_id) >= 1) AND (length(subject_id) <= 255) AND (length(user_id) >= 1) AND (length(user_id) <= 255)))"}'),
@@ -15479,7 +15490,7 @@ begin
     ('function', 'quota.batch_items(jsonb)', '{"body": "ae957cf91d34cdfb7a189c1fdc534d21", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
     ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "94b26ba27557f9782c3fe0cb278911a6", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "52218bfb694f39104bbc76766bdf7dcc", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
-    ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "5d0cc27718ca63866f4dcb712018f9f0", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
+    ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "3fe3d2a556e7fd4d9a27415faf60b19f", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.caller_for(text)', '{"body": "3a2ae27f57e4bc60ba0b292d2dd2b813", "name": "quota.caller_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
     ('function', 'quota.carried_into(text, text, quota.limit_state, timestamp with time zone, timestamp with time zone, text, timestamp with time zone)', '{"body": "b79ed7972adb16e23bd9709dcf446020", "name": "quota.carried_into", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_terms_changed_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "38ee7c8d097cdcb62d8e77d6e069b423", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
@@ -15552,9 +15563,9 @@ begin
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.forecast(quota.limit_state, timestamp with time zone)', '{"body": "13cb64a3b0dacf31c63cfe6149b6fd4c", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
-    ('function', 'quota.forget_actor(text)', '{"body": "939c61d3fa08635dbd1e326bf2cf76a2", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
+    ('function', 'quota.forget_actor(text)', '{"body": "25bcdb2662c9ce8b4730f452e21f64ea", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
     ('function', 'quota.forget_subject(text)', '{"body": "f09ae0ee52ab1cb9d769e318953a6156", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
-    ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "51cec086cc9dfa0a9aaba71f5c1ccddc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
+    ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "f9de6c7fd86d0cc764e4652d40168ffc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
     ('function', 'quota.further_arguments(text, boolean)', '{"body": "99784a10cff5c3638a63d0db3b6717bb", "name": "quota.further_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_actor text, p_partial boolean) returns jsonb"}'),
     ('function', 'quota.give_back(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "a32965002c641144e738b94dba89fa0a", "name": "quota.give_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns bigint"}'),
     ('function', 'quota.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "510715d3d8603f9e4e6e7b1e938098e9", "name": "quota.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_expires_at timestamp with time zone, p_idempotency_key text, p_metadata jsonb) returns uuid"}'),
@@ -15686,7 +15697,7 @@ begin
     ('function', 'quota.release_usage(uuid, text)', '{"body": "4192de00233eaf13adcbcb8e517a57b5", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "87e9e6f43e763acfccdccb1f53440ece", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
-    ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "001acbbb4a7c3446e7f8485d7c2b6832", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
+    ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replayed(jsonb)', '{"body": "ba8ea9d5d89463eb662a566bca26bf9c", "name": "quota.replayed", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer jsonb) returns public.usage_decision"}'),
     ('function', 'quota.require_trusted()', '{"body": "8116c11ce7c063531dabb76ce8f94aff", "name": "quota.require_trusted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
@@ -15716,9 +15727,9 @@ begin
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "45fda787a912180e7c39b1f02c764471", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.take_back(text, text, text, bigint, bigint)', '{"body": "28570d6055065df89a95afef58315e23", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_kind text, p_amount bigint, p_used_change bigint) returns void"}'),
-    ('function', 'quota.take_plainly(quota.caller, text, bigint, text, text, jsonb, jsonb, interval, uuid, timestamp with time zone)', '{"body": "2948a6b1fde0098c230d9a7595233741", "name": "quota.take_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_ttl interval DEFAULT NULL::interval, p_about_id uuid DEFAULT NULL::uuid, p_judged_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.take_plainly(quota.caller, text, bigint, text, text, jsonb, jsonb, interval, uuid, timestamp with time zone)', '{"body": "3474596241e90fa0fbd2e964ff95ad5d", "name": "quota.take_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_ttl interval DEFAULT NULL::interval, p_about_id uuid DEFAULT NULL::uuid, p_judged_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "865d210b0ee318f297525fb866985ec8", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
-    ('function', 'quota.tidy()', '{"body": "76f6b66e04141dac887f9f68abba6099", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
+    ('function', 'quota.tidy()', '{"body": "8a512f8ee9b5e3f5d810db14a4a89f10", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
     ('function', 'quota.tidy_terms(timestamp with time zone)', '{"body": "69a15849fc822cbb3d3952f89c32bcad", "name": "quota.tidy_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.told_after(quota.events)', '{"body": "9b90c5f283326da7909b4e9dc0a7852d", "name": "quota.told_after", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns public.usage_decision"}'),
     ('function', 'quota.types_query(text, text[])', '{"body": "183f9f350ea9eec8a9e61a5f206417b2", "name": "quota.types_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_columns text[]) returns text"}'),
@@ -15743,7 +15754,7 @@ begin
     ('function', 'quota.write_catalogue(jsonb)', '{"body": "06be9eb9889e3e687952a01febb79b6f", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "64ef57169d9819cb6fa1a5716a18629b", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
     ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval, text, boolean)', '{"body": "c310172463e0f3b4af465deb2966daa5", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval, p_actor text, p_is_over boolean DEFAULT false) returns void"}'),
-    ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "5b1b676c5d3b6e316d03cd2ca45323d6", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "575b558d95cb794ec493c15ac95f1e2b", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.write_lines(quota.events[])', '{"body": "afadf01fe390b749a0e9dc7780fe1315", "name": "quota.write_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
     ('function', 'quota.write_overages(quota.events, quota.overage[], text)', '{"body": "4de91d3e891ddca8d29f98ca1fe707c9", "name": "quota.write_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_over quota.overage[], p_plan_id text) returns void"}'),
     ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),

@@ -477,17 +477,17 @@ test('a batch takes all items or none', async () => {
 });
 
 test('long work keeps its hold by a heartbeat, which ends with it', async () => {
-  const options = { subject, amount: 30, ttl: '400 ms', heartbeat: 100 };
+  const options = { subject, amount: 30, ttl: '1500 ms', heartbeat: 150 };
   network.next('extend_usage', 'call lost', 'answer lost');
   await usage.withUsage('token', options, async (work) => {
-    await new Promise((resolve) => setTimeout(resolve, 1200));
+    await new Promise((resolve) => setTimeout(resolve, 2000));
     expect(await state()).toEqual({ used: 0, reserved: 30 });
     work.commit(12);
   });
   expect(await state()).toEqual({ used: 12, reserved: 0 });
   const beats = calls('extend_usage');
   expect(beats.length).toBeGreaterThan(4);
-  expect(beats[0]?.args).toMatchObject({ subject, ttl: '400 ms' });
+  expect(beats[0]?.args).toMatchObject({ subject, ttl: '1500 ms' });
   await new Promise((resolve) => setTimeout(resolve, 250));
   expect(calls('extend_usage')).toHaveLength(beats.length);
 });

@@ -96,6 +96,7 @@ select is(
 );
 reset role;
 insert into quota.members (subject_id, user_id) values ('acme', 'ada'), ('acme', 'bob');
+do $$ begin perform set_limit('acme', 'ai_generation', 'month', 9); end $$;
 set local role authenticated;
 set local request.jwt.claims = '{"sub": "ada"}';
 select is(
@@ -105,7 +106,7 @@ select is(
 set local request.jwt.claims = '{"sub": "bob"}';
 select is(
   (select row(subject, replayed, used)::text from consume_usage('ai_generation', 1, 'acme', 'k1')),
-  '(acme,t,1)', 'which its members share'
+  '(acme,f,2)', 'and each of its members has its own there'
 );
 set local role service_role;
 select is(
@@ -130,12 +131,12 @@ select is(
 set local role authenticated;
 select is(
   (select row(replayed, used)::text from consume_usage('ai_generation', 1, 'acme', 'order-7')),
-  '(f,3)', 'a member that guesses it is told nothing of the answer, and pays'
+  '(f,4)', 'a member that guesses it is told nothing of the answer, and pays'
 );
 set local role service_role;
 select is(
   (select row(replayed, used)::text from consume_usage('ai_generation', 1, 'acme', 'order-7')),
-  '(t,2)', 'nor has it taken the key'
+  '(t,3)', 'nor has it taken the key'
 );
 
 -- A refusal binds nothing.
