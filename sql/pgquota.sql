@@ -70,11 +70,12 @@
 
 -- verbs: what callers do, each with its wrapper in schema public.
 \ir verbs/consume_usage.sql
-\ir verbs/take_plainly.sql
+\ir verbs/begin_windows.sql
 \ir verbs/look_plainly.sql
 \ir verbs/take.sql
 \ir verbs/enforce_usage.sql
 \ir verbs/consume_usage_batch.sql
+\ir verbs/take_all_plainly.sql
 \ir verbs/check_usage.sql
 \ir verbs/explain_usage.sql
 \ir verbs/explain_value.sql

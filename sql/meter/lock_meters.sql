@@ -19,33 +19,40 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_locked integer;
+  v_holds_expire_at timestamptz;
   v_now timestamptz;
 begin
   loop
     -- All of one snapshot or none: holding some of them while making the others would wait for the
     -- subject's row in the wrong order. (Of those it finds, forget_subject() takes all or none.)
-    perform from quota.meters as m
-      where m.subject_id = p_subject_id
-        and m.feature_id = any (p_feature_ids)
-        and cardinality(p_feature_ids) = (
-          select count(*)
-          from quota.meters as n
-          where n.subject_id = p_subject_id
-            and n.feature_id = any (p_feature_ids)
-        )
-      order by m.feature_id
-      for no key update;
-    get diagnostics v_locked = row_count;
+    select count(*), min(l.holds_expire_at)
+      into v_locked, v_holds_expire_at
+      from (
+        select m.holds_expire_at
+        from quota.meters as m
+        where m.subject_id = p_subject_id
+          and m.feature_id = any (p_feature_ids)
+          and cardinality(p_feature_ids) = (
+            select count(*)
+            from quota.meters as n
+            where n.subject_id = p_subject_id
+              and n.feature_id = any (p_feature_ids)
+          )
+        order by m.feature_id
+        for no key update
+      ) as l;
     exit when v_locked = cardinality(p_feature_ids);
     perform quota.create_meters(p_subject_id, p_feature_ids);
   end loop;
   v_now := quota.clock();
-  perform quota.settle_expired(m.subject_id, m.feature_id, v_now)
-    from quota.meters as m
-    where m.subject_id = p_subject_id
-      and m.feature_id = any (p_feature_ids)
-      and m.holds_expire_at <= v_now
-    order by m.feature_id;
+  if v_holds_expire_at <= v_now then
+    perform quota.settle_expired(m.subject_id, m.feature_id, v_now)
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = any (p_feature_ids)
+        and m.holds_expire_at <= v_now
+      order by m.feature_id;
+  end if;
   return v_now;
 end
 $$;

@@ -1,4 +1,4 @@
--- What is left with the meter after a proper look, holding it: all that take_plainly() and look_plainly()
+-- What is left with the meter after a proper look, holding it: all that consume_usage() and look_plainly()
 -- go by. The limits are those after the call.
 create function quota.remember(
   p_subject_id text,

@@ -44,12 +44,10 @@ declare
   v_decision public.usage_decision;
   v_decisions public.usage_decision[];
   v_allowances quota.allowance[];
-  v_is_plain boolean;
 begin
   perform quota.check_key(p_idempotency_key);
   perform quota.check_metadata(p_metadata);
   select i.feature_ids, i.amounts into v_features, v_amounts from quota.batch_items(p_items) as i;
-  perform quota.check_server_only(v_caller, v_features);
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object(
       'call', 'consume_usage_batch', 'features', v_features, 'amounts', v_amounts
@@ -59,6 +57,8 @@ begin
   -- What is refused without a lock makes nobody wait: a member could else stop an organisation with
   -- batches that are refused. What was committed when it was looked at had no room: a right answer.
   if v_caller.is_trusted is not true then
+    perform quota.check_feature(f.feature_id) from unnest(v_features) as f (feature_id);
+    perform quota.check_server_only(v_caller, v_features);
     v_now := quota.clock();
     if p_idempotency_key is null
       or quota.replay(v_caller, p_idempotency_key, v_arguments, v_now) is null
@@ -88,38 +88,33 @@ begin
     end if;
   end if;
 
-  v_is_plain := quota.all_are_plain(v_caller, v_features, v_amounts, v_now);
-  if not v_is_plain then
+  -- What belongs to the batch as a whole stands once, in a line that its items are about.
+  if p_idempotency_key is not null or v_metadata <> '{}' then
+    v_batch_id := quota.new_id(v_now);
+  end if;
+  v_decisions := quota.take_all_plainly(v_caller, v_features, v_amounts, v_now, v_batch_id);
+  if v_decisions is null then
     select j.decisions, j.allowances
       into v_decisions, v_allowances
       from quota.judge_batch(
         v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => true
       ) as j;
-  end if;
-  if v_is_plain or quota.all_have_room(v_decisions) then
-    -- What belongs to the batch as a whole stands once, in a line that its items are about.
-    if p_idempotency_key is not null or v_metadata <> '{}' then
-      v_batch_id := quota.new_id(v_now);
-      perform quota.record(
-        row(
-          v_caller.subject_id, v_batch_id, v_now, 'batch', null, v_now, 0, 0, 0, null, null,
-          v_caller.actor, p_idempotency_key, v_metadata
-        )::quota.events
-      );
-    end if;
-    for i in 1 .. cardinality(v_features) loop
-      if v_is_plain then
-        v_decisions[i] := quota.take_plainly(
-          v_caller, v_features[i], v_amounts[i], 'consume', null, null, '{}',
-          p_about_id => v_batch_id, p_judged_at => v_now
-        );
-      else
+    if quota.all_have_room(v_decisions) then
+      for i in 1 .. cardinality(v_features) loop
         v_decisions[i] := quota.take(
           v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, '{}', v_batch_id,
           v_allowances[i]
         );
-      end if;
-    end loop;
+      end loop;
+    end if;
+  end if;
+  if v_batch_id is not null and (v_decisions[1]).allowed then
+    perform quota.record(
+      row(
+        v_caller.subject_id, v_batch_id, v_now, 'batch', null, v_now, 0, 0, 0, null, null,
+        v_caller.actor, p_idempotency_key, v_metadata
+      )::quota.events
+    );
     if p_idempotency_key is not null and not quota.bind_key(
       v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_now
     ) then
@@ -160,7 +155,6 @@ begin
         left(v_item::text, 100)
         using errcode = '22023', hint = 'for example {"feature": "ai_generation", "amount": 1}';
     end if;
-    perform quota.check_feature(v_item ->> 'feature');
     if v_item ? 'amount' and not quota.is_whole(v_item -> 'amount', 1) then
       raise exception 'amount % is not a whole number from 1 to 9007199254740991 (2^53 - 1)',
         coalesce(left(v_item ->> 'amount', 100), 'null')
@@ -173,7 +167,7 @@ end
 $$;
 
 comment on function quota.batch_items is
-  'The items as two arrays. Errors: 22023 malformed; QFEAT; QAMNT.';
+  'The items as two arrays. Errors: 22023 malformed; QAMNT.';
 
 -- An answer for each item: 'not_taken' where it has room beside the items before it, else the refusal.
 -- One refusal per feature and amount, since a hundred of them took a second.
@@ -248,40 +242,3 @@ end
 $$;
 
 comment on function quota.all_have_room is 'Whether judge_batch() refuses no item.';
-
--- What the meters remember says, under their locks, that all items fit.
-create function quota.all_are_plain(
-  p_caller quota.caller,
-  p_features text[],
-  p_amounts bigint[],
-  p_at timestamptz
-)
-returns boolean
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- A snapshot of a whole transaction may be older than the catalogue.
-  return current_setting('transaction_isolation') = 'read committed'
-    and (
-      select bool_and(m.subject_id is not null)
-      from (
-        select f.feature_id, sum(f.amount) as amount
-        from unnest(p_features, p_amounts) as f (feature_id, amount)
-        group by f.feature_id
-      ) as i
-      left join quota.meters as m
-        on m.subject_id = p_caller.subject_id
-        and m.feature_id = i.feature_id
-        and m.fresh_from <= p_at
-        and m.fresh_until > p_at
-        and m.holds_expire_at > p_at
-        and m.used + m.reserved >= m.floor
-        and m.used + m.reserved + i.amount <= m.ceiling
-        and (p_caller.is_trusted or not m.server_only)
-        and exists (select from quota.catalogue as k where k.version = m.catalogue_version)
-    );
-end
-$$;
-
-comment on function quota.all_are_plain is
-  'Whether take_plainly() counts all of these at that instant. Expects the meters to be locked.';

@@ -37,72 +37,23 @@ create function quota.reserve_usage(
 )
 returns public.usage_decision
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
-declare
-  v_caller quota.caller;
-  v_seconds numeric := extract(epoch from p_ttl);
-  v_arguments jsonb;
-  v_answer jsonb;
-  v_now timestamptz;
-  v_decision public.usage_decision;
 begin
-  perform quota.require_trusted();
-  v_caller := quota.with_actor('reserve_usage', quota.caller_for(p_subject), p_actor);
-  perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
-  if (v_seconds > 0 and v_seconds <= 604800) is not true then
+  if current_setting('role', true) = 'service_role' is not true then
+    perform quota.require_trusted();
+  end if;
+  if (p_ttl > '0' and extract(epoch from p_ttl) <= 604800) is not true then
     perform quota.reject_ttl('reserve_usage', p_ttl);
   end if;
   if p_partial is null then
     perform quota.check_flag('reserve_usage', 'partial', p_partial);
   end if;
-
-  if p_idempotency_key is not null then
-    v_arguments := jsonb_build_object(
-      'call', 'reserve_usage', 'feature', p_feature, 'amount', p_amount, 'ttl', v_seconds
-    );
-    if p_partial or v_caller.actor is not null then
-      v_arguments := v_arguments || quota.further_arguments(v_caller.actor, p_partial);
-    end if;
-  end if;
-  v_decision := quota.take_plainly(
-    v_caller, p_feature, p_amount, 'reserve', p_idempotency_key, v_arguments,
-    coalesce(p_metadata, '{}'), p_ttl
+  return quota.consume_usage(
+    p_feature, p_amount, p_subject, p_idempotency_key, p_metadata, p_actor, p_partial,
+    -- In seconds: a day of an interval would follow the session's time zone.
+    make_interval(secs => extract(epoch from p_ttl)::double precision)
   );
-  if v_decision.allowed is not null then
-    return v_decision;
-  end if;
-
-  if p_idempotency_key is null then
-    v_decision := quota.look_plainly(
-      v_caller, p_feature, case when p_partial then 1 else p_amount end, null
-    );
-    if v_decision.allowed is false then
-      v_decision.amount := p_amount;
-      return v_decision;
-    end if;
-  end if;
-  v_now := quota.lock_meter(v_caller.subject_id, p_feature);
-  if p_idempotency_key is not null then
-    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
-  end if;
-  if v_answer is null then
-    v_decision := quota.take(
-      v_caller, p_feature, p_amount, v_now, 'reserve', quota.new_id(v_now),
-      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}'), p_partial => p_partial
-    );
-    if v_decision.allowed then
-      perform quota.write_hold(
-        v_caller.subject_id, v_decision.reservation_id, p_feature, v_decision.amount, v_now, p_ttl,
-        v_caller.actor, v_decision.reason = 'over_limit'
-      );
-    end if;
-    if v_decision.allowed is not null then
-      return v_decision;
-    end if;
-    v_answer := quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_now);
-  end if;
-  return quota.replayed(v_answer);
 end
 $$;
 

@@ -1,3 +1,78 @@
+-- The proper way, under the lock.
+
+-- Lock the meter → probe the key → read the limits in a new statement after the lock → decide → write the
+-- line → update the counters. In this order nothing ever has to be undone, and it is exact at every
+-- isolation level: what is decided on is read under the lock, and at repeatable read and serializable
+-- lock_meter() fails with 40001 when the snapshot is older than the last call.
+create function quota.take_properly(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_ttl interval,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_metadata jsonb,
+  p_partial boolean
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer jsonb;
+  v_now timestamptz;
+  v_decision public.usage_decision;
+begin
+  if (length(p_caller.subject_id) between 1 and 255 and p_amount <= 9007199254740991) is not true then
+    perform quota.caller_for(p_caller.subject_id);
+    perform quota.check_amount(p_amount);
+  end if;
+  if p_idempotency_key is null then
+    v_decision := quota.look_plainly(
+      p_caller, p_feature_id, case when p_partial then 1 else p_amount end, null
+    );
+    if v_decision.allowed is false then
+      v_decision.amount := p_amount;
+      return v_decision;
+    end if;
+  end if;
+  if p_caller.is_trusted is not true then
+    perform quota.check_server_only(p_caller, array[p_feature_id]);
+  end if;
+  if p_idempotency_key is not null and p_ttl is null then
+    -- Most repetitions come when the first call has long committed: they are told without a lock.
+    v_answer := quota.replay(p_caller, p_idempotency_key, p_arguments, quota.clock());
+    if v_answer is not null then
+      return quota.replayed(v_answer);
+    end if;
+  end if;
+  v_now := quota.lock_meter(p_caller.subject_id, p_feature_id);
+  if p_idempotency_key is not null then
+    v_answer := quota.replay(p_caller, p_idempotency_key, p_arguments, v_now);
+  end if;
+  if v_answer is null then
+    v_decision := quota.take(
+      p_caller, p_feature_id, p_amount, v_now, case when p_ttl is null then 'consume' else 'reserve' end,
+      case when p_ttl is not null then quota.new_id(v_now) end,
+      p_idempotency_key, p_arguments, p_metadata, p_partial => p_partial
+    );
+    if v_decision.allowed and p_ttl is not null then
+      perform quota.write_hold(
+        p_caller.subject_id, v_decision.reservation_id, p_feature_id, v_decision.amount, v_now, p_ttl,
+        p_caller.actor, v_decision.reason = 'over_limit'
+      );
+    end if;
+    if v_decision.allowed is not null then
+      return v_decision;
+    end if;
+    v_answer := quota.replay_taken(p_caller, p_idempotency_key, p_arguments, v_now);
+  end if;
+  return quota.replayed(v_answer);
+end
+$$;
+
+comment on function quota.take_properly is
+  'Decides under the lock of the meter, and counts or (given a ttl) holds if there is room. Errors: as consume_usage.';
+
 -- The one way in which an amount is taken. consume, reserve, batch and limited tables
 -- all come here, holding the meter.
 

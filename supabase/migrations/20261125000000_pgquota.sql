@@ -5024,12 +5024,13 @@ $$;
 comment on function public.consume_usage is
   'Checks every limit of the feature and counts the amount, in one step and in the caller''s transaction. A refusal is an answer (allowed = false with reason limit_reached or feature_not_in_plan), not an error, and counts nothing. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. The same idempotency_key with the same arguments gives the first allowed answer again (replayed = true) and counts nothing, for at least 30 days (the rule of Stripe''s Idempotency-Key, except that a refusal binds nothing, and that the key of a use that was refunded in full is free again). Keys of users and of trusted callers are two spaces. metadata is kept in the ledger. actor is the user that it is for, where subject is an organisation: a server names it, a signed-in user is it; the ledger keeps it, and with another one the key is another call''s. partial takes what fits of the amount: amount of the answer says how much, and only nothing is a refusal. Errors: 42501 no identity, a subject that is not yours, a server_only feature, or an actor named by a user; QFEAT unknown feature; QAMNT amount below 1 or too large; QSUBJ subject missing (trusted callers), or it or actor empty or over 255 characters; QIDEM key reused with other arguments, empty or over 255 characters; QMETA metadata not an object or over 8 kB; 22023 partial is null; 55P03 another call held the row for 2 s (retry).';
 
--- The main job. Checks the limit and counts, in one atomic step.
+-- The main job. Checks the limit and counts (or, given a ttl, holds) in one atomic step.
 --
--- Validate → lock the meter → probe the key → read the limits in a new statement after the lock →
--- decide → write the line → update the counters. In this order nothing ever has to be undone, and it
--- is exact at every isolation level: what is decided on is read under the lock, and at repeatable
--- read and serializable lock_meters() fails with 40001 when the snapshot is older than the last call.
+-- What a call costs is the number of functions, statements and expressions that it goes through, since
+-- Postgres sets each up anew in every transaction. So the plain call stands here whole: one update of the
+-- meter, under the ceiling that the last proper look at the limits left there, and one line. It knows
+-- nothing of plans, and it never decides: it recognises calls for which take_properly() could only say
+-- yes (see sql/meter/meters.sql and sql/README.md for why that is exact).
 create function quota.consume_usage(
   p_feature text,
   p_amount bigint,
@@ -5037,233 +5038,209 @@ create function quota.consume_usage(
   p_idempotency_key text,
   p_metadata jsonb,
   p_actor text,
-  p_partial boolean
+  p_partial boolean,
+  p_ttl interval default null
 )
 returns public.usage_decision
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_caller quota.caller := quota.caller_for(p_subject);
+  v_subject_id text := p_subject;
+  v_is_trusted boolean := true;
+  v_actor text;
+  v_owner_id text;
+  v_kind text := 'consume';
+  v_held bigint := 0;
+  v_first_expiry timestamptz;
   v_arguments jsonb;
-  v_answer jsonb;
+  v_meter record;
   v_now timestamptz;
-  v_decision public.usage_decision;
-begin
-  -- Most arguments are plainly good; to see it here spares them four calls of 3 µs.
-  if (
-    p_amount between 1 and 9007199254740991
-    and coalesce(length(p_idempotency_key), 1) between 1 and 255
-    and p_metadata = '{}'
-    and not p_partial
-    and p_actor is null
-  ) is not true then
-    perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
-    perform quota.check_flag('consume_usage', 'partial', p_partial);
-    v_caller := quota.with_actor('consume_usage', v_caller, p_actor);
-  end if;
-  if p_idempotency_key is not null then
-    v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
-    if p_partial or v_caller.actor is not null then
-      v_arguments := v_arguments || quota.further_arguments(v_caller.actor, p_partial);
-    end if;
-  end if;
-  v_decision := quota.take_plainly(
-    v_caller, p_feature, p_amount, 'consume', p_idempotency_key, v_arguments,
-    coalesce(p_metadata, '{}')
-  );
-  if v_decision.allowed is not null then
-    return v_decision;
-  end if;
-
-  if p_idempotency_key is null then
-    v_decision := quota.look_plainly(
-      v_caller, p_feature, case when p_partial then 1 else p_amount end, null
-    );
-    if v_decision.allowed is false then
-      v_decision.amount := p_amount;
-      return v_decision;
-    end if;
-  end if;
-  if v_caller.is_trusted is not true then
-    perform quota.check_server_only(v_caller, array[p_feature]);
-  end if;
-  if p_idempotency_key is not null then
-    -- Most repetitions come when the first call has long committed: they are told without a lock.
-    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, quota.clock());
-    if v_answer is not null then
-      return quota.replayed(v_answer);
-    end if;
-  end if;
-  v_now := quota.lock_meter(v_caller.subject_id, p_feature);
-  if p_idempotency_key is not null then
-    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
-  end if;
-  if v_answer is null then
-    v_decision := quota.take(
-      v_caller, p_feature, p_amount, v_now, 'consume', null,
-      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}'), p_partial => p_partial
-    );
-    if v_decision.allowed is not null then
-      return v_decision;
-    end if;
-    v_answer := quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_now);
-  end if;
-  return quota.replayed(v_answer);
-end
-$$;
-
-comment on function quota.consume_usage is 'See public.consume_usage.';
-
--- sql/verbs/take_plainly.sql
-
--- Speed. What a call costs is the number of functions, statements and expressions it
--- goes through, since Postgres sets each up anew in every transaction (9 µs for a look-up, 3 for a
--- function, 1 for an assignment). Asking properly (limits_of(), decide(), record()) costs 5 times a plain
--- call; so a plain call is one update of the meter, under the ceiling that the last proper look left
--- there, and its line. It knows nothing of plans, and it never decides: it recognises calls for which
--- the long way could only say yes (see sql/meter/meters.sql and sql/README.md for why that is exact).
-
-create function quota.take_plainly(
-  p_caller quota.caller,
-  p_feature_id text,
-  p_amount bigint,
-  p_kind text,
-  p_idempotency_key text,
-  p_arguments jsonb,
-  p_metadata jsonb,
-  p_ttl interval default null,
-  p_about_id uuid default null,
-  p_judged_at timestamptz default null
-)
-returns public.usage_decision
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_now timestamptz := p_judged_at;
-  v_used_change bigint := case when p_ttl is null then p_amount else 0 end;
-  v_fresh_from timestamptz;
-  v_until timestamptz;
-  v_long_until timestamptz;
-  v_version bigint;
-  v_plan_id text;
-  v_upgrade_url text;
-  v_period text;
-  v_period_start timestamptz;
-  v_period_end timestamptz;
-  v_limit bigint;
-  v_granted bigint;
-  v_used bigint;
-  v_reserved bigint;
-  v_event_id uuid;
+  v_id uuid;
   v_reservation_id uuid;
   v_decision public.usage_decision;
 begin
-  -- A snapshot of a whole transaction may be older than the catalogue.
-  if current_setting('transaction_isolation') <> 'read committed' then
-    return null;
+  -- A plainly good call of the server, seen in one look. A subject that has a meter is one.
+  if (
+    current_setting('role', true) = 'service_role'
+    and p_amount between 1 and 9007199254740991 and p_metadata = '{}' and not p_partial
+    and p_actor is null
+  ) is not true then
+    select c.subject_id, c.is_trusted, c.actor
+      into v_subject_id, v_is_trusted, v_actor
+      from quota.with_actor(
+        case when p_ttl is null then 'consume_usage' else 'reserve_usage' end,
+        quota.caller_for(p_subject), p_actor
+      ) as c;
+    perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
+    perform quota.check_flag('consume_usage', 'partial', p_partial);
   end if;
-  -- Where it waits for the row, Postgres looks at the conditions again, in what was committed meanwhile.
-  update quota.meters as m
-    set used = m.used + v_used_change,
-        reserved = m.reserved + p_amount - v_used_change,
-        rows_used = m.rows_used + case when p_kind = 'table' then p_amount else 0 end
-    where m.subject_id = p_caller.subject_id
-      and m.feature_id = p_feature_id
-      and m.fresh_from < 'infinity'
-      and m.used + m.reserved >= m.floor
-      and m.used + m.reserved + p_amount <= m.ceiling
-      and (p_caller.is_trusted or not m.server_only)
-    returning
-      m.fresh_from, least(m.fresh_until, m.holds_expire_at),
-      least(m.long_until, m.holds_expire_at), m.catalogue_version, m.plan_id, m.upgrade_url,
-      m.period, m.period_start, m.period_end, m.allowed, m.granted,
-      m.used - m.used_before, m.reserved - m.reserved_before
-    into
-      v_fresh_from, v_until, v_long_until, v_version, v_plan_id, v_upgrade_url,
-      v_period, v_period_start, v_period_end, v_limit, v_granted, v_used, v_reserved;
-  if not found then
-    return null;
-  end if;
-  -- The time is read under the lock: what began while the call waited holds for it.
-  if v_now is null then
-    v_now := quota.clock();
-  end if;
-  if v_now < v_fresh_from or v_now >= v_until then
-    if v_now >= v_fresh_from and v_now < v_long_until then
-      -- Only a minute or an hour has ended.
-      select w.period, w.period_start, w.period_end, w.allowed, w.granted, w.used, w.reserved
-        into v_period, v_period_start, v_period_end, v_limit, v_granted, v_used, v_reserved
-        from quota.begin_windows(
-          p_caller.subject_id, p_feature_id, v_now, p_amount, v_used_change
-        ) as w;
-    else
-      v_period := null;
+  if p_ttl is not null or p_idempotency_key is not null then
+    if p_ttl is not null then
+      if not v_is_trusted then
+        perform quota.require_trusted();
+      end if;
+      v_kind := 'reserve';
+      v_held := p_amount;
+      -- Read before the lock, this is no later than when the hold will expire.
+      v_first_expiry := quota.clock() + p_ttl;
     end if;
-    if v_period is null then
-      perform quota.take_back(p_caller.subject_id, p_feature_id, p_kind, p_amount, v_used_change);
-      return null;
+    if p_idempotency_key is not null then
+      v_owner_id := case when v_is_trusted then '' else coalesce(v_actor, v_subject_id) end;
+      v_arguments := jsonb_build_object('call', 'consume_usage', 'feature', p_feature, 'amount', p_amount);
+      if p_partial or v_actor is not null or p_ttl is not null
+        or length(p_idempotency_key) not between 1 and 255
+      then
+        v_arguments := quota.key_arguments(p_idempotency_key, v_arguments, v_actor, p_partial, p_ttl);
+      end if;
     end if;
   end if;
 
-  v_event_id := quota.new_id(v_now);
-  if p_ttl is not null then
-    v_reservation_id := quota.new_id(v_now);
-  end if;
-  v_decision := row(
-    true, 'ok', p_feature_id, p_caller.subject_id, v_plan_id, p_amount, v_used, v_reserved, v_limit,
-    v_limit - v_used - v_reserved, v_limit is null, v_period, nullif(v_period_start, '-infinity'),
-    nullif(v_period_end, 'infinity'), null, case when p_ttl is null then v_event_id end,
-    v_reservation_id, false, v_upgrade_url, v_granted
-  )::public.usage_decision;
-  -- The key goes before the line: when it is taken, nothing was counted.
-  if p_idempotency_key is not null then
-    insert into quota.keys (
-      subject_id, owner_id, idempotency_key, bound_at, arguments, answer
-    )
-    values (
-      p_caller.subject_id,
-      case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end,
-      p_idempotency_key, v_now, p_arguments, to_jsonb(v_decision)
-    )
-    on conflict do nothing;
-    if not found then
-      perform quota.take_back(p_caller.subject_id, p_feature_id, p_kind, p_amount, v_used_change);
-      return null;
-    end if;
-  end if;
-  -- A statement after the lock: is the catalogue still the edition that is remembered?
-  insert into quota.events (
-    subject_id, event_id, at, kind, feature_id, counts_at, used_change, reserved_change, about_id,
-    actor, idempotency_key, metadata
-  )
-    select
-      p_caller.subject_id, v_event_id, v_now, p_kind, p_feature_id, v_now, v_used_change,
-      p_amount - v_used_change, coalesce(v_reservation_id, p_about_id), p_caller.actor,
-      p_idempotency_key, p_metadata
-    from quota.catalogue as k
-    where k.version = v_version
-      or p_judged_at is not null;
-  if not found then
-    perform quota.take_back(p_caller.subject_id, p_feature_id, p_kind, p_amount, v_used_change);
-    delete from quota.keys as k
-      where k.subject_id = p_caller.subject_id
-        and k.owner_id
-          = case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end
-        and k.idempotency_key = p_idempotency_key;
-    return null;
-  end if;
-  if p_ttl is not null then
-    perform quota.write_hold(
-      p_caller.subject_id, v_reservation_id, p_feature_id, p_amount, v_now, p_ttl, p_caller.actor
-    );
-  end if;
-  return v_decision;
+  <<plainly>>
+  begin
+    -- A snapshot of a whole transaction may be older than the catalogue.
+    exit plainly when current_setting('transaction_isolation') <> 'read committed';
+    -- Where it waits for the row, Postgres looks at the conditions again, in what was committed meanwhile.
+    update quota.meters as m
+      set used = m.used + p_amount - v_held,
+          reserved = m.reserved + v_held,
+          holds_expire_at = least(m.holds_expire_at, v_first_expiry)
+      where m.subject_id = v_subject_id
+        and m.feature_id = p_feature
+        and m.fresh_from < 'infinity'
+        and m.used + m.reserved >= m.floor
+        and m.used + m.reserved + p_amount <= m.ceiling
+        and (v_is_trusted or not m.server_only)
+      returning
+        m.fresh_from, least(m.fresh_until, m.holds_expire_at) as fresh_until, m.holds_expire_at,
+        m.catalogue_version, m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end,
+        m.allowed, m.granted, m.used - m.used_before as used, m.reserved - m.reserved_before as reserved
+      into v_meter;
+    exit plainly when not found;
+    <<counted>>
+    begin
+      -- The time is read under the lock: what began while the call waited holds for it.
+      v_now := quota.clock();
+      if v_now < v_meter.fresh_from or v_now >= v_meter.fresh_until
+        or v_now + p_ttl < v_meter.holds_expire_at
+      then
+        -- Perhaps only a minute or an hour has ended.
+        select w.period, w.period_start, w.period_end, w.allowed, w.granted, w.used, w.reserved
+          into v_meter.period, v_meter.period_start, v_meter.period_end, v_meter.allowed,
+            v_meter.granted, v_meter.used, v_meter.reserved
+          from quota.begin_windows(v_subject_id, p_feature, v_now, p_amount, p_amount - v_held) as w;
+        exit counted when v_meter.period is null;
+      end if;
+      -- As new_id(), without a call.
+      v_id := (
+        lpad(to_hex((date_part('epoch', v_now) * 1000)::bigint), 12, '0')
+        || '7' || right(gen_random_uuid()::text, 21)
+      )::uuid;
+      v_decision := row(
+        true, 'ok', p_feature, v_subject_id, v_meter.plan_id, p_amount, v_meter.used, v_meter.reserved,
+        v_meter.allowed, v_meter.allowed - v_meter.used - v_meter.reserved, v_meter.allowed is null,
+        v_meter.period, nullif(v_meter.period_start, '-infinity'), nullif(v_meter.period_end, 'infinity'),
+        null, v_id, null, false, v_meter.upgrade_url, v_meter.granted
+      )::public.usage_decision;
+      if p_ttl is not null or p_idempotency_key is not null then
+        if p_ttl is not null then
+          v_reservation_id := v_id;
+          v_decision.event_id := null;
+          v_decision.reservation_id := v_id;
+        end if;
+        -- The key goes before the line: when it is taken, nothing was counted.
+        if p_idempotency_key is not null then
+          insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answer)
+            values (
+              v_subject_id, v_owner_id, p_idempotency_key, v_now, v_arguments, to_jsonb(v_decision)
+            )
+            on conflict do nothing;
+          exit counted when not found;
+        end if;
+      end if;
+      -- A statement after the lock: is the catalogue still the edition that is remembered?
+      insert into quota.events (
+        subject_id, event_id, at, kind, feature_id, counts_at, used_change, reserved_change, about_id,
+        actor, idempotency_key, metadata
+      )
+        select
+          v_subject_id, v_id, v_now, v_kind, p_feature, v_now, p_amount - v_held, v_held,
+          v_reservation_id, v_actor, p_idempotency_key, coalesce(p_metadata, '{}')
+        from quota.catalogue as k
+        where k.version = v_meter.catalogue_version;
+      if found then
+        if v_reservation_id is not null then
+          insert into quota.reservations (
+            subject_id, reservation_id, feature_id, amount, reserved_at, expires_at, actor
+          ) values (v_subject_id, v_id, p_feature, p_amount, v_now, v_now + p_ttl, v_actor);
+        end if;
+        return v_decision;
+      end if;
+      delete from quota.keys as k
+        where k.subject_id = v_subject_id
+          and k.owner_id = v_owner_id
+          and k.idempotency_key = p_idempotency_key;
+    end;
+    perform quota.take_back(v_subject_id, p_feature, p_amount - v_held, v_held);
+  end;
+  return quota.take_properly(
+    row(v_subject_id, v_is_trusted, v_actor)::quota.caller, p_feature, p_amount, p_ttl,
+    p_idempotency_key, v_arguments, coalesce(p_metadata, '{}'), p_partial
+  );
 end
 $$;
 
-comment on function quota.take_plainly is
-  'Counts (or, given a ttl, holds) in one step, if what the meter remembers says that there is room. Null: nothing was counted, ask properly. p_judged_at: the call was judged at that instant, under the lock.';
+comment on function quota.consume_usage is
+  'See public.consume_usage; given a ttl, in seconds, public.reserve_usage.';
+
+create function quota.key_arguments(
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_actor text,
+  p_partial boolean,
+  p_ttl interval
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform quota.check_key(p_idempotency_key);
+  return p_arguments
+    || quota.further_arguments(p_actor, p_partial)
+    || case
+      when p_ttl is null then '{}'::jsonb
+      else jsonb_build_object('call', 'reserve_usage', 'ttl', extract(epoch from p_ttl))
+    end;
+end
+$$;
+
+comment on function quota.key_arguments is
+  'What the key of a call is bound to that is partial, for an actor, or holds. Errors: QIDEM.';
+
+create function quota.take_back(
+  p_subject_id text,
+  p_feature_id text,
+  p_used_change bigint,
+  p_reserved_change bigint,
+  p_rows_change bigint default 0
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.meters as m
+    set used = m.used - p_used_change,
+        reserved = m.reserved - p_reserved_change,
+        rows_used = m.rows_used - p_rows_change
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+end
+$$;
+
+comment on function quota.take_back is
+  'Sets a meter back that a call has moved before it found that it must ask properly. No line was written.';
+
+-- sql/verbs/begin_windows.sql
 
 -- A minute or hour begins, and nothing else changes: its start is the reading before this call. No line
 -- counts in an instant after the one at which the meter was last remembered (remember() has looked).
@@ -5287,12 +5264,14 @@ declare
   v_meter quota.meters;
   v_total bigint;
 begin
-  select m.used, m.reserved, m.long_ceiling, m.long_until, m.long_period, m.long_start, m.long_end,
+  select m.fresh_from, least(m.fresh_until, m.holds_expire_at), m.holds_expire_at,
+      m.used, m.reserved, m.long_ceiling, m.long_until, m.long_period, m.long_start, m.long_end,
       m.long_allowed, m.long_granted, m.long_used_before, m.long_reserved_before,
       m.hour_limit, m.hour_until, m.hour_used_before, m.hour_reserved_before, m.hour_alerted,
       m.hour_ceiling, m.minute_limit, m.minute_until, m.minute_used_before, m.minute_reserved_before,
       m.minute_alerted, m.first_mark
-    into v_meter.used, v_meter.reserved, v_meter.long_ceiling, v_meter.long_until,
+    into v_meter.fresh_from, v_meter.fresh_until, v_meter.holds_expire_at,
+      v_meter.used, v_meter.reserved, v_meter.long_ceiling, v_meter.long_until,
       v_meter.long_period, v_meter.long_start, v_meter.long_end, v_meter.long_allowed,
       v_meter.long_granted, v_meter.long_used_before, v_meter.long_reserved_before,
       v_meter.hour_limit, v_meter.hour_until, v_meter.hour_used_before, v_meter.hour_reserved_before,
@@ -5302,6 +5281,12 @@ begin
     from quota.meters as m
     where m.subject_id = p_subject_id
       and m.feature_id = p_feature_id;
+  -- Nothing has ended, or more than that.
+  if p_at < v_meter.fresh_from or p_at < v_meter.fresh_until
+    or p_at >= least(v_meter.long_until, v_meter.holds_expire_at)
+  then
+    return;
+  end if;
   v_total := v_meter.used + v_meter.reserved - p_amount;
   v_meter.ceiling := v_meter.long_ceiling;
   v_meter.fresh_until := v_meter.long_until;
@@ -5399,29 +5384,6 @@ $$;
 
 comment on function quota.begin_windows is
   'Begins the minute and the hour that hold an instant with a call that the meter has counted already, and returns the limit to show; no period: it does not plainly fit.';
-
-create function quota.take_back(
-  p_subject_id text,
-  p_feature_id text,
-  p_kind text,
-  p_amount bigint,
-  p_used_change bigint
-)
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update quota.meters as m
-    set used = m.used - p_used_change,
-        reserved = m.reserved - p_amount + p_used_change,
-        rows_used = m.rows_used - case when p_kind = 'table' then p_amount else 0 end
-    where m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id;
-end
-$$;
-
-comment on function quota.take_back is
-  'Sets a meter back that a call has moved before it found that it must ask properly. No line was written.';
 
 -- sql/verbs/look_plainly.sql
 
@@ -5590,6 +5552,81 @@ comment on function quota.look_closely is
   'The limit that look_plainly() shows where a minute or an hour began meanwhile, or several may refuse, and whether the amount fits; no period: ask properly.';
 
 -- sql/verbs/take.sql
+
+-- The proper way, under the lock.
+
+-- Lock the meter → probe the key → read the limits in a new statement after the lock → decide → write the
+-- line → update the counters. In this order nothing ever has to be undone, and it is exact at every
+-- isolation level: what is decided on is read under the lock, and at repeatable read and serializable
+-- lock_meter() fails with 40001 when the snapshot is older than the last call.
+create function quota.take_properly(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_ttl interval,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_metadata jsonb,
+  p_partial boolean
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer jsonb;
+  v_now timestamptz;
+  v_decision public.usage_decision;
+begin
+  if (length(p_caller.subject_id) between 1 and 255 and p_amount <= 9007199254740991) is not true then
+    perform quota.caller_for(p_caller.subject_id);
+    perform quota.check_amount(p_amount);
+  end if;
+  if p_idempotency_key is null then
+    v_decision := quota.look_plainly(
+      p_caller, p_feature_id, case when p_partial then 1 else p_amount end, null
+    );
+    if v_decision.allowed is false then
+      v_decision.amount := p_amount;
+      return v_decision;
+    end if;
+  end if;
+  if p_caller.is_trusted is not true then
+    perform quota.check_server_only(p_caller, array[p_feature_id]);
+  end if;
+  if p_idempotency_key is not null and p_ttl is null then
+    -- Most repetitions come when the first call has long committed: they are told without a lock.
+    v_answer := quota.replay(p_caller, p_idempotency_key, p_arguments, quota.clock());
+    if v_answer is not null then
+      return quota.replayed(v_answer);
+    end if;
+  end if;
+  v_now := quota.lock_meter(p_caller.subject_id, p_feature_id);
+  if p_idempotency_key is not null then
+    v_answer := quota.replay(p_caller, p_idempotency_key, p_arguments, v_now);
+  end if;
+  if v_answer is null then
+    v_decision := quota.take(
+      p_caller, p_feature_id, p_amount, v_now, case when p_ttl is null then 'consume' else 'reserve' end,
+      case when p_ttl is not null then quota.new_id(v_now) end,
+      p_idempotency_key, p_arguments, p_metadata, p_partial => p_partial
+    );
+    if v_decision.allowed and p_ttl is not null then
+      perform quota.write_hold(
+        p_caller.subject_id, v_decision.reservation_id, p_feature_id, v_decision.amount, v_now, p_ttl,
+        p_caller.actor, v_decision.reason = 'over_limit'
+      );
+    end if;
+    if v_decision.allowed is not null then
+      return v_decision;
+    end if;
+    v_answer := quota.replay_taken(p_caller, p_idempotency_key, p_arguments, v_now);
+  end if;
+  return quota.replayed(v_answer);
+end
+$$;
+
+comment on function quota.take_properly is
+  'Decides under the lock of the meter, and counts or (given a ttl) holds if there is room. Errors: as consume_usage.';
 
 -- The one way in which an amount is taken. consume, reserve, batch and limited tables
 -- all come here, holding the meter.
@@ -5808,12 +5845,10 @@ declare
   v_decision public.usage_decision;
   v_decisions public.usage_decision[];
   v_allowances quota.allowance[];
-  v_is_plain boolean;
 begin
   perform quota.check_key(p_idempotency_key);
   perform quota.check_metadata(p_metadata);
   select i.feature_ids, i.amounts into v_features, v_amounts from quota.batch_items(p_items) as i;
-  perform quota.check_server_only(v_caller, v_features);
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object(
       'call', 'consume_usage_batch', 'features', v_features, 'amounts', v_amounts
@@ -5823,6 +5858,8 @@ begin
   -- What is refused without a lock makes nobody wait: a member could else stop an organisation with
   -- batches that are refused. What was committed when it was looked at had no room: a right answer.
   if v_caller.is_trusted is not true then
+    perform quota.check_feature(f.feature_id) from unnest(v_features) as f (feature_id);
+    perform quota.check_server_only(v_caller, v_features);
     v_now := quota.clock();
     if p_idempotency_key is null
       or quota.replay(v_caller, p_idempotency_key, v_arguments, v_now) is null
@@ -5852,38 +5889,33 @@ begin
     end if;
   end if;
 
-  v_is_plain := quota.all_are_plain(v_caller, v_features, v_amounts, v_now);
-  if not v_is_plain then
+  -- What belongs to the batch as a whole stands once, in a line that its items are about.
+  if p_idempotency_key is not null or v_metadata <> '{}' then
+    v_batch_id := quota.new_id(v_now);
+  end if;
+  v_decisions := quota.take_all_plainly(v_caller, v_features, v_amounts, v_now, v_batch_id);
+  if v_decisions is null then
     select j.decisions, j.allowances
       into v_decisions, v_allowances
       from quota.judge_batch(
         v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => true
       ) as j;
-  end if;
-  if v_is_plain or quota.all_have_room(v_decisions) then
-    -- What belongs to the batch as a whole stands once, in a line that its items are about.
-    if p_idempotency_key is not null or v_metadata <> '{}' then
-      v_batch_id := quota.new_id(v_now);
-      perform quota.record(
-        row(
-          v_caller.subject_id, v_batch_id, v_now, 'batch', null, v_now, 0, 0, 0, null, null,
-          v_caller.actor, p_idempotency_key, v_metadata
-        )::quota.events
-      );
-    end if;
-    for i in 1 .. cardinality(v_features) loop
-      if v_is_plain then
-        v_decisions[i] := quota.take_plainly(
-          v_caller, v_features[i], v_amounts[i], 'consume', null, null, '{}',
-          p_about_id => v_batch_id, p_judged_at => v_now
-        );
-      else
+    if quota.all_have_room(v_decisions) then
+      for i in 1 .. cardinality(v_features) loop
         v_decisions[i] := quota.take(
           v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, '{}', v_batch_id,
           v_allowances[i]
         );
-      end if;
-    end loop;
+      end loop;
+    end if;
+  end if;
+  if v_batch_id is not null and (v_decisions[1]).allowed then
+    perform quota.record(
+      row(
+        v_caller.subject_id, v_batch_id, v_now, 'batch', null, v_now, 0, 0, 0, null, null,
+        v_caller.actor, p_idempotency_key, v_metadata
+      )::quota.events
+    );
     if p_idempotency_key is not null and not quota.bind_key(
       v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_now
     ) then
@@ -5924,7 +5956,6 @@ begin
         left(v_item::text, 100)
         using errcode = '22023', hint = 'for example {"feature": "ai_generation", "amount": 1}';
     end if;
-    perform quota.check_feature(v_item ->> 'feature');
     if v_item ? 'amount' and not quota.is_whole(v_item -> 'amount', 1) then
       raise exception 'amount % is not a whole number from 1 to 9007199254740991 (2^53 - 1)',
         coalesce(left(v_item ->> 'amount', 100), 'null')
@@ -5937,7 +5968,7 @@ end
 $$;
 
 comment on function quota.batch_items is
-  'The items as two arrays. Errors: 22023 malformed; QFEAT; QAMNT.';
+  'The items as two arrays. Errors: 22023 malformed; QAMNT.';
 
 -- An answer for each item: 'not_taken' where it has room beside the items before it, else the refusal.
 -- One refusal per feature and amount, since a hundred of them took a second.
@@ -6013,28 +6044,41 @@ $$;
 
 comment on function quota.all_have_room is 'Whether judge_batch() refuses no item.';
 
--- What the meters remember says, under their locks, that all items fit.
-create function quota.all_are_plain(
+-- sql/verbs/take_all_plainly.sql
+
+-- The plain way of consume_usage(), for several meters that are locked.
+create function quota.take_all_plainly(
   p_caller quota.caller,
   p_features text[],
   p_amounts bigint[],
-  p_at timestamptz
+  p_at timestamptz,
+  p_batch_id uuid
 )
-returns boolean
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+returns public.usage_decision[]
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_meter record;
+  v_missing integer := (select count(distinct f) from unnest(p_features) as f);
+  v_used bigint;
+  v_event_id uuid;
+  v_event quota.events;
+  v_events quota.events[];
+  v_decisions public.usage_decision[];
 begin
   -- A snapshot of a whole transaction may be older than the catalogue.
-  return current_setting('transaction_isolation') = 'read committed'
-    and (
-      select bool_and(m.subject_id is not null)
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return null;
+  end if;
+  for v_meter in
+    update quota.meters as m
+      set used = m.used + i.amount
       from (
-        select f.feature_id, sum(f.amount) as amount
+        select f.feature_id, sum(f.amount)::bigint as amount
         from unnest(p_features, p_amounts) as f (feature_id, amount)
         group by f.feature_id
       ) as i
-      left join quota.meters as m
-        on m.subject_id = p_caller.subject_id
+      where m.subject_id = p_caller.subject_id
         and m.feature_id = i.feature_id
         and m.fresh_from <= p_at
         and m.fresh_until > p_at
@@ -6043,12 +6087,43 @@ begin
         and m.used + m.reserved + i.amount <= m.ceiling
         and (p_caller.is_trusted or not m.server_only)
         and exists (select from quota.catalogue as k where k.version = m.catalogue_version)
-    );
+      returning
+        m.feature_id, i.amount, m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end,
+        m.allowed, m.granted, m.used - m.used_before as used, m.reserved - m.reserved_before as reserved
+  loop
+    v_missing := v_missing - 1;
+    v_used := v_meter.used - v_meter.amount;
+    for i in 1 .. cardinality(p_features) loop
+      continue when p_features[i] <> v_meter.feature_id;
+      v_used := v_used + p_amounts[i];
+      v_event_id := quota.new_id(p_at);
+      v_events[i] := row(
+        p_caller.subject_id, v_event_id, p_at, 'consume', v_meter.feature_id, p_at, p_amounts[i], 0, 0,
+        p_batch_id, null, p_caller.actor, null, '{}'
+      )::quota.events;
+      v_decisions[i] := row(
+        true, 'ok', v_meter.feature_id, p_caller.subject_id, v_meter.plan_id, p_amounts[i], v_used,
+        v_meter.reserved, v_meter.allowed, v_meter.allowed - v_used - v_meter.reserved,
+        v_meter.allowed is null, v_meter.period, nullif(v_meter.period_start, '-infinity'),
+        nullif(v_meter.period_end, 'infinity'), null, v_event_id, null, false, v_meter.upgrade_url,
+        v_meter.granted
+      )::public.usage_decision;
+    end loop;
+  end loop;
+  if v_missing > 0 then
+    -- What stands for a meter that did not move is null.
+    foreach v_event in array coalesce(v_events, '{}') loop
+      perform quota.take_back(v_event.subject_id, v_event.feature_id, v_event.used_change, 0);
+    end loop;
+    return null;
+  end if;
+  perform quota.write_lines(v_events);
+  return v_decisions;
 end
 $$;
 
-comment on function quota.all_are_plain is
-  'Whether take_plainly() counts all of these at that instant. Expects the meters to be locked.';
+comment on function quota.take_all_plainly is
+  'Counts all of these at an instant, if what the meters remember says that there is room. Null: nothing was counted, ask properly. Expects the meters to be locked.';
 
 -- sql/verbs/check_usage.sql
 
@@ -6461,72 +6536,23 @@ create function quota.reserve_usage(
 )
 returns public.usage_decision
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
-declare
-  v_caller quota.caller;
-  v_seconds numeric := extract(epoch from p_ttl);
-  v_arguments jsonb;
-  v_answer jsonb;
-  v_now timestamptz;
-  v_decision public.usage_decision;
 begin
-  perform quota.require_trusted();
-  v_caller := quota.with_actor('reserve_usage', quota.caller_for(p_subject), p_actor);
-  perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
-  if (v_seconds > 0 and v_seconds <= 604800) is not true then
+  if current_setting('role', true) = 'service_role' is not true then
+    perform quota.require_trusted();
+  end if;
+  if (p_ttl > '0' and extract(epoch from p_ttl) <= 604800) is not true then
     perform quota.reject_ttl('reserve_usage', p_ttl);
   end if;
   if p_partial is null then
     perform quota.check_flag('reserve_usage', 'partial', p_partial);
   end if;
-
-  if p_idempotency_key is not null then
-    v_arguments := jsonb_build_object(
-      'call', 'reserve_usage', 'feature', p_feature, 'amount', p_amount, 'ttl', v_seconds
-    );
-    if p_partial or v_caller.actor is not null then
-      v_arguments := v_arguments || quota.further_arguments(v_caller.actor, p_partial);
-    end if;
-  end if;
-  v_decision := quota.take_plainly(
-    v_caller, p_feature, p_amount, 'reserve', p_idempotency_key, v_arguments,
-    coalesce(p_metadata, '{}'), p_ttl
+  return quota.consume_usage(
+    p_feature, p_amount, p_subject, p_idempotency_key, p_metadata, p_actor, p_partial,
+    -- In seconds: a day of an interval would follow the session's time zone.
+    make_interval(secs => extract(epoch from p_ttl)::double precision)
   );
-  if v_decision.allowed is not null then
-    return v_decision;
-  end if;
-
-  if p_idempotency_key is null then
-    v_decision := quota.look_plainly(
-      v_caller, p_feature, case when p_partial then 1 else p_amount end, null
-    );
-    if v_decision.allowed is false then
-      v_decision.amount := p_amount;
-      return v_decision;
-    end if;
-  end if;
-  v_now := quota.lock_meter(v_caller.subject_id, p_feature);
-  if p_idempotency_key is not null then
-    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
-  end if;
-  if v_answer is null then
-    v_decision := quota.take(
-      v_caller, p_feature, p_amount, v_now, 'reserve', quota.new_id(v_now),
-      p_idempotency_key, v_arguments, coalesce(p_metadata, '{}'), p_partial => p_partial
-    );
-    if v_decision.allowed then
-      perform quota.write_hold(
-        v_caller.subject_id, v_decision.reservation_id, p_feature, v_decision.amount, v_now, p_ttl,
-        v_caller.actor, v_decision.reason = 'over_limit'
-      );
-    end if;
-    if v_decision.allowed is not null then
-      return v_decision;
-    end if;
-    v_answer := quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_now);
-  end if;
-  return quota.replayed(v_answer);
 end
 $$;
 
@@ -8010,33 +8036,40 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_locked integer;
+  v_holds_expire_at timestamptz;
   v_now timestamptz;
 begin
   loop
     -- All of one snapshot or none: holding some of them while making the others would wait for the
     -- subject's row in the wrong order. (Of those it finds, forget_subject() takes all or none.)
-    perform from quota.meters as m
-      where m.subject_id = p_subject_id
-        and m.feature_id = any (p_feature_ids)
-        and cardinality(p_feature_ids) = (
-          select count(*)
-          from quota.meters as n
-          where n.subject_id = p_subject_id
-            and n.feature_id = any (p_feature_ids)
-        )
-      order by m.feature_id
-      for no key update;
-    get diagnostics v_locked = row_count;
+    select count(*), min(l.holds_expire_at)
+      into v_locked, v_holds_expire_at
+      from (
+        select m.holds_expire_at
+        from quota.meters as m
+        where m.subject_id = p_subject_id
+          and m.feature_id = any (p_feature_ids)
+          and cardinality(p_feature_ids) = (
+            select count(*)
+            from quota.meters as n
+            where n.subject_id = p_subject_id
+              and n.feature_id = any (p_feature_ids)
+          )
+        order by m.feature_id
+        for no key update
+      ) as l;
     exit when v_locked = cardinality(p_feature_ids);
     perform quota.create_meters(p_subject_id, p_feature_ids);
   end loop;
   v_now := quota.clock();
-  perform quota.settle_expired(m.subject_id, m.feature_id, v_now)
-    from quota.meters as m
-    where m.subject_id = p_subject_id
-      and m.feature_id = any (p_feature_ids)
-      and m.holds_expire_at <= v_now
-    order by m.feature_id;
+  if v_holds_expire_at <= v_now then
+    perform quota.settle_expired(m.subject_id, m.feature_id, v_now)
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = any (p_feature_ids)
+        and m.holds_expire_at <= v_now
+      order by m.feature_id;
+  end if;
   return v_now;
 end
 $$;
@@ -8844,7 +8877,7 @@ comment on function quota.overage_in is 'What was used past a limit in [p_from, 
 
 -- sql/meter/remember.sql
 
--- What is left with the meter after a proper look, holding it: all that take_plainly() and look_plainly()
+-- What is left with the meter after a proper look, holding it: all that consume_usage() and look_plainly()
 -- go by. The limits are those after the call.
 create function quota.remember(
   p_subject_id text,
@@ -11008,17 +11041,10 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_metadata constant jsonb := jsonb_build_object('table', p_table::text);
-  v_decision public.usage_decision;
   v_now timestamptz;
 begin
-  if p_change > 0 then
-    v_decision := quota.take_plainly(
-      p_caller, p_feature_id, p_change, 'table', null, null, v_metadata
-    );
-    if v_decision.allowed is not null then
-      perform quota.enforce(v_decision);
-      return;
-    end if;
+  if p_change > 0 and quota.count_plainly(p_caller, p_feature_id, p_change, v_metadata) then
+    return;
   end if;
   v_now := coalesce(p_locked_at, quota.lock_meter(p_caller.subject_id, p_feature_id));
   if p_change > 0 then
@@ -11035,6 +11061,60 @@ $$;
 
 comment on function quota.count_change is
   'Takes what came, or gives back what went. Errors: PT402, and those of a call.';
+
+-- The plain way of consume_usage(), as short as a gauge's can be: it has no minutes, and nobody is answered.
+create function quota.count_plainly(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_metadata jsonb
+)
+returns boolean
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_meter record;
+  v_now timestamptz;
+  v_event_id uuid;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return false;
+  end if;
+  update quota.meters as m
+    set used = m.used + p_amount,
+        rows_used = m.rows_used + p_amount
+    where m.subject_id = p_caller.subject_id
+      and m.feature_id = p_feature_id
+      and m.fresh_from < 'infinity'
+      and m.used + m.reserved >= m.floor
+      and m.used + m.reserved + p_amount <= m.ceiling
+    returning m.fresh_from, least(m.fresh_until, m.holds_expire_at) as fresh_until, m.catalogue_version
+    into v_meter;
+  if not found then
+    return false;
+  end if;
+  v_now := quota.clock();
+  if v_now >= v_meter.fresh_from and v_now < v_meter.fresh_until then
+    v_event_id := quota.new_id(v_now);
+    insert into quota.events (
+      subject_id, event_id, at, kind, feature_id, counts_at, used_change, actor, metadata
+    )
+      select
+        p_caller.subject_id, v_event_id, v_now, 'table', p_feature_id, v_now, p_amount, p_caller.actor,
+        p_metadata
+      from quota.catalogue as k
+      where k.version = v_meter.catalogue_version;
+    if found then
+      return true;
+    end if;
+  end if;
+  perform quota.take_back(p_caller.subject_id, p_feature_id, p_amount, 0, p_amount);
+  return false;
+end
+$$;
+
+comment on function quota.count_plainly is
+  'Counts rows in one step, if what the meter remembers says that there is room. False: nothing was counted, ask properly.';
 
 -- sql/app_tables/recount.sql
 
@@ -15481,15 +15561,14 @@ begin
     ('function', 'quota.alert_imports(quota.events[], timestamp with time zone)', '{"body": "37aea75f31422478f1d6aa40018d4f08", "name": "quota.alert_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.alerts_content(bigint[])', '{"body": "1c01951fa23b50610763bd841a01e0ba", "name": "quota.alerts_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_alerts bigint[]) returns jsonb"}'),
     ('function', 'quota.alerts_of(jsonb)', '{"body": "c726f66ad7d0fb2fbf6cf89fb84e9bba", "name": "quota.alerts_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature jsonb) returns bigint[]"}'),
-    ('function', 'quota.all_are_plain(quota.caller, text[], bigint[], timestamp with time zone)', '{"body": "a1bf4920d8fa131841e0a0340615cc76", "name": "quota.all_are_plain", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.all_have_room(public.usage_decision[])', '{"body": "716fd036214de3aeeffb011d9e552f89", "name": "quota.all_have_room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decisions public.usage_decision[]) returns boolean"}'),
     ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "bc4bee465c31ad7b2d901135823e3b04", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
     ('function', 'quota.allowing_reason(quota.verdict)', '{"body": "798f5f64c42dab8ca105bc2365b6fe3c", "name": "quota.allowing_reason", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_verdict quota.verdict) returns text"}'),
     ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "682f7fa0698c942466c781b0b9b51c30", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "112ca45174e4416bf70bb993a8273e63", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
-    ('function', 'quota.batch_items(jsonb)', '{"body": "ae957cf91d34cdfb7a189c1fdc534d21", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
+    ('function', 'quota.batch_items(jsonb)', '{"body": "28626ea505e72f4b830ccb95ab8b8b7d", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
     ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "94b26ba27557f9782c3fe0cb278911a6", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
-    ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "52218bfb694f39104bbc76766bdf7dcc", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
+    ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "5f7d4ed93d03b0be7d74c722c294cdeb", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "3fe3d2a556e7fd4d9a27415faf60b19f", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.caller_for(text)', '{"body": "3a2ae27f57e4bc60ba0b292d2dd2b813", "name": "quota.caller_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
     ('function', 'quota.carried_into(text, text, quota.limit_state, timestamp with time zone, timestamp with time zone, text, timestamp with time zone)', '{"body": "b79ed7972adb16e23bd9709dcf446020", "name": "quota.carried_into", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_terms_changed_at timestamp with time zone) returns bigint"}'),
@@ -15533,9 +15612,10 @@ begin
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "8bd6990b8b623e286293f990511ef280", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean)', '{"body": "6593c4d2b357ec807654b2ae87f56214", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "d63c6adf203cbc3ba202a1c7eb563992", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
-    ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "ad1ce25932d31b45b970d5ecb62299d7", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
+    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "01f7906e389dc8476fc9e97ed23bd189", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
+    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "cad58cfb49dc8d4394f396f81667abfb", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
+    ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "26fbba8b4d41cbd0483642ed48766839", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
+    ('function', 'quota.count_plainly(quota.caller, text, bigint, jsonb)', '{"body": "e97a5098622d83411dc291d39dc1a83b", "name": "quota.count_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_metadata jsonb) returns boolean"}'),
     ('function', 'quota.count_rows()', '{"body": "81555ec1a34e58bb4647d41575bde8a6", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.create_meters(text, text[])', '{"body": "cd17ecf9789c6eb67936d0767dd3e66b", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.cut_short(text, text, timestamp with time zone, quota.limit_state)', '{"body": "2a67ed4c9ae7b0dfd6b8862e604f648e", "name": "quota.cut_short", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, OUT is_simple boolean, OUT crossed_at timestamp with time zone) returns record"}'),
@@ -15600,6 +15680,7 @@ begin
     ('function', 'quota.keep_forgiven(quota.events, bigint)', '{"body": "df7e22fc085b7b68afd6df025600fa7d", "name": "quota.keep_forgiven", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_drawn bigint) returns void"}'),
     ('function', 'quota.keep_rows_used(text, timestamp with time zone)', '{"body": "b4317f6af7fd990b04181bd296436c93", "name": "quota.keep_rows_used", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.kept_plan(quota.subjects, text, timestamp with time zone)', '{"body": "daaea939aed0553b70fc658598c75a74", "name": "quota.kept_plan", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject quota.subjects, p_plan_id text, p_ends_at timestamp with time zone) returns text"}'),
+    ('function', 'quota.key_arguments(text, jsonb, text, boolean, interval)', '{"body": "9f1d6b8293da9fcd8266f176d23797ae", "name": "quota.key_arguments", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_idempotency_key text, p_arguments jsonb, p_actor text, p_partial boolean, p_ttl interval) returns jsonb"}'),
     ('function', 'quota.ledger_balance(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "db5aef65285ab0d5e0bd294e9dfdcc65", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.ledger_steps(text)', '{"body": "68df6cfa7c9f02b5b3747642d714eaa9", "name": "quota.ledger_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, at timestamp with time zone, side integer, period text, period_start timestamp with time zone, period_end timestamp with time zone, used bigint, reserved bigint, drawn bigint, used_change bigint, reserved_change bigint, drawn_change bigint, held bigint)"}'),
     ('function', 'quota.left_to_carry(bigint, quota.counters)', '{"body": "01710c5d8d15d50f248b87d2780a6ab3", "name": "quota.left_to_carry", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rollover bigint, p_former quota.counters) returns bigint"}'),
@@ -15614,7 +15695,7 @@ begin
     ('function', 'quota.lock_gauges(text[])', '{"body": "f06a466502019bccb92b6fb3ad27fbd2", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.lock_imports(quota.import_row[])', '{"body": "fbd4402f068652dbd11744691cdc3129", "name": "quota.lock_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns void"}'),
     ('function', 'quota.lock_meter(text, text)', '{"body": "9284b0ee2f34e5bdf3ae7d013b8ac141", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
-    ('function', 'quota.lock_meters(text, text[])', '{"body": "2ab3b52e8babdc1c4ce45e9fc39bfa8e", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_meters(text, text[])', '{"body": "2a33cc3f8764b80de96f3e1f24d5f9b4", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_namers(text)', '{"body": "2b10e8a241aa0e3949c5b90f3a61e8cc", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
     ('function', 'quota.lock_reservation(uuid, text)', '{"body": "031f105afbe3038497ed6efc655a92be", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
     ('function', 'quota.lock_subject(text)', '{"body": "e2935c145adf20ef5b5f79eabd148cfb", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.subjects"}'),
@@ -15701,7 +15782,7 @@ begin
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replayed(jsonb)', '{"body": "ba8ea9d5d89463eb662a566bca26bf9c", "name": "quota.replayed", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer jsonb) returns public.usage_decision"}'),
     ('function', 'quota.require_trusted()', '{"body": "8116c11ce7c063531dabb76ce8f94aff", "name": "quota.require_trusted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
-    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb, text, boolean)', '{"body": "e6a2cd43769b7150efc6b38fb6394e4c", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean) returns public.usage_decision"}'),
+    ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb, text, boolean)', '{"body": "de5196a7e8ddc239087c36e79ee14c9f", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.reset_id(text)', '{"body": "a20b42a1f0f9b9a4aece99d3e8fe3384", "name": "quota.reset_id", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns uuid"}'),
     ('function', 'quota.reset_lines(quota.events, text, quota.limit_state[])', '{"body": "94f24c5f8e48c482ec9231b9e7ce8bb6", "name": "quota.reset_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_period text, p_limits quota.limit_state[]) returns SETOF quota.events"}'),
     ('function', 'quota.reset_overages(quota.events)', '{"body": "9c32d7331a6e2db2549a3a2f6e2d9e75", "name": "quota.reset_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reset quota.events) returns void"}'),
@@ -15726,8 +15807,9 @@ begin
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "45fda787a912180e7c39b1f02c764471", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
-    ('function', 'quota.take_back(text, text, text, bigint, bigint)', '{"body": "28570d6055065df89a95afef58315e23", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_kind text, p_amount bigint, p_used_change bigint) returns void"}'),
-    ('function', 'quota.take_plainly(quota.caller, text, bigint, text, text, jsonb, jsonb, interval, uuid, timestamp with time zone)', '{"body": "3474596241e90fa0fbd2e964ff95ad5d", "name": "quota.take_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_ttl interval DEFAULT NULL::interval, p_about_id uuid DEFAULT NULL::uuid, p_judged_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "ee18af5f81c937eb6ffbaaaa96eb9c8e", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid) returns public.usage_decision[]"}'),
+    ('function', 'quota.take_back(text, text, bigint, bigint, bigint)', '{"body": "c6dbfc656169a331c96bdb188a9a484b", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_used_change bigint, p_reserved_change bigint, p_rows_change bigint DEFAULT 0) returns void"}'),
+    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "42eac2ed2635d450c877fc155a92df3c", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "865d210b0ee318f297525fb866985ec8", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.tidy()', '{"body": "8a512f8ee9b5e3f5d810db14a4a89f10", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
     ('function', 'quota.tidy_terms(timestamp with time zone)', '{"body": "69a15849fc822cbb3d3952f89c32bcad", "name": "quota.tidy_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),

@@ -12,8 +12,6 @@ const read = (name: string) => readFileSync(join(fromRoot('sql'), name), 'utf8')
 /** Lines that are allowed all the same; these may only become fewer. */
 const LONGER: Record<string, number> = {
   'rule/limits_of.sql': 324,
-  'verbs/consume_usage_batch.sql': 287,
-  'verbs/take_plainly.sql': 303,
 };
 /** Written by npm run build. */
 const GENERATED = ['names.sql', 'release.sql'];

@@ -45,8 +45,13 @@ export const commitInItsOwnPeriod: Sabotage = (owner) =>
   ]);
 
 /** The meter does not know when its holds expire. */
-export const holdBesideTheMeter: Sabotage = (owner) =>
-  rewrite(owner, 'quota.write_hold', ['and m.holds_expire_at > v_expires_at', 'and false']);
+export const holdBesideTheMeter: Sabotage = async (owner) => {
+  await rewrite(owner, 'quota.write_hold', ['and m.holds_expire_at > v_expires_at', 'and false']);
+  await rewrite(owner, 'quota.consume_usage', [
+    'least(m.holds_expire_at, v_first_expiry)',
+    'm.holds_expire_at',
+  ]);
+};
 
 /** A batch locks its features in the order in which it names them. */
 export const unsortedBatch: Sabotage = async (owner) => {
@@ -55,8 +60,9 @@ export const unsortedBatch: Sabotage = async (owner) => {
     'v_features',
   ]);
   await rewrite(owner, 'quota.lock_meters', [
-    /perform from quota\.meters as m\s.*?for no key update;\s+get diagnostics v_locked = row_count;/s,
+    /select count\(\*\), min\(l\.holds_expire_at\)\s.*?for no key update\s+\) as l;/s,
     `v_locked := 0;
+     v_holds_expire_at := 'infinity';
      for i in 1 .. cardinality(p_feature_ids) loop
        perform from quota.meters as m
          where m.subject_id = p_subject_id and m.feature_id = p_feature_ids[i]

