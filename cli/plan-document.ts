@@ -87,6 +87,8 @@ function findDoubled(node: Node, path: JSONPath = []): Fault[] {
   });
 }
 
+const WINDOW = ', or a window as in "5 hours", "1 day"';
+
 /** What was expected stands in the schema, as the description that editors show. */
 function faultOf(error: ErrorObject): Fault | undefined {
   const path = error.instancePath
@@ -98,7 +100,9 @@ function faultOf(error: ErrorObject): Fault | undefined {
     case 'additionalProperties': {
       const key = error.params.additionalProperty;
       const known = Object.keys(error.parentSchema?.properties);
-      return { path: [...path, key], found: key, expected: `one of the keys ${known.join(', ')}` };
+      const window = error.parentSchema?.patternProperties ? WINDOW : '';
+      const expected = `one of the keys ${known.join(', ')}${window}`;
+      return { path: [...path, key], found: key, expected };
     }
     case 'required': {
       const key = error.params.missingProperty;

@@ -94,10 +94,15 @@ export const ENGLISH: UsageWords = {
     [
       `You have used ${used} of ${limit}`,
       reserved && ` and ${reserved} are reserved`,
-      period !== 'lifetime' && ` this ${period}`,
+      // A window: "5 hours", from its first use.
+      period !== 'lifetime' && (period.includes(' ') ? ` in ${period}` : ` this ${period}`),
       '.',
       remaining && ` ${remaining} left.`,
-      resets ? ` It starts again at 0 on ${resets}.` : ' It does not reset: deleting makes room.',
+      resets
+        ? ` It starts again at 0 on ${resets}.`
+        : period === 'lifetime'
+          ? ' It does not reset: deleting makes room.'
+          : ' It begins with the first use.',
     ]
       .filter(Boolean)
       .join(''),

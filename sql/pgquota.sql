@@ -104,6 +104,7 @@
 \ir meter/draw.sql
 \ir meter/open_grants.sql
 \ir meter/resets.sql
+\ir meter/windows.sql
 \ir meter/settle_expired.sql
 \ir meter/idempotency.sql
 \ir meter/write_alerts.sql
@@ -134,6 +135,7 @@
 -- proof: that the numbers are right, that the installation is whole.
 \ir proof/verify_usage.sql
 \ir proof/unproved.sql
+\ir proof/unproved_windows.sql
 \ir proof/verify_installation.sql
 \ir proof/changed_objects.sql
 \ir proof/differences.sql

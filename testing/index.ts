@@ -87,7 +87,7 @@ export async function connectForTests<Feature extends string = string>(
         const { resets_at, period } = await findLimit(client, limit);
         if (!resets_at) {
           throw new Error(
-            `pgquota/testing: the limit of ${limit.feature} per ${period} never resets.`,
+            `pgquota/testing: the limit of ${limit.feature} per ${period} ${period === 'lifetime' ? 'never resets' : 'is closed: its first use opens it'}.`,
           );
         }
         const { rows } = await client.query(
@@ -146,9 +146,7 @@ async function limitsOf(client: pg.ClientBase, feature: string, subject: string)
     `select e.period, e.remaining::float8 as remaining, e.resets_at::text as resets_at
      from public.explain_usage($1, 1, $2) as e
      where e.source <> 'grant' and e.period is not null
-     order by array_position(
-       array['lifetime', 'year', 'month', 'week', 'day', 'hour', 'minute'], e.period
-     )`,
+     order by quota.period_rank(e.period) desc`,
     [feature, subject],
   );
   return rows;

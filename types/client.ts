@@ -6,7 +6,19 @@ export type Json = string | number | boolean | null | JsonObject | Json[];
 export type JsonObject = { [key: string]: Json | undefined };
 
 /** How often a limit starts again; `lifetime` never does. */
-export type Period = 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year' | 'lifetime';
+export type Period =
+  | 'minute'
+  | 'hour'
+  | 'day'
+  | 'week'
+  | 'month'
+  | 'year'
+  | 'lifetime'
+  | UsageWindow;
+
+/** From the first use: `5 hours`, `1 day`. */
+export type UsageWindow = `1 ${WindowUnit}` | `${number} ${WindowUnit}s`;
+type WindowUnit = 'minute' | 'hour' | 'day' | 'week' | 'month';
 
 export interface CallOptions {
   /** Ends the wait for an answer. What the call counted stays counted. */
@@ -45,7 +57,7 @@ export type CurrentUsage<Feature extends string = string> = {
   kind: 'metered' | 'gauge';
   /** The plan that holds now; null when the subject has none and an exception allows the feature. */
   plan: string | null;
-  /** `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`. */
+  /** `minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours. */
   period: Period;
   /** Units used in the period. */
   used: number;
@@ -65,9 +77,9 @@ export type CurrentUsage<Feature extends string = string> = {
    * unlimited.
    */
   percent_used: number | null;
-  /** When the period began; null for lifetime. */
+  /** When the period began; null for lifetime, and for a window that no use has opened. */
   period_start: string | null;
-  /** When used starts again at 0; null for lifetime. */
+  /** When used starts again at 0; null for lifetime, and for a window that no use has opened. */
   resets_at: string | null;
   /**
    * `ok`; `warning` from 80 %; `at_limit`; `over_limit` (after a downgrade or a commit of more than
@@ -167,7 +179,10 @@ export type PlanCatalog<Feature extends string = string> = {
    * `value`: not counted, see value.
    */
   kind: 'metered' | 'gauge' | 'switch' | 'value';
-  /** `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a switch or value. */
+  /**
+   * `minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours; null
+   * for a switch or value.
+   */
   period: Period | null;
   /** Units per period; null when unlimited, and for a switch or value. */
   limit: number | null;
@@ -209,7 +224,7 @@ export type UsageAlert<Feature extends string = string> = {
   subject: string;
   /** The id of the feature. */
   feature: Feature;
-  /** `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`. */
+  /** `minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours. */
   period: Period;
   /** When the period began; null for lifetime. */
   period_start: string | null;
@@ -262,15 +277,18 @@ export type UsageDecision<Feature extends string = string> = {
   /** True when the shown limit is none. */
   unlimited: boolean;
   /**
-   * `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null when the feature is not in
-   * the plan.
+   * `minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours; null
+   * when the feature is not in the plan.
    */
   period: Period | null;
-  /** When the period began; null for lifetime, and when the feature is not in the plan. */
+  /**
+   * When the period began; null for lifetime, for a window that no use has opened, and when the
+   * feature is not in the plan.
+   */
   period_start: string | null;
   /**
-   * When the period ends and used starts again at 0; null for lifetime, and when the feature is not
-   * in the plan.
+   * When the period ends and used starts again at 0; null for lifetime, for a window that no use
+   * has opened, and when the feature is not in the plan.
    */
   resets_at: string | null;
   /**
@@ -309,7 +327,8 @@ export type UsageEvent<Feature extends string = string> = {
   at: string;
   /**
    * `consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`,
-   * `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or `member`.
+   * `open`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or
+   * `member`.
    */
   kind:
     | 'consume'
@@ -321,6 +340,7 @@ export type UsageEvent<Feature extends string = string> = {
     | 'refund'
     | 'return'
     | 'reset'
+    | 'open'
     | 'table'
     | 'import'
     | 'grant'
@@ -377,8 +397,8 @@ export type UsageExplanation<Feature extends string = string> = {
   /** The plan that holds now; null when the subject has none and there is no default plan. */
   plan: string | null;
   /**
-   * `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a grant, a switch or
-   * value, and when the feature is not in the plan.
+   * `minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours; null
+   * for a grant, a switch or value, and when the feature is not in the plan.
    */
   period: Period | null;
   /** `plan`, `exception` or `grant`: where it comes from. */
@@ -398,7 +418,10 @@ export type UsageExplanation<Feature extends string = string> = {
   unlimited: boolean;
   /** How much of the limit is open grants. */
   granted: number;
-  /** When the period ends, or the grant expires; null for never. */
+  /**
+   * When the period ends, or the grant expires; null for never, and for a window that no use has
+   * opened.
+   */
   resets_at: string | null;
   /** True when this limit has no room for the amount. */
   refuses: boolean;
@@ -444,16 +467,16 @@ export type UsageExplanation<Feature extends string = string> = {
 };
 
 /**
- * Use per period, closed and open ones, minutes and hours left out. A period in which nothing was
- * used has no row. Periods of a kind never overlap.
+ * Use per period, closed and open ones, minutes and hours left out, windows not. A period in
+ * which nothing was used has no row. Periods of a kind never overlap.
  */
 export type UsageHistory<Feature extends string = string> = {
   /** Who used it. */
   subject: string;
   /** The id of the feature. */
   feature: Feature;
-  /** `day`, `week`, `month`, `year` or `lifetime`. */
-  period: 'day' | 'week' | 'month' | 'year' | 'lifetime';
+  /** `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours. */
+  period: 'day' | 'week' | 'month' | 'year' | 'lifetime' | UsageWindow;
   /** When the period began; null for lifetime. */
   period_start: string | null;
   /** Exclusive; null for lifetime. */
@@ -480,7 +503,8 @@ export type UsageMismatch<Feature extends string = string> = {
   /**
    * The counter's period; reserved where holds differ from open reservations, granted where a
    * grant's draws do, over where what was used past a limit does, rows where what a meter remembers
-   * of the rows of limited tables does.
+   * of the rows of limited tables does, window (1 or 0) where one is open that no use and no line
+   * has opened, or the other way.
    */
   period: string;
   /** When the period began or the grant was made; null for lifetime. */
@@ -504,7 +528,7 @@ export type UsageOverview<Feature extends string = string> = {
   subject: string;
   /** The id of the feature. */
   feature: Feature;
-  /** `minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`. */
+  /** `minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours. */
   period: Period;
   /** Units used in the period. */
   used: number;
@@ -772,8 +796,10 @@ export interface UsageMethods<Feature extends string = string> {
   /**
    * Makes features, plans, limits and values equal to the document, and returns a row (action,
    * kind, id, detail) for each change; none when there is nothing to do. dry_run only says what
-   * would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature
-   * that has use, is an error. On an error nothing is changed.
+   * would change. A limit of null is unlimited. A period is minute, hour, day, week, month, year,
+   * lifetime, or a window from the first use: 1 minute to 9999 months, as in "5 hours", "1 day".
+   * Removing a plan that subjects are on, or a feature that has use, is an error. On an error
+   * nothing is changed.
    *
    * Server only: needs the service key.
    *
@@ -900,8 +926,9 @@ export interface UsageMethods<Feature extends string = string> {
   deliverAlerts(args?: DeliverAlertsArgs, options?: CallOptions): Promise<UsageAlert<Feature>[]>;
   /**
    * As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where
-   * a minute or hour limit refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision
-   * as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in seconds.
+   * a limit of minutes or hours refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the
+   * decision as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in
+   * seconds.
    *
    * May be called by a signed-in user and by the server.
    *
@@ -965,9 +992,9 @@ export interface UsageMethods<Feature extends string = string> {
   /**
    * Gives a subject extra allowance outside its plan and returns the grant's id. It is used after
    * the plan's allowance, the grant that expires soonest first, and survives resets and plan
-   * changes; it lifts neither minute and hour limits nor opens a feature that the plan lacks. On a
-   * gauge it raises the limit. amount is in units of the feature; expires_at null is never. The
-   * same idempotency_key with the same arguments gives the first id again.
+   * changes; it lifts no limit of minutes or hours, and does not open a feature that the plan
+   * lacks. On a gauge it raises the limit. amount is in units of the feature; expires_at null is
+   * never. The same idempotency_key with the same arguments gives the first id again.
    *
    * Server only: needs the service key.
    *
@@ -1054,12 +1081,12 @@ export interface UsageMethods<Feature extends string = string> {
   ): Promise<UsageDecision<Feature>>;
   /**
    * A fresh start by hand: what the subject used of a metered feature in the running period (null:
-   * in all of its running periods) is 0 again. The period ends when it would have; open holds and
-   * grants stay, and so does the use of other periods and features. What was used before can still
-   * be refunded, which gives nothing back twice. reason is kept in the ledger. Returns a
-   * usage_decision: amount is the most that was taken off a period, event_id the line of the
-   * longest one, the other fields the state now. The same idempotency_key with the same arguments
-   * gives the first answer again.
+   * in all of its running periods) is 0 again. The period ends when it would have (a window that is
+   * closed stays closed); open holds and grants stay, and so does the use of other periods and
+   * features. What was used before can still be refunded, which gives nothing back twice. reason is
+   * kept in the ledger. Returns a usage_decision: amount is the most that was taken off a period,
+   * event_id the line of the longest one, the other fields the state now. The same idempotency_key
+   * with the same arguments gives the first answer again.
    *
    * Server only: needs the service key.
    *
@@ -1095,9 +1122,9 @@ export interface UsageMethods<Feature extends string = string> {
   ): Promise<UsageDecision<Feature>>;
   /**
    * Gives one subject its own limit for a feature and period, in place of its plan's; it also opens
-   * a feature that the plan lacks. limit is in units of the feature per period, null is unlimited.
-   * Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when
-   * the plan's limit holds again by itself.
+   * a feature that the plan lacks. limit is in units of the feature per period (also a window, as
+   * in '5 hours'), null is unlimited. Holds at once, also for calls that are waiting, until ends_at
+   * (null: until clear_limit), when the plan's limit holds again by itself.
    *
    * Server only: needs the service key.
    *
@@ -1116,9 +1143,10 @@ export interface UsageMethods<Feature extends string = string> {
    * calls that are waiting. anchor is the start of the billing period (Stripe's
    * billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of
    * time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present
-   * one. A moved anchor or zone starts a new period at once and carries the use that falls into it.
-   * From ends_at on the default plan holds; null means no end. A retired plan keeps whoever is on
-   * it (or, once moved, on its successor), and takes nobody else, nor back whose plan has ended.
+   * one. A moved anchor or zone starts a new period at once and carries the use that falls into it;
+   * a window that is open goes on. From ends_at on the default plan holds; null means no end. A
+   * retired plan keeps whoever is on it (or, once moved, on its successor), and takes nobody else,
+   * nor back whose plan has ended.
    *
    * Server only: needs the service key.
    *

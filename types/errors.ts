@@ -32,7 +32,7 @@ export class UsageLimitExceeded<Feature extends string = string> extends Error {
   override readonly name = 'UsageLimitExceeded';
   readonly code = 'USAGE_LIMIT_EXCEEDED';
   readonly decision: UsageDecision<Feature>;
-  /** As enforce_usage answers over REST: 429 where a minute or hour limit refuses and waiting helps, else 402. */
+  /** As enforce_usage answers over REST: 429 where a limit of minutes or hours refuses and waiting helps, else 402. */
   readonly status: 402 | 429;
   /** Seconds until time alone would allow it; null for never. */
   readonly retryAfter: number | null;
@@ -43,7 +43,7 @@ export class UsageLimitExceeded<Feature extends string = string> extends Error {
     super(describe(decision));
     const { period, retry_after } = decision;
     this.decision = decision;
-    this.status = retry_after !== null && (period === 'minute' || period === 'hour') ? 429 : 402;
+    this.status = retry_after !== null && /minute|hour/.test(period ?? '') ? 429 : 402;
     this.retryAfter = retry_after;
     this.upgradeUrl = decision.upgrade_url;
   }

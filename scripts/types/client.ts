@@ -91,7 +91,11 @@ export type Json = string | number | boolean | null | JsonObject | Json[];
 export type JsonObject = { [key: string]: Json | undefined };
 
 /** How often a limit starts again; \`lifetime\` never does. */
-export type Period = ${PERIODS.map((period) => `'${period}'`).join(' | ')};
+export type Period = ${PERIODS.map((period) => `'${period}'`).join(' | ')} | UsageWindow;
+
+/** From the first use: \`5 hours\`, \`1 day\`. */
+export type UsageWindow = \`1 \${WindowUnit}\` | \`\${number} \${WindowUnit}s\`;
+type WindowUnit = 'minute' | 'hour' | 'day' | 'week' | 'month';
 
 export interface CallOptions {
   /** Ends the wait for an answer. What the call counted stays counted. */
@@ -129,7 +133,7 @@ function renderField(field: Field, where: string): string {
     field.comment ??
     fail(where, 'has no comment; say what it is, and "null when …" where it can be null');
   const values = valuesOf(field);
-  const type = values ? unionOf(values) : typeOf(field, where);
+  const type = values ? unionOf(values, field) : typeOf(field, where);
   const nullable = isNullable(field) ? ' | null' : '';
   return `${docBlock([comment])}\n${key(field.name)}: ${type}${nullable};`;
 }

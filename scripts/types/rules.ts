@@ -8,7 +8,7 @@
  *   in units of the feature, null is unlimited"), or where it is an object that may be empty.
  * - A text field whose comment starts with a word in backquotes has only the values in backquotes.
  * - A text called feature is the project's own union of features. A parameter called period, and a
- *   field that has all of the periods, is a Period.
+ *   field that has all of the periods, is a Period. A list that goes on with a window may be one, too.
  * - jsonb with the default '{}' is an object, other jsonb is any JSON.
  * - In a function's comment, what follows "Errors:" is a list of codes, separated by semicolons.
  *
@@ -43,8 +43,10 @@ export function valuesOf({ type, comment }: Field): string[] | undefined {
   return [...comment.matchAll(/`([^`]*)`/g)].map(([, value]) => value as string);
 }
 
-export function unionOf(values: string[]): string {
-  return values.join() === PERIODS.join() ? 'Period' : values.map((v) => `'${v}'`).join(' | ');
+export function unionOf(values: string[], { comment }: Field): string {
+  if (values.join() === PERIODS.join()) return 'Period';
+  const union = values.map((v) => `'${v}'`).join(' | ');
+  return /\bor a window\b/.test(comment ?? '') ? `${union} | UsageWindow` : union;
 }
 
 /** Undefined without a default, 'NULL' for a default of null. */

@@ -105,6 +105,7 @@ begin
     where c.subject_id = any (v_counted)
       and c.period_end > v_now
       and c.period_start <= v_now
+      and c.period not like '% %'
       and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
     order by c.subject_id
   loop

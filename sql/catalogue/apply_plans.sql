@@ -37,7 +37,7 @@ end
 $$;
 
 comment on function public.apply_plans is
-  'Makes features, plans, limits and values equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 22023 dry_run is null; 42501 not a trusted role; 55P03 retry.';
+  'Makes features, plans, limits and values equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. A period is minute, hour, day, week, month, year, lifetime, or a window from the first use: 1 minute to 9999 months, as in "5 hours", "1 day". Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 22023 dry_run is null; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.apply_plans(
   p_plans jsonb,
@@ -194,7 +194,7 @@ begin
       cross join lateral jsonb_each(p.value -> 'limits' -> g.feature_id) as l
       cross join lateral quota.limit_terms(l.value) as t
       where t.amount is not null
-        and l.key not in ('minute', 'hour')
+        and l.key !~ 'minute|hour'
         and p.key = coalesce(
           case when s.plan_ends_at <= p_at then null else s.plan_id end,
           (

@@ -171,7 +171,7 @@ begin
       p_place, p_grace, 'grace only where mode is hard; what is soft or in shadow needs none'
     );
   end if;
-  if p_period in ('minute', 'hour') then
+  if p_period ~ 'minute|hour' then
     perform quota.reject_plans(p_place, p_grace, 'grace only by the day or a longer period');
   end if;
 end

@@ -65,7 +65,7 @@ comment on column public.plan_catalog.kind is
   '`metered`: starts again each period. `gauge`: goes up and down (files, seats). `switch` and `value`: not counted, see value.';
 
 comment on column public.plan_catalog.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a switch or value.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours; null for a switch or value.';
 
 comment on column public.plan_catalog."limit" is 'Units per period; null when unlimited, and for a switch or value.';
 

@@ -91,14 +91,18 @@ begin
     if p_plans -> 'features' -> v_feature_id ->> 'kind' = 'gauge' then
       perform quota.check_plan_object(v_place, v_limits, array['lifetime']);
     else
-      perform quota.check_plan_object(
-        v_place, v_limits, array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime']
-      );
+      perform quota.check_plan_object(v_place, v_limits, null);
     end if;
     if v_limits = '{}' then
       perform quota.reject_plans(v_place, v_limits, 'at least one period; leave the feature out to refuse it');
     end if;
     for v_period, v_limit in select key, value from jsonb_each(v_limits) loop
+      if quota.period_rank(v_period) is null then
+        perform quota.reject_plans(
+          v_place, to_jsonb(v_period),
+          'one of the keys minute, hour, day, week, month, year, lifetime, or a window as in "5 hours", "1 day"'
+        );
+      end if;
       perform quota.check_plan_limit(v_place || '.' || v_period, v_period, v_limit);
     end loop;
   end loop;

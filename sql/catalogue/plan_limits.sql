@@ -14,7 +14,11 @@ create table quota.plan_limits (
   constraint plan_limits_feature_exists
     foreign key (feature_id) references quota.features (feature_id),
   constraint plan_limits_period_is_known
-    check (period in ('minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime')),
+    check (
+      period in ('minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime')
+      -- A window (see quota.period_rank()).
+      or period ~ '^[1-9][0-9]{0,3} (minute|hour|day|week|month)s?$'
+    ),
   -- 2^53 - 1: every JSON client reads the number exactly.
   constraint plan_limits_amount_is_0_to_9007199254740991
     check (amount between 0 and 9007199254740991),

@@ -187,7 +187,7 @@ declare
   v_drawn bigint;
 begin
   foreach v_limit in array coalesce(p_allowance.limits, '{}') loop
-    if v_limit.period not in ('minute', 'hour') then
+    if v_limit.period !~ 'minute|hour' then
       v_shortfall := greatest(
         v_shortfall, v_limit.used + v_limit.reserved - v_limit.amount - v_limit.drawn
       );

@@ -124,6 +124,9 @@ comment on column quota.meters.long_limits is 'How many limits of a day and long
 comment on column quota.meters.long_until is
   'As fresh_until, of these alone, and so are long_ceiling to long_reserved_before: what holds on when a minute or an hour begins.';
 
+comment on column quota.meters.long_granted is
+  'Open grants. They lift no window of minutes or hours, also where that is long_period.';
+
 comment on column quota.meters.plan_ends_at is 'When the plan, or an exception to it, ends by itself; infinity: never.';
 
 -- Serves usage_overview: whose minute or hour is near its limit. These change with an alert alone, so

@@ -53,7 +53,7 @@ declare
   v_is_simple boolean := true;
 begin
   foreach v_limit in array coalesce(p_limits, '{}') loop
-    continue when v_limit.period in ('minute', 'hour');
+    continue when v_limit.period in ('minute', 'hour') or v_limit.resets_at is null;
     v_own := v_limit.amount - coalesce(v_limit.carried, 0);
     v_allowed := v_limit.amount + v_limit.drawn + v_limit.granted;
     if v_limit.is_counted then

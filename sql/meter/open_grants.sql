@@ -111,7 +111,7 @@ begin
     (
       select max(l.amount + greatest(l.drawn - v_drawn, 0))
       from unnest(p_limits) as l
-      where l.period not in ('minute', 'hour')
+      where l.period !~ 'minute|hour'
     ),
     0
   );

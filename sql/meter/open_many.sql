@@ -63,6 +63,7 @@ begin
           (select d.plan_id from quota.plans as d where d.is_default)
         )
       where n.period not in ('minute', 'hour')
+        and n.period not like '% %'
         and s.has_extras is not true
         and not exists (
           select from quota.plans as p where p.plan_id = s.plan_id and p.moves_from is not null

@@ -231,11 +231,11 @@ begin
     if p_event.counts_at >= v_limit.period_start and p_event.counts_at < v_limit.resets_at then
       v_limit.used := v_limit.used + p_event.used_change;
       v_limit.reserved := v_limit.reserved + p_event.reserved_change;
-      if v_limit.period not in ('minute', 'hour') then
+      if v_limit.period !~ 'minute|hour' then
         v_limit.drawn := v_limit.drawn + p_drawn;
       end if;
     end if;
-    if v_limit.period not in ('minute', 'hour') then
+    if v_limit.period !~ 'minute|hour' then
       v_limit.granted := v_limit.granted - p_drawn;
     end if;
     v_limits := v_limits || v_limit;

@@ -17,6 +17,7 @@ declare
   v_index integer;
   v_first_mark bigint;
   v_room bigint;
+  v_granted bigint := 0;
   v_fall bigint := 4611686018427387904;
   v_least bigint;
   v_fresh_until timestamptz;
@@ -67,9 +68,8 @@ begin
       v_long_until := least(v_long_until, v_limit.resets_at);
       v_long_room := least(v_long_room, v_room);
       v_room := v_allowed - v_used;
-      if v_long.period is null
-        or v_room < v_least
-        or v_least is null and v_room is not null
+      v_granted := greatest(v_granted, v_limit.granted);
+      if v_long.period is null or v_room < v_least or v_least is null and v_room is not null
         or v_room is not distinct from v_least
           and quota.period_rank(v_limit.period) > quota.period_rank(v_long.period)
       then
@@ -127,7 +127,7 @@ begin
         long_start = v_long.period_start,
         long_end = v_long.resets_at,
         long_allowed = v_long.amount + v_long.drawn + v_long.granted,
-        long_granted = coalesce(v_long.granted, 0),
+        long_granted = v_granted,
         long_used_before = coalesce(m.used - v_long.used, 0),
         long_reserved_before = coalesce(m.reserved - v_long.reserved, 0),
         plan_ends_at = coalesce(p_allowance.changes_at, 'infinity'),

@@ -31,17 +31,7 @@ as $$
 declare
   v_limit quota.limit_state;
   v_held quota.balance;
-  -- Told apart by name where time does not: what was used at the very instant of the reset, or later by
-  -- a clock that was set back.
-  v_at_once jsonb := (
-    select jsonb_build_object('at_once', jsonb_agg(e.event_id))
-    from quota.events as e
-    where e.subject_id = p_event.subject_id
-      and e.at >= p_event.at
-      and e.feature_id = p_event.feature_id
-      and e.used_change > 0
-    having count(*) > 0
-  );
+  v_at_once jsonb := quota.used_at_once(p_event.subject_id, p_event.feature_id, p_event.at);
 begin
   for v_limit.period, v_limit.period_start, v_limit.resets_at, v_limit.used, v_limit.drawn in
     select c.period, c.period_start, c.period_end, coalesce(c.used, m.used - c.used_before),
@@ -71,7 +61,7 @@ begin
       p_event.subject_id, quota.new_id(p_event.at), p_event.at, 'reset', p_event.feature_id, p_event.at,
       -v_limit.used, 0, v_held.drawn - v_limit.drawn, quota.reset_id(p_event.feature_id), null, null,
       p_event.idempotency_key,
-      p_event.metadata || coalesce(v_at_once, '{}')
+      p_event.metadata || v_at_once
         || jsonb_build_object('period', v_limit.period, 'period_start', v_limit.period_start)
     )::quota.events;
   end loop;
@@ -80,6 +70,34 @@ $$;
 
 comment on function quota.reset_lines is
   'The lines of a reset (its instant, subject, feature, key and metadata are given) of one running period, or of all, the longest last.';
+
+-- Told apart by name where time does not.
+create function quota.used_at_once(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns jsonb
+language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(
+    (
+      select jsonb_build_object('at_once', jsonb_agg(e.event_id))
+      from quota.events as e
+      where e.subject_id = p_subject_id
+        and e.at >= p_at
+        and e.feature_id = p_feature_id
+        and e.used_change > 0
+      having count(*) > 0
+    ),
+    '{}'
+  );
+end
+$$;
+
+comment on function quota.used_at_once is
+  'What was used at the very instant of a reset, or later by a clock that was set back: part of its metadata.';
 
 create function quota.record_reset(p_event quota.events)
 returns void

@@ -79,7 +79,11 @@ begin
     when p_counts_at < '1000-01-01 00:00+00'
       then 'period_start lies before the year 1000'
     when p_row ? 'period'
-      and (quota.period_rank(p_row ->> 'period') is null or p_row ->> 'period' = 'lifetime')
+      and (
+        quota.period_rank(p_row ->> 'period') is null
+        or p_row ->> 'period' = 'lifetime'
+        or p_row ->> 'period' like '% %'
+      )
       then 'period is not minute, hour, day, week, month or year'
     when jsonb_typeof(p_metadata) <> 'object' or octet_length(p_metadata::text) > 8192
       then 'metadata is not an object, or over 8 kB'

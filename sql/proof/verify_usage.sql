@@ -16,7 +16,7 @@ comment on column public.usage_mismatch.subject is 'Whose number it is.';
 comment on column public.usage_mismatch.feature is 'The feature it counts.';
 
 comment on column public.usage_mismatch.period is
-  'The counter''s period; reserved where holds differ from open reservations, granted where a grant''s draws do, over where what was used past a limit does, rows where what a meter remembers of the rows of limited tables does.';
+  'The counter''s period; reserved where holds differ from open reservations, granted where a grant''s draws do, over where what was used past a limit does, rows where what a meter remembers of the rows of limited tables does, window (1 or 0) where one is open that no use and no line has opened, or the other way.';
 
 comment on column public.usage_mismatch.period_start is
   'When the period began or the grant was made; null for lifetime.';
@@ -63,7 +63,10 @@ begin
     from quota.unproved_rows(p_subject) as r
     union
     select o.subject, o.feature, o.period, o.period_start, o.counted, o.ledger
-    from quota.unproved_overages(p_subject) as o;
+    from quota.unproved_overages(p_subject) as o
+    union
+    select w.subject, w.feature, w.period, w.period_start, w.counted, w.ledger
+    from quota.unproved_windows(p_subject) as w;
 end
 $$;
 

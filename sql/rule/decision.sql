@@ -56,13 +56,13 @@ comment on column public.usage_decision.remaining is
 comment on column public.usage_decision.unlimited is 'True when the shown limit is none.';
 
 comment on column public.usage_decision.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null when the feature is not in the plan.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours; null when the feature is not in the plan.';
 
 comment on column public.usage_decision.period_start is
-  'When the period began; null for lifetime, and when the feature is not in the plan.';
+  'When the period began; null for lifetime, for a window that no use has opened, and when the feature is not in the plan.';
 
 comment on column public.usage_decision.resets_at is
-  'When the period ends and used starts again at 0; null for lifetime, and when the feature is not in the plan.';
+  'When the period ends and used starts again at 0; null for lifetime, for a window that no use has opened, and when the feature is not in the plan.';
 
 comment on column public.usage_decision.retry_after is
   'Whole seconds, rounded up and at least 1, until time alone would allow the amount; null when allowed or never.';

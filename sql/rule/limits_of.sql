@@ -42,11 +42,12 @@ create type quota.allowance as (
   is_plain boolean,
   catalogue_version bigint,
   time_zone text,
-  feature_id text
+  feature_id text,
+  opens boolean
 );
 
 comment on type quota.allowance is
-  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when another plan holds or an exception ends by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read. time_zone: whose wall clock the periods follow.';
+  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when another plan holds or an exception ends by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read. time_zone: whose wall clock the periods follow. opens: a window is closed, and a use would open it.';
 
 create type quota.balance as (
   used bigint,
@@ -70,7 +71,7 @@ declare
   v_allowance quota.allowance;
 begin
   select a.kind, a.server_only, a.plan_id, a.upgrade_url, a.changes_at, a.limits, a.is_plain,
-      a.catalogue_version, a.time_zone, a.feature_id
+      a.catalogue_version, a.time_zone, a.feature_id, a.opens
     into v_allowance
     from quota.allowances_of(p_subject_id, p_feature_id, p_at, p_plan_id, p_is_settled) as a;
   return v_allowance;
@@ -100,7 +101,7 @@ begin
   end if;
   return query
     select a.kind, a.server_only, a.plan_id, a.upgrade_url, a.changes_at, a.limits, a.is_plain,
-      a.catalogue_version, a.time_zone, a.feature_id
+      a.catalogue_version, a.time_zone, a.feature_id, a.opens
     from quota.allowances_of(p_subject_id, null, p_at, null, false) as a;
 end
 $$;
@@ -145,14 +146,14 @@ begin
   -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
   -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
   for v_allowance.feature_id, v_allowance.kind, v_allowance.server_only, v_allowance.limits,
-    v_counted_before, v_needs_details, v_allowance.changes_at
+    v_counted_before, v_needs_details, v_allowance.opens, v_allowance.changes_at
   in
     select f.feature_id, f.kind, f.server_only,
       array_agg(
         row(
           l.period, c.period_start, c.period_end, l.source, l.amount,
           least(coalesce(c.used, 0), 9007199254740991), coalesce(c.reserved, 0),
-          case when l.period in ('minute', 'hour') then 0 else coalesce(c.drawn, 0) end,
+          case when l.period ~ 'minute|hour' then 0 else coalesce(c.drawn, 0) end,
           0, c.period_end is not null, c.last_limit, coalesce(c.alerted, 0), coalesce(c.passed, 0),
           f.marks, 0, l.rollover,
           case
@@ -166,7 +167,7 @@ begin
       ) filter (where l.period is not null),
       coalesce(greatest(m.counted_until + interval '1 microsecond', m.fresh_until), '-infinity'),
       bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled or l.rollover is not null),
-      min(l.ends_at)
+      bool_or(c.period_end is null and l.period like '% %'), min(l.ends_at)
     from quota.features as f
     left join quota.meters as m
       on m.subject_id = p_subject_id
@@ -276,7 +277,9 @@ declare
   v_balance quota.balance;
 begin
   foreach v_limit in array coalesce(p_limits, '{}') loop
-    if not v_limit.is_counted then
+    if v_limit.period like '% %' and not v_limit.is_counted and p_at < p_counted_before then
+      v_limit := quota.window_ahead(p_subject_id, p_feature_id, p_at, v_limit);
+    elsif v_limit.period not like '% %' and not v_limit.is_counted then
       select p.period_start, p.resets_at
         into v_limit.period_start, v_limit.resets_at
         from quota.period_of(v_limit.period, p_at, p_anchor_at, p_time_zone) as p;
@@ -303,8 +306,8 @@ begin
       );
       v_limit.amount := v_limit.amount + coalesce(v_limit.carried, 0);
     end if;
-    -- Grants do not lift minute and hour limits.
-    if v_limit.period in ('minute', 'hour') then
+    -- Grants do not lift limits of minutes and hours.
+    if v_limit.period ~ 'minute|hour' then
       v_limit.drawn := 0;
     else
       -- A plan that ends brings another limit, and no call stands there to refuse it: what is shown

@@ -31,6 +31,17 @@ begin
     return;
   end if;
 
+  if p_period like '% %' then
+    period_start := p_at;
+    v_unit := p_period::interval;
+    -- Whole days and more end when the clock on the wall shows the same time.
+    resets_at := case
+      when p_period ~ 'minute|hour' then p_at + v_unit
+      else quota.instant_of((p_at at time zone p_time_zone) + v_unit, p_time_zone)
+    end;
+    return;
+  end if;
+
   v_unit := case p_period
     when 'day' then interval '1 day'
     when 'week' then interval '7 days'
@@ -75,7 +86,7 @@ end
 $$;
 
 comment on function quota.period_of is
-  'The period [period_start, resets_at) that holds p_at. minute and hour are whole in UTC; day, week, month and year count from the anchor on the wall clock of the zone, month ends clamped (as Stripe''s billing_cycle_anchor does), and without an anchor are the calendar''s, weeks from Monday (ISO 8601); lifetime is everything.';
+  'The period [period_start, resets_at) that holds p_at. minute and hour are whole in UTC; day, week, month and year count from the anchor on the wall clock of the zone, month ends clamped (as Stripe''s billing_cycle_anchor does), and without an anchor are the calendar''s, weeks from Monday (ISO 8601); lifetime is everything; a window (5 hours) is the one that a use at p_at would open.';
 
 create function quota.instant_of(
   p_local timestamp,
@@ -105,19 +116,37 @@ comment on function quota.instant_of is
   'The instant at which clocks in the zone show this time: the first of two, and in a gap by the offset from before it.';
 
 create function quota.period_rank(p_period text)
-returns integer
+returns double precision
 language plpgsql immutable strict security invoker set search_path = pg_catalog, pg_temp
 as $$
-begin
-  return array_position(
+declare
+  v_seconds constant integer[] := array[60, 3600, 86400, 604800, 2629746, 31556952];
+  v_rank double precision := array_position(
     array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime'],
     p_period
   );
+  v_unit integer;
+  v_length double precision;
+begin
+  -- A window has one spelling: what is kept by period would else be kept twice. Where a period is known
+  -- to be one, like '% %' says that it is a window, and ~ 'minute|hour' that grants do not lift it.
+  if v_rank is not null or p_period
+    !~ '^(1 (minute|hour|day|week|month)|([2-9]|[1-9][0-9]{1,3}) (minutes|hours|days|weeks|months))$'
+  then
+    return v_rank;
+  end if;
+  -- Between two of those, by its length; of equal lengths the larger unit is the longer.
+  v_unit := array_position(
+    array['minute', 'hour', 'day', 'week', 'month'], rtrim(split_part(p_period, ' ', 2), 's')
+  );
+  v_length := split_part(p_period, ' ', 1)::integer * v_seconds[v_unit]::double precision;
+  v_rank := width_bucket(v_length, v_seconds::double precision[]);
+  return v_rank + 1 - v_seconds[v_rank::integer] / (v_length + v_unit * 0.1);
 end
 $$;
 
 comment on function quota.period_rank is
-  'Shorter periods first: minute 1 … lifetime 7; null for no period.';
+  'Shorter periods first: minute 1 … lifetime 7, and between them, by their length, windows of 1 to 9999 units (5 hours 2.8, 1 day 3.0); null for no period.';
 
 create function quota.is_time_zone(p_name text)
 returns boolean

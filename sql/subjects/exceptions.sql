@@ -9,7 +9,11 @@ create table quota.exceptions (
   constraint exceptions_feature_exists
     foreign key (feature_id) references quota.features (feature_id),
   constraint exceptions_period_is_known
-    check (period in ('minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime')),
+    check (
+      period in ('minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime')
+      -- A window (see quota.period_rank()).
+      or period ~ '^[1-9][0-9]{0,3} (minute|hour|day|week|month)s?$'
+    ),
   constraint exceptions_amount_is_0_to_9007199254740991
     check (amount between 0 and 9007199254740991)
 );
@@ -63,7 +67,7 @@ end
 $$;
 
 comment on function public.set_limit is
-  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period, null is unlimited. Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when the plan''s limit holds again by itself. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period (also a window, as in ''5 hours''), null is unlimited. Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when the plan''s limit holds again by itself. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ; 42501 not a trusted role; 55P03 retry.';
 
 -- Ends one customer's exception; its plan's limit holds again.
 create function public.clear_limit(
@@ -113,7 +117,7 @@ begin
   then
     raise exception 'unknown period % for this feature', coalesce(quote_literal(left(p_period, 100)), 'null')
       using errcode = 'QPLAN',
-        hint = 'minute, hour, day, week, month, year or lifetime; a gauge has lifetime alone';
+        hint = 'minute, hour, day, week, month, year, lifetime, or a window as in ''5 hours'', ''1 day''; a gauge has lifetime alone';
   end if;
 
   perform quota.check_instant('set_limit', 'ends_at', p_ends_at);
@@ -134,7 +138,7 @@ begin
       from unnest((quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits) as l
       where l.period = p_period
     )
-  ) > 9007199254740991 and p_period not in ('minute', 'hour') then
+  ) > 9007199254740991 and p_period !~ 'minute|hour' then
     raise exception 'set_limit: limit % and the open grants together pass 9007199254740991 (2^53 - 1)', p_limit
       using errcode = 'QAMNT', hint = 'null is unlimited';
   end if;

@@ -16,7 +16,7 @@ end
 $$;
 
 comment on function public.set_plan is
-  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it. From ends_at on the default plan holds; null means no end. A retired plan keeps whoever is on it (or, once moved, on its successor), and takes nobody else, nor back whose plan has ended. Errors: QPLAN unknown plan, or a retired one; QSUBJ; 22023 unknown time zone, or an anchor or end outside the years 1000 to 9999; 42501 not a trusted role; 55P03 retry.';
+  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it; a window that is open goes on. From ends_at on the default plan holds; null means no end. A retired plan keeps whoever is on it (or, once moved, on its successor), and takes nobody else, nor back whose plan has ended. Errors: QPLAN unknown plan, or a retired one; QSUBJ; 22023 unknown time zone, or an anchor or end outside the years 1000 to 9999; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.set_plan(
   p_subject text,
@@ -204,6 +204,7 @@ begin
           and c.feature_id = v_feature_id
           and c.period_end > p_at
           and c.period_start <= p_at
+          and c.period not like '% %'
           and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
       )
     );

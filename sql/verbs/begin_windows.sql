@@ -50,7 +50,7 @@ begin
   period_start := v_meter.long_start;
   period_end := v_meter.long_end;
   allowed := v_meter.long_allowed;
-  granted := v_meter.long_granted;
+  granted := case when v_meter.long_period ~ 'minute|hour' then 0 else v_meter.long_granted end;
   used := v_meter.used - v_meter.long_used_before;
   reserved := v_meter.reserved - v_meter.long_reserved_before;
 

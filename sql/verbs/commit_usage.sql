@@ -176,10 +176,13 @@ begin
   if v_allowance.limits is not null and not v_allowance.is_plain then
     v_granted := quota.granted_to(p_hold.subject_id, p_hold.feature_id, p_at);
     for i in 1 .. cardinality(v_allowance.limits) loop
-      if (v_allowance.limits[i]).period not in ('minute', 'hour') then
+      if (v_allowance.limits[i]).period !~ 'minute|hour' then
         v_allowance.limits[i].granted := v_granted;
       end if;
     end loop;
+  end if;
+  if v_allowance.opens then
+    v_allowance.limits := quota.without_later_windows(v_allowance.limits, p_hold.reserved_at);
   end if;
   return v_allowance;
 end

@@ -20,7 +20,7 @@ end
 $$;
 
 comment on function public.enforce_usage is
-  'As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where a minute or hour limit refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in seconds. Errors: PT402 and PT429 a refusal; 42501, QFEAT, QAMNT, QSUBJ, QIDEM, QMETA, 22023 and 55P03 as consume_usage.';
+  'As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where a limit of minutes or hours refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in seconds. Errors: PT402 and PT429 a refusal; 42501, QFEAT, QAMNT, QSUBJ, QIDEM, QMETA, 22023 and 55P03 as consume_usage.';
 
 -- A refusal as an error, so that HTTP answers 402 or 429 and the transaction around
 -- it rolls back.
@@ -35,7 +35,7 @@ begin
     return p_decision;
   end if;
   v_code := case
-    when p_decision.period in ('minute', 'hour') and p_decision.retry_after is not null
+    when p_decision.period ~ 'minute|hour' and p_decision.retry_after is not null
     then 'PT429'
     else 'PT402'
   end;
@@ -68,4 +68,4 @@ end
 $$;
 
 comment on function quota.enforce is
-  'Gives an allowed decision back and raises a refused one: PT429 where a minute or hour limit refuses and waiting helps, else PT402. DETAIL is the decision as JSON, HINT the upgrade url.';
+  'Gives an allowed decision back and raises a refused one: PT429 where a limit of minutes or hours refuses and waiting helps, else PT402. DETAIL is the decision as JSON, HINT the upgrade url.';

@@ -35,7 +35,7 @@ comment on column public.usage_explanation.plan is
   'The plan that holds now; null when the subject has none and there is no default plan.';
 
 comment on column public.usage_explanation.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a grant, a switch or value, and when the feature is not in the plan.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours; null for a grant, a switch or value, and when the feature is not in the plan.';
 
 comment on column public.usage_explanation.source is
   '`plan`, `exception` or `grant`: where it comes from.';
@@ -55,7 +55,7 @@ comment on column public.usage_explanation.unlimited is 'True when this limit is
 comment on column public.usage_explanation.granted is 'How much of the limit is open grants.';
 
 comment on column public.usage_explanation.resets_at is
-  'When the period ends, or the grant expires; null for never.';
+  'When the period ends, or the grant expires; null for never, and for a window that no use has opened.';
 
 comment on column public.usage_explanation.refuses is 'True when this limit has no room for the amount.';
 
@@ -167,7 +167,7 @@ begin
       v_is_refusing,
       v_retry_after,
       case
-        when v_is_refusing and v_limit.period not in ('minute', 'hour')
+        when v_is_refusing and v_limit.period !~ 'minute|hour'
         then p_amount - quota.room(v_limit) - v_limit.slack
       end,
       v_plans, v_allowance.upgrade_url, v_forecast.projected, v_forecast.exhausted_at,

@@ -112,8 +112,10 @@ begin
     from quota.meters as m
     join quota.catalogue as k on k.version = m.catalogue_version
     cross join lateral (
-      select 3 as rank, m.long_period as period, m.long_start as period_start,
-        m.long_end as period_end, m.long_allowed as allowed, m.long_granted as granted,
+      select case when m.long_period like '% %' then quota.period_rank(m.long_period) else 3 end as rank,
+        m.long_period as period, m.long_start as period_start,
+        m.long_end as period_end, m.long_allowed as allowed,
+        case when m.long_period ~ 'minute|hour' then 0 else m.long_granted end as granted,
         m.used - m.long_used_before as used, m.reserved - m.long_reserved_before as reserved
       where m.long_period is not null
       union all
@@ -130,8 +132,8 @@ begin
       where m.minute_limit is not null
       union all
       -- Of several the tightest is remembered; it need not be the one that refuses longest.
-      select 3 + quota.period_rank(c.period), c.period, c.period_start, c.period_end, c.last_limit,
-        m.long_granted, m.used - c.used_before, m.reserved - c.reserved_before
+      select quota.period_rank(c.period), c.period, c.period_start, c.period_end, c.last_limit,
+        case when c.period ~ 'minute|hour' then 0 else m.long_granted end, m.used - c.used_before, m.reserved - c.reserved_before
       from quota.counters as c
       where c.subject_id = p_caller.subject_id
         and c.feature_id = p_feature_id

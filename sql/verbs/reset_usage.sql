@@ -17,7 +17,7 @@ end
 $$;
 
 comment on function public.reset_usage is
-  'A fresh start by hand: what the subject used of a metered feature in the running period (null: in all of its running periods) is 0 again. The period ends when it would have; open holds and grants stay, and so does the use of other periods and features. What was used before can still be refunded, which gives nothing back twice. reason is kept in the ledger. Returns a usage_decision: amount is the most that was taken off a period, event_id the line of the longest one, the other fields the state now. The same idempotency_key with the same arguments gives the first answer again. Errors: QFEAT unknown feature, or a gauge (see return_usage); QPLAN no limit of that period; QSUBJ; QIDEM; QMETA reason over 8 kB; 42501 not a trusted role; 55P03 retry.';
+  'A fresh start by hand: what the subject used of a metered feature in the running period (null: in all of its running periods) is 0 again. The period ends when it would have (a window that is closed stays closed); open holds and grants stay, and so does the use of other periods and features. What was used before can still be refunded, which gives nothing back twice. reason is kept in the ledger. Returns a usage_decision: amount is the most that was taken off a period, event_id the line of the longest one, the other fields the state now. The same idempotency_key with the same arguments gives the first answer again. Errors: QFEAT unknown feature, or a gauge (see return_usage); QPLAN no limit of that period; QSUBJ; QIDEM; QMETA reason over 8 kB; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.reset_usage(
   p_feature text,
@@ -75,7 +75,8 @@ begin
     perform quota.reset_overages(v_line);
     v_most := greatest(v_most, -v_line.used_change);
   end loop;
-  if v_most is null and p_period is not null then
+  -- A window that is closed has a limit, and nothing to start afresh.
+  if v_most is null and p_period <> all (array(select l.period from unnest(v_before) as l)) then
     perform quota.reject_reset(p_feature, p_period);
   end if;
 

@@ -127,14 +127,14 @@ begin
     v_verdict.drawn := 0;
   end if;
   perform quota.open_counters(p_caller.subject_id, p_feature_id, p_at, v_allowance.limits);
-
+  v_before := case when v_allowance.opens is not true then v_allowance.limits
+    else quota.open_windows(p_caller.subject_id, p_feature_id, p_at, v_allowance) end;
   v_event := row(
     p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
     case when p_reservation_id is null then v_amount else 0 end,
     case when p_reservation_id is null then 0 else v_amount end,
     0, coalesce(p_reservation_id, p_about_id), null, p_caller.actor, p_idempotency_key, p_metadata
   )::quota.events;
-  v_before := v_allowance.limits;
   v_after := quota.after_event(v_before, v_event, v_verdict.drawn);
   v_allowance.limits := v_after;
   -- All limits shrink by the same, so the one with least room is still that one.

@@ -83,7 +83,7 @@ comment on column public.current_usage.plan is
   'The plan that holds now; null when the subject has none and an exception allows the feature.';
 
 comment on column public.current_usage.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours.';
 
 comment on column public.current_usage.used is 'Units used in the period.';
 
@@ -100,9 +100,9 @@ comment on column public.current_usage.percent_used is
   'Used and reserved as a percentage of the limit, rounded down; 100 for a limit of 0; null when unlimited.';
 
 comment on column public.current_usage.period_start is
-  'When the period began; null for lifetime.';
+  'When the period began; null for lifetime, and for a window that no use has opened.';
 
-comment on column public.current_usage.resets_at is 'When used starts again at 0; null for lifetime.';
+comment on column public.current_usage.resets_at is 'When used starts again at 0; null for lifetime, and for a window that no use has opened.';
 
 comment on column public.current_usage.status is
   '`ok`; `warning` from 80 %; `at_limit`; `over_limit` (after a downgrade or a commit of more than was held).';

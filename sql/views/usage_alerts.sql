@@ -22,7 +22,7 @@ comment on column public.usage_alerts.subject is 'Who is limited.';
 comment on column public.usage_alerts.feature is 'The id of the feature.';
 
 comment on column public.usage_alerts.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours.';
 
 comment on column public.usage_alerts.period_start is 'When the period began; null for lifetime.';
 

@@ -16,13 +16,13 @@ from quota.counters as c
 join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id;
 
 comment on view public.usage_history is
-  'Use per period, closed and open ones, minutes and hours left out. A period in which nothing was used has no row. Periods of a kind never overlap.';
+  'Use per period, closed and open ones, minutes and hours left out, windows not. A period in which nothing was used has no row. Periods of a kind never overlap.';
 
 comment on column public.usage_history.subject is 'Who used it.';
 
 comment on column public.usage_history.feature is 'The id of the feature.';
 
-comment on column public.usage_history.period is '`day`, `week`, `month`, `year` or `lifetime`.';
+comment on column public.usage_history.period is '`day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours.';
 
 comment on column public.usage_history.period_start is
   'When the period began; null for lifetime.';

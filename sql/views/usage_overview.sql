@@ -134,7 +134,7 @@ comment on column public.usage_overview.subject is 'Who is limited.';
 comment on column public.usage_overview.feature is 'The id of the feature.';
 
 comment on column public.usage_overview.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours.';
 
 comment on column public.usage_overview.used is 'Units used in the period.';
 

@@ -709,7 +709,11 @@ create table quota.plan_limits (
   constraint plan_limits_feature_exists
     foreign key (feature_id) references quota.features (feature_id),
   constraint plan_limits_period_is_known
-    check (period in ('minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime')),
+    check (
+      period in ('minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime')
+      -- A window (see quota.period_rank()).
+      or period ~ '^[1-9][0-9]{0,3} (minute|hour|day|week|month)s?$'
+    ),
   -- 2^53 - 1: every JSON client reads the number exactly.
   constraint plan_limits_amount_is_0_to_9007199254740991
     check (amount between 0 and 9007199254740991),
@@ -932,7 +936,7 @@ end
 $$;
 
 comment on function public.apply_plans is
-  'Makes features, plans, limits and values equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 22023 dry_run is null; 42501 not a trusted role; 55P03 retry.';
+  'Makes features, plans, limits and values equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. A period is minute, hour, day, week, month, year, lifetime, or a window from the first use: 1 minute to 9999 months, as in "5 hours", "1 day". Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 22023 dry_run is null; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.apply_plans(
   p_plans jsonb,
@@ -1089,7 +1093,7 @@ begin
       cross join lateral jsonb_each(p.value -> 'limits' -> g.feature_id) as l
       cross join lateral quota.limit_terms(l.value) as t
       where t.amount is not null
-        and l.key not in ('minute', 'hour')
+        and l.key !~ 'minute|hour'
         and p.key = coalesce(
           case when s.plan_ends_at <= p_at then null else s.plan_id end,
           (
@@ -1525,14 +1529,18 @@ begin
     if p_plans -> 'features' -> v_feature_id ->> 'kind' = 'gauge' then
       perform quota.check_plan_object(v_place, v_limits, array['lifetime']);
     else
-      perform quota.check_plan_object(
-        v_place, v_limits, array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime']
-      );
+      perform quota.check_plan_object(v_place, v_limits, null);
     end if;
     if v_limits = '{}' then
       perform quota.reject_plans(v_place, v_limits, 'at least one period; leave the feature out to refuse it');
     end if;
     for v_period, v_limit in select key, value from jsonb_each(v_limits) loop
+      if quota.period_rank(v_period) is null then
+        perform quota.reject_plans(
+          v_place, to_jsonb(v_period),
+          'one of the keys minute, hour, day, week, month, year, lifetime, or a window as in "5 hours", "1 day"'
+        );
+      end if;
       perform quota.check_plan_limit(v_place || '.' || v_period, v_period, v_limit);
     end loop;
   end loop;
@@ -1802,7 +1810,7 @@ begin
       p_place, p_grace, 'grace only where mode is hard; what is soft or in shadow needs none'
     );
   end if;
-  if p_period in ('minute', 'hour') then
+  if p_period ~ 'minute|hour' then
     perform quota.reject_plans(p_place, p_grace, 'grace only by the day or a longer period');
   end if;
 end
@@ -2413,7 +2421,11 @@ create table quota.exceptions (
   constraint exceptions_feature_exists
     foreign key (feature_id) references quota.features (feature_id),
   constraint exceptions_period_is_known
-    check (period in ('minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime')),
+    check (
+      period in ('minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime')
+      -- A window (see quota.period_rank()).
+      or period ~ '^[1-9][0-9]{0,3} (minute|hour|day|week|month)s?$'
+    ),
   constraint exceptions_amount_is_0_to_9007199254740991
     check (amount between 0 and 9007199254740991)
 );
@@ -2467,7 +2479,7 @@ end
 $$;
 
 comment on function public.set_limit is
-  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period, null is unlimited. Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when the plan''s limit holds again by itself. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period (also a window, as in ''5 hours''), null is unlimited. Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when the plan''s limit holds again by itself. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ; 42501 not a trusted role; 55P03 retry.';
 
 -- Ends one customer's exception; its plan's limit holds again.
 create function public.clear_limit(
@@ -2517,7 +2529,7 @@ begin
   then
     raise exception 'unknown period % for this feature', coalesce(quote_literal(left(p_period, 100)), 'null')
       using errcode = 'QPLAN',
-        hint = 'minute, hour, day, week, month, year or lifetime; a gauge has lifetime alone';
+        hint = 'minute, hour, day, week, month, year, lifetime, or a window as in ''5 hours'', ''1 day''; a gauge has lifetime alone';
   end if;
 
   perform quota.check_instant('set_limit', 'ends_at', p_ends_at);
@@ -2538,7 +2550,7 @@ begin
       from unnest((quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits) as l
       where l.period = p_period
     )
-  ) > 9007199254740991 and p_period not in ('minute', 'hour') then
+  ) > 9007199254740991 and p_period !~ 'minute|hour' then
     raise exception 'set_limit: limit % and the open grants together pass 9007199254740991 (2^53 - 1)', p_limit
       using errcode = 'QAMNT', hint = 'null is unlimited';
   end if;
@@ -2914,6 +2926,9 @@ comment on column quota.meters.long_limits is 'How many limits of a day and long
 comment on column quota.meters.long_until is
   'As fresh_until, of these alone, and so are long_ceiling to long_reserved_before: what holds on when a minute or an hour begins.';
 
+comment on column quota.meters.long_granted is
+  'Open grants. They lift no window of minutes or hours, also where that is long_period.';
+
 comment on column quota.meters.plan_ends_at is 'When the plan, or an exception to it, ends by itself; infinity: never.';
 
 -- Serves usage_overview: whose minute or hour is near its limit. These change with an alert alone, so
@@ -3139,7 +3154,7 @@ comment on table quota.events is
 comment on column quota.events.at is 'When it happened, by quota.clock().';
 
 comment on column quota.events.kind is
-  'consume, batch, reserve, commit, release, expire, refund, return, reset, table, import, grant, void, draw, carry, plan, limit, value or member.';
+  'consume, batch, reserve, commit, release, expire, refund, return, reset, open, table, import, grant, void, draw, carry, plan, limit, value or member.';
 
 comment on column quota.events.counts_at is
   'The instant whose periods it counts in: at, or for a refund, commit or release the instant of the use or hold.';
@@ -3584,11 +3599,12 @@ create type quota.allowance as (
   is_plain boolean,
   catalogue_version bigint,
   time_zone text,
-  feature_id text
+  feature_id text,
+  opens boolean
 );
 
 comment on type quota.allowance is
-  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when another plan holds or an exception ends by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read. time_zone: whose wall clock the periods follow.';
+  'What a subject may use of a feature at an instant: the feature''s kind and server_only, the plan, when another plan holds or an exception ends by itself (changes_at), and the limits, null when the feature is not in the plan. is_plain: the subject never had exceptions or grants. catalogue_version: the edition that was read. time_zone: whose wall clock the periods follow. opens: a window is closed, and a use would open it.';
 
 create type quota.balance as (
   used bigint,
@@ -3612,7 +3628,7 @@ declare
   v_allowance quota.allowance;
 begin
   select a.kind, a.server_only, a.plan_id, a.upgrade_url, a.changes_at, a.limits, a.is_plain,
-      a.catalogue_version, a.time_zone, a.feature_id
+      a.catalogue_version, a.time_zone, a.feature_id, a.opens
     into v_allowance
     from quota.allowances_of(p_subject_id, p_feature_id, p_at, p_plan_id, p_is_settled) as a;
   return v_allowance;
@@ -3642,7 +3658,7 @@ begin
   end if;
   return query
     select a.kind, a.server_only, a.plan_id, a.upgrade_url, a.changes_at, a.limits, a.is_plain,
-      a.catalogue_version, a.time_zone, a.feature_id
+      a.catalogue_version, a.time_zone, a.feature_id, a.opens
     from quota.allowances_of(p_subject_id, null, p_at, null, false) as a;
 end
 $$;
@@ -3687,14 +3703,14 @@ begin
   -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
   -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
   for v_allowance.feature_id, v_allowance.kind, v_allowance.server_only, v_allowance.limits,
-    v_counted_before, v_needs_details, v_allowance.changes_at
+    v_counted_before, v_needs_details, v_allowance.opens, v_allowance.changes_at
   in
     select f.feature_id, f.kind, f.server_only,
       array_agg(
         row(
           l.period, c.period_start, c.period_end, l.source, l.amount,
           least(coalesce(c.used, 0), 9007199254740991), coalesce(c.reserved, 0),
-          case when l.period in ('minute', 'hour') then 0 else coalesce(c.drawn, 0) end,
+          case when l.period ~ 'minute|hour' then 0 else coalesce(c.drawn, 0) end,
           0, c.period_end is not null, c.last_limit, coalesce(c.alerted, 0), coalesce(c.passed, 0),
           f.marks, 0, l.rollover,
           case
@@ -3708,7 +3724,7 @@ begin
       ) filter (where l.period is not null),
       coalesce(greatest(m.counted_until + interval '1 microsecond', m.fresh_until), '-infinity'),
       bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled or l.rollover is not null),
-      min(l.ends_at)
+      bool_or(c.period_end is null and l.period like '% %'), min(l.ends_at)
     from quota.features as f
     left join quota.meters as m
       on m.subject_id = p_subject_id
@@ -3818,7 +3834,9 @@ declare
   v_balance quota.balance;
 begin
   foreach v_limit in array coalesce(p_limits, '{}') loop
-    if not v_limit.is_counted then
+    if v_limit.period like '% %' and not v_limit.is_counted and p_at < p_counted_before then
+      v_limit := quota.window_ahead(p_subject_id, p_feature_id, p_at, v_limit);
+    elsif v_limit.period not like '% %' and not v_limit.is_counted then
       select p.period_start, p.resets_at
         into v_limit.period_start, v_limit.resets_at
         from quota.period_of(v_limit.period, p_at, p_anchor_at, p_time_zone) as p;
@@ -3845,8 +3863,8 @@ begin
       );
       v_limit.amount := v_limit.amount + coalesce(v_limit.carried, 0);
     end if;
-    -- Grants do not lift minute and hour limits.
-    if v_limit.period in ('minute', 'hour') then
+    -- Grants do not lift limits of minutes and hours.
+    if v_limit.period ~ 'minute|hour' then
       v_limit.drawn := 0;
     else
       -- A plan that ends brings another limit, and no call stands there to refuse it: what is shown
@@ -4116,6 +4134,17 @@ begin
     return;
   end if;
 
+  if p_period like '% %' then
+    period_start := p_at;
+    v_unit := p_period::interval;
+    -- Whole days and more end when the clock on the wall shows the same time.
+    resets_at := case
+      when p_period ~ 'minute|hour' then p_at + v_unit
+      else quota.instant_of((p_at at time zone p_time_zone) + v_unit, p_time_zone)
+    end;
+    return;
+  end if;
+
   v_unit := case p_period
     when 'day' then interval '1 day'
     when 'week' then interval '7 days'
@@ -4160,7 +4189,7 @@ end
 $$;
 
 comment on function quota.period_of is
-  'The period [period_start, resets_at) that holds p_at. minute and hour are whole in UTC; day, week, month and year count from the anchor on the wall clock of the zone, month ends clamped (as Stripe''s billing_cycle_anchor does), and without an anchor are the calendar''s, weeks from Monday (ISO 8601); lifetime is everything.';
+  'The period [period_start, resets_at) that holds p_at. minute and hour are whole in UTC; day, week, month and year count from the anchor on the wall clock of the zone, month ends clamped (as Stripe''s billing_cycle_anchor does), and without an anchor are the calendar''s, weeks from Monday (ISO 8601); lifetime is everything; a window (5 hours) is the one that a use at p_at would open.';
 
 create function quota.instant_of(
   p_local timestamp,
@@ -4190,19 +4219,37 @@ comment on function quota.instant_of is
   'The instant at which clocks in the zone show this time: the first of two, and in a gap by the offset from before it.';
 
 create function quota.period_rank(p_period text)
-returns integer
+returns double precision
 language plpgsql immutable strict security invoker set search_path = pg_catalog, pg_temp
 as $$
-begin
-  return array_position(
+declare
+  v_seconds constant integer[] := array[60, 3600, 86400, 604800, 2629746, 31556952];
+  v_rank double precision := array_position(
     array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime'],
     p_period
   );
+  v_unit integer;
+  v_length double precision;
+begin
+  -- A window has one spelling: what is kept by period would else be kept twice. Where a period is known
+  -- to be one, like '% %' says that it is a window, and ~ 'minute|hour' that grants do not lift it.
+  if v_rank is not null or p_period
+    !~ '^(1 (minute|hour|day|week|month)|([2-9]|[1-9][0-9]{1,3}) (minutes|hours|days|weeks|months))$'
+  then
+    return v_rank;
+  end if;
+  -- Between two of those, by its length; of equal lengths the larger unit is the longer.
+  v_unit := array_position(
+    array['minute', 'hour', 'day', 'week', 'month'], rtrim(split_part(p_period, ' ', 2), 's')
+  );
+  v_length := split_part(p_period, ' ', 1)::integer * v_seconds[v_unit]::double precision;
+  v_rank := width_bucket(v_length, v_seconds::double precision[]);
+  return v_rank + 1 - v_seconds[v_rank::integer] / (v_length + v_unit * 0.1);
 end
 $$;
 
 comment on function quota.period_rank is
-  'Shorter periods first: minute 1 … lifetime 7; null for no period.';
+  'Shorter periods first: minute 1 … lifetime 7, and between them, by their length, windows of 1 to 9999 units (5 hours 2.8, 1 day 3.0); null for no period.';
 
 create function quota.is_time_zone(p_name text)
 returns boolean
@@ -4616,13 +4663,13 @@ comment on column public.usage_decision.remaining is
 comment on column public.usage_decision.unlimited is 'True when the shown limit is none.';
 
 comment on column public.usage_decision.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null when the feature is not in the plan.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours; null when the feature is not in the plan.';
 
 comment on column public.usage_decision.period_start is
-  'When the period began; null for lifetime, and when the feature is not in the plan.';
+  'When the period began; null for lifetime, for a window that no use has opened, and when the feature is not in the plan.';
 
 comment on column public.usage_decision.resets_at is
-  'When the period ends and used starts again at 0; null for lifetime, and when the feature is not in the plan.';
+  'When the period ends and used starts again at 0; null for lifetime, for a window that no use has opened, and when the feature is not in the plan.';
 
 comment on column public.usage_decision.retry_after is
   'Whole seconds, rounded up and at least 1, until time alone would allow the amount; null when allowed or never.';
@@ -5294,7 +5341,7 @@ begin
   period_start := v_meter.long_start;
   period_end := v_meter.long_end;
   allowed := v_meter.long_allowed;
-  granted := v_meter.long_granted;
+  granted := case when v_meter.long_period ~ 'minute|hour' then 0 else v_meter.long_granted end;
   used := v_meter.used - v_meter.long_used_before;
   reserved := v_meter.reserved - v_meter.long_reserved_before;
 
@@ -5501,8 +5548,10 @@ begin
     from quota.meters as m
     join quota.catalogue as k on k.version = m.catalogue_version
     cross join lateral (
-      select 3 as rank, m.long_period as period, m.long_start as period_start,
-        m.long_end as period_end, m.long_allowed as allowed, m.long_granted as granted,
+      select case when m.long_period like '% %' then quota.period_rank(m.long_period) else 3 end as rank,
+        m.long_period as period, m.long_start as period_start,
+        m.long_end as period_end, m.long_allowed as allowed,
+        case when m.long_period ~ 'minute|hour' then 0 else m.long_granted end as granted,
         m.used - m.long_used_before as used, m.reserved - m.long_reserved_before as reserved
       where m.long_period is not null
       union all
@@ -5519,8 +5568,8 @@ begin
       where m.minute_limit is not null
       union all
       -- Of several the tightest is remembered; it need not be the one that refuses longest.
-      select 3 + quota.period_rank(c.period), c.period, c.period_start, c.period_end, c.last_limit,
-        m.long_granted, m.used - c.used_before, m.reserved - c.reserved_before
+      select quota.period_rank(c.period), c.period, c.period_start, c.period_end, c.last_limit,
+        case when c.period ~ 'minute|hour' then 0 else m.long_granted end, m.used - c.used_before, m.reserved - c.reserved_before
       from quota.counters as c
       where c.subject_id = p_caller.subject_id
         and c.feature_id = p_feature_id
@@ -5682,14 +5731,14 @@ begin
     v_verdict.drawn := 0;
   end if;
   perform quota.open_counters(p_caller.subject_id, p_feature_id, p_at, v_allowance.limits);
-
+  v_before := case when v_allowance.opens is not true then v_allowance.limits
+    else quota.open_windows(p_caller.subject_id, p_feature_id, p_at, v_allowance) end;
   v_event := row(
     p_caller.subject_id, quota.new_id(p_at), p_at, p_kind, p_feature_id, p_at,
     case when p_reservation_id is null then v_amount else 0 end,
     case when p_reservation_id is null then 0 else v_amount end,
     0, coalesce(p_reservation_id, p_about_id), null, p_caller.actor, p_idempotency_key, p_metadata
   )::quota.events;
-  v_before := v_allowance.limits;
   v_after := quota.after_event(v_before, v_event, v_verdict.drawn);
   v_allowance.limits := v_after;
   -- All limits shrink by the same, so the one with least room is still that one.
@@ -5747,7 +5796,7 @@ end
 $$;
 
 comment on function public.enforce_usage is
-  'As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where a minute or hour limit refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in seconds. Errors: PT402 and PT429 a refusal; 42501, QFEAT, QAMNT, QSUBJ, QIDEM, QMETA, 22023 and 55P03 as consume_usage.';
+  'As consume_usage, and shares its idempotency keys, but a refusal raises: PT429 (HTTP 429) where a limit of minutes or hours refuses and waiting helps, else PT402 (HTTP 402). DETAIL is the decision as JSON, HINT the upgrade url; over HTTP a Retry-After header gives the wait in seconds. Errors: PT402 and PT429 a refusal; 42501, QFEAT, QAMNT, QSUBJ, QIDEM, QMETA, 22023 and 55P03 as consume_usage.';
 
 -- A refusal as an error, so that HTTP answers 402 or 429 and the transaction around
 -- it rolls back.
@@ -5762,7 +5811,7 @@ begin
     return p_decision;
   end if;
   v_code := case
-    when p_decision.period in ('minute', 'hour') and p_decision.retry_after is not null
+    when p_decision.period ~ 'minute|hour' and p_decision.retry_after is not null
     then 'PT429'
     else 'PT402'
   end;
@@ -5795,7 +5844,7 @@ end
 $$;
 
 comment on function quota.enforce is
-  'Gives an allowed decision back and raises a refused one: PT429 where a minute or hour limit refuses and waiting helps, else PT402. DETAIL is the decision as JSON, HINT the upgrade url.';
+  'Gives an allowed decision back and raises a refused one: PT429 where a limit of minutes or hours refuses and waiting helps, else PT402. DETAIL is the decision as JSON, HINT the upgrade url.';
 
 -- sql/verbs/consume_usage_batch.sql
 
@@ -6230,7 +6279,7 @@ comment on column public.usage_explanation.plan is
   'The plan that holds now; null when the subject has none and there is no default plan.';
 
 comment on column public.usage_explanation.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a grant, a switch or value, and when the feature is not in the plan.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours; null for a grant, a switch or value, and when the feature is not in the plan.';
 
 comment on column public.usage_explanation.source is
   '`plan`, `exception` or `grant`: where it comes from.';
@@ -6250,7 +6299,7 @@ comment on column public.usage_explanation.unlimited is 'True when this limit is
 comment on column public.usage_explanation.granted is 'How much of the limit is open grants.';
 
 comment on column public.usage_explanation.resets_at is
-  'When the period ends, or the grant expires; null for never.';
+  'When the period ends, or the grant expires; null for never, and for a window that no use has opened.';
 
 comment on column public.usage_explanation.refuses is 'True when this limit has no room for the amount.';
 
@@ -6362,7 +6411,7 @@ begin
       v_is_refusing,
       v_retry_after,
       case
-        when v_is_refusing and v_limit.period not in ('minute', 'hour')
+        when v_is_refusing and v_limit.period !~ 'minute|hour'
         then p_amount - quota.room(v_limit) - v_limit.slack
       end,
       v_plans, v_allowance.upgrade_url, v_forecast.projected, v_forecast.exhausted_at,
@@ -6806,10 +6855,13 @@ begin
   if v_allowance.limits is not null and not v_allowance.is_plain then
     v_granted := quota.granted_to(p_hold.subject_id, p_hold.feature_id, p_at);
     for i in 1 .. cardinality(v_allowance.limits) loop
-      if (v_allowance.limits[i]).period not in ('minute', 'hour') then
+      if (v_allowance.limits[i]).period !~ 'minute|hour' then
         v_allowance.limits[i].granted := v_granted;
       end if;
     end loop;
+  end if;
+  if v_allowance.opens then
+    v_allowance.limits := quota.without_later_windows(v_allowance.limits, p_hold.reserved_at);
   end if;
   return v_allowance;
 end
@@ -7281,7 +7333,7 @@ end
 $$;
 
 comment on function public.reset_usage is
-  'A fresh start by hand: what the subject used of a metered feature in the running period (null: in all of its running periods) is 0 again. The period ends when it would have; open holds and grants stay, and so does the use of other periods and features. What was used before can still be refunded, which gives nothing back twice. reason is kept in the ledger. Returns a usage_decision: amount is the most that was taken off a period, event_id the line of the longest one, the other fields the state now. The same idempotency_key with the same arguments gives the first answer again. Errors: QFEAT unknown feature, or a gauge (see return_usage); QPLAN no limit of that period; QSUBJ; QIDEM; QMETA reason over 8 kB; 42501 not a trusted role; 55P03 retry.';
+  'A fresh start by hand: what the subject used of a metered feature in the running period (null: in all of its running periods) is 0 again. The period ends when it would have (a window that is closed stays closed); open holds and grants stay, and so does the use of other periods and features. What was used before can still be refunded, which gives nothing back twice. reason is kept in the ledger. Returns a usage_decision: amount is the most that was taken off a period, event_id the line of the longest one, the other fields the state now. The same idempotency_key with the same arguments gives the first answer again. Errors: QFEAT unknown feature, or a gauge (see return_usage); QPLAN no limit of that period; QSUBJ; QIDEM; QMETA reason over 8 kB; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.reset_usage(
   p_feature text,
@@ -7339,7 +7391,8 @@ begin
     perform quota.reset_overages(v_line);
     v_most := greatest(v_most, -v_line.used_change);
   end loop;
-  if v_most is null and p_period is not null then
+  -- A window that is closed has a limit, and nothing to start afresh.
+  if v_most is null and p_period <> all (array(select l.period from unnest(v_before) as l)) then
     perform quota.reject_reset(p_feature, p_period);
   end if;
 
@@ -7426,7 +7479,7 @@ end
 $$;
 
 comment on function public.grant_usage is
-  'Gives a subject extra allowance outside its plan and returns the grant''s id. It is used after the plan''s allowance, the grant that expires soonest first, and survives resets and plan changes; it lifts neither minute and hour limits nor opens a feature that the plan lacks. On a gauge it raises the limit. amount is in units of the feature; expires_at null is never. The same idempotency_key with the same arguments gives the first id again. Errors: QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 22023 expires_at in the past, infinite or after the year 9999; 42501 not a trusted role; 55P03 retry.';
+  'Gives a subject extra allowance outside its plan and returns the grant''s id. It is used after the plan''s allowance, the grant that expires soonest first, and survives resets and plan changes; it lifts no limit of minutes or hours, and does not open a feature that the plan lacks. On a gauge it raises the limit. amount is in units of the feature; expires_at null is never. The same idempotency_key with the same arguments gives the first id again. Errors: QFEAT unknown feature; QAMNT; QSUBJ; QIDEM; QMETA; 22023 expires_at in the past, infinite or after the year 9999; 42501 not a trusted role; 55P03 retry.';
 
 -- Extra allowance outside the plan: a top-up that was bought, a promotion.
 create function quota.grant_usage(
@@ -7625,7 +7678,7 @@ end
 $$;
 
 comment on function public.set_plan is
-  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it. From ends_at on the default plan holds; null means no end. A retired plan keeps whoever is on it (or, once moved, on its successor), and takes nobody else, nor back whose plan has ended. Errors: QPLAN unknown plan, or a retired one; QSUBJ; 22023 unknown time zone, or an anchor or end outside the years 1000 to 9999; 42501 not a trusted role; 55P03 retry.';
+  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it; a window that is open goes on. From ends_at on the default plan holds; null means no end. A retired plan keeps whoever is on it (or, once moved, on its successor), and takes nobody else, nor back whose plan has ended. Errors: QPLAN unknown plan, or a retired one; QSUBJ; 22023 unknown time zone, or an anchor or end outside the years 1000 to 9999; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.set_plan(
   p_subject text,
@@ -7813,6 +7866,7 @@ begin
           and c.feature_id = v_feature_id
           and c.period_end > p_at
           and c.period_start <= p_at
+          and c.period not like '% %'
           and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
       )
     );
@@ -8387,11 +8441,11 @@ begin
     if p_event.counts_at >= v_limit.period_start and p_event.counts_at < v_limit.resets_at then
       v_limit.used := v_limit.used + p_event.used_change;
       v_limit.reserved := v_limit.reserved + p_event.reserved_change;
-      if v_limit.period not in ('minute', 'hour') then
+      if v_limit.period !~ 'minute|hour' then
         v_limit.drawn := v_limit.drawn + p_drawn;
       end if;
     end if;
-    if v_limit.period not in ('minute', 'hour') then
+    if v_limit.period !~ 'minute|hour' then
       v_limit.granted := v_limit.granted - p_drawn;
     end if;
     v_limits := v_limits || v_limit;
@@ -8460,7 +8514,7 @@ declare
   v_is_simple boolean := true;
 begin
   foreach v_limit in array coalesce(p_limits, '{}') loop
-    continue when v_limit.period in ('minute', 'hour');
+    continue when v_limit.period in ('minute', 'hour') or v_limit.resets_at is null;
     v_own := v_limit.amount - coalesce(v_limit.carried, 0);
     v_allowed := v_limit.amount + v_limit.drawn + v_limit.granted;
     if v_limit.is_counted then
@@ -8896,6 +8950,7 @@ declare
   v_index integer;
   v_first_mark bigint;
   v_room bigint;
+  v_granted bigint := 0;
   v_fall bigint := 4611686018427387904;
   v_least bigint;
   v_fresh_until timestamptz;
@@ -8946,9 +9001,8 @@ begin
       v_long_until := least(v_long_until, v_limit.resets_at);
       v_long_room := least(v_long_room, v_room);
       v_room := v_allowed - v_used;
-      if v_long.period is null
-        or v_room < v_least
-        or v_least is null and v_room is not null
+      v_granted := greatest(v_granted, v_limit.granted);
+      if v_long.period is null or v_room < v_least or v_least is null and v_room is not null
         or v_room is not distinct from v_least
           and quota.period_rank(v_limit.period) > quota.period_rank(v_long.period)
       then
@@ -9006,7 +9060,7 @@ begin
         long_start = v_long.period_start,
         long_end = v_long.resets_at,
         long_allowed = v_long.amount + v_long.drawn + v_long.granted,
-        long_granted = coalesce(v_long.granted, 0),
+        long_granted = v_granted,
         long_used_before = coalesce(m.used - v_long.used, 0),
         long_reserved_before = coalesce(m.reserved - v_long.reserved, 0),
         plan_ends_at = coalesce(p_allowance.changes_at, 'infinity'),
@@ -9128,6 +9182,7 @@ begin
           (select d.plan_id from quota.plans as d where d.is_default)
         )
       where n.period not in ('minute', 'hour')
+        and n.period not like '% %'
         and s.has_extras is not true
         and not exists (
           select from quota.plans as p where p.plan_id = s.plan_id and p.moves_from is not null
@@ -9580,7 +9635,7 @@ declare
   v_drawn bigint;
 begin
   foreach v_limit in array coalesce(p_allowance.limits, '{}') loop
-    if v_limit.period not in ('minute', 'hour') then
+    if v_limit.period !~ 'minute|hour' then
       v_shortfall := greatest(
         v_shortfall, v_limit.used + v_limit.reserved - v_limit.amount - v_limit.drawn
       );
@@ -9717,7 +9772,7 @@ begin
     (
       select max(l.amount + greatest(l.drawn - v_drawn, 0))
       from unnest(p_limits) as l
-      where l.period not in ('minute', 'hour')
+      where l.period !~ 'minute|hour'
     ),
     0
   );
@@ -9762,17 +9817,7 @@ as $$
 declare
   v_limit quota.limit_state;
   v_held quota.balance;
-  -- Told apart by name where time does not: what was used at the very instant of the reset, or later by
-  -- a clock that was set back.
-  v_at_once jsonb := (
-    select jsonb_build_object('at_once', jsonb_agg(e.event_id))
-    from quota.events as e
-    where e.subject_id = p_event.subject_id
-      and e.at >= p_event.at
-      and e.feature_id = p_event.feature_id
-      and e.used_change > 0
-    having count(*) > 0
-  );
+  v_at_once jsonb := quota.used_at_once(p_event.subject_id, p_event.feature_id, p_event.at);
 begin
   for v_limit.period, v_limit.period_start, v_limit.resets_at, v_limit.used, v_limit.drawn in
     select c.period, c.period_start, c.period_end, coalesce(c.used, m.used - c.used_before),
@@ -9802,7 +9847,7 @@ begin
       p_event.subject_id, quota.new_id(p_event.at), p_event.at, 'reset', p_event.feature_id, p_event.at,
       -v_limit.used, 0, v_held.drawn - v_limit.drawn, quota.reset_id(p_event.feature_id), null, null,
       p_event.idempotency_key,
-      p_event.metadata || coalesce(v_at_once, '{}')
+      p_event.metadata || v_at_once
         || jsonb_build_object('period', v_limit.period, 'period_start', v_limit.period_start)
     )::quota.events;
   end loop;
@@ -9811,6 +9856,34 @@ $$;
 
 comment on function quota.reset_lines is
   'The lines of a reset (its instant, subject, feature, key and metadata are given) of one running period, or of all, the longest last.';
+
+-- Told apart by name where time does not.
+create function quota.used_at_once(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns jsonb
+language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(
+    (
+      select jsonb_build_object('at_once', jsonb_agg(e.event_id))
+      from quota.events as e
+      where e.subject_id = p_subject_id
+        and e.at >= p_at
+        and e.feature_id = p_feature_id
+        and e.used_change > 0
+      having count(*) > 0
+    ),
+    '{}'
+  );
+end
+$$;
+
+comment on function quota.used_at_once is
+  'What was used at the very instant of a reset, or later by a clock that was set back: part of its metadata.';
 
 create function quota.record_reset(p_event quota.events)
 returns void
@@ -9964,6 +10037,257 @@ $$;
 
 comment on function quota.earlier_part is
   'What counts from p_from to the start of a limit, in a period that went on to p_until and whose counter is gone.';
+
+-- sql/meter/windows.sql
+
+-- Windows: "5 hours", "30 days". No calendar begins them: the first use does, and n units later they are
+-- closed, until they are used again. A use inside one does not move it.
+--
+-- One that was opened is a counter as that of any period, and ends by arithmetic; there is nothing to
+-- close. What the ledger says of it is a line of kind open, beside the one that used it: from when to
+-- when, whatever plan, anchor or zone come later. So verify_usage() proves both, which lines count in it,
+-- and that it began where something was used.
+
+-- Before the line of the use is written. Windows that are open are as they were.
+create function quota.open_windows(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_allowance quota.allowance
+)
+returns quota.limit_state[]
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limits quota.limit_state[];
+  v_limit quota.limit_state;
+  v_earlier quota.balance;
+begin
+  foreach v_limit in array p_allowance.limits loop
+    if v_limit.period like '% %' and v_limit.period_start <= p_at is not true then
+      if v_limit.is_counted then
+        v_earlier := quota.widen_window(p_subject_id, p_feature_id, p_at, v_limit);
+        v_limit.period_start := p_at;
+      else
+        v_limit.period_start := p_at;
+        v_limit.resets_at := (
+          quota.period_of(v_limit.period, p_at, null, p_allowance.time_zone)
+        ).resets_at;
+        v_limit.is_counted := true;
+        v_earlier := quota.open_window(p_subject_id, p_feature_id, v_limit);
+      end if;
+      if v_earlier.used <> 0 or v_earlier.drawn <> 0 then
+        perform quota.forgive_earlier(p_subject_id, p_feature_id, v_limit, v_earlier);
+      end if;
+      perform quota.write_lines(
+        array[
+          row(
+            p_subject_id, quota.new_id(p_at), p_at, 'open', p_feature_id, p_at, 0, 0, 0, null, null,
+            null, null,
+            jsonb_build_object(
+              'period', v_limit.period, 'period_start', p_at, 'period_end', v_limit.resets_at
+            )
+          )::quota.events
+        ]
+      );
+    end if;
+    v_limits := v_limits || v_limit;
+  end loop;
+  return v_limits;
+end
+$$;
+
+comment on function quota.open_windows is
+  'Opens the windows that a use at this instant finds closed, and returns the limits with them. Expects the meter to be locked, and the line of the use to follow.';
+
+create function quota.open_window(
+  p_subject_id text,
+  p_feature_id text,
+  p_limit quota.limit_state
+)
+returns quota.balance
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowed bigint := p_limit.amount + p_limit.drawn + p_limit.granted;
+  v_earlier quota.balance := quota.ledger_balance(
+    p_subject_id, p_feature_id, p_limit.period, p_limit.period_start, p_limit.resets_at
+  );
+  -- A clock that was set back far has lines ahead of it that count after the end.
+  v_is_over boolean := exists (
+    select from quota.events as e
+    where e.subject_id = p_subject_id
+      and e.feature_id = p_feature_id
+      and e.counts_at >= p_limit.resets_at
+  );
+  v_meter quota.meters;
+begin
+  select m.used, m.reserved, m.drawn, m.open_until
+    into v_meter.used, v_meter.reserved, v_meter.drawn, v_meter.open_until
+    from quota.meters as m
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+  insert into quota.counters (
+    subject_id, feature_id, period, period_start, period_end,
+    used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit, passed, own, mode
+  )
+  values (
+    p_subject_id, p_feature_id, p_limit.period, p_limit.period_start, p_limit.resets_at,
+    v_meter.used - v_earlier.used, v_meter.reserved - v_earlier.reserved,
+    v_meter.drawn - v_earlier.drawn,
+    case when v_is_over then v_earlier.used end,
+    case when v_is_over then v_earlier.reserved end,
+    case when v_is_over then v_earlier.drawn end,
+    v_allowed, quota.mark_of(0, 0, v_allowed, p_limit.marks), p_limit.amount, p_limit.mode
+  );
+  if v_is_over then
+    perform quota.note_open_span(
+      p_subject_id, p_feature_id, least(p_limit.resets_at, v_meter.open_until)
+    );
+  else
+    update quota.meters as m
+      set open_from = greatest(m.open_from, p_limit.period_start),
+          open_until = least(m.open_until, p_limit.resets_at)
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id;
+  end if;
+  return v_earlier;
+end
+$$;
+
+comment on function quota.open_window is
+  'Makes the counter of a window, and returns what the ledger counts in it already.';
+
+-- The clock was set back behind the opening: the window that is open is open, and begins that much
+-- earlier, so that it holds the instant.
+create function quota.widen_window(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_limit quota.limit_state
+)
+returns quota.balance
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_earlier quota.balance := quota.ledger_balance(
+    p_subject_id, p_feature_id, p_limit.period, p_at, p_limit.period_start
+  );
+begin
+  update quota.counters as c
+    set period_start = p_at,
+        used = c.used + v_earlier.used,
+        reserved = c.reserved + v_earlier.reserved,
+        drawn = c.drawn + v_earlier.drawn,
+        used_before = c.used_before - v_earlier.used,
+        reserved_before = c.reserved_before - v_earlier.reserved,
+        drawn_before = c.drawn_before - v_earlier.drawn
+    where c.subject_id = p_subject_id
+      and c.feature_id = p_feature_id
+      and c.period = p_limit.period
+      and c.period_end = p_limit.resets_at;
+  return v_earlier;
+end
+$$;
+
+comment on function quota.widen_window is
+  'Lets a window begin earlier than it did, and returns what the ledger counts in the part that it gained.';
+
+-- What was used before a window was opened is none of it, also where time does not tell the two apart: at
+-- the very instant of the opening, or later by a clock that was set back. A line says so, as of a reset.
+create function quota.forgive_earlier(
+  p_subject_id text,
+  p_feature_id text,
+  p_limit quota.limit_state,
+  p_earlier quota.balance
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform quota.record_reset(
+    row(
+      p_subject_id, quota.new_id(p_limit.period_start), p_limit.period_start, 'reset', p_feature_id,
+      p_limit.period_start, -p_earlier.used, 0, -p_earlier.drawn, quota.reset_id(p_feature_id), null,
+      null, null,
+      quota.used_at_once(p_subject_id, p_feature_id, p_limit.period_start)
+        || jsonb_build_object('period', p_limit.period, 'period_start', p_limit.period_start)
+    )::quota.events
+  );
+end
+$$;
+
+comment on function quota.forgive_earlier is
+  'Takes off a window that begins what the ledger counts in it already.';
+
+-- limits_of() finds the window that holds an instant. A later one is open as well, where the clock was set
+-- back since.
+create function quota.window_ahead(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz,
+  p_limit quota.limit_state
+)
+returns quota.limit_state
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit quota.limit_state := p_limit;
+begin
+  select c.period_start, c.period_end, least(coalesce(c.used, m.used - c.used_before), 9007199254740991),
+      coalesce(c.reserved, m.reserved - c.reserved_before), coalesce(c.drawn, m.drawn - c.drawn_before),
+      c.last_limit, c.alerted, c.passed, c.mode, true
+    into v_limit.period_start, v_limit.resets_at, v_limit.used, v_limit.reserved, v_limit.drawn,
+      v_limit.last_limit, v_limit.alerted, v_limit.passed, v_limit.last_mode, v_limit.is_counted
+    from quota.counters as c
+    join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+    where c.subject_id = p_subject_id
+      and c.feature_id = p_feature_id
+      and c.period = p_limit.period
+      and c.period_end > p_at
+    order by c.period_end
+    limit 1;
+  if not found then
+    return p_limit;
+  end if;
+  return v_limit;
+end
+$$;
+
+comment on function quota.window_ahead is
+  'The limit of a window that is closed at an instant, with the one that was opened after it, if any.';
+
+-- A hold that was made while there was no window counts in none that was opened since.
+create function quota.without_later_windows(
+  p_limits quota.limit_state[],
+  p_at timestamptz
+)
+returns quota.limit_state[]
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limits quota.limit_state[];
+  v_limit quota.limit_state;
+begin
+  foreach v_limit in array p_limits loop
+    if v_limit.period like '% %' and v_limit.period_start > p_at then
+      v_limit.period_start := null;
+      v_limit.resets_at := null;
+      v_limit.used := 0;
+      v_limit.reserved := 0;
+      v_limit.drawn := 0;
+      v_limit.is_counted := false;
+      v_limit.alerted := 0;
+      v_limit.passed := 0;
+    end if;
+    v_limits := v_limits || v_limit;
+  end loop;
+  return v_limits;
+end
+$$;
+
+comment on function quota.without_later_windows is
+  'The limits with windows closed that were opened after an instant.';
 
 -- sql/meter/settle_expired.sql
 
@@ -11693,6 +12017,7 @@ begin
     where c.subject_id = any (v_counted)
       and c.period_end > v_now
       and c.period_start <= v_now
+      and c.period not like '% %'
       and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
     order by c.subject_id
   loop
@@ -12023,7 +12348,7 @@ comment on column public.current_usage.plan is
   'The plan that holds now; null when the subject has none and an exception allows the feature.';
 
 comment on column public.current_usage.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours.';
 
 comment on column public.current_usage.used is 'Units used in the period.';
 
@@ -12040,9 +12365,9 @@ comment on column public.current_usage.percent_used is
   'Used and reserved as a percentage of the limit, rounded down; 100 for a limit of 0; null when unlimited.';
 
 comment on column public.current_usage.period_start is
-  'When the period began; null for lifetime.';
+  'When the period began; null for lifetime, and for a window that no use has opened.';
 
-comment on column public.current_usage.resets_at is 'When used starts again at 0; null for lifetime.';
+comment on column public.current_usage.resets_at is 'When used starts again at 0; null for lifetime, and for a window that no use has opened.';
 
 comment on column public.current_usage.status is
   '`ok`; `warning` from 80 %; `at_limit`; `over_limit` (after a downgrade or a commit of more than was held).';
@@ -12132,13 +12457,13 @@ from quota.counters as c
 join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id;
 
 comment on view public.usage_history is
-  'Use per period, closed and open ones, minutes and hours left out. A period in which nothing was used has no row. Periods of a kind never overlap.';
+  'Use per period, closed and open ones, minutes and hours left out, windows not. A period in which nothing was used has no row. Periods of a kind never overlap.';
 
 comment on column public.usage_history.subject is 'Who used it.';
 
 comment on column public.usage_history.feature is 'The id of the feature.';
 
-comment on column public.usage_history.period is '`day`, `week`, `month`, `year` or `lifetime`.';
+comment on column public.usage_history.period is '`day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours.';
 
 comment on column public.usage_history.period_start is
   'When the period began; null for lifetime.';
@@ -12303,7 +12628,7 @@ comment on column public.usage_events.event_id is 'The line, for refund_usage.';
 comment on column public.usage_events.at is 'When it happened.';
 
 comment on column public.usage_events.kind is
-  '`consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or `member`.';
+  '`consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or `member`.';
 
 comment on column public.usage_events.feature is
   'The id of the feature; null for a change of plan, members, or a switch or value (metadata names it).';
@@ -12364,7 +12689,7 @@ comment on column public.usage_alerts.subject is 'Who is limited.';
 comment on column public.usage_alerts.feature is 'The id of the feature.';
 
 comment on column public.usage_alerts.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours.';
 
 comment on column public.usage_alerts.period_start is 'When the period began; null for lifetime.';
 
@@ -12519,7 +12844,7 @@ comment on column public.usage_overview.subject is 'Who is limited.';
 comment on column public.usage_overview.feature is 'The id of the feature.';
 
 comment on column public.usage_overview.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours.';
 
 comment on column public.usage_overview.used is 'Units used in the period.';
 
@@ -12615,7 +12940,7 @@ comment on column public.plan_catalog.kind is
   '`metered`: starts again each period. `gauge`: goes up and down (files, seats). `switch` and `value`: not counted, see value.';
 
 comment on column public.plan_catalog.period is
-  '`minute`, `hour`, `day`, `week`, `month`, `year` or `lifetime`; null for a switch or value.';
+  '`minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours; null for a switch or value.';
 
 comment on column public.plan_catalog."limit" is 'Units per period; null when unlimited, and for a switch or value.';
 
@@ -12784,7 +13109,7 @@ comment on column public.usage_mismatch.subject is 'Whose number it is.';
 comment on column public.usage_mismatch.feature is 'The feature it counts.';
 
 comment on column public.usage_mismatch.period is
-  'The counter''s period; reserved where holds differ from open reservations, granted where a grant''s draws do, over where what was used past a limit does, rows where what a meter remembers of the rows of limited tables does.';
+  'The counter''s period; reserved where holds differ from open reservations, granted where a grant''s draws do, over where what was used past a limit does, rows where what a meter remembers of the rows of limited tables does, window (1 or 0) where one is open that no use and no line has opened, or the other way.';
 
 comment on column public.usage_mismatch.period_start is
   'When the period began or the grant was made; null for lifetime.';
@@ -12831,7 +13156,10 @@ begin
     from quota.unproved_rows(p_subject) as r
     union
     select o.subject, o.feature, o.period, o.period_start, o.counted, o.ledger
-    from quota.unproved_overages(p_subject) as o;
+    from quota.unproved_overages(p_subject) as o
+    union
+    select w.subject, w.feature, w.period, w.period_start, w.counted, w.ledger
+    from quota.unproved_windows(p_subject) as w;
 end
 $$;
 
@@ -13096,6 +13424,54 @@ $$;
 
 comment on function quota.unproved_rows is
   'Gauges whose lines are not the rows of limited tables, or whose meters remember others.';
+
+-- sql/proof/unproved_windows.sql
+
+-- That a window was opened, when, and by what: its line says from when to when it goes, and a use or hold
+-- counts at its first instant. What it counts, unproved_counters() proves, as of any period.
+create function quota.unproved_windows(p_subject text)
+returns setof public.usage_mismatch
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    with openings as materialized (
+      select e.subject_id, e.feature_id, e.counts_at as period_start, e.metadata ->> 'period' as period,
+        (e.metadata ->> 'period_end')::timestamptz as period_end
+      from quota.events as e
+      where (p_subject is null or e.subject_id = p_subject)
+        and e.kind = 'open'
+    ),
+    windows as materialized (
+      select c.subject_id, c.feature_id, c.period_start, c.period, c.period_end,
+        exists (
+          select from quota.events as e
+          where e.subject_id = c.subject_id
+            and e.feature_id = c.feature_id
+            and e.counts_at = c.period_start
+            and greatest(e.used_change, e.reserved_change) > 0
+            and e.kind <> 'reset'
+        ) as is_used
+      from quota.counters as c
+      where (p_subject is null or c.subject_id = p_subject)
+        and c.period like '% %'
+    )
+    select w.subject_id, w.feature_id, 'window', w.period_start, 1::bigint, 0::bigint
+    from windows as w
+    left join openings as o using (subject_id, feature_id, period, period_start, period_end)
+    where o.subject_id is null
+      or not w.is_used
+    union all
+    -- One that was widened has a line for each of its starts.
+    select o.subject_id, o.feature_id, 'window', o.period_start, 0, 1
+    from openings as o
+    left join windows as w using (subject_id, feature_id, period, period_end)
+    where w.period_start <= o.period_start is not true;
+end
+$$;
+
+comment on function quota.unproved_windows is
+  'Windows that no line and no use has opened, and lines whose window is not there.';
 
 -- sql/proof/verify_installation.sql
 
@@ -14712,7 +15088,11 @@ begin
     when p_counts_at < '1000-01-01 00:00+00'
       then 'period_start lies before the year 1000'
     when p_row ? 'period'
-      and (quota.period_rank(p_row ->> 'period') is null or p_row ->> 'period' = 'lifetime')
+      and (
+        quota.period_rank(p_row ->> 'period') is null
+        or p_row ->> 'period' = 'lifetime'
+        or p_row ->> 'period' like '% %'
+      )
       then 'period is not minute, hour, day, week, month or year'
     when jsonb_typeof(p_metadata) <> 'object' or octet_length(p_metadata::text) > 8192
       then 'metadata is not an object, or over 8 kB'
@@ -15207,6 +15587,7 @@ begin
     ('column', 'quota.allowance.is_plain', '{"of": "type", "on": "quota.allowance", "name": "is_plain", "type": "boolean", "default": null, "is_required": false}'),
     ('column', 'quota.allowance.kind', '{"of": "type", "on": "quota.allowance", "name": "kind", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.allowance.limits', '{"of": "type", "on": "quota.allowance", "name": "limits", "type": "quota.limit_state[]", "default": null, "is_required": false}'),
+    ('column', 'quota.allowance.opens', '{"of": "type", "on": "quota.allowance", "name": "opens", "type": "boolean", "default": null, "is_required": false}'),
     ('column', 'quota.allowance.plan_id', '{"of": "type", "on": "quota.allowance", "name": "plan_id", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.allowance.server_only', '{"of": "type", "on": "quota.allowance", "name": "server_only", "type": "boolean", "default": null, "is_required": false}'),
     ('column', 'quota.allowance.time_zone', '{"of": "type", "on": "quota.allowance", "name": "time_zone", "type": "text", "default": null, "is_required": false}'),
@@ -15485,7 +15866,7 @@ begin
     ('constraint', 'events_pkey on quota.events', '{"on": "quota.events", "name": "events_pkey", "text": "PRIMARY KEY (subject_id, at, event_id)"}'),
     ('constraint', 'exceptions_amount_is_0_to_9007199254740991 on quota.exceptions', '{"on": "quota.exceptions", "name": "exceptions_amount_is_0_to_9007199254740991", "text": "CHECK (((amount >= 0) AND (amount <= ''9007199254740991''::bigint)))"}'),
     ('constraint', 'exceptions_feature_exists on quota.exceptions', '{"on": "quota.exceptions", "name": "exceptions_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id)"}'),
-    ('constraint', 'exceptions_period_is_known on quota.exceptions', '{"on": "quota.exceptions", "name": "exceptions_period_is_known", "text": "CHECK ((period = ANY (ARRAY[''minute''::text, ''hour''::text, ''day''::text, ''week''::text, ''month''::text, ''year''::text, ''lifetime''::text])))"}'),
+    ('constraint', 'exceptions_period_is_known on quota.exceptions', '{"on": "quota.exceptions", "name": "exceptions_period_is_known", "text": "CHECK (((period = ANY (ARRAY[''minute''::text, ''hour''::text, ''day''::text, ''week''::text, ''month''::text, ''year''::text, ''lifetime''::text])) OR (period ~ ''^[1-9][0-9]{0,3} (minute|hour|day|week|month)s?$''::text)))"}'),
     ('constraint', 'exceptions_pkey on quota.exceptions', '{"on": "quota.exceptions", "name": "exceptions_pkey", "text": "PRIMARY KEY (subject_id, feature_id, period)"}'),
     ('constraint', 'features_id_is_1_to_255_characters on quota.features', '{"on": "quota.features", "name": "features_id_is_1_to_255_characters", "text": "CHECK (((length(feature_id) >= 1) AND (length(feature_id) <= 255)))"}'),
     ('constraint', 'features_kind_is_known on quota.features', '{"on": "quota.features", "name": "features_kind_is_known", "text": "CHECK ((kind = ANY (ARRAY[''metered''::text, ''gauge''::text, ''switch''::text, ''value''::text])))"}'),
@@ -15510,7 +15891,7 @@ begin
     ('constraint', 'plan_limits_ceiling_is_no_less_than_amount on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_ceiling_is_no_less_than_amount", "text": "CHECK ((ceiling >= amount))"}'),
     ('constraint', 'plan_limits_feature_exists on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id)"}'),
     ('constraint', 'plan_limits_mode_is_known on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_mode_is_known", "text": "CHECK ((mode = ANY (ARRAY[''hard''::text, ''soft''::text, ''shadow''::text])))"}'),
-    ('constraint', 'plan_limits_period_is_known on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_period_is_known", "text": "CHECK ((period = ANY (ARRAY[''minute''::text, ''hour''::text, ''day''::text, ''week''::text, ''month''::text, ''year''::text, ''lifetime''::text])))"}'),
+    ('constraint', 'plan_limits_period_is_known on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_period_is_known", "text": "CHECK (((period = ANY (ARRAY[''minute''::text, ''hour''::text, ''day''::text, ''week''::text, ''month''::text, ''year''::text, ''lifetime''::text])) OR (period ~ ''^[1-9][0-9]{0,3} (minute|hour|day|week|month)s?$''::text)))"}'),
     ('constraint', 'plan_limits_pkey on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_pkey", "text": "PRIMARY KEY (plan_id, feature_id, period)"}'),
     ('constraint', 'plan_limits_plan_exists on quota.plan_limits', '{"on": "quota.plan_limits", "name": "plan_limits_plan_exists", "text": "FOREIGN KEY (plan_id) REFERENCES quota.plans(plan_id) ON DELETE CASCADE"}'),
     ('constraint', 'plan_values_feature_exists on quota.plan_values', '{"on": "quota.plan_values", "name": "plan_values_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id) ON DELETE CASCADE"}'),
@@ -15556,24 +15937,24 @@ begin
     ('function', 'public.void_grant(uuid, text, bigint)', '{"body": "c82bad5435df41fc9e6df18c853939c3", "name": "public.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(grant_id uuid, subject text DEFAULT NULL::text, amount bigint DEFAULT NULL::bigint) returns bigint"}'),
     ('function', 'quota.acknowledge_alerts(uuid[])', '{"body": "7194c2a6d8aace3d6c85ed23e0a57d17", "name": "quota.acknowledge_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_ids uuid[]) returns bigint"}'),
     ('function', 'quota.acts_for(text, text)', '{"body": "d25813c43f7f0e629d1ad5ed4c527713", "name": "quota.acts_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
-    ('function', 'quota.after_event(quota.limit_state[], quota.events, bigint)', '{"body": "43b744eaea78b834bace00e7c00f7e8f", "name": "quota.after_event", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_event quota.events, p_drawn bigint DEFAULT 0) returns quota.limit_state[]"}'),
+    ('function', 'quota.after_event(quota.limit_state[], quota.events, bigint)', '{"body": "3e008cadbcf333c1ce5d665b9d333ca0", "name": "quota.after_event", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_event quota.events, p_drawn bigint DEFAULT 0) returns quota.limit_state[]"}'),
     ('function', 'quota.age_content(boolean, text, text, timestamp with time zone)', '{"body": "1840564973b5604576a049bdc06c9f35", "name": "quota.age_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_is_retired boolean, p_successor_id text, p_moves text, p_moves_from timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.alert_imports(quota.events[], timestamp with time zone)', '{"body": "37aea75f31422478f1d6aa40018d4f08", "name": "quota.alert_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.alerts_content(bigint[])', '{"body": "1c01951fa23b50610763bd841a01e0ba", "name": "quota.alerts_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_alerts bigint[]) returns jsonb"}'),
     ('function', 'quota.alerts_of(jsonb)', '{"body": "c726f66ad7d0fb2fbf6cf89fb84e9bba", "name": "quota.alerts_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature jsonb) returns bigint[]"}'),
     ('function', 'quota.all_have_room(public.usage_decision[])', '{"body": "716fd036214de3aeeffb011d9e552f89", "name": "quota.all_have_room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decisions public.usage_decision[]) returns boolean"}'),
-    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "bc4bee465c31ad7b2d901135823e3b04", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
+    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "8b07aaf9c596a2d2535ff514ffc7e60a", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
     ('function', 'quota.allowing_reason(quota.verdict)', '{"body": "798f5f64c42dab8ca105bc2365b6fe3c", "name": "quota.allowing_reason", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_verdict quota.verdict) returns text"}'),
     ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "682f7fa0698c942466c781b0b9b51c30", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "112ca45174e4416bf70bb993a8273e63", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
     ('function', 'quota.batch_items(jsonb)', '{"body": "28626ea505e72f4b830ccb95ab8b8b7d", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
-    ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "94b26ba27557f9782c3fe0cb278911a6", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
-    ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "5f7d4ed93d03b0be7d74c722c294cdeb", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
+    ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "2a49211d7b7766cda784202d46e88616", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "208d32f09f2bf7098188f2a60ccfbbd5", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "3fe3d2a556e7fd4d9a27415faf60b19f", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.caller_for(text)', '{"body": "3a2ae27f57e4bc60ba0b292d2dd2b813", "name": "quota.caller_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
     ('function', 'quota.carried_into(text, text, quota.limit_state, timestamp with time zone, timestamp with time zone, text, timestamp with time zone)', '{"body": "b79ed7972adb16e23bd9709dcf446020", "name": "quota.carried_into", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_terms_changed_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "38ee7c8d097cdcb62d8e77d6e069b423", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
-    ('function', 'quota.change_limit(text, text, text, bigint, timestamp with time zone, boolean)', '{"body": "27698486ebcec1f3da8a6f4398e88768", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_ends_at timestamp with time zone, p_is_cleared boolean) returns void"}'),
+    ('function', 'quota.change_limit(text, text, text, bigint, timestamp with time zone, boolean)', '{"body": "42ddc95f782df052d3e91f94fbdbc24b", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_ends_at timestamp with time zone, p_is_cleared boolean) returns void"}'),
     ('function', 'quota.change_member(text, text, boolean)', '{"body": "7c750940bcb6c774ef70429676e52fbe", "name": "quota.change_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_user_id text, p_is_member boolean) returns void"}'),
     ('function', 'quota.changed_objects()', '{"body": "56daf3fd4f8d5b12e10640cc780698df", "name": "quota.changed_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.changes_query(text, text, text[])', '{"body": "73bd30b43b72d6b0122c57a883a85fed", "name": "quota.changes_query", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_operation text, p_table text, p_arguments text[]) returns text"}'),
@@ -15584,8 +15965,8 @@ begin
     ('function', 'quota.check_columns(regclass, name[])', '{"body": "301db1388c1329fc35173b4b6e781576", "name": "quota.check_columns", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns name[]) returns void"}'),
     ('function', 'quota.check_feature(text)', '{"body": "21c06d25572c90b3d39385377739c20a", "name": "quota.check_feature", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
     ('function', 'quota.check_flag(text, text, boolean)', '{"body": "4c34de66f9c978ef955c7c529575341c", "name": "quota.check_flag", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_flag boolean) returns void"}'),
-    ('function', 'quota.check_grace(text, text, jsonb, jsonb)', '{"body": "97099c79f6d2dd8a4f21f7c64ed6e623", "name": "quota.check_grace", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_period text, p_grace jsonb, p_mode jsonb) returns void"}'),
-    ('function', 'quota.check_granted(jsonb, timestamp with time zone)', '{"body": "bbff2859e347283237e667b126a25463", "name": "quota.check_granted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.check_grace(text, text, jsonb, jsonb)', '{"body": "937b3fed3b279c397889e032ce71f209", "name": "quota.check_grace", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_period text, p_grace jsonb, p_mode jsonb) returns void"}'),
+    ('function', 'quota.check_granted(jsonb, timestamp with time zone)', '{"body": "d762027253e88ba172fc32a206434410", "name": "quota.check_granted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.check_ids(regclass, text[], regtype[])', '{"body": "9627c1b882c8973d1967f74da2dde00e", "name": "quota.check_ids", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns void"}'),
     ('function', 'quota.check_in_use(public.plan_change[], jsonb)', '{"body": "294fd1f30150bbb92b9545a4ebc87fa6", "name": "quota.check_in_use", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
     ('function', 'quota.check_instant(text, text, timestamp with time zone)', '{"body": "4d727a981af712a4b54f340ffe3f3af3", "name": "quota.check_instant", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_at timestamp with time zone) returns void"}'),
@@ -15598,7 +15979,7 @@ begin
     ('function', 'quota.check_plan_amount(text, jsonb, text)', '{"body": "3c360c59d5c5c2488851dea754691e71", "name": "quota.check_plan_amount", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_amount jsonb, p_or text) returns void"}'),
     ('function', 'quota.check_plan_flag(text, jsonb)', '{"body": "b8dd21fc48d1b340bb4a21c011e4969b", "name": "quota.check_plan_flag", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
     ('function', 'quota.check_plan_limit(text, text, jsonb)', '{"body": "a6056a4b46662f3c58001e94e4243ed1", "name": "quota.check_plan_limit", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_period text, p_limit jsonb) returns void"}'),
-    ('function', 'quota.check_plan_limits(jsonb, text, jsonb)', '{"body": "a66d0f942e788c425446425fd367e635", "name": "quota.check_plan_limits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text, p_limits jsonb) returns void"}'),
+    ('function', 'quota.check_plan_limits(jsonb, text, jsonb)', '{"body": "8363c7521641f1e8e8cfb1723538b1a6", "name": "quota.check_plan_limits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text, p_limits jsonb) returns void"}'),
     ('function', 'quota.check_plan_object(text, jsonb, text[])', '{"body": "3741ff514ef73ab5ed3964c07fc288c1", "name": "quota.check_plan_object", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_object jsonb, p_keys text[]) returns void"}'),
     ('function', 'quota.check_plan_text(text, jsonb)', '{"body": "75aedfea66382ba021753dbc8025f0d4", "name": "quota.check_plan_text", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
     ('function', 'quota.check_plan_values(text, jsonb, jsonb)', '{"body": "115ad08c51d80c3ef58d6db073f4c65a", "name": "quota.check_plan_values", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_values jsonb, p_features jsonb) returns void"}'),
@@ -15624,27 +16005,28 @@ begin
     ('function', 'quota.deliver_alerts(integer)', '{"body": "7d22467eb9722035b7d42ab680d12504", "name": "quota.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_max integer) returns SETOF public.usage_alerts"}'),
     ('function', 'quota.differences(text, text, jsonb, jsonb)', '{"body": "378a6456779bdf0068cb738dd9c8e4cb", "name": "quota.differences", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns SETOF quota.finding"}'),
     ('function', 'quota.draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "2e6780538aa46a2bf8127b64aa9b79b3", "name": "quota.draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns void"}'),
-    ('function', 'quota.draw_excess(quota.reservations, timestamp with time zone, bigint, quota.allowance)', '{"body": "80a7170ac4989403bc8e1c1b61793f9f", "name": "quota.draw_excess", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_excess bigint, p_allowance quota.allowance) returns quota.allowance"}'),
+    ('function', 'quota.draw_excess(quota.reservations, timestamp with time zone, bigint, quota.allowance)', '{"body": "5068e04ba1961ed63661d70802e3b59e", "name": "quota.draw_excess", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_excess bigint, p_allowance quota.allowance) returns quota.allowance"}'),
     ('function', 'quota.drop_stale_triggers()', '{"body": "0dad5b4e49069a018189568abc25a3f6", "name": "quota.drop_stale_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.earlier_part(text, text, timestamp with time zone, quota.limit_state, timestamp with time zone, timestamp with time zone)', '{"body": "60657a916c3fb1e7c2bbbf551da79c13", "name": "quota.earlier_part", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint)', '{"body": "3afe5140869b21de568f44688f981f53", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint) returns void"}'),
     ('function', 'quota.ended_plainly(quota.reservations, timestamp with time zone)', '{"body": "6dfec4437211b110f739dfc4ad5c65bf", "name": "quota.ended_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns public.usage_decision"}'),
-    ('function', 'quota.enforce(public.usage_decision)', '{"body": "6eafc966239695fe5a886b4baf5404d8", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
+    ('function', 'quota.enforce(public.usage_decision)', '{"body": "dab53d7588f22e680dbe149feda908dc", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.entitlements_of(text, text, timestamp with time zone, text)', '{"body": "736850b75bf6bb78ab47952225b6086b", "name": "quota.entitlements_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_at timestamp with time zone, p_feature_id text DEFAULT NULL::text) returns SETOF quota.entitlement"}'),
     ('function', 'quota.entitlements_shown(text, timestamp with time zone)', '{"body": "8c5d741336f0153adddf8ac00fa1411b", "name": "quota.entitlements_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.entitlement"}'),
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
     ('function', 'quota.explain_grants(text, text, timestamp with time zone, quota.allowance)', '{"body": "0a0d8319ad4b9e5d04d85a193f262a2c", "name": "quota.explain_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
-    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "d3b87d51ed32a4e1e07d423c6cba402e", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "5140756d0703ac529d675fc14074623b", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "464217c1cdcf253cb6399623596cc926", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
     ('function', 'quota.extend_usage(uuid, interval, text)', '{"body": "45d2db03d1368bced376f1648bdf2670", "name": "quota.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_ttl interval, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
-    ('function', 'quota.follow_rows(text[], text[])', '{"body": "842f4cfc5a0f0b4821987362126c3ddf", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
+    ('function', 'quota.follow_rows(text[], text[])', '{"body": "148545fb380503b7ebfce057d2497e44", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.forecast(quota.limit_state, timestamp with time zone)', '{"body": "13cb64a3b0dacf31c63cfe6149b6fd4c", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.forget_actor(text)', '{"body": "25bcdb2662c9ce8b4730f452e21f64ea", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
     ('function', 'quota.forget_subject(text)', '{"body": "f09ae0ee52ab1cb9d769e318953a6156", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
+    ('function', 'quota.forgive_earlier(text, text, quota.limit_state, quota.balance)', '{"body": "4e7c30a896d72ba4b724f97e7b76b54e", "name": "quota.forgive_earlier", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_earlier quota.balance) returns void"}'),
     ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "f9de6c7fd86d0cc764e4652d40168ffc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
     ('function', 'quota.further_arguments(text, boolean)', '{"body": "99784a10cff5c3638a63d0db3b6717bb", "name": "quota.further_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_actor text, p_partial boolean) returns jsonb"}'),
     ('function', 'quota.give_back(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "a32965002c641144e738b94dba89fa0a", "name": "quota.give_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns bigint"}'),
@@ -15658,7 +16040,7 @@ begin
     ('function', 'quota.hold_plans(text[])', '{"body": "7f9e8fdc5888f0ba38176b186345e518", "name": "quota.hold_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_ids text[]) returns void"}'),
     ('function', 'quota.hold_removed(public.plan_change[], jsonb)', '{"body": "d5b399101c5b8fc3db51089ec2c3e1c9", "name": "quota.hold_removed", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
     ('function', 'quota.import_key(text, timestamp with time zone)', '{"body": "c96a77ee7c74234c0d94414ce3a295fa", "name": "quota.import_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_counts_at timestamp with time zone) returns text"}'),
-    ('function', 'quota.import_problem(jsonb, timestamp with time zone, jsonb, timestamp with time zone)', '{"body": "55737ca5d99112a0234e19a535a9b724", "name": "quota.import_problem", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_row jsonb, p_counts_at timestamp with time zone, p_metadata jsonb, p_at timestamp with time zone) returns text"}'),
+    ('function', 'quota.import_problem(jsonb, timestamp with time zone, jsonb, timestamp with time zone)', '{"body": "30e356a92e1f060af2ca2613fe4eee51", "name": "quota.import_problem", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_row jsonb, p_counts_at timestamp with time zone, p_metadata jsonb, p_at timestamp with time zone) returns text"}'),
     ('function', 'quota.import_rows(jsonb, timestamp with time zone)', '{"body": "9a996cfb42bc81fcfd48e58d753b8959", "name": "quota.import_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_at timestamp with time zone) returns SETOF quota.import_row"}'),
     ('function', 'quota.import_usage(jsonb, boolean)', '{"body": "2a5b325277dd73bd4ac64765f9a9609b", "name": "quota.import_usage", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_dry_run boolean DEFAULT false) returns SETOF public.import_result"}'),
     ('function', 'quota.installation_findings()', '{"body": "d464956bb5b6382db4a66f4d06d50bd8", "name": "quota.installation_findings", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
@@ -15689,9 +16071,9 @@ begin
     ('function', 'quota.limit_table(regclass, text, name, name)', '{"body": "68eb12d4d4541afd8a29a179e36f207f", "name": "quota.limit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature text, p_subject_column name, p_amount_column name DEFAULT NULL::name) returns void"}'),
     ('function', 'quota.limit_terms(jsonb)', '{"body": "44d8e78134a1d4f41dd1e95c404cee9d", "name": "quota.limit_terms", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit jsonb) returns quota.limit_terms"}'),
     ('function', 'quota.limited_table_problems()', '{"body": "ebf74cf1fc9fe8b53614756a25da9cdf", "name": "quota.limited_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
-    ('function', 'quota.limits_of(text, text, timestamp with time zone, text, boolean)', '{"body": "3649aac55bde70941b37cfc81a5b6e72", "name": "quota.limits_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text, p_is_settled boolean DEFAULT false) returns quota.allowance"}'),
-    ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "89f1dc4d6b8ff579c2d2a5d2077239e1", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
-    ('function', 'quota.limits_shown(text, timestamp with time zone)', '{"body": "4ce4ab69714a87f6a003b56b3c4a0519", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
+    ('function', 'quota.limits_of(text, text, timestamp with time zone, text, boolean)', '{"body": "c134edeb117f9d9c6ad559a854f7570f", "name": "quota.limits_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text, p_is_settled boolean DEFAULT false) returns quota.allowance"}'),
+    ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "69eb0b87cd9d55e0f42249a2a5c3f555", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
+    ('function', 'quota.limits_shown(text, timestamp with time zone)', '{"body": "e724925ad928f2a1ac9956dd836e6d0a", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
     ('function', 'quota.lock_gauges(text[])', '{"body": "f06a466502019bccb92b6fb3ad27fbd2", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.lock_imports(quota.import_row[])', '{"body": "fbd4402f068652dbd11744691cdc3129", "name": "quota.lock_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns void"}'),
     ('function', 'quota.lock_meter(text, text)', '{"body": "9284b0ee2f34e5bdf3ae7d013b8ac141", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
@@ -15702,7 +16084,7 @@ begin
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_terms_of(text[])', '{"body": "97c471dcd24ff78b8a9542fedb2fd28b", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
     ('function', 'quota.longest_period(text[])', '{"body": "c737a7ffae0b03b5136d73840aa4c83a", "name": "quota.longest_period", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods text[]) returns text"}'),
-    ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "d20a9fa28c3c0a5a31e0405e3271d296", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT fits boolean) returns record"}'),
+    ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "0bb8c34fc21f6d0e37f46e269fe0794b", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT fits boolean) returns record"}'),
     ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "c9caccaea4cbedc754f04b63379cbf18", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_counters(quota.plan_period[])', '{"body": "113c1548006626271d1c2158836bb94d", "name": "quota.make_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
@@ -15713,7 +16095,7 @@ begin
     ('function', 'quota.may_see(text, text)', '{"body": "dca9bd47a13dd9d199f31633298fbbdb", "name": "quota.may_see", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.meters_of(text)', '{"body": "74efc11976ad1208d876a476a449c114", "name": "quota.meters_of", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.missing_objects(quota.installed_object[], quota.installed_object[])', '{"body": "509148318b3c764bcf8aba00843174ff", "name": "quota.missing_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
-    ('function', 'quota.most_allowed(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "589e3ee1f733082ee183d4948a51ad2b", "name": "quota.most_allowed", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns bigint"}'),
+    ('function', 'quota.most_allowed(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "00b2e711740ebc50b33cac71619de4f1", "name": "quota.most_allowed", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns bigint"}'),
     ('function', 'quota.move_carried(quota.events)', '{"body": "0228a6f34bb0b5850b649f4f72b3fecb", "name": "quota.move_carried", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.move_counters(quota.events[])', '{"body": "512c4927ec8cdc86c0062031d73c13d2", "name": "quota.move_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_meters(quota.events[])', '{"body": "3549745242f4c0a8a527cc9891ed5def", "name": "quota.move_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
@@ -15724,12 +16106,14 @@ begin
     ('function', 'quota.note_first_expiry(text, text)', '{"body": "dd4c03de7cabc24a8fb460b81065a5ff", "name": "quota.note_first_expiry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
     ('function', 'quota.note_limits(quota.plan_period[])', '{"body": "fc03258170625982e93594c7bc0731e3", "name": "quota.note_limits", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
     ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
-    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "4ff660652409b0b26a6921ef2f142459", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
+    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "a31efd214cc74e8750d803a88fb764a2", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
     ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "0b46cdec53c1dcfb673aa0d252b4b3ec", "name": "quota.open_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.open_many(quota.events[], timestamp with time zone)', '{"body": "6cc8085b20ee4f044097a362b9d24c99", "name": "quota.open_many", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.open_objects(quota.installed_object[], quota.installed_object[])', '{"body": "92dc84f95aec44a043324d7ab55437d8", "name": "quota.open_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.open_odd_periods(quota.events[], timestamp with time zone)', '{"body": "93af58b6fbad17d2fdc5eb5cff480f5e", "name": "quota.open_odd_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.open_spans(quota.events[])', '{"body": "e1fd95190c91fb6e6c24ba8b603a1a5c", "name": "quota.open_spans", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns TABLE(subject_id text, feature_id text, open_from timestamp with time zone, open_until timestamp with time zone)"}'),
+    ('function', 'quota.open_window(text, text, quota.limit_state)', '{"body": "e2ba7b5a771a7755e06df5a4c876b126", "name": "quota.open_window", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state) returns quota.balance"}'),
+    ('function', 'quota.open_windows(text, text, timestamp with time zone, quota.allowance)', '{"body": "f7ab8f49b9a31d7e8b3761529bad92f2", "name": "quota.open_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns quota.limit_state[]"}'),
     ('function', 'quota.organisations_of(text)', '{"body": "4744c08ad59fb0b26272032d34c43883", "name": "quota.organisations_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns text[]"}'),
     ('function', 'quota.other_attachment(text, text, text, jsonb, jsonb)', '{"body": "ce841a063edae5e9f371e6b0e9703e9f", "name": "quota.other_attachment", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_key text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
     ('function', 'quota.other_column(text, jsonb, jsonb)', '{"body": "ef8376ebd862cc957642a4d386c705d1", "name": "quota.other_column", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_key text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
@@ -15742,15 +16126,15 @@ begin
     ('function', 'quota.overage_of(quota.limit_state, bigint)', '{"body": "9ad3bca75bc644d99119c121b939be58", "name": "quota.overage_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_amount bigint) returns quota.overage[]"}'),
     ('function', 'quota.overage_of_commit(quota.reservations, bigint, bigint, quota.limit_state[])', '{"body": "b35bee4623083bfc5a1ba6962d2c3281", "name": "quota.overage_of_commit", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_excess bigint, p_limits quota.limit_state[]) returns quota.overage[]"}'),
     ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "9ff61856ee49848a88dbaa225cbb4c59", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
-    ('function', 'quota.period_of(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "1900e9a3d3466422ec9d41df2ed11b5d", "name": "quota.period_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
+    ('function', 'quota.period_of(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "497eaca84c9a9e4001aa04d9ae1bbe72", "name": "quota.period_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
     ('function', 'quota.period_problem(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "8c4a386ba98abc47251c6d41d64cd73e", "name": "quota.period_problem", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_counts_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text) returns text"}'),
-    ('function', 'quota.period_rank(text)', '{"body": "25354d356808fd070dc147037cd5aa85", "name": "quota.period_rank", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text) returns integer"}'),
+    ('function', 'quota.period_rank(text)', '{"body": "0274596bf00e1a91121413828f0ffbd9", "name": "quota.period_rank", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text) returns double precision"}'),
     ('function', 'quota.plan_ages(jsonb, timestamp with time zone)', '{"body": "e25764f63377768d577cb0b1d74beef1", "name": "quota.plan_ages", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns SETOF quota.plan_age"}'),
     ('function', 'quota.plan_at(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "2bd2f7ed9d12ba2401e25e9bc22183b6", "name": "quota.plan_at", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_id text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone) returns record"}'),
     ('function', 'quota.plan_changed()', '{"body": "168085f3a8d37216f60da3b481b40a46", "name": "quota.plan_changed", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.plan_changes(jsonb)', '{"body": "7ba56fc96bf9bd1849cfc29efa3d7225", "name": "quota.plan_changes", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF public.plan_change"}'),
     ('function', 'quota.plan_impact(jsonb)', '{"body": "edfcf41f53f1cf74439297d06ff06e8e", "name": "quota.plan_impact", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF quota.plan_impact"}'),
-    ('function', 'quota.plan_periods(quota.events[])', '{"body": "9605db34366469f4f3dff863f0d95852", "name": "quota.plan_periods", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns SETOF quota.plan_period"}'),
+    ('function', 'quota.plan_periods(quota.events[])', '{"body": "9d1ac720984ee1101aef4fe404b1b861", "name": "quota.plan_periods", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns SETOF quota.plan_period"}'),
     ('function', 'quota.plan_sources(regclass, name)', '{"body": "2514f1fff09c93e9608dad28fda1b2d5", "name": "quota.plan_sources", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
     ('function', 'quota.plan_statement(regclass, name)', '{"body": "863ce583d21b8e35496e9170fbcae0c4", "name": "quota.plan_statement", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns text"}'),
     ('function', 'quota.plan_steps(jsonb, timestamp with time zone)', '{"body": "25f92f468c53a0a6b53187855d83088f", "name": "quota.plan_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns SETOF quota.plan_step"}'),
@@ -15776,7 +16160,7 @@ begin
     ('function', 'quota.reject_user()', '{"body": "2d28eebb71b3ef0b29a90797b156af4b", "name": "quota.reject_user", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_usage(uuid, text)', '{"body": "4192de00233eaf13adcbcb8e517a57b5", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "87e9e6f43e763acfccdccb1f53440ece", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
+    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "5711b03f7689586911c594ded6b2db6f", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
@@ -15784,10 +16168,10 @@ begin
     ('function', 'quota.require_trusted()', '{"body": "8116c11ce7c063531dabb76ce8f94aff", "name": "quota.require_trusted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb, text, boolean)', '{"body": "de5196a7e8ddc239087c36e79ee14c9f", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.reset_id(text)', '{"body": "a20b42a1f0f9b9a4aece99d3e8fe3384", "name": "quota.reset_id", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns uuid"}'),
-    ('function', 'quota.reset_lines(quota.events, text, quota.limit_state[])', '{"body": "94f24c5f8e48c482ec9231b9e7ce8bb6", "name": "quota.reset_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_period text, p_limits quota.limit_state[]) returns SETOF quota.events"}'),
+    ('function', 'quota.reset_lines(quota.events, text, quota.limit_state[])', '{"body": "d3eb02f9f8bbf88228ede4bba0e72124", "name": "quota.reset_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_period text, p_limits quota.limit_state[]) returns SETOF quota.events"}'),
     ('function', 'quota.reset_overages(quota.events)', '{"body": "9c32d7331a6e2db2549a3a2f6e2d9e75", "name": "quota.reset_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reset quota.events) returns void"}'),
     ('function', 'quota.reset_steps(text)', '{"body": "c0300184e11a109d80e3eafe1fc181df", "name": "quota.reset_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, period text, counts_at timestamp with time zone, used_change bigint, drawn_change bigint)"}'),
-    ('function', 'quota.reset_usage(text, text, text, text, text)', '{"body": "a1bf8a7ead6e2983c010533e6dce83b6", "name": "quota.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_subject text, p_period text, p_reason text, p_idempotency_key text) returns public.usage_decision"}'),
+    ('function', 'quota.reset_usage(text, text, text, text, text)', '{"body": "f48168fd23b17f945a87b0068020f20e", "name": "quota.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_subject text, p_period text, p_reason text, p_idempotency_key text) returns public.usage_decision"}'),
     ('function', 'quota.return_usage(text, bigint, text, text, jsonb)', '{"body": "5175dd239c178dfa9ac2338c7fa69223", "name": "quota.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.rewrite_counters(quota.events, bigint, bigint, bigint, timestamp with time zone)', '{"body": "dfe5b2c9c4971ccaffa0922f0f519e4c", "name": "quota.rewrite_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_used bigint, p_reserved bigint, p_drawn bigint, p_open_until timestamp with time zone) returns void"}'),
     ('function', 'quota.rights_in(aclitem[], oid, text)', '{"body": "5023efea40ac53e5ac67ceda677833cd", "name": "quota.rights_in", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rights aclitem[], p_owner oid, p_column text DEFAULT NULL::text) returns SETOF text"}'),
@@ -15806,7 +16190,7 @@ begin
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
-    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "45fda787a912180e7c39b1f02c764471", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
+    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "ae5ef910932b4ad6ee510d7aa3fac1c7", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "ee18af5f81c937eb6ffbaaaa96eb9c8e", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid) returns public.usage_decision[]"}'),
     ('function', 'quota.take_back(text, text, bigint, bigint, bigint)', '{"body": "c6dbfc656169a331c96bdb188a9a484b", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_used_change bigint, p_reserved_change bigint, p_rows_change bigint DEFAULT 0) returns void"}'),
     ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "42eac2ed2635d450c877fc155a92df3c", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
@@ -15821,16 +16205,21 @@ begin
     ('function', 'quota.unproved_grants(text)', '{"body": "0ee0dcf6811a3a1cbd580a8fa30da67b", "name": "quota.unproved_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_overages(text)', '{"body": "61102b23bec0131985ed9f52d5768d7a", "name": "quota.unproved_overages", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_rows(text)', '{"body": "58e8db85d89df368c8ca0949d9f28941", "name": "quota.unproved_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
+    ('function', 'quota.unproved_windows(text)', '{"body": "103c484368cbde89ef359216a5a5d95c", "name": "quota.unproved_windows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
+    ('function', 'quota.used_at_once(text, text, timestamp with time zone)', '{"body": "8a5ba38ea30a39f77c35d4a83daf7eeb", "name": "quota.used_at_once", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.user_id()', '{"body": "1cc609b08630ef15a1ab0ca89c2eede5", "name": "quota.user_id", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.value_expected(text)', '{"body": "d2358259d723933c565c4b42b5193420", "name": "quota.value_expected", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text) returns text"}'),
     ('function', 'quota.value_wait(text, timestamp with time zone, quota.allowance, quota.entitlement)', '{"body": "b798a75e7fefefed7b8d00f9f66ae33c", "name": "quota.value_wait", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_allowance quota.allowance, p_entitlement quota.entitlement) returns integer"}'),
     ('function', 'quota.verify_installation()', '{"body": "b9ad9a171b5f39351452d3ea95c157f4", "name": "quota.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
-    ('function', 'quota.verify_usage(text)', '{"body": "b7e2a3ffd0339003576773de4efc8e67", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
+    ('function', 'quota.verify_usage(text)', '{"body": "ef9c33df08b2c5318ca664c5f8dc3ce6", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.void_grant(uuid, text, bigint)', '{"body": "8e40977b4fc879ceb4bcc58ef09a36c9", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.what_fits(quota.limit_state[])', '{"body": "e7fd2482b4226e328017bc832f8bf4cd", "name": "quota.what_fits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[]) returns bigint"}'),
+    ('function', 'quota.widen_window(text, text, timestamp with time zone, quota.limit_state)', '{"body": "e3183ad7bb9fe63c16314529f9f9d720", "name": "quota.widen_window", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.balance"}'),
+    ('function', 'quota.window_ahead(text, text, timestamp with time zone, quota.limit_state)', '{"body": "93c8bc2498bdc950bc819570b6346bc1", "name": "quota.window_ahead", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.limit_state"}'),
     ('function', 'quota.with_actor(text, quota.caller, text)', '{"body": "6442a20d6c835e08aeb119a6ddd01608", "name": "quota.with_actor", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_caller quota.caller, p_actor text) returns quota.caller"}'),
-    ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean, timestamp with time zone)', '{"body": "b305d432316a2abd150c638128dfe863", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean, p_terms_changed_at timestamp with time zone) returns quota.limit_state[]"}'),
+    ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean, timestamp with time zone)', '{"body": "b146e616e18bba5799a4522b1e3f3767", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean, p_terms_changed_at timestamp with time zone) returns quota.limit_state[]"}'),
+    ('function', 'quota.without_later_windows(quota.limit_state[], timestamp with time zone)', '{"body": "bb4e451e674e2fb54ebe234c75dc4026", "name": "quota.without_later_windows", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_at timestamp with time zone) returns quota.limit_state[]"}'),
     ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "d459a1cd5fb34f39d934f399d668fb80", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),
     ('function', 'quota.write_catalogue(jsonb)', '{"body": "06be9eb9889e3e687952a01febb79b6f", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
@@ -15939,7 +16328,7 @@ begin
     ('type', 'quota.plan_step', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.row_sum', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.verdict', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
-    ('view', 'public.current_usage', '{"query": "537a53da4c82a4f2701f3f6aac770ae9", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.current_usage', '{"query": "48ae5acc0734cf372a916c1deecb3f8d", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.entitlements', '{"query": "6f5abd825e648fb728d0dc42988af32e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.plan_catalog', '{"query": "4cb8e0753d1292b643410c4b2b9523e5", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_alerts', '{"query": "9932cc12ebc6569cec2469f08e49ca8e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
