@@ -81,18 +81,14 @@ returns jsonb
 language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return coalesce(
-    (
-      select jsonb_build_object('at_once', jsonb_agg(e.event_id))
-      from quota.events as e
-      where e.subject_id = p_subject_id
-        and e.at >= p_at
-        and e.feature_id = p_feature_id
-        and e.used_change > 0
-      having count(*) > 0
-    ),
-    '{}'
-  );
+  return jsonb_strip_nulls(jsonb_build_object('at_once', (
+    select jsonb_agg(e.event_id)
+    from quota.events as e
+    where e.subject_id = p_subject_id
+      and e.at >= p_at
+      and e.feature_id = p_feature_id
+      and e.used_change > 0
+  )));
 end
 $$;
 

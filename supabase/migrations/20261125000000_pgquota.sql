@@ -9867,18 +9867,14 @@ returns jsonb
 language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return coalesce(
-    (
-      select jsonb_build_object('at_once', jsonb_agg(e.event_id))
-      from quota.events as e
-      where e.subject_id = p_subject_id
-        and e.at >= p_at
-        and e.feature_id = p_feature_id
-        and e.used_change > 0
-      having count(*) > 0
-    ),
-    '{}'
-  );
+  return jsonb_strip_nulls(jsonb_build_object('at_once', (
+    select jsonb_agg(e.event_id)
+    from quota.events as e
+    where e.subject_id = p_subject_id
+      and e.at >= p_at
+      and e.feature_id = p_feature_id
+      and e.used_change > 0
+  )));
 end
 $$;
 
@@ -16206,7 +16202,7 @@ begin
     ('function', 'quota.unproved_overages(text)', '{"body": "61102b23bec0131985ed9f52d5768d7a", "name": "quota.unproved_overages", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_rows(text)', '{"body": "58e8db85d89df368c8ca0949d9f28941", "name": "quota.unproved_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_windows(text)', '{"body": "103c484368cbde89ef359216a5a5d95c", "name": "quota.unproved_windows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
-    ('function', 'quota.used_at_once(text, text, timestamp with time zone)', '{"body": "8a5ba38ea30a39f77c35d4a83daf7eeb", "name": "quota.used_at_once", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns jsonb"}'),
+    ('function', 'quota.used_at_once(text, text, timestamp with time zone)', '{"body": "824e7d61263339f49e19749b87c10bc5", "name": "quota.used_at_once", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.user_id()', '{"body": "1cc609b08630ef15a1ab0ca89c2eede5", "name": "quota.user_id", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.value_expected(text)', '{"body": "d2358259d723933c565c4b42b5193420", "name": "quota.value_expected", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text) returns text"}'),
     ('function', 'quota.value_wait(text, timestamp with time zone, quota.allowance, quota.entitlement)', '{"body": "b798a75e7fefefed7b8d00f9f66ae33c", "name": "quota.value_wait", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_allowance quota.allowance, p_entitlement quota.entitlement) returns integer"}'),

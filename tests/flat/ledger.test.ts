@@ -16,7 +16,7 @@ beforeAll(async () => {
   database = await createDatabase();
   owner = await database.connect();
   await applyPlans(owner, {
-    features: { token: {}, export: {}, kb_file: { kind: 'gauge' }, burst: {} },
+    features: { token: {}, export: {}, kb_file: { kind: 'gauge' }, burst: {}, chat: {} },
     plans: {
       free: {
         default: true,
@@ -25,6 +25,7 @@ beforeAll(async () => {
           export: { month: 5 },
           kb_file: { lifetime: 10 },
           burst: { minute: 1_000_000, month: 1_000_000 },
+          chat: { '5 hours': 50 },
         },
       },
     },
@@ -62,6 +63,17 @@ beforeAll(async () => {
          select date_trunc('day', now()) - n * interval '1 day' as start
          from generate_series(2, $2::integer + 1) as n
        ) as m`,
+      [`closed-${size}`, size],
+    );
+    // Windows that are over; none is open.
+    await owner.query(
+      `insert into quota.counters
+         (subject_id, feature_id, period, period_start, period_end,
+          used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit)
+       select $1, 'chat', '5 hours', start, start + interval '5 hours', 0, 0, 0, 1, 0, 0, 50
+       from (
+         select now() - n * interval '6 hours' as start from generate_series(1, $2::integer) as n
+       ) as w`,
       [`closed-${size}`, size],
     );
   }
@@ -119,6 +131,10 @@ describe('closed periods are not walked over', () => {
     [`select * from public.check_usage('burst', 1, 'closed-{}')`, null],
     [`select * from public.consume_usage('burst', 1, 'closed-{}')`, null],
     [`select * from public.current_usage where feature = 'burst'`, 'closed-{}'],
+    [`select * from public.check_usage('chat', 1, 'closed-{}')`, null],
+    [`select * from public.consume_usage('chat', 1, 'closed-{}')`, null],
+    [`select * from public.consume_usage('chat', 51, 'closed-{}')`, null],
+    [`select * from public.reserve_usage('chat', 1, 'closed-{}')`, null],
     [`select * from public.current_usage where subject = 'closed-{}'`, 'closed-{}'],
   ])('%s as %s', async (statement, user) => {
     const [few, many] = await readsOf(statement, user);

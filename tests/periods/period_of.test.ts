@@ -125,6 +125,47 @@ test('an anchor on 29 February gives 28 February in other years and the 29th in 
   expect(starts).toEqual(samples.map(({ at }) => micros(at)));
 });
 
+test('a window begins where it is used, and ends at the same time on the wall, or so many hours later', async () => {
+  const random = randomFrom(seed + 4);
+  const samples = Array.from({ length: 600 }, () => {
+    const zone = random.pick(ZONES);
+    const unit = random.pick(['minute', 'hour', 'day', 'week', 'month'] as const);
+    const n = random.pick([1, 2, 5, 30, 90]);
+    // Often in the days before a clock change, so that the end lies in its night.
+    const changes = clockChanges(zone);
+    const at =
+      changes.length > 0 && random.between(0, 1) === 0
+        ? random
+            .pick(changes)
+            .subtract({ hours: 24 * n })
+            .add({ minutes: random.between(-180, 180) })
+            .add({ microseconds: random.between(0, 999) })
+        : instant(random);
+    return { zone, unit, n, at };
+  });
+  const { rows } = await client.query<{ start: string; end: string }>(
+    `select
+       (extract(epoch from p.period_start) * 1000000)::bigint::text as start,
+       (extract(epoch from p.resets_at) * 1000000)::bigint::text as end
+     from unnest($1::text[], $2::timestamptz[], $3::text[]) with ordinality as s (period, at, zone, n)
+     cross join lateral quota.period_of(s.period, s.at, '2026-01-31', s.zone) as p
+     order by s.n`,
+    [
+      samples.map(({ n, unit }) => `${n} ${unit}${n === 1 ? '' : 's'}`),
+      samples.map(({ at }) => at.toString()),
+      samples.map(({ zone }) => zone),
+    ],
+  );
+  const wanted = samples.map(({ zone, unit, n, at }) => {
+    const end =
+      unit === 'minute' || unit === 'hour'
+        ? at.add({ [`${unit}s`]: n })
+        : boundaryOf(at.toZonedDateTimeISO(zone).toPlainDateTime(), unit, n, zone);
+    return { start: micros(at), end: micros(end) };
+  });
+  expect(rows).toEqual(wanted);
+});
+
 test('lifetime begins at -infinity and never ends', async () => {
   const { rows } = await client.query(
     `select period_start::text as start, resets_at::text as end
