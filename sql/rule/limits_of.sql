@@ -109,8 +109,7 @@ $$;
 comment on function quota.limits_shown is
   'limits_of() of every feature for whoever may see the subject: a trusted role, the subject itself, and who belongs to it; no rows for everybody else.';
 
--- Of one feature, or (null) of all: what a call costs is the number of its statements, which Postgres
--- sets up anew in every transaction.
+-- Of one feature, or (null) of all, in few statements: Postgres sets up each anew in every transaction.
 create function quota.allowances_of(
   p_subject_id text,
   p_feature_id text,
@@ -134,8 +133,7 @@ declare
   v_counted_before timestamptz;
   v_needs_details boolean;
 begin
-  -- The subject, then its plan's limits: two statements, since the subject's rows may live on another
-  -- node than the catalogue.
+  -- The subject, then its plan's limits: they may live on another node.
   select t.plan_id, t.upgrade_url, t.changes_at, t.anchor_at, t.time_zone, t.has_extras, t.changed_at,
       -- None after a copy of the schema alone: then nothing is remembered for good.
       coalesce((select k.version from quota.catalogue as k), 0)
@@ -310,8 +308,7 @@ begin
     if v_limit.period ~ 'minute|hour' then
       v_limit.drawn := 0;
     else
-      -- A plan that ends brings another limit, and no call stands there to refuse it: what is shown
-      -- stays within 2^53 - 1 all the same.
+      -- A plan that ends brings a limit that no call could refuse; it shows at most 2^53 - 1.
       if v_limit.amount is not null then
         v_limit.amount := least(v_limit.amount, 9007199254740991 - v_limit.drawn);
       end if;

@@ -3,7 +3,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(94);
+select plan(107);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -296,6 +296,51 @@ select is((check_usage('image', 1, 'oda')).resets_at, '2027-02-28 10:00:00+00'::
 set local test.clock = '2027-02-28 10:00:00+00';
 do $$ begin perform consume_usage('image', 1, 'oda'); end $$;
 select is((check_usage('image', 1, 'oda')).resets_at, '2027-03-28 10:00:00+00'::timestamptz, 'and the next window begins where it is used');
+
+-- Limits as objects.
+do $$ begin perform apply_plans('{
+  "features": {"text": {}, "image": {}, "seat": {"kind": "gauge"}},
+  "plans": {
+    "free": {"default": true, "upgrade_url": "/up", "limits": {
+      "text": {"5 hours": 10}, "image": {"5 hours": 10, "month": 30}, "seat": {"lifetime": 3}
+    }},
+    "pro": {"limits": {"text": {"5 hours": {"limit": 4, "mode": "soft", "ceiling": 6}}}},
+    "calendar": {"limits": {"text": {"month": 100}, "image": {"month": 30}}},
+    "thirty": {"limits": {"text": {"30 days": 50}, "image": {"1 month": 5}}},
+    "gentle": {"limits": {"text": {"5 hours": {"limit": 2, "mode": "shadow"}, "2 days": {"limit": 3, "grace": "1 hour"}}}}
+  }
+}'); end $$;
+set local test.clock = '2026-11-26 09:00:00+00';
+do $$ begin perform set_plan('ray', 'pro'), set_plan('sue', 'gentle'); end $$;
+select is((consume_usage('text', 5, 'ray')).reason, 'over_limit', 'a soft window lets pass what goes over it');
+select is((consume_usage('text', 2, 'ray')).allowed, false, 'up to its ceiling');
+select is((select over from usage_history where subject = 'ray'), 1::bigint, 'and its history says how much');
+set local test.clock = '2026-11-26 14:00:00+00';
+select is((consume_usage('text', 4, 'ray')).reason, 'ok', 'the next one has nothing over');
+set local test.clock = '2026-11-26 09:00:00+00';
+select is((consume_usage('text', 3, 'sue')).reason, 'ok', 'a window in shadow refuses nobody');
+select is(
+  (select string_agg(format('%s %s %s', o.period, o.units, o.mode), ', ') from quota.overages as o where o.subject_id = 'sue'),
+  '5 hours 1 shadow', 'and notes whom it would have'
+);
+select is((consume_usage('text', 1, 'sue')).reason, 'over_limit', 'a window of days has its grace');
+set local test.clock = '2026-11-26 10:30:00+00';
+select is((consume_usage('text', 1, 'sue')).retry_after, 167400, 'which ends, and it refuses until its end');
+set local test.clock = '2026-11-28 09:00:00+00';
+select is((consume_usage('text', 4, 'sue')).reason, 'over_limit', 'the next window has its own');
+select is_empty($$select * from verify_usage()$$, 'every number is proved');
+select throws_ok(
+  $$select apply_plans('{"features": {"text": {}}, "plans": {"p": {"limits": {"text": {"30 days": {"limit": 5, "rollover": 2}}}}}}', true)$$,
+  'QPLAN', null, 'nothing of a window rolls over'
+);
+select throws_ok(
+  $$select apply_plans('{"features": {"text": {}}, "plans": {"p": {"limits": {"text": {"5 hours": {"limit": 5, "grace": "1 hour"}}}}}}', true)$$,
+  'QPLAN', null, 'and one of hours has no grace'
+);
+select throws_ok(
+  $$select apply_plans('{"features": {"text": {}}, "plans": {"p": {"limits": {"text": {"5 hour": 5}}}}}', true)$$,
+  'QPLAN', null, 'a plan document has the one spelling'
+);
 
 -- What was counted elsewhere opens none, and counts in one that holds it.
 set local test.clock = '2026-11-26 09:00:00+00';
