@@ -166,7 +166,19 @@ const WRONG: Record<string, [document: string, message: RegExp]> = {
     wrong((d) => {
       d.plans.free.limits.export.fortnight = 5;
     }),
-    /export\.fortnight: found "fortnight", expected one of the keys minute, hour, day/,
+    /export\.fortnight: found "fortnight", expected one of the keys minute, hour, day.*, or a window as in "5 hours", "1 day"/,
+  ],
+  'a window in another spelling': [
+    wrong((d) => {
+      d.plans.free.limits.export['5 hour'] = 5;
+    }),
+    /plans\.json:\d+:\d+: plans\.free\.limits\.export\.5 hour: found "5 hour", expected one of the keys minute/,
+  ],
+  'a rollover of a window': [
+    wrong((d) => {
+      d.plans.free.limits.export['30 days'] = { limit: 5, rollover: 1 };
+    }),
+    /export\.30 days\.rollover: found "rollover", expected one of the keys limit, mode, ceiling, grace/,
   ],
   'a feature without a period': [
     wrong((d) => {

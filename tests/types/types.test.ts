@@ -34,6 +34,11 @@ test('a decision is exact about what can be null', () => {
   expectTypeOf<UsageDecision['remaining']>().toEqualTypeOf<number | null>();
   expectTypeOf<UsageDecision['plan']>().toEqualTypeOf<string | null>();
   expectTypeOf<UsageDecision['period']>().toEqualTypeOf<Period | null>();
+  // A window of n units, and no other text.
+  expectTypeOf<'5 hours'>().toExtend<Period>();
+  expectTypeOf<'1 day'>().toExtend<Period>();
+  expectTypeOf<'1 fortnight'>().not.toExtend<Period>();
+  expectTypeOf<'day' | '5 hours'>().toExtend<UsageHistory['period']>();
   expectTypeOf<UsageDecision['retry_after']>().toEqualTypeOf<number | null>();
   expectTypeOf<UsageDecision['event_id']>().toEqualTypeOf<string | null>();
   expectTypeOf<UsageDecision['replayed']>().toEqualTypeOf<boolean>();
