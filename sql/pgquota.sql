@@ -79,6 +79,7 @@
 \ir verbs/check_usage.sql
 \ir verbs/explain_usage.sql
 \ir verbs/explain_value.sql
+\ir verbs/usage_breakdown.sql
 \ir verbs/reserve_usage.sql
 \ir verbs/extend_usage.sql
 \ir verbs/commit_usage.sql

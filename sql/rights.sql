@@ -16,7 +16,8 @@ revoke all on
   from public, anon, authenticated, service_role;
 revoke all on function
   public.consume_usage, public.enforce_usage, public.consume_usage_batch, public.check_usage,
-  public.explain_usage, public.reserve_usage, public.extend_usage, public.commit_usage,
+  public.explain_usage, public.usage_breakdown, public.reserve_usage, public.extend_usage,
+  public.commit_usage,
   public.release_usage, public.refund_usage, public.return_usage, public.reset_usage,
   public.grant_usage, public.void_grant, public.set_plan, public.set_limit, public.clear_limit,
   public.set_value, public.add_member, public.remove_member, public.forget_subject,
@@ -32,9 +33,9 @@ grant usage on schema quota to anon, authenticated, service_role;
 -- private half of a wrapper, which decides that, is lent to whom the wrapper is.
 grant execute on function
   public.consume_usage, public.enforce_usage, public.consume_usage_batch, public.check_usage,
-  public.explain_usage,
+  public.explain_usage, public.usage_breakdown,
   quota.consume_usage, quota.enforce, quota.consume_usage_batch, quota.check_usage,
-  quota.explain_usage
+  quota.explain_usage, quota.usage_breakdown
   to authenticated, service_role;
 grant execute on function
   public.reserve_usage, public.extend_usage, public.commit_usage, public.release_usage,

@@ -556,6 +556,22 @@ export type UsageOverview<Feature extends string = string> = {
   status: 'ok' | 'warning' | 'at_limit' | 'over_limit';
 };
 
+/** What one user, or one value of a metadata key, has used. */
+export type UsageShare = {
+  /**
+   * The actor, or the value of the metadata key as text, its first 255 characters; null for what
+   * has none, or an object or array there.
+   */
+  value: string | null;
+  /** Units used in the time asked for, less what was refunded of them since, whenever that was. */
+  used: number;
+  /**
+   * How many calls counted them, also those that were refunded since; rows of limited tables and
+   * imports are none.
+   */
+  calls: number;
+};
+
 /** The arguments of acknowledgeAlerts. */
 export type AcknowledgeAlertsArgs = {
   ids: string[];
@@ -753,6 +769,16 @@ export type SetValueArgs<Feature extends string = string> = {
   feature: Feature;
   value: Json | null;
   ends_at?: string | null;
+};
+
+/** The arguments of usageBreakdown. */
+export type UsageBreakdownArgs<Feature extends string = string> = {
+  feature: Feature;
+  /** Default: 'actor'. */
+  by?: string;
+  subject?: string | null;
+  since?: string | null;
+  until?: string | null;
 };
 
 /** The arguments of verifyUsage. */
@@ -1176,6 +1202,26 @@ export interface UsageMethods<Feature extends string = string> {
    */
   setValue(args: SetValueArgs<Feature>, options?: CallOptions): Promise<void>;
   /**
+   * What a subject has used of a feature, by the user that acted (by = actor) or by a metadata key
+   * (by = metadata.project): largest first, at most 1,000 rows. Without since and until: the
+   * running period of its longest limit (the month, where the feature is not in the plan), since
+   * its last fresh start by hand, and the rows add up to used in current_usage. since (included,
+   * default: the start of that period) and until (excluded, default: now on) ask for another time,
+   * whatever was reset. A refund counts in the time of its use and for its actor and key; a commit
+   * has the metadata of its hold, and an item that of its batch, where it has not the key itself.
+   * subject defaults to the signed-in user; who may act for an organisation may ask. Features that
+   * are hidden have no rows for users. Reads the lines of that feature and time alone.
+   *
+   * May be called by a signed-in user and by the server.
+   *
+   * @throws UsageError with one of the codes
+   * - `42501` no identity or a subject that is not yours
+   * - `QFEAT` unknown feature, or a switch or value
+   * - `22023` by is neither, since or until is infinite, or since is not before until
+   * - `QSUBJ` subject missing (trusted callers), empty or over 255 characters
+   */
+  usageBreakdown(args: UsageBreakdownArgs<Feature>, options?: CallOptions): Promise<UsageShare[]>;
+  /**
    * Compares the installation with what this release says: bodies, owners, rights, options,
    * policies, indexes, constraints, views, the triggers of limited and followed tables, and roles
    * that pass by all of it. No rows: nothing is wrong. Each row (object, problem, statement) is
@@ -1262,6 +1308,7 @@ export function createMethods<Feature extends string>(ask: Ask, tell: Tell): Usa
     setLimit: (args, options) => tell('set_limit', args, options),
     setPlan: (args, options) => tell('set_plan', args, options),
     setValue: (args, options) => tell('set_value', args, options),
+    usageBreakdown: (args, options) => ask('usage_breakdown', args, options),
     verifyInstallation: (options) => ask('verify_installation', undefined, options),
     verifyUsage: (args, options) => ask('verify_usage', args, options),
     voidGrant: (args, options) => ask('void_grant', args, options),

@@ -424,6 +424,16 @@ export type Database = {
         Args: { ends_at?: string; feature: string; subject: string; value: Json };
         Returns: undefined;
       };
+      usage_breakdown: {
+        Args: { by?: string; feature: string; since?: string; subject?: string; until?: string };
+        Returns: Database['public']['CompositeTypes']['usage_share'][];
+        SetofOptions: {
+          from: '*';
+          to: 'usage_share';
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       verify_installation: {
         Args: Record<PropertyKey, never>;
         Returns: Database['public']['CompositeTypes']['installation_problem'][];
@@ -525,6 +535,11 @@ export type Database = {
         period_start: string | null;
         counted: number | null;
         ledger: number | null;
+      };
+      usage_share: {
+        value: string | null;
+        used: number | null;
+        calls: number | null;
       };
     };
   };

@@ -143,6 +143,16 @@ export const ROUTINES: Record<string, RoutineShape> = {
       ends_at: 'timestamp with time zone',
     },
   },
+  usage_breakdown: {
+    answer: 'many',
+    parameters: {
+      feature: 'text',
+      by: 'text',
+      subject: 'text',
+      since: 'timestamp with time zone',
+      until: 'timestamp with time zone',
+    },
+  },
   verify_installation: { answer: 'many', parameters: {} },
   verify_usage: { answer: 'many', parameters: { subject: 'text' } },
   void_grant: {

@@ -43,6 +43,7 @@ drop function if exists
   public.set_limit(text, text, text, bigint, timestamp with time zone),
   public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone),
   public.set_value(text, text, jsonb, timestamp with time zone),
+  public.usage_breakdown(text, text, text, timestamp with time zone, timestamp with time zone),
   public.verify_installation(),
   public.verify_usage(text),
   public.void_grant(uuid, text, bigint);
@@ -53,7 +54,8 @@ drop type if exists
   public.plan_change,
   public.usage_decision,
   public.usage_explanation,
-  public.usage_mismatch;
+  public.usage_mismatch,
+  public.usage_share;
 -- end: written by npm run build
 
 -- The drop-in, whatever types it was given; not a function of the app that has its name.

@@ -59,9 +59,9 @@ begin
         'enforce_usage', 'entitlements', 'explain_usage', 'extend_usage', 'forget_subject',
         'grant_usage', 'import_result', 'installation_problem', 'plan_catalog', 'plan_change',
         'refund_usage', 'release_usage', 'remove_member', 'reserve_usage', 'reset_usage',
-        'return_usage', 'set_limit', 'set_plan', 'set_value', 'usage_alerts', 'usage_decision',
-        'usage_events', 'usage_explanation', 'usage_history', 'usage_mismatch', 'usage_overview',
-        'verify_installation', 'verify_usage', 'void_grant'
+        'return_usage', 'set_limit', 'set_plan', 'set_value', 'usage_alerts', 'usage_breakdown',
+        'usage_decision', 'usage_events', 'usage_explanation', 'usage_history', 'usage_mismatch',
+        'usage_overview', 'usage_share', 'verify_installation', 'verify_usage', 'void_grant'
       ]);
   if exists (select from pg_catalog.pg_namespace where nspname = 'quota') then
     if pg_catalog.to_regclass('quota.meters') is not null
@@ -6540,6 +6540,258 @@ $$;
 
 comment on function quota.explain_value is
   'Where a switch or value comes from, and which other plans have it.';
+
+-- sql/verbs/usage_breakdown.sql
+
+-- "Who of us used it up?", "which project?". Summed up from the ledger when asked: no table of sums that
+-- every call would have to keep, and so any key of the metadata will do.
+create type public.usage_share as (
+  value text,
+  used bigint,
+  calls bigint
+);
+
+comment on type public.usage_share is 'What one user, or one value of a metadata key, has used.';
+
+comment on column public.usage_share.value is
+  'The actor, or the value of the metadata key as text, its first 255 characters; null for what has none, or an object or array there.';
+
+comment on column public.usage_share.used is
+  'Units used in the time asked for, less what was refunded of them since, whenever that was.';
+
+comment on column public.usage_share.calls is
+  'How many calls counted them, also those that were refunded since; rows of limited tables and imports are none.';
+
+-- What a bill to a team, or a page for its owner, lists.
+create function public.usage_breakdown(
+  feature text,
+  "by" text default 'actor',
+  subject text default null,
+  since timestamptz default null,
+  until timestamptz default null
+)
+returns setof public.usage_share
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+-- The names are keys of JSON, reserved words or not. @plpgsql_check_options: other_warnings = false
+begin
+  return query
+    select * from quota.usage_breakdown(feature, "by", subject, since, until);
+end
+$$;
+
+comment on function public.usage_breakdown is
+  'What a subject has used of a feature, by the user that acted (by = actor) or by a metadata key (by = metadata.project): largest first, at most 1,000 rows. Without since and until: the running period of its longest limit (the month, where the feature is not in the plan), since its last fresh start by hand, and the rows add up to used in current_usage. since (included, default: the start of that period) and until (excluded, default: now on) ask for another time, whatever was reset. A refund counts in the time of its use and for its actor and key; a commit has the metadata of its hold, and an item that of its batch, where it has not the key itself. subject defaults to the signed-in user; who may act for an organisation may ask. Features that are hidden have no rows for users. Reads the lines of that feature and time alone. Errors: 42501 no identity or a subject that is not yours; QFEAT unknown feature, or a switch or value; 22023 by is neither, since or until is infinite, or since is not before until; QSUBJ subject missing (trusted callers), empty or over 255 characters.';
+
+create function quota.usage_breakdown(
+  p_feature text,
+  p_by text,
+  p_subject text,
+  p_since timestamptz,
+  p_until timestamptz
+)
+returns setof public.usage_share
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller quota.caller := quota.caller_for(p_subject);
+  v_key text := quota.breakdown_key(p_by);
+  v_period record;
+  v_forgiven_at timestamptz := '-infinity';
+  v_at_once jsonb;
+begin
+  perform quota.check_feature(p_feature);
+  perform quota.check_instant('usage_breakdown', 'since', p_since);
+  perform quota.check_instant('usage_breakdown', 'until', p_until);
+  if v_caller.is_trusted is not true and exists (
+    select from quota.features as f where f.feature_id = p_feature and f.hidden
+  ) then
+    return;
+  end if;
+  v_period := quota.breakdown_period(v_caller.subject_id, p_feature);
+  if p_since is null and p_until is null then
+    select r.at, r.metadata -> 'at_once'
+      into v_forgiven_at, v_at_once
+      from quota.last_reset(
+        v_caller.subject_id, p_feature, v_period.period, v_period.period_start
+      ) as r;
+  elsif coalesce(p_since, v_period.period_start) >= p_until then
+    raise exception 'usage_breakdown: since is %, which is not before until, %',
+      coalesce(p_since, v_period.period_start), p_until
+      using errcode = '22023', hint = 'since is included, until is not; left out, they are the running period';
+  end if;
+  return query
+    select s.value, s.used, s.calls
+    from quota.shares(
+      v_caller.subject_id, p_feature, v_key, coalesce(p_since, v_period.period_start),
+      coalesce(p_until, case when p_since is null then v_period.resets_at end, 'infinity'),
+      coalesce(v_forgiven_at, '-infinity'), coalesce(v_at_once, '[]')
+    ) as s;
+end
+$$;
+
+comment on function quota.usage_breakdown is 'See public.usage_breakdown.';
+
+create function quota.breakdown_key(p_by text)
+returns text
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_by = 'actor' then
+    return null;
+  end if;
+  if p_by like 'metadata._%' and length(p_by) <= 264 then
+    return substr(p_by, 10);
+  end if;
+  raise exception 'usage_breakdown: by is %, actor or metadata and a key is expected',
+    coalesce(quote_literal(left(p_by, 100)), 'null')
+    using errcode = '22023',
+      hint = 'for example metadata.project; a key has at most 255 characters and is taken as it is, dots too';
+end
+$$;
+
+comment on function quota.breakdown_key is 'The metadata key to sum up by; null for the actor. Errors: 22023.';
+
+-- Of what is not in the plan any more something may have been used all the same: the month of it.
+create function quota.breakdown_period(
+  p_subject_id text,
+  p_feature_id text,
+  out period text, out period_start timestamptz, out resets_at timestamptz
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := quota.clock();
+  v_limits quota.limit_state[] := (quota.limits_of(p_subject_id, p_feature_id, v_now)).limits;
+  v_anchor_at timestamptz;
+  v_time_zone text;
+begin
+  select l.period, l.period_start, l.resets_at
+    into period, period_start, resets_at
+    from unnest(v_limits) as l
+    order by quota.period_rank(l.period) desc
+    limit 1;
+  if not found then
+    select s.anchor_at, s.time_zone
+      into v_anchor_at, v_time_zone
+      from quota.subjects as s
+      where s.subject_id = p_subject_id;
+    period := 'month';
+    select p.period_start, p.resets_at
+      into period_start, resets_at
+      from quota.period_of('month', v_now, v_anchor_at, coalesce(v_time_zone, 'UTC')) as p;
+  end if;
+end
+$$;
+
+comment on function quota.breakdown_period is
+  'The running period of the longest limit of a subject and feature; its month where it has none.';
+
+create function quota.last_reset(
+  p_subject_id text,
+  p_feature_id text,
+  p_period text,
+  p_from timestamptz,
+  out at timestamptz, out metadata jsonb
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_reset_id uuid := quota.reset_id(p_feature_id);
+begin
+  select r.at, r.metadata
+    into last_reset.at, last_reset.metadata
+    from quota.events as r
+    where r.subject_id = p_subject_id
+      and r.about_id = v_reset_id
+      and r.kind = 'reset'
+      and r.counts_at >= p_from
+      and r.metadata ->> 'period' = p_period
+    order by r.at desc, r.event_id desc
+    limit 1;
+end
+$$;
+
+comment on function quota.last_reset is
+  'The line that last brought a period to 0 by hand, in or after the instant p_from; null without one.';
+
+-- A line is summed up with its use: a refund has the instant, actor and metadata of what it gives back.
+-- What a reset has forgiven is left out with what was refunded of it, so reset lines themselves are, too.
+create function quota.shares(
+  p_subject_id text,
+  p_feature_id text,
+  p_key text,
+  p_from timestamptz,
+  p_until timestamptz,
+  p_forgiven_at timestamptz,
+  p_at_once jsonb
+)
+returns setof public.usage_share
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select v.value,
+      greatest(least(sum(e.used_change), 9007199254740991), -9007199254740991)::bigint as used,
+      count(*) filter (where e.kind in ('consume', 'commit')) as calls
+    from quota.events as e
+    left join lateral (
+      select n.event_id, n.at, n.kind, n.about_id, n.metadata
+      from quota.events as n
+      where e.kind = 'refund'
+        and n.subject_id = p_subject_id
+        and n.event_id = e.about_id
+    ) as r on true
+    cross join lateral (
+      select coalesce(r.event_id, e.event_id) as event_id, coalesce(r.at, e.at) as at,
+        coalesce(r.kind, e.kind) as kind, coalesce(r.about_id, e.about_id) as about_id,
+        coalesce(r.metadata, e.metadata) as metadata
+    ) as u
+    -- The hold of a commit, the batch of an item.
+    left join lateral (
+      select h.metadata
+      from quota.events as h
+      where u.kind = 'commit'
+        and not u.metadata ? p_key
+        and h.subject_id = p_subject_id
+        and h.about_id = u.about_id
+        and h.kind = 'reserve'
+      union all
+      select b.metadata
+      from quota.events as b
+      where u.kind = 'consume'
+        and not u.metadata ? p_key
+        and b.subject_id = p_subject_id
+        and b.event_id = u.about_id
+    ) as o on true
+    cross join lateral (
+      select case when u.metadata ? p_key then u.metadata else o.metadata end -> p_key as value
+    ) as m
+    cross join lateral (
+      select case
+        when p_key is null then e.actor
+        when jsonb_typeof(m.value) in ('string', 'number', 'boolean') then left(m.value #>> '{}', 255)
+      end as value
+    ) as v
+    where e.subject_id = p_subject_id
+      and e.feature_id = p_feature_id
+      and e.counts_at >= p_from
+      and e.counts_at < p_until
+      and e.kind not in ('reset', 'carry')
+      and (e.used_change <> 0 or e.kind in ('consume', 'commit'))
+      and u.at >= p_forgiven_at
+      and not p_at_once ? u.event_id::text
+    group by v.value
+    having sum(e.used_change) <> 0
+      or count(*) filter (where e.kind in ('consume', 'commit')) > 0
+    order by used desc, v.value collate "C"
+    limit 1000;
+end
+$$;
+
+comment on function quota.shares is
+  'Sums of the lines of a feature that count in [p_from, p_until), by actor (no key) or metadata key, without the uses that a reset at p_forgiven_at has forgiven.';
 
 -- sql/verbs/reserve_usage.sql
 
@@ -15407,7 +15659,8 @@ revoke all on
   from public, anon, authenticated, service_role;
 revoke all on function
   public.consume_usage, public.enforce_usage, public.consume_usage_batch, public.check_usage,
-  public.explain_usage, public.reserve_usage, public.extend_usage, public.commit_usage,
+  public.explain_usage, public.usage_breakdown, public.reserve_usage, public.extend_usage,
+  public.commit_usage,
   public.release_usage, public.refund_usage, public.return_usage, public.reset_usage,
   public.grant_usage, public.void_grant, public.set_plan, public.set_limit, public.clear_limit,
   public.set_value, public.add_member, public.remove_member, public.forget_subject,
@@ -15423,9 +15676,9 @@ grant usage on schema quota to anon, authenticated, service_role;
 -- private half of a wrapper, which decides that, is lent to whom the wrapper is.
 grant execute on function
   public.consume_usage, public.enforce_usage, public.consume_usage_batch, public.check_usage,
-  public.explain_usage,
+  public.explain_usage, public.usage_breakdown,
   quota.consume_usage, quota.enforce, quota.consume_usage_batch, quota.check_usage,
-  quota.explain_usage
+  quota.explain_usage, quota.usage_breakdown
   to authenticated, service_role;
 grant execute on function
   public.reserve_usage, public.extend_usage, public.commit_usage, public.release_usage,
@@ -15563,6 +15816,9 @@ begin
     ('column', 'public.usage_mismatch.period', '{"of": "type", "on": "public.usage_mismatch", "name": "period", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_mismatch.period_start', '{"of": "type", "on": "public.usage_mismatch", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'public.usage_mismatch.subject', '{"of": "type", "on": "public.usage_mismatch", "name": "subject", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'public.usage_share.calls', '{"of": "type", "on": "public.usage_share", "name": "calls", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'public.usage_share.used', '{"of": "type", "on": "public.usage_share", "name": "used", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'public.usage_share.value', '{"of": "type", "on": "public.usage_share", "name": "value", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.alerts.acknowledged_at', '{"of": "table", "on": "quota.alerts", "name": "acknowledged_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.alerts.alert_id', '{"of": "table", "on": "quota.alerts", "name": "alert_id", "type": "uuid", "default": null, "is_required": true}'),
     ('column', 'quota.alerts.amount', '{"of": "table", "on": "quota.alerts", "name": "amount", "type": "bigint", "default": null, "is_required": true}'),
@@ -15925,6 +16181,7 @@ begin
     ('function', 'public.set_limit(text, text, text, bigint, timestamp with time zone)', '{"body": "9df2f1d512daf4df7696c9b7d5a80282", "name": "public.set_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, \"limit\" bigint, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
     ('function', 'public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "13a806b915f81b43649b679c00abd518", "name": "public.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, plan text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT NULL::text, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
     ('function', 'public.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "82fea37b05459d8040ae3c1d4cb612a1", "name": "public.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, value jsonb, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
+    ('function', 'public.usage_breakdown(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "92ec1051b9d1230fb1e57815dc249a18", "name": "public.usage_breakdown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, by text DEFAULT ''actor''::text, subject text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF public.usage_share"}'),
     ('function', 'public.verify_installation()', '{"body": "3cf13c667324fadda3c0925610047283", "name": "public.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
     ('function', 'public.verify_usage(text)', '{"body": "ff0463556d1b2a3a067f15846e96ff9b", "name": "public.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text DEFAULT NULL::text) returns SETOF public.usage_mismatch"}'),
     ('function', 'public.void_grant(uuid, text, bigint)', '{"body": "c82bad5435df41fc9e6df18c853939c3", "name": "public.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(grant_id uuid, subject text DEFAULT NULL::text, amount bigint DEFAULT NULL::bigint) returns bigint"}'),
@@ -15944,6 +16201,8 @@ begin
     ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "2a49211d7b7766cda784202d46e88616", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "208d32f09f2bf7098188f2a60ccfbbd5", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "3fe3d2a556e7fd4d9a27415faf60b19f", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
+    ('function', 'quota.breakdown_key(text)', '{"body": "87c864c3228784dac5d2a9ffd516e83a", "name": "quota.breakdown_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_by text) returns text"}'),
+    ('function', 'quota.breakdown_period(text, text)', '{"body": "84596c960aaf547fbb92038027a8e691", "name": "quota.breakdown_period", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, OUT period text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
     ('function', 'quota.caller_for(text)', '{"body": "3a2ae27f57e4bc60ba0b292d2dd2b813", "name": "quota.caller_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
     ('function', 'quota.carried_into(text, text, quota.limit_state, timestamp with time zone, timestamp with time zone, text, timestamp with time zone)', '{"body": "b79ed7972adb16e23bd9709dcf446020", "name": "quota.carried_into", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_terms_changed_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "38ee7c8d097cdcb62d8e77d6e069b423", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
@@ -16056,6 +16315,7 @@ begin
     ('function', 'quota.keep_rows_used(text, timestamp with time zone)', '{"body": "b4317f6af7fd990b04181bd296436c93", "name": "quota.keep_rows_used", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.kept_plan(quota.subjects, text, timestamp with time zone)', '{"body": "daaea939aed0553b70fc658598c75a74", "name": "quota.kept_plan", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject quota.subjects, p_plan_id text, p_ends_at timestamp with time zone) returns text"}'),
     ('function', 'quota.key_arguments(text, jsonb, text, boolean, interval)', '{"body": "9f1d6b8293da9fcd8266f176d23797ae", "name": "quota.key_arguments", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_idempotency_key text, p_arguments jsonb, p_actor text, p_partial boolean, p_ttl interval) returns jsonb"}'),
+    ('function', 'quota.last_reset(text, text, text, timestamp with time zone)', '{"body": "d08d4e2c1c2176199eaf814581691593", "name": "quota.last_reset", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, OUT at timestamp with time zone, OUT metadata jsonb) returns record"}'),
     ('function', 'quota.ledger_balance(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "db5aef65285ab0d5e0bd294e9dfdcc65", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.ledger_steps(text)', '{"body": "68df6cfa7c9f02b5b3747642d714eaa9", "name": "quota.ledger_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, at timestamp with time zone, side integer, period text, period_start timestamp with time zone, period_end timestamp with time zone, used bigint, reserved bigint, drawn bigint, used_change bigint, reserved_change bigint, drawn_change bigint, held bigint)"}'),
     ('function', 'quota.left_to_carry(bigint, quota.counters)', '{"body": "01710c5d8d15d50f248b87d2780a6ab3", "name": "quota.left_to_carry", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rollover bigint, p_former quota.counters) returns bigint"}'),
@@ -16177,6 +16437,7 @@ begin
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "cf8dc9cbda526afdf8fb6edc52649ff0", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "1ed644d3d107c332013b0a782b599c23", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "65bcef963faa6b27a04c47e5a0f91ab5", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.shares(text, text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, jsonb)', '{"body": "402cc3f616324f86ef68ebcb2f06a39c", "name": "quota.shares", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_key text, p_from timestamp with time zone, p_until timestamp with time zone, p_forgiven_at timestamp with time zone, p_at_once jsonb) returns SETOF public.usage_share"}'),
     ('function', 'quota.shown_instant(timestamp with time zone)', '{"body": "5009620076b475244d938a3cc78c846b", "name": "quota.shown_instant", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns text"}'),
     ('function', 'quota.standing_grants(text, text, timestamp with time zone)', '{"body": "733f380c25cff93090016269fd3cda6b", "name": "quota.standing_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.still_counts(text, text, jsonb, timestamp with time zone)', '{"body": "f0e0411b7c53669675f44844d80abe7d", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
@@ -16199,6 +16460,7 @@ begin
     ('function', 'quota.unproved_overages(text)', '{"body": "61102b23bec0131985ed9f52d5768d7a", "name": "quota.unproved_overages", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_rows(text)', '{"body": "58e8db85d89df368c8ca0949d9f28941", "name": "quota.unproved_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_windows(text)', '{"body": "103c484368cbde89ef359216a5a5d95c", "name": "quota.unproved_windows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
+    ('function', 'quota.usage_breakdown(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "f814d5fbdbdbae7ee2ff14fcac08d255", "name": "quota.usage_breakdown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_by text, p_subject text, p_since timestamp with time zone, p_until timestamp with time zone) returns SETOF public.usage_share"}'),
     ('function', 'quota.used_at_once(text, text, timestamp with time zone)', '{"body": "824e7d61263339f49e19749b87c10bc5", "name": "quota.used_at_once", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.user_id()', '{"body": "1cc609b08630ef15a1ab0ca89c2eede5", "name": "quota.user_id", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.value_expected(text)', '{"body": "d2358259d723933c565c4b42b5193420", "name": "quota.value_expected", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text) returns text"}'),
@@ -16304,6 +16566,7 @@ begin
     ('type', 'public.usage_decision', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'public.usage_explanation', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'public.usage_mismatch', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'public.usage_share', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.allowance', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.balance', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.caller', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),

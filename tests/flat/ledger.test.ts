@@ -53,6 +53,11 @@ beforeAll(async () => {
       ]);
     }
     await lines(`ada-${size}`, 'token', size, `now() - interval '1 day'`, '1 second');
+    // Lines of the running month and of a day long ago, beside those of former months.
+    await lines(`split-${size}`, 'token', size, `now() - interval '70 days'`, '1 second');
+    await lines(`split-${size}`, 'token', 2, `'2001-02-01 12:00Z'::timestamptz`, '1 second');
+    await lines(`split-${size}`, 'token', 3, `date_trunc('month', now(), 'UTC')`, '1 microsecond');
+    await lines(`split-${size}`, 'export', size, `date_trunc('month', now(), 'UTC')`, '1 second');
     // Days that are over.
     await owner.query(
       `insert into quota.counters
@@ -123,6 +128,24 @@ describe('a feature that has no counter yet reads no lines of other features', (
     expect(few.rows).toBeGreaterThan(0);
     // A first use looks whether the subject has meters; no statement reads a line for each of the others.
     expect(many.tables).toEqual(few.tables);
+  });
+});
+
+describe('a breakdown reads the lines of its feature and time alone', () => {
+  test.each([
+    [`select * from public.usage_breakdown('token', subject => 'split-{}')`, 3],
+    [`select * from public.usage_breakdown('token', 'metadata.project', 'split-{}')`, 3],
+    [
+      `select * from public.usage_breakdown('token', 'actor', 'split-{}', '2001-02-01Z', '2001-02-02Z')`,
+      2,
+    ],
+  ])('%s', async (statement, found) => {
+    const [few, many] = await readsOf(statement);
+    expect(few.answer.reduce((sum, row) => sum + Number(row.calls), 0)).toBe(found);
+    expect(many.answer).toEqual(few.answer);
+    expect(many.tables).toEqual(few.tables);
+    // Each line, and where it stands elsewhere what its key is: its hold.
+    expect(many.tables.events).toBeLessThanOrEqual(found * 2);
   });
 });
 

@@ -128,6 +128,10 @@ async function play(supabase: SupabaseClient): Promise<Map<string, Row[]>> {
     explanations.push(...(await usage.explainUsage({ feature, amount, subject })));
   }
 
+  // Who used how much of the organisation's, named and not.
+  await keep(usage.consumeUsage({ feature: 'export', subject: 'org' }));
+  const shares = await usage.usageBreakdown({ feature: 'export', subject: 'org' });
+
   // What no caller of the API can bring about: an import, and counters that their ledgers do not prove.
   const imported = await withClient(database.url, async (admin) => {
     const { rows } = await admin.query(
@@ -156,6 +160,7 @@ async function play(supabase: SupabaseClient): Promise<Map<string, Row[]>> {
     ['usage_explanation', explanations],
     ['plan_change', changes],
     ['import_result', imported],
+    ['usage_share', shares],
     ['usage_mismatch', await usage.verifyUsage()],
     ['installation_problem', await usage.verifyInstallation()],
     ...(await Promise.all(

@@ -64,6 +64,7 @@ select set_eq(
       ('enforce_usage', 'authenticated, service_role'),
       ('consume_usage_batch', 'authenticated, service_role'),
       ('explain_usage', 'authenticated, service_role'),
+      ('usage_breakdown', 'authenticated, service_role'),
       ('reserve_usage', 'service_role'),
       ('extend_usage', 'service_role'),
       ('commit_usage', 'service_role'),

@@ -31,6 +31,11 @@ insert into arguments values
   ('public.explain_usage', 'feature', '''export''', 'QFEAT'),
   ('public.explain_usage', 'amount', '1', 'QAMNT'),
   ('public.explain_usage', 'subject', '''ada''', 'QSUBJ'),
+  ('public.usage_breakdown', 'feature', '''export''', 'QFEAT'),
+  ('public.usage_breakdown', 'by', '''actor''', '22023'),
+  ('public.usage_breakdown', 'subject', '''ada''', 'QSUBJ'),
+  ('public.usage_breakdown', 'since', '''2020-01-01''', 'void'),
+  ('public.usage_breakdown', 'until', '''2090-01-01''', 'void'),
   ('public.consume_usage_batch', 'items', '''[{"feature": "export"}]''', '22023'),
   ('public.consume_usage_batch', 'subject', '''ada''', 'QSUBJ'),
   ('public.consume_usage_batch', 'idempotency_key', '''batch''', 'value'),
@@ -157,7 +162,7 @@ begin
   begin
     execute pg_temp.call_of(p_function, p_argument) into v_answer;
     raise exception using errcode = 'UNDO0', message = case
-      when (select bool_and(prorettype = 'void'::regtype or p_function ~ 'verify_usage|deliver_alerts|unlimit|limit_table|follow')
+      when (select bool_and(prorettype = 'void'::regtype or p_function ~ 'verify_usage|usage_breakdown|deliver_alerts|unlimit|limit_table|follow')
             from pg_proc where oid = to_regproc(p_function)) then 'void'
       when v_answer like '0 of%' then 'null'
       else 'value'
