@@ -9,13 +9,13 @@ import { applyPlans } from '../support/plans.ts';
 const STEPS = 300;
 const MINUTE = 60_000;
 const DAY = 1440 * MINUTE;
-const PERIODS = ['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime'];
+const PERIODS = ['minute', 'hour', '5 hours', 'day', '3 days', 'week', 'month', 'year', 'lifetime'];
 const SUBJECTS = ['anna', 'bert'];
 const FEATURES = ['text', 'image', 'file'];
 
 test.for([0, 1, 2])(
   'walk %i: the books are right after each step, and answers come true',
-  { timeout: 120_000 },
+  { timeout: 240_000 },
   async (walk) => {
     const seed = seedOfThisRun() + walk;
     const database = await createDatabase();
@@ -68,7 +68,8 @@ function document(random: Random) {
     Object.fromEntries(
       Array.from({ length: random.between(1, most) }, () => {
         const at = random.between(0, PERIODS.length - 1);
-        return [PERIODS[at], (at + 1) * random.between(2, 9)];
+        const period = PERIODS[at] as string;
+        return [period, limitOf(random, period, (at + 1) * random.between(2, 9))];
       }),
     );
   return {
@@ -82,6 +83,21 @@ function document(random: Random) {
       none: { limits: { text: { month: null } } },
     },
   };
+}
+
+/** A number, or what else can be said of it. */
+function limitOf(random: Random, period: string, limit: number) {
+  const short = /minute|hour/.test(period);
+  const carries = ['day', 'week', 'month', 'year'].includes(period);
+  return random.pick<unknown>([
+    limit,
+    limit,
+    { limit, mode: 'soft', ceiling: random.pick([null, limit + 4]) },
+    { limit, mode: 'shadow' },
+    short ? limit : { limit, grace: random.pick(['90 minutes', '2 days']), ceiling: limit + 5 },
+    carries ? { limit, rollover: random.between(1, limit) } : limit,
+    carries ? { limit, rollover: 3, mode: 'soft', ceiling: limit + 2 } : limit,
+  ]);
 }
 
 /** Errors that say no to a random argument. Any other ends the walk. */
