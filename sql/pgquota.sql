@@ -83,6 +83,7 @@
 \ir verbs/reserve_usage.sql
 \ir verbs/extend_usage.sql
 \ir verbs/commit_usage.sql
+\ir verbs/end_plainly.sql
 \ir verbs/release_usage.sql
 \ir verbs/refund_usage.sql
 \ir verbs/return_usage.sql

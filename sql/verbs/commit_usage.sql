@@ -44,10 +44,16 @@ declare
   v_is_over boolean := false;
   v_decision public.usage_decision;
 begin
+  if p_metadata <> '{}' then
+    perform quota.check_metadata(p_metadata);
+  end if;
+  v_decision := quota.end_plainly(p_reservation_id, p_subject, 'committed', p_amount, p_metadata);
+  if v_decision.allowed then
+    return v_decision;
+  end if;
   if p_amount is not null then
     perform quota.check_amount(p_amount, 0);
   end if;
-  perform quota.check_metadata(p_metadata);
   v_locked := quota.lock_reservation(p_reservation_id, p_subject);
   v_hold := v_locked.hold;
   v_now := v_locked.at;
@@ -69,14 +75,6 @@ begin
   if v_excess = 0 and not v_hold.is_over then
     -- The usual end: what was held is used, or less of it.
     perform quota.end_hold(v_hold, v_event, v_drawn_back);
-    v_decision := quota.ended_plainly(v_hold, v_now);
-    if v_decision.allowed then
-      v_decision.amount := v_amount;
-      v_decision.event_id := v_event.event_id;
-      v_decision.reservation_id := v_hold.reservation_id;
-      perform quota.close_hold(v_hold, 'committed', v_decision);
-      return v_decision;
-    end if;
     v_allowance := quota.limits_of_hold(v_hold, v_now);
     -- Nothing that grew can cross a mark.
     v_before := v_allowance.limits;
@@ -189,39 +187,3 @@ end
 $$;
 
 comment on function quota.limits_of_hold is 'What applies to the commit of a hold at an instant.';
-
--- What an ending is told where the meter remembers it, after its line: the hold was made in the periods
--- that run, and the use did not grow.
-create function quota.ended_plainly(
-  p_hold quota.reservations,
-  p_at timestamptz
-)
-returns public.usage_decision
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform from quota.meters as m
-    where m.subject_id = p_hold.subject_id
-      and m.feature_id = p_hold.feature_id
-      and p_hold.reserved_at >= m.long_start
-      and p_hold.reserved_at >= m.open_from
-      and (
-        m.minute_limit is null
-        or p_hold.reserved_at >= m.minute_until - interval '1 minute' and p_at < m.minute_until
-      )
-      and (
-        m.hour_limit is null
-        or p_hold.reserved_at >= m.hour_until - interval '1 hour' and p_at < m.hour_until
-      )
-      and current_setting('transaction_isolation') = 'read committed';
-  if not found then
-    return null;
-  end if;
-  return quota.look_plainly(
-    row(p_hold.subject_id, true, null)::quota.caller, p_hold.feature_id, 0, p_at
-  );
-end
-$$;
-
-comment on function quota.ended_plainly is
-  'The limit with least room after a hold was ended, if the meter remembers it; else null.';

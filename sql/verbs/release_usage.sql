@@ -32,6 +32,10 @@ declare
   v_allowance quota.allowance;
   v_decision public.usage_decision;
 begin
+  v_decision := quota.end_plainly(p_reservation_id, p_subject, 'released', 0, '{}');
+  if v_decision.allowed then
+    return v_decision;
+  end if;
   v_locked := quota.lock_reservation(p_reservation_id, p_subject);
   v_hold := v_locked.hold;
   v_now := v_locked.at;
@@ -47,20 +51,13 @@ begin
   perform quota.end_hold(
     v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount else 0 end
   );
-  v_decision := quota.ended_plainly(v_hold, v_now);
-  if v_decision.allowed then
-    v_decision.amount := v_hold.amount;
-    v_decision.event_id := v_event.event_id;
-    v_decision.reservation_id := v_hold.reservation_id;
-  else
-    v_allowance := quota.limits_of(
-      v_hold.subject_id, v_hold.feature_id, v_now, p_is_settled => true
-    );
-    v_decision := quota.decision(
-      v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
-      (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id, v_hold.reservation_id
-    );
-  end if;
+  v_allowance := quota.limits_of(
+    v_hold.subject_id, v_hold.feature_id, v_now, p_is_settled => true
+  );
+  v_decision := quota.decision(
+    v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
+    (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id, v_hold.reservation_id
+  );
   perform quota.close_hold(v_hold, 'released', v_decision);
   return v_decision;
 end

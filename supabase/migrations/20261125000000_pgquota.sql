@@ -6972,10 +6972,16 @@ declare
   v_is_over boolean := false;
   v_decision public.usage_decision;
 begin
+  if p_metadata <> '{}' then
+    perform quota.check_metadata(p_metadata);
+  end if;
+  v_decision := quota.end_plainly(p_reservation_id, p_subject, 'committed', p_amount, p_metadata);
+  if v_decision.allowed then
+    return v_decision;
+  end if;
   if p_amount is not null then
     perform quota.check_amount(p_amount, 0);
   end if;
-  perform quota.check_metadata(p_metadata);
   v_locked := quota.lock_reservation(p_reservation_id, p_subject);
   v_hold := v_locked.hold;
   v_now := v_locked.at;
@@ -6997,14 +7003,6 @@ begin
   if v_excess = 0 and not v_hold.is_over then
     -- The usual end: what was held is used, or less of it.
     perform quota.end_hold(v_hold, v_event, v_drawn_back);
-    v_decision := quota.ended_plainly(v_hold, v_now);
-    if v_decision.allowed then
-      v_decision.amount := v_amount;
-      v_decision.event_id := v_event.event_id;
-      v_decision.reservation_id := v_hold.reservation_id;
-      perform quota.close_hold(v_hold, 'committed', v_decision);
-      return v_decision;
-    end if;
     v_allowance := quota.limits_of_hold(v_hold, v_now);
     -- Nothing that grew can cross a mark.
     v_before := v_allowance.limits;
@@ -7118,41 +7116,112 @@ $$;
 
 comment on function quota.limits_of_hold is 'What applies to the commit of a hold at an instant.';
 
--- What an ending is told where the meter remembers it, after its line: the hold was made in the periods
--- that run, and the use did not grow.
-create function quota.ended_plainly(
-  p_hold quota.reservations,
-  p_at timestamptz
+-- sql/verbs/end_plainly.sql
+
+-- The plain way of consume_usage(), for the end of a hold: the hold is open, it was made in the periods that
+-- run, and no more than it is used. So nothing can cross a mark, and nothing was drawn that comes back.
+create function quota.end_plainly(
+  p_reservation_id uuid,
+  p_subject_id text,
+  p_state text,
+  p_used bigint,
+  p_metadata jsonb
 )
 returns public.usage_decision
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_hold record;
+  v_used bigint;
+  v_meter record;
+  v_now timestamptz;
+  v_event_id uuid;
+  v_decision public.usage_decision;
 begin
-  perform from quota.meters as m
-    where m.subject_id = p_hold.subject_id
-      and m.feature_id = p_hold.feature_id
-      and p_hold.reserved_at >= m.long_start
-      and p_hold.reserved_at >= m.open_from
-      and (
-        m.minute_limit is null
-        or p_hold.reserved_at >= m.minute_until - interval '1 minute' and p_at < m.minute_until
-      )
-      and (
-        m.hour_limit is null
-        or p_hold.reserved_at >= m.hour_until - interval '1 hour' and p_at < m.hour_until
-      )
+  select r.subject_id, r.feature_id, r.amount, r.reserved_at, r.actor
+    into v_hold
+    from quota.reservations as r
+    where r.reservation_id = p_reservation_id
+      and r.subject_id <> p_subject_id is not true
+      and r.state = 'open'
+      and not r.is_over
+      and coalesce(p_used, r.amount) between 0 and r.amount
+      and current_setting('role', true) = 'service_role'
       and current_setting('transaction_isolation') = 'read committed';
   if not found then
     return null;
   end if;
-  return quota.look_plainly(
-    row(p_hold.subject_id, true, null)::quota.caller, p_hold.feature_id, 0, p_at
-  );
+  v_used := coalesce(p_used, v_hold.amount);
+  update quota.meters as m
+    set used = m.used + v_used,
+        reserved = m.reserved - v_hold.amount
+    where m.subject_id = v_hold.subject_id
+      and m.feature_id = v_hold.feature_id
+      and m.fresh_from < 'infinity'
+      and m.drawn = 0
+      and m.open_until > v_hold.reserved_at
+      and v_hold.reserved_at >= greatest(
+        m.open_from, m.long_start,
+        case when m.minute_limit is not null then m.minute_until - interval '1 minute' end,
+        case when m.hour_limit is not null then m.hour_until - interval '1 hour' end
+      )
+    returning
+      m.fresh_from, least(m.fresh_until, m.holds_expire_at) as fresh_until, m.catalogue_version,
+      m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end, m.allowed, m.granted,
+      m.used - m.used_before as used, m.reserved - m.reserved_before as reserved
+    into v_meter;
+  if not found then
+    return null;
+  end if;
+  v_now := quota.clock();
+  if v_now >= v_meter.fresh_from and v_now < v_meter.fresh_until
+    and v_meter.used + v_meter.reserved > v_meter.allowed is not true
+  then
+    v_event_id := quota.new_id(v_now);
+    v_decision := row(
+      true, 'ok', v_hold.feature_id, v_hold.subject_id, v_meter.plan_id,
+      case p_state when 'committed' then v_used else v_hold.amount end, v_meter.used, v_meter.reserved,
+      v_meter.allowed, v_meter.allowed - v_meter.used - v_meter.reserved, v_meter.allowed is null,
+      v_meter.period, nullif(v_meter.period_start, '-infinity'), nullif(v_meter.period_end, 'infinity'),
+      null, v_event_id, p_reservation_id, false, v_meter.upgrade_url, v_meter.granted
+    )::public.usage_decision;
+    -- Under the lock nobody else ends it: it is looked at again whether somebody has.
+    update quota.reservations as r
+      set state = p_state,
+          answer = to_jsonb(v_decision)
+      where r.subject_id = v_hold.subject_id
+        and r.reservation_id = p_reservation_id
+        and r.state = 'open'
+        and r.expires_at > v_now;
+    if found then
+      -- A statement after the lock: is the catalogue still the edition that is remembered?
+      insert into quota.events (
+        subject_id, event_id, at, kind, feature_id, counts_at, used_change, reserved_change, about_id,
+        actor, metadata
+      )
+        select
+          v_hold.subject_id, v_event_id, v_now, case p_state when 'committed' then 'commit' else 'release' end,
+          v_hold.feature_id, v_hold.reserved_at, v_used, -v_hold.amount, p_reservation_id, v_hold.actor,
+          coalesce(p_metadata, '{}')
+        from quota.catalogue as k
+        where k.version = v_meter.catalogue_version;
+      if found then
+        return v_decision;
+      end if;
+      update quota.reservations as r
+        set state = 'open',
+            answer = null
+        where r.subject_id = v_hold.subject_id
+          and r.reservation_id = p_reservation_id;
+    end if;
+  end if;
+  perform quota.take_back(v_hold.subject_id, v_hold.feature_id, v_used, -v_hold.amount);
+  return null;
 end
 $$;
 
-comment on function quota.ended_plainly is
-  'The limit with least room after a hold was ended, if the meter remembers it; else null.';
+comment on function quota.end_plainly is
+  'Ends a hold in one step, where what the meter remembers shows the answer. Null: nothing was ended, ask properly.';
 
 -- sql/verbs/release_usage.sql
 
@@ -7190,6 +7259,10 @@ declare
   v_allowance quota.allowance;
   v_decision public.usage_decision;
 begin
+  v_decision := quota.end_plainly(p_reservation_id, p_subject, 'released', 0, '{}');
+  if v_decision.allowed then
+    return v_decision;
+  end if;
   v_locked := quota.lock_reservation(p_reservation_id, p_subject);
   v_hold := v_locked.hold;
   v_now := v_locked.at;
@@ -7205,20 +7278,13 @@ begin
   perform quota.end_hold(
     v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount else 0 end
   );
-  v_decision := quota.ended_plainly(v_hold, v_now);
-  if v_decision.allowed then
-    v_decision.amount := v_hold.amount;
-    v_decision.event_id := v_event.event_id;
-    v_decision.reservation_id := v_hold.reservation_id;
-  else
-    v_allowance := quota.limits_of(
-      v_hold.subject_id, v_hold.feature_id, v_now, p_is_settled => true
-    );
-    v_decision := quota.decision(
-      v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
-      (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id, v_hold.reservation_id
-    );
-  end if;
+  v_allowance := quota.limits_of(
+    v_hold.subject_id, v_hold.feature_id, v_now, p_is_settled => true
+  );
+  v_decision := quota.decision(
+    v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
+    (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id, v_hold.reservation_id
+  );
   perform quota.close_hold(v_hold, 'released', v_decision);
   return v_decision;
 end
@@ -16244,7 +16310,7 @@ begin
     ('function', 'quota.check_value(text, text, bigint, timestamp with time zone, quota.allowance)', '{"body": "59236fde0d47ce53d3a07ca37f5460b7", "name": "quota.check_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_decision"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
-    ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "8bd6990b8b623e286293f990511ef280", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "3239221a06603fa10a59121572a7cc06", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "01f7906e389dc8476fc9e97ed23bd189", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "cad58cfb49dc8d4394f396f81667abfb", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "26fbba8b4d41cbd0483642ed48766839", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
@@ -16261,7 +16327,7 @@ begin
     ('function', 'quota.drop_stale_triggers()', '{"body": "0dad5b4e49069a018189568abc25a3f6", "name": "quota.drop_stale_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.earlier_part(text, text, timestamp with time zone, quota.limit_state, timestamp with time zone, timestamp with time zone)', '{"body": "60657a916c3fb1e7c2bbbf551da79c13", "name": "quota.earlier_part", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint)', '{"body": "3afe5140869b21de568f44688f981f53", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint) returns void"}'),
-    ('function', 'quota.ended_plainly(quota.reservations, timestamp with time zone)', '{"body": "6dfec4437211b110f739dfc4ad5c65bf", "name": "quota.ended_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.end_plainly(uuid, text, text, bigint, jsonb)', '{"body": "faf71fe4d739c3623170a766bf1cc852", "name": "quota.end_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject_id text, p_state text, p_used bigint, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "dab53d7588f22e680dbe149feda908dc", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.entitlements_of(text, text, timestamp with time zone, text)', '{"body": "736850b75bf6bb78ab47952225b6086b", "name": "quota.entitlements_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_at timestamp with time zone, p_feature_id text DEFAULT NULL::text) returns SETOF quota.entitlement"}'),
     ('function', 'quota.entitlements_shown(text, timestamp with time zone)', '{"body": "8c5d741336f0153adddf8ac00fa1411b", "name": "quota.entitlements_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.entitlement"}'),
@@ -16412,7 +16478,7 @@ begin
     ('function', 'quota.reject_ttl(text, interval)', '{"body": "e97dea1bd30761543357d7b4fac6e8a0", "name": "quota.reject_ttl", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_ttl interval) returns void"}'),
     ('function', 'quota.reject_user()', '{"body": "2d28eebb71b3ef0b29a90797b156af4b", "name": "quota.reject_user", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
-    ('function', 'quota.release_usage(uuid, text)', '{"body": "4192de00233eaf13adcbcb8e517a57b5", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.release_usage(uuid, text)', '{"body": "d1901068f65ec2f3691ef2439d9b696b", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "5711b03f7689586911c594ded6b2db6f", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),

@@ -16,8 +16,9 @@ export const unguardedCommit: Sabotage = (owner) =>
   rewrite(owner, 'quota.commit_usage', [/if v_hold\.state = 'committed'.*?end if;/s, '']);
 
 /** The state of a hold as it was before the wait. */
-export const holdReadBeforeTheLock: Sabotage = (owner) =>
-  rewrite(
+export const holdReadBeforeTheLock: Sabotage = async (owner) => {
+  await rewrite(owner, 'quota.end_plainly', ["and r.state = 'open'", 'and false']);
+  await rewrite(
     owner,
     'quota.lock_reservation',
     ['v_at := quota.lock_meter(v_hold.subject_id, v_hold.feature_id);', ''],
@@ -27,6 +28,7 @@ export const holdReadBeforeTheLock: Sabotage = (owner) =>
        v_at := quota.lock_meter(v_hold.subject_id, v_hold.feature_id);`,
     ],
   );
+};
 
 /** Holds count until a job has gone through them, and it has not run yet. */
 export const expiryByJob: Sabotage = async (owner) => {

@@ -43,7 +43,7 @@ select is_empty(
   $$select b.name, b.lines
     from bodies as b
     left join (values
-      ('allowances_of', 128), ('begin_windows', 120), ('commit_usage', 99), ('consume_usage', 143), ('consume_usage_batch', 94),
+      ('allowances_of', 128), ('begin_windows', 120), ('commit_usage', 77), ('consume_usage', 143), ('consume_usage_batch', 94), ('end_plainly', 88),
       ('open_counters', 137), ('record', 75), ('refusal', 103), ('remember', 144)
     ) as e (name, lines) using (name)
     where b.lines > coalesce(e.lines, 70)$$,
@@ -59,8 +59,8 @@ select set_eq(
   $$select name from statements
     where text ~* '\minsert\s+into\s+quota\.(alerts|counters|events|exceptions|grants|keys|members|meters|overages|overrides|reservations|subjects)\s*\([^)]*\)\s*(with|select)\M'$$,
   array[
-    'consume_usage', 'count_plainly', 'create_meters', 'lock_imports', 'make_counters', 'open_counters',
-    'write_imports', 'write_lines'
+    'consume_usage', 'count_plainly', 'create_meters', 'end_plainly', 'lock_imports', 'make_counters',
+    'open_counters', 'write_imports', 'write_lines'
   ],
   'a subject''s rows are inserted one by one, but for these'
 );
@@ -103,7 +103,7 @@ select is_empty(
         'check_granted', 'check_in_use', 'hold_removed', 'lock_gauges', 'lock_namers', 'recount_gauge',
         'tidy', 'tidy_terms', 'write_catalogue', 'forget_actor', 'over_limit_note', 'plan_steps',
         -- Told an id alone; a caller that names the subject is not asked less.
-        'lock_reservation', 'refund_usage', 'void_grant'
+        'lock_reservation', 'end_plainly', 'refund_usage', 'void_grant'
       )$$,
   'a statement names the subject of each table that it reads, so that one node can answer it'
 );
