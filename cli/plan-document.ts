@@ -120,8 +120,13 @@ function faultOf(error: ErrorObject): Fault | undefined {
 }
 
 interface Document {
-  features: Record<string, { kind?: string }>;
+  features: Record<string, Feature>;
   plans: Record<string, Plan>;
+}
+
+interface Feature {
+  kind?: string;
+  costs?: Record<string, number | string>;
 }
 
 interface Plan {
@@ -173,7 +178,40 @@ function findContradictions({ features, plans }: Document): Fault[] {
       }
     }
   }
+  faults.push(...Object.keys(features).flatMap((feature) => findCostFaults(features, feature)));
   return [...faults, ...Object.keys(plans).flatMap((plan) => findAgeFaults(plans, plan))];
+}
+
+/** What is paid with costs nothing itself: no chains, and no circle. */
+function findCostFaults(features: Record<string, Feature>, id: string): Fault[] {
+  const { kind = 'metered', costs } = features[id] as Feature;
+  if (costs && kind !== 'metered') {
+    return [
+      {
+        path: ['features', id, 'costs'],
+        found: kind,
+        expected: 'costs of a metered feature alone',
+      },
+    ];
+  }
+  return Object.entries(costs ?? {}).flatMap(([cost, price]) => {
+    const path = ['features', id, 'costs', cost];
+    const paid = Object.hasOwn(features, cost) ? (features[cost] as Feature) : undefined;
+    if ((paid?.kind ?? 'metered') !== 'metered' || !paid || Object.keys(paid.costs ?? {}).length) {
+      const expected = 'a metered feature of this document that costs nothing itself';
+      return [{ path, found: cost, expected }];
+    }
+    if (
+      String(price)
+        .split('/')
+        .some((part) => Number(part) > Number.MAX_SAFE_INTEGER)
+    ) {
+      const expected =
+        'a whole number from 1 to 9007199254740991, or a fraction as text such as "1/1000"';
+      return [{ path, found: price, expected }];
+    }
+    return [];
+  });
 }
 
 /** Of a plan that ages: retired, successor and moves go together. */

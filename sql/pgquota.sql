@@ -36,6 +36,7 @@
 \ir catalogue/limit_terms.sql
 \ir catalogue/plan_ages.sql
 \ir catalogue/feature_alerts.sql
+\ir catalogue/feature_costs.sql
 \ir catalogue/plan_impact.sql
 
 -- subjects: who is limited, and on what terms.
@@ -51,6 +52,7 @@
 \ir meter/events.sql
 \ir meter/overages.sql
 \ir meter/holds.sql
+\ir meter/shares.sql
 \ir meter/grants.sql
 \ir meter/keys.sql
 \ir meter/alerts.sql
@@ -66,6 +68,7 @@
 \ir rule/forecast.sql
 \ir rule/decision.sql
 \ir rule/wait.sql
+\ir rule/parts.sql
 \ir rule/entitlements.sql
 
 -- verbs: what callers do, each with its wrapper in schema public.
@@ -73,11 +76,13 @@
 \ir verbs/begin_windows.sql
 \ir verbs/look_plainly.sql
 \ir verbs/take.sql
+\ir verbs/take_parts.sql
 \ir verbs/enforce_usage.sql
 \ir verbs/consume_usage_batch.sql
 \ir verbs/take_all_plainly.sql
 \ir verbs/check_usage.sql
 \ir verbs/explain_usage.sql
+\ir verbs/explain_part.sql
 \ir verbs/explain_value.sql
 \ir verbs/usage_breakdown.sql
 \ir verbs/reserve_usage.sql

@@ -56,7 +56,8 @@ grant execute on function quota.plan_impact to service_role;
 -- Views. They run with their reader's rights, under the row security of the tables behind them; so the
 -- reader needs those, too. A visitor sees plans and prices, and nobody's usage.
 grant select on
-  public.plan_catalog, quota.features, quota.plans, quota.plan_limits, quota.plan_values
+  public.plan_catalog, quota.features, quota.plans, quota.plan_limits, quota.plan_values,
+  quota.feature_costs
   to anon, authenticated, service_role;
 grant select on
   public.current_usage, public.entitlements, public.usage_history, public.usage_events,
@@ -66,7 +67,7 @@ grant select on
   to authenticated, service_role;
 -- A key is a secret between its caller and the answer; the operator's list is of all subjects.
 grant select on
-  public.usage_overview, quota.keys, quota.overrides, quota.limited_tables, quota.followed_tables
+  public.usage_overview, quota.keys, quota.shares, quota.overrides, quota.limited_tables, quota.followed_tables
   to service_role;
 
 -- What policies and views ask as their reader: who it is, what the time is, which period that lies in.

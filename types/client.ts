@@ -315,6 +315,15 @@ export type UsageDecision<Feature extends string = string> = {
   upgrade_url: string | null;
   /** How much of the limit is open grants: extra that does not reset. */
   granted: number;
+  /**
+   * Whose units used, reserved, limit, remaining and granted are: the feature asked for or, where
+   * that has least room or refuses, one that it costs.
+   */
+  limiting_feature: string;
+  /** Whose limit is shown: the subject. */
+  limiting_subject: string;
+  /** The member whose own cap is shown; null where it is none. */
+  limiting_member: string | null;
 };
 
 /** The ledger lines of the reader and of the subjects it belongs to, append-only. */
@@ -326,12 +335,13 @@ export type UsageEvent<Feature extends string = string> = {
   /** When it happened. */
   at: string;
   /**
-   * `consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`,
-   * `open`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or
-   * `member`.
+   * `consume`, `cost` (what a use costs of another feature), `batch`, `reserve`, `commit`,
+   * `release`, `expire`, `refund`, `return`, `reset`, `open`, `table`, `import`, `grant`, `void`,
+   * `draw`, `carry`, `plan`, `limit`, `value` or `member`.
    */
   kind:
     | 'consume'
+    | 'cost'
     | 'batch'
     | 'reserve'
     | 'commit'
@@ -390,7 +400,7 @@ export type UsageEvent<Feature extends string = string> = {
 
 /** One limit that applies, or one open grant, and what would allow the amount. */
 export type UsageExplanation<Feature extends string = string> = {
-  /** The feature asked for. */
+  /** Whose limit it is, and in whose units: the feature asked for, or one that it costs. */
   feature: Feature;
   /** Who is limited. */
   subject: string;
@@ -969,9 +979,10 @@ export interface UsageMethods<Feature extends string = string> {
   /**
    * Every limit that applies to an amount, and every open grant, one row each: where it comes from
    * (plan, exception, grant), its room, whether it refuses, and what would allow the amount: how
-   * long a wait, how large a top-up, which other plans. A feature that is not in the plan gives one
-   * row that says so. amount is in units of the feature (default 1); subject defaults to the
-   * signed-in user and must be named by trusted callers. Writes nothing.
+   * long a wait, how large a top-up, which other plans. Of what the feature costs, the limits and
+   * grants follow, in their own units. A feature that is not in the plan gives one row that says
+   * so. amount is in units of the feature (default 1); subject defaults to the signed-in user and
+   * must be named by trusted callers. Writes nothing.
    *
    * May be called by a signed-in user and by the server.
    *

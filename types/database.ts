@@ -503,6 +503,9 @@ export type Database = {
         replayed: boolean | null;
         upgrade_url: string | null;
         granted: number | null;
+        limiting_feature: string | null;
+        limiting_subject: string | null;
+        limiting_member: string | null;
       };
       usage_explanation: {
         feature: string | null;

@@ -9,7 +9,8 @@ begin
       select 1 as rank, 'feature' as kind, array[f.feature_id] as path,
         jsonb_build_object(
           'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only
-        ) || quota.hidden_content(f.hidden) || quota.alerts_content(f.alerts) as content
+        ) || quota.hidden_content(f.hidden) || quota.alerts_content(f.alerts)
+          || quota.costs_content(quota.costs_of(f.feature_id)) as content
       from quota.features as f
       union all
       select 2, 'plan', array[p.plan_id],
@@ -61,6 +62,7 @@ begin
         'server_only', coalesce((f.value ->> 'server_only')::boolean, false)
       ) || quota.hidden_content((f.value ->> 'hidden')::boolean)
         || quota.alerts_content(quota.alerts_of(f.value))
+        || quota.costs_content(f.value -> 'costs')
     from jsonb_each(p_plans -> 'features') as f
     union all
     select 2, 'plan', array[p.key],

@@ -14,7 +14,9 @@ begin
 
   for v_id, v_item in select key, value from jsonb_each(p_plans -> 'features') loop
     v_place := 'features.' || v_id;
-    perform quota.check_plan_object(v_place, v_item, array['name', 'unit', 'kind', 'server_only', 'hidden', 'alerts']);
+    perform quota.check_plan_object(
+      v_place, v_item, array['name', 'unit', 'kind', 'server_only', 'hidden', 'alerts', 'costs']
+    );
     perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
     perform quota.check_plan_text(v_place || '.unit', v_item -> 'unit');
     if v_item -> 'kind' not in ('"metered"', '"gauge"', '"switch"', '"value"') then
@@ -27,6 +29,7 @@ begin
       perform quota.reject_plans(v_place || '.server_only', v_item -> 'server_only', 'true or false');
     end if;
     perform quota.check_plan_alerts(v_place || '.alerts', v_item -> 'alerts');
+    perform quota.check_plan_costs(v_place || '.costs', v_item, p_plans -> 'features');
   end loop;
 
   for v_id, v_item in select key, value from jsonb_each(p_plans -> 'plans') loop

@@ -13,6 +13,7 @@ begin
     where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;
   delete from quota.plans as p
     where not p_plans -> 'plans' ? p.plan_id;
+  perform quota.write_costs(p_plans, false);
   delete from quota.features as f
     where not p_plans -> 'features' ? f.feature_id;
 
@@ -38,6 +39,7 @@ begin
           alerts = excluded.alerts,
           marks = excluded.marks;
 
+  perform quota.write_costs(p_plans, true);
   perform quota.write_plans(p_plans);
 
   insert into quota.plan_limits (

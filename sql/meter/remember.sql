@@ -143,6 +143,8 @@ begin
           and e.feature_id = p_feature_id
           and e.counts_at > p_at
       )
+      -- What counts in several meters is never plain.
+      and not exists (select from quota.feature_costs as t where t.feature_id = p_feature_id)
       -- An open counter that a former plan left behind is no limit.
       and v_long_limits = (
         select count(*)

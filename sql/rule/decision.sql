@@ -23,7 +23,10 @@ create type public.usage_decision as (
   reservation_id uuid,
   replayed boolean,
   upgrade_url text,
-  granted bigint
+  granted bigint,
+  limiting_feature text,
+  limiting_subject text,
+  limiting_member text
 );
 
 comment on type public.usage_decision is
@@ -82,6 +85,15 @@ comment on column public.usage_decision.upgrade_url is
 comment on column public.usage_decision.granted is
   'How much of the limit is open grants: extra that does not reset.';
 
+comment on column public.usage_decision.limiting_feature is
+  'Whose units used, reserved, limit, remaining and granted are: the feature asked for or, where that has least room or refuses, one that it costs.';
+
+comment on column public.usage_decision.limiting_subject is
+  'Whose limit is shown: the subject.';
+
+comment on column public.usage_decision.limiting_member is
+  'The member whose own cap is shown; null where it is none.';
+
 create function quota.decision(
   p_subject_id text,
   p_feature_id text,
@@ -121,7 +133,10 @@ begin
     p_reservation_id,
     false,
     p_allowance.upgrade_url,
-    coalesce(p_limit.granted, 0)
+    coalesce(p_limit.granted, 0),
+    p_feature_id,
+    p_subject_id,
+    null
   )::public.usage_decision;
 end
 $$;

@@ -30,6 +30,7 @@ as $$
 declare
   v_caller quota.caller := quota.caller_for(p_subject);
   v_now timestamptz := quota.clock();
+  v_parts quota.part[];
   v_allowance quota.allowance;
   v_verdict quota.verdict;
   v_decision public.usage_decision;
@@ -43,6 +44,12 @@ begin
     return v_decision;
   end if;
   perform quota.check_known(p_feature);
+  v_parts := quota.parts_of(v_caller.subject_id, p_feature);
+  if v_parts is not null then
+    return (quota.judge_parts(
+      v_caller.subject_id, p_feature, v_parts, p_amount, v_now, p_is_settled => false
+    )).decision;
+  end if;
   v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
   if v_allowance.kind in ('switch', 'value') then
     return quota.check_value(v_caller.subject_id, p_feature, p_amount, v_now, v_allowance);

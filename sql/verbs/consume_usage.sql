@@ -136,7 +136,7 @@ begin
         true, 'ok', p_feature, v_subject_id, v_meter.plan_id, p_amount, v_meter.used, v_meter.reserved,
         v_meter.allowed, v_meter.allowed - v_meter.used - v_meter.reserved, v_meter.allowed is null,
         v_meter.period, nullif(v_meter.period_start, '-infinity'), nullif(v_meter.period_end, 'infinity'),
-        null, v_id, null, false, v_meter.upgrade_url, v_meter.granted
+        null, v_id, null, false, v_meter.upgrade_url, v_meter.granted, p_feature, v_subject_id, null
       )::public.usage_decision;
       if p_ttl is not null or p_idempotency_key is not null then
         if p_ttl is not null then

@@ -27,7 +27,8 @@ create type public.usage_explanation as (
 comment on type public.usage_explanation is
   'One limit that applies, or one open grant, and what would allow the amount.';
 
-comment on column public.usage_explanation.feature is 'The feature asked for.';
+comment on column public.usage_explanation.feature is
+  'Whose limit it is, and in whose units: the feature asked for, or one that it costs.';
 
 comment on column public.usage_explanation.subject is 'Who is limited.';
 
@@ -103,7 +104,7 @@ end
 $$;
 
 comment on function public.explain_usage is
-  'Every limit that applies to an amount, and every open grant, one row each: where it comes from (plan, exception, grant), its room, whether it refuses, and what would allow the amount: how long a wait, how large a top-up, which other plans. A feature that is not in the plan gives one row that says so. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. Writes nothing. Errors: QFEAT unknown feature; QAMNT; QSUBJ; 42501 no identity or a subject that is not yours.';
+  'Every limit that applies to an amount, and every open grant, one row each: where it comes from (plan, exception, grant), its room, whether it refuses, and what would allow the amount: how long a wait, how large a top-up, which other plans. Of what the feature costs, the limits and grants follow, in their own units. A feature that is not in the plan gives one row that says so. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. Writes nothing. Errors: QFEAT unknown feature; QAMNT; QSUBJ; 42501 no identity or a subject that is not yours.';
 
 -- "why?" and "what now?", for a paywall or a support desk. Asks limits_of() and decide()
 -- as a call would, and again under every other plan. Reads only.
@@ -119,12 +120,10 @@ declare
   v_caller quota.caller := quota.caller_for(p_subject);
   v_now timestamptz := quota.clock();
   v_allowance quota.allowance;
-  v_verdict quota.verdict;
-  v_limit quota.limit_state;
-  v_retry_after integer;
+  v_parts quota.part[];
+  v_part integer;
+  v_judgement quota.judgement;
   v_plans text[];
-  v_forecast record;
-  v_is_refusing boolean;
 begin
   perform quota.check_known(p_feature);
   perform quota.check_amount(p_amount);
@@ -133,87 +132,39 @@ begin
     return next quota.explain_value(v_caller.subject_id, p_feature, v_now, v_allowance);
     return;
   end if;
-  v_verdict := quota.decide(v_allowance.limits, p_amount);
-  if not v_verdict.is_allowed then
-    v_retry_after := (quota.refusal(
-      v_caller.subject_id, p_feature, p_amount, v_now, v_allowance, v_verdict
-    )).retry_after;
-    v_plans := quota.plans_with_room(
-      v_caller.subject_id, p_feature, p_amount, v_now, v_allowance.plan_id
-    );
+  v_parts := coalesce(
+    quota.parts_of(v_caller.subject_id, p_feature),
+    array[row(v_caller.subject_id, p_feature, 1, 1, false)::quota.part]
+  );
+  v_judgement := quota.judge_parts(
+    v_caller.subject_id, p_feature, v_parts, p_amount, v_now, p_is_settled => false
+  );
+  if not (v_judgement.decision).allowed then
+    v_plans := quota.plans_with_room(v_parts, p_amount, v_now, v_allowance.plan_id);
   end if;
-
-  if v_allowance.limits is null then
-    return next row(
-      p_feature, v_caller.subject_id, v_allowance.plan_id, null, 'plan', 0, 0, 0, 0, false, 0, null,
-      true, v_retry_after, null, v_plans, v_allowance.upgrade_url, null, null, 0, 'hard', null
-    )::public.usage_explanation;
-  end if;
-  foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
-    if v_limit.trial is not null then
-      -- A limit in shadow is for nobody; where there is no other, the feature is unlimited.
-      continue when v_caller.is_trusted is not true
-        and exists (select from unnest(v_allowance.limits) as l where l.trial is null);
-      v_limit.amount := case when v_caller.is_trusted then v_limit.trial end;
-      v_limit.mode := case when v_caller.is_trusted then 'shadow' else 'hard' end;
-    end if;
-    select w.projected, w.exhausted_at into v_forecast from quota.forecast(v_limit, v_now) as w;
-    v_is_refusing := v_limit.period = any (coalesce(v_verdict.refusing, '{}'));
-    return next row(
-      p_feature, v_caller.subject_id, v_allowance.plan_id, v_limit.period, v_limit.source,
-      v_limit.amount + v_limit.drawn + v_limit.granted, v_limit.used, v_limit.reserved,
-      case when v_limit.amount is not null then greatest(quota.room(v_limit), 0) end,
-      v_limit.amount is null, v_limit.granted, nullif(v_limit.resets_at, 'infinity'),
-      v_is_refusing,
-      v_retry_after,
-      case
-        when v_is_refusing and v_limit.period !~ 'minute|hour'
-        then p_amount - quota.room(v_limit) - v_limit.slack
-      end,
-      v_plans, v_allowance.upgrade_url, v_forecast.projected, v_forecast.exhausted_at,
-      coalesce(v_limit.carried, 0), v_limit.mode,
-      case
-        when v_limit.slack > 0 and v_limit.slack < 9007199254740991
-        then v_limit.amount + v_limit.drawn + v_limit.granted + v_limit.slack
-      end
-    )::public.usage_explanation;
+  -- The feature's own limits first, then those of what it costs.
+  for v_part in
+    select p.n
+    from unnest(v_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
+    order by p.is_price, p.n
+  loop
+    return query
+      select e.feature, e.subject, e.plan, e.period, e.source, e."limit", e.used, e.reserved,
+        e.remaining, e.unlimited, e.granted, e.resets_at, e.refuses,
+        (v_judgement.decision).retry_after, e.top_up, v_plans, e.upgrade_url, e.projected,
+        e.exhausted_at, e.carried, e.mode, e.ceiling
+      from quota.explain_part(
+        v_caller, v_parts[v_part], p_amount, v_now, v_judgement.allowances[v_part]
+      ) as e;
   end loop;
-  return query
-    select g.feature, g.subject, g.plan, g.period, g.source, g."limit", g.used, g.reserved, g.remaining,
-      g.unlimited, g.granted, g.resets_at, g.refuses, v_retry_after, g.top_up, v_plans, g.upgrade_url,
-      g.projected, g.exhausted_at, g.carried, g.mode, g.ceiling
-    from quota.explain_grants(v_caller.subject_id, p_feature, v_now, v_allowance) as g;
 end
 $$;
 
 comment on function quota.explain_usage is 'See public.explain_usage.';
 
-create function quota.explain_grants(
-  p_subject_id text,
-  p_feature_id text,
-  p_at timestamptz,
-  p_allowance quota.allowance
-)
-returns setof public.usage_explanation
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-    select p_feature_id, p_subject_id, p_allowance.plan_id, null::text, 'grant', g.amount, g.drawn, 0::bigint,
-      g.amount - g.drawn, false, g.amount - g.drawn, nullif(g.expires_at, 'infinity'), false,
-      null::integer, null::bigint, null::text[], p_allowance.upgrade_url, null::bigint,
-      null::timestamptz, 0::bigint, 'hard', null::bigint
-    from quota.standing_grants(p_subject_id, p_feature_id, p_at) as g
-    order by g.expires_at, g.grant_id;
-end
-$$;
-
-comment on function quota.explain_grants is 'A row for each grant that has not ended, soonest to expire first.';
-
 -- What may be bought: neither what is retired nor what is hidden.
 create function quota.plans_with_room(
-  p_subject_id text,
-  p_feature_id text,
+  p_parts quota.part[],
   p_amount bigint,
   p_at timestamptz,
   p_but_plan_id text
@@ -225,13 +176,26 @@ begin
   return array(
     select p.plan_id
     from quota.plans as p
-    cross join lateral quota.limits_of(p_subject_id, p_feature_id, p_at, p.plan_id) as a
+    cross join lateral (
+      select
+        bool_and(
+          (quota.decide(a.limits, quota.price(p_amount, c.units, c.per))).is_allowed
+          -- What is priced need not be limited beside.
+          or a.limits is null and not c.is_price and cardinality(p_parts) > 1
+        ) as is_allowed,
+        array_agg(
+          (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l)
+          order by c.is_price, c.feature_id
+        ) as amounts
+      from unnest(p_parts) as c
+      cross join lateral quota.limits_of(c.subject_id, c.feature_id, p_at, p.plan_id) as a
+    ) as r
     where p.plan_id <> coalesce(p_but_plan_id, '')
       and not p.is_retired
       and not p.hidden
-      and (quota.decide(a.limits, p_amount)).is_allowed
+      and r.is_allowed
     order by
-      (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l),
+      r.amounts,
       -- Alike for this feature: the plan that allows less of the others.
       (
         select sum(coalesce(l.amount, 9007199254740991))

@@ -74,7 +74,7 @@ begin
       when not v_is_allowed and p_amount <= v_limit and v_period_end < 'infinity'
       then least(greatest(ceil(extract(epoch from v_period_end - v_at)), 1), 2147483647)
     end,
-    null, null, false, v_upgrade_url, v_granted
+    null, null, false, v_upgrade_url, v_granted, p_feature_id, p_caller.subject_id, null
   )::public.usage_decision;
 end
 $$;

@@ -45,22 +45,15 @@ begin
       return quota.replayed(v_answer);
     end if;
   end if;
-  v_now := quota.lock_meter(p_caller.subject_id, p_feature_id);
+  v_now := quota.lock_call(p_caller.subject_id, p_feature_id);
   if p_idempotency_key is not null then
     v_answer := quota.replay(p_caller, p_idempotency_key, p_arguments, v_now);
   end if;
   if v_answer is null then
-    v_decision := quota.take(
+    v_decision := quota.take_call(
       p_caller, p_feature_id, p_amount, v_now, case when p_ttl is null then 'consume' else 'reserve' end,
-      case when p_ttl is not null then quota.new_id(v_now) end,
-      p_idempotency_key, p_arguments, p_metadata, p_partial => p_partial
+      p_idempotency_key, p_arguments, p_metadata, p_partial, p_ttl
     );
-    if v_decision.allowed and p_ttl is not null then
-      perform quota.write_hold(
-        p_caller.subject_id, v_decision.reservation_id, p_feature_id, v_decision.amount, v_now, p_ttl,
-        p_caller.actor, v_decision.reason = 'over_limit'
-      );
-    end if;
     if v_decision.allowed is not null then
       return v_decision;
     end if;
@@ -71,7 +64,7 @@ end
 $$;
 
 comment on function quota.take_properly is
-  'Decides under the lock of the meter, and counts or (given a ttl) holds if there is room. Errors: as consume_usage.';
+  'Decides under the locks of the meters that the call takes from, and counts or (given a ttl) holds if there is room. Errors: as consume_usage.';
 
 -- The one way in which an amount is taken. consume, reserve, batch and limited tables
 -- all come here, holding the meter.
@@ -145,7 +138,7 @@ begin
     p_caller.subject_id, p_feature_id, v_amount, v_allowance, v_shown, quota.allowing_reason(v_verdict),
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
-  if p_idempotency_key is not null and not quota.bind_key(
+  if p_arguments is not null and not quota.bind_key(
     p_caller, p_idempotency_key, p_arguments, to_jsonb(v_decision), p_at
   ) then
     return null;
@@ -166,4 +159,4 @@ end
 $$;
 
 comment on function quota.take is
-  'Decides and, if there is room, counts, or holds when it is given a reservation id; partial: what there is room for. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
+  'Decides and, if there is room, counts, or holds when it is given a reservation id; partial: what there is room for. A key without arguments its caller binds. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';

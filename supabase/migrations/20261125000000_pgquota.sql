@@ -1135,7 +1135,8 @@ begin
       select 1 as rank, 'feature' as kind, array[f.feature_id] as path,
         jsonb_build_object(
           'name', f.name, 'unit', f.unit, 'kind', f.kind, 'server_only', f.server_only
-        ) || quota.hidden_content(f.hidden) || quota.alerts_content(f.alerts) as content
+        ) || quota.hidden_content(f.hidden) || quota.alerts_content(f.alerts)
+          || quota.costs_content(quota.costs_of(f.feature_id)) as content
       from quota.features as f
       union all
       select 2, 'plan', array[p.plan_id],
@@ -1187,6 +1188,7 @@ begin
         'server_only', coalesce((f.value ->> 'server_only')::boolean, false)
       ) || quota.hidden_content((f.value ->> 'hidden')::boolean)
         || quota.alerts_content(quota.alerts_of(f.value))
+        || quota.costs_content(f.value -> 'costs')
     from jsonb_each(p_plans -> 'features') as f
     union all
     select 2, 'plan', array[p.key],
@@ -1346,6 +1348,7 @@ begin
     where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;
   delete from quota.plans as p
     where not p_plans -> 'plans' ? p.plan_id;
+  perform quota.write_costs(p_plans, false);
   delete from quota.features as f
     where not p_plans -> 'features' ? f.feature_id;
 
@@ -1371,6 +1374,7 @@ begin
           alerts = excluded.alerts,
           marks = excluded.marks;
 
+  perform quota.write_costs(p_plans, true);
   perform quota.write_plans(p_plans);
 
   insert into quota.plan_limits (
@@ -1452,7 +1456,9 @@ begin
 
   for v_id, v_item in select key, value from jsonb_each(p_plans -> 'features') loop
     v_place := 'features.' || v_id;
-    perform quota.check_plan_object(v_place, v_item, array['name', 'unit', 'kind', 'server_only', 'hidden', 'alerts']);
+    perform quota.check_plan_object(
+      v_place, v_item, array['name', 'unit', 'kind', 'server_only', 'hidden', 'alerts', 'costs']
+    );
     perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
     perform quota.check_plan_text(v_place || '.unit', v_item -> 'unit');
     if v_item -> 'kind' not in ('"metered"', '"gauge"', '"switch"', '"value"') then
@@ -1465,6 +1471,7 @@ begin
       perform quota.reject_plans(v_place || '.server_only', v_item -> 'server_only', 'true or false');
     end if;
     perform quota.check_plan_alerts(v_place || '.alerts', v_item -> 'alerts');
+    perform quota.check_plan_costs(v_place || '.costs', v_item, p_plans -> 'features');
   end loop;
 
   for v_id, v_item in select key, value from jsonb_each(p_plans -> 'plans') loop
@@ -2013,6 +2020,182 @@ $$;
 
 comment on function quota.alerts_content is
   'The marks of a feature, as plan_changes() compares and shows them.';
+
+-- sql/catalogue/feature_costs.sql
+
+-- What a use costs: a call of an image also takes 10 credits, or nothing is taken. Written by
+-- apply_plans() alone.
+create table quota.feature_costs (
+  feature_id text collate "C" not null,
+  cost_id text collate "C" not null,
+  units bigint not null,
+  per bigint not null,
+  constraint feature_costs_pkey primary key (feature_id, cost_id),
+  constraint feature_costs_feature_exists
+    foreign key (feature_id) references quota.features (feature_id),
+  constraint feature_costs_cost_exists foreign key (cost_id) references quota.features (feature_id),
+  constraint feature_costs_units_is_1_to_9007199254740991
+    check (units between 1 and 9007199254740991),
+  constraint feature_costs_per_is_1_to_9007199254740991 check (per between 1 and 9007199254740991)
+);
+
+comment on table quota.feature_costs is
+  'What a use of a feature takes from other features: units of cost_id for per units of it, rounded up per call.';
+
+comment on column quota.feature_costs.cost_id is 'The feature that pays: one that costs nothing itself.';
+
+comment on column quota.feature_costs.units is 'With per, a price in its lowest terms: 10 is 10 / 1.';
+
+-- Serves the foreign key to features (removing a feature).
+create index feature_costs_by_cost on quota.feature_costs (cost_id);
+
+alter table quota.feature_costs enable row level security;
+
+-- A price list is public.
+create policy select_everyone on quota.feature_costs
+  for select to anon, authenticated, service_role using (true);
+
+-- Withheld: insert, update, delete, truncate (see features).
+
+-- The part of check_plans() that judges `costs`.
+create function quota.check_plan_costs(
+  p_place text,
+  p_feature jsonb,
+  p_features jsonb
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cost_id text;
+  v_price jsonb;
+  v_cost jsonb;
+begin
+  if not p_feature ? 'costs' then
+    return;
+  end if;
+  perform quota.check_plan_object(p_place, p_feature -> 'costs', null);
+  if coalesce(p_feature ->> 'kind', 'metered') <> 'metered' then
+    perform quota.reject_plans(
+      p_place, p_feature -> 'kind', 'costs of a metered feature alone'
+    );
+  end if;
+  for v_cost_id, v_price in select key, value from jsonb_each(p_feature -> 'costs') loop
+    v_cost := p_features -> v_cost_id;
+    if v_cost is null
+      or coalesce(v_cost ->> 'kind', 'metered') <> 'metered'
+      -- No chains, and no circle.
+      or v_cost -> 'costs' <> '{}'
+    then
+      perform quota.reject_plans(
+        p_place || '.' || v_cost_id, to_jsonb(v_cost_id),
+        'a metered feature of this document that costs nothing itself'
+      );
+    end if;
+    if quota.price_of(v_price) is null then
+      perform quota.reject_plans(
+        p_place || '.' || v_cost_id, v_price,
+        'a whole number from 1 to 9007199254740991, or a fraction as text such as "1/1000"'
+      );
+    end if;
+  end loop;
+end
+$$;
+
+comment on function quota.check_plan_costs is 'No costs are none. Errors: QPLAN.';
+
+-- "1/1000", or a whole number; in its lowest terms, so that alike is alike.
+create function quota.price_of(p_price jsonb)
+returns bigint[]
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_units numeric;
+  v_per numeric := 1;
+begin
+  if quota.is_whole(p_price, 1) then
+    v_units := (p_price #>> '{}')::numeric;
+  elsif jsonb_typeof(p_price) = 'string' and p_price #>> '{}' ~ '^[1-9][0-9]{0,15}/[1-9][0-9]{0,15}$' then
+    v_units := split_part(p_price #>> '{}', '/', 1)::numeric;
+    v_per := split_part(p_price #>> '{}', '/', 2)::numeric;
+  end if;
+  if greatest(v_units, v_per) > 9007199254740991 or v_units is null then
+    return null;
+  end if;
+  return array[trunc(v_units / gcd(v_units, v_per)), v_per / gcd(v_units, v_per)]::bigint[];
+end
+$$;
+
+comment on function quota.price_of is
+  'A price of the document as units and per; null where it is none.';
+
+-- What costs nothing need not say so.
+create function quota.costs_content(p_costs jsonb)
+returns jsonb
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when coalesce(p_costs, '{}') = '{}' then '{}'::jsonb
+    else jsonb_build_object(
+      'costs',
+      (
+        select jsonb_object_agg(
+          c.key,
+          case when p.price[2] = 1 then to_jsonb(p.price[1]) else to_jsonb(p.price[1] || '/' || p.price[2]) end
+        )
+        from jsonb_each(p_costs) as c
+        cross join lateral quota.price_of(c.value) as p (price)
+      )
+    )
+  end;
+end
+$$;
+
+comment on function quota.costs_content is 'costs, as it stands in what is compared.';
+
+create function quota.costs_of(p_feature_id text)
+returns jsonb
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select jsonb_object_agg(c.cost_id, c.units || '/' || c.per)
+    from quota.feature_costs as c
+    where c.feature_id = p_feature_id
+  );
+end
+$$;
+
+comment on function quota.costs_of is 'What a feature costs, as a document could say it; null for nothing.';
+
+-- The part of apply_plans() that writes them. Asked twice: what goes before features go, what comes after
+-- they have come.
+create function quota.write_costs(
+  p_plans jsonb,
+  p_are_features_there boolean
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not p_are_features_there then
+    delete from quota.feature_costs as c
+      where p_plans #> array['features', c.feature_id, 'costs', c.cost_id] is null;
+    return;
+  end if;
+  insert into quota.feature_costs (feature_id, cost_id, units, per)
+    select f.key, c.key, (quota.price_of(c.value))[1], (quota.price_of(c.value))[2]
+    from jsonb_each(p_plans -> 'features') as f
+    cross join lateral jsonb_each(f.value -> 'costs') as c
+    on conflict (feature_id, cost_id) do update
+      set units = excluded.units,
+          per = excluded.per;
+end
+$$;
+
+comment on function quota.write_costs is
+  'Makes the costs of features equal to the document: takes away (features are not there yet), or writes.';
 
 -- sql/catalogue/plan_impact.sql
 
@@ -3154,7 +3337,7 @@ comment on table quota.events is
 comment on column quota.events.at is 'When it happened, by quota.clock().';
 
 comment on column quota.events.kind is
-  'consume, batch, reserve, commit, release, expire, refund, return, reset, open, table, import, grant, void, draw, carry, plan, limit, value or member.';
+  'consume, cost, batch, reserve, commit, release, expire, refund, return, reset, open, table, import, grant, void, draw, carry, plan, limit, value or member.';
 
 comment on column quota.events.counts_at is
   'The instant whose periods it counts in: at, or for a refund, commit or release the instant of the use or hold.';
@@ -3372,6 +3555,60 @@ create policy select_service on quota.reservations
   for select to service_role using (true);
 
 -- Withheld: every write; reserve, commit and release are for service_role.
+
+-- sql/meter/shares.sql
+
+-- What a call took from other meters than its own: from those of the features that it costs. Each of them
+-- has a line, and a hold, of its own, by which it adds up and expires alone; a row here ties one of them to
+-- the call, with the price of that moment. Calls that take from one meter have none.
+create table quota.shares (
+  subject_id text collate "C" not null,
+  call_id uuid not null,
+  share_subject_id text collate "C" not null,
+  share_feature_id text collate "C" not null,
+  share_id uuid not null,
+  feature_id text collate "C" not null,
+  units bigint not null,
+  per bigint not null,
+  constraint shares_pkey primary key (subject_id, call_id, share_subject_id, share_feature_id)
+);
+
+comment on table quota.shares is
+  'What a call took from other meters: a row for each of them. Calls that take from one meter have none.';
+
+comment on column quota.shares.call_id is
+  'The line that counted the call in its own meter or, of one that was held first, its reservation.';
+
+comment on column quota.shares.share_subject_id is 'Whose other meter it is, and of which feature.';
+
+comment on column quota.shares.share_id is
+  'Its line there (kind cost) or, of a hold, the reservation there, which no caller is told of.';
+
+comment on column quota.shares.feature_id is 'The feature that was called.';
+
+comment on column quota.shares.units is
+  'With per, the price at that moment: units for per units of the feature, rounded up for the whole call.';
+
+-- Serves "is it a share?" and "what was this line for?".
+create index shares_by_share on quota.shares (share_subject_id, share_id);
+
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.shares
+  alter column subject_id set statistics 0,
+  alter column call_id set statistics 0,
+  alter column share_subject_id set statistics 0,
+  alter column share_feature_id set statistics 0,
+  alter column share_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column units set statistics 0,
+  alter column per set statistics 0;
+
+alter table quota.shares enable row level security;
+
+create policy select_service on quota.shares
+  for select to service_role using (true);
+
+-- Withheld: every write.
 
 -- sql/meter/grants.sql
 
@@ -4627,7 +4864,10 @@ create type public.usage_decision as (
   reservation_id uuid,
   replayed boolean,
   upgrade_url text,
-  granted bigint
+  granted bigint,
+  limiting_feature text,
+  limiting_subject text,
+  limiting_member text
 );
 
 comment on type public.usage_decision is
@@ -4686,6 +4926,15 @@ comment on column public.usage_decision.upgrade_url is
 comment on column public.usage_decision.granted is
   'How much of the limit is open grants: extra that does not reset.';
 
+comment on column public.usage_decision.limiting_feature is
+  'Whose units used, reserved, limit, remaining and granted are: the feature asked for or, where that has least room or refuses, one that it costs.';
+
+comment on column public.usage_decision.limiting_subject is
+  'Whose limit is shown: the subject.';
+
+comment on column public.usage_decision.limiting_member is
+  'The member whose own cap is shown; null where it is none.';
+
 create function quota.decision(
   p_subject_id text,
   p_feature_id text,
@@ -4725,7 +4974,10 @@ begin
     p_reservation_id,
     false,
     p_allowance.upgrade_url,
-    coalesce(p_limit.granted, 0)
+    coalesce(p_limit.granted, 0),
+    p_feature_id,
+    p_subject_id,
+    null
   )::public.usage_decision;
 end
 $$;
@@ -4885,6 +5137,218 @@ end
 $$;
 
 comment on function quota.longest_period is 'The longest of these periods.';
+
+-- sql/rule/parts.sql
+
+-- A use that counts in several places: in the feature called, and in what it costs. One call has a part in
+-- each of these meters, and is allowed if all have room. Most calls have one part, which is the call itself:
+-- those never come here.
+
+create type quota.part as (
+  subject_id text,
+  feature_id text,
+  units bigint,
+  per bigint,
+  is_price boolean
+);
+
+comment on type quota.part is
+  'A meter that a call takes from: units for per units of the feature called, rounded up. is_price: it is of another feature, which the one called costs.';
+
+create type quota.judgement as (
+  decision public.usage_decision,
+  allowances quota.allowance[],
+  fits bigint
+);
+
+comment on type quota.judgement is
+  'What a call of several parts is told; the limits of each part; and the largest amount that all have room for (null: any).';
+
+-- In lock order.
+create function quota.parts_of(
+  p_subject_id text,
+  p_feature_id text
+)
+returns quota.part[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from quota.feature_costs as c where c.feature_id = p_feature_id) then
+    return null;
+  end if;
+  return array(
+    select row(p_subject_id, o.feature_id, o.units, o.per, o.is_price)::quota.part
+    from (
+      select p_feature_id collate "C" as feature_id, 1::bigint as units, 1::bigint as per,
+        false as is_price
+      union all
+      select c.cost_id, c.units, c.per, true
+      from quota.feature_costs as c
+      where c.feature_id = p_feature_id
+    ) as o
+    order by o.feature_id
+  );
+end
+$$;
+
+comment on function quota.parts_of is
+  'The meters that a call takes from, in lock order; null: its own alone.';
+
+create function quota.price(
+  p_amount bigint,
+  p_units bigint,
+  p_per bigint
+)
+returns bigint
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_price numeric := div(p_amount::numeric * p_units + p_per - 1, p_per);
+begin
+  if v_price > 9007199254740991 then
+    raise exception 'amount % costs more than 9007199254740991 (2^53 - 1)', p_amount
+      using errcode = 'QAMNT', hint = 'call for less at once';
+  end if;
+  return v_price;
+end
+$$;
+
+comment on function quota.price is
+  'What an amount costs, rounded up. Errors: QAMNT, over 2^53 - 1.';
+
+-- Each part is asked as a call of its own would be, and the answers become one. p_taken: what a batch
+-- takes from these meters before.
+create function quota.judge_parts(
+  p_subject_id text,
+  p_feature_id text,
+  p_parts quota.part[],
+  p_amount bigint,
+  p_at timestamptz,
+  p_is_settled boolean,
+  p_taken bigint[] default null
+)
+returns quota.judgement
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_part quota.part;
+  v_allowance quota.allowance;
+  v_verdict quota.verdict;
+  v_amount bigint;
+  v_room bigint;
+  v_decision public.usage_decision;
+  v_decisions public.usage_decision[];
+  v_judgement quota.judgement;
+begin
+  for i in 1 .. cardinality(p_parts) loop
+    v_part := p_parts[i];
+    v_allowance := quota.limits_of(
+      v_part.subject_id, v_part.feature_id, p_at, p_is_settled => p_is_settled
+    );
+    v_amount := quota.price(p_amount, v_part.units, v_part.per) + coalesce(p_taken[i], 0);
+    v_verdict := quota.decide(v_allowance.limits, v_amount);
+    if v_allowance.limits is null and not v_part.is_price and cardinality(p_parts) > 1 then
+      -- What is priced need not be limited beside: its price is what limits it.
+      v_decision := quota.decision(
+        v_part.subject_id, v_part.feature_id, p_amount, v_allowance, null, 'ok'
+      );
+      v_allowance.limits := '{}';
+    elsif v_verdict.is_allowed then
+      v_decision := quota.decision(
+        v_part.subject_id, v_part.feature_id, v_amount, v_allowance, v_verdict.shown,
+        quota.allowing_reason(v_verdict)
+      );
+    else
+      v_decision := quota.refusal(
+        v_part.subject_id, v_part.feature_id, v_amount, p_at, v_allowance, v_verdict
+      );
+    end if;
+    select min(quota.room(l) + l.slack) - coalesce(p_taken[i], 0)
+      into v_room
+      from unnest(v_allowance.limits) as l;
+    v_judgement.fits := least(v_judgement.fits, quota.uses(v_room, v_part));
+    v_decisions[i] := v_decision;
+    v_judgement.allowances[i] := v_allowance;
+  end loop;
+  v_judgement.decision := quota.joint_decision(
+    p_subject_id, p_feature_id, p_amount, p_parts, v_decisions
+  );
+  return v_judgement;
+end
+$$;
+
+comment on function quota.judge_parts is
+  'Whether all parts of a call have room for an amount of the feature, with p_taken of each meter taken before. Errors: QAMNT.';
+
+create function quota.uses(
+  p_room bigint,
+  p_part quota.part
+)
+returns bigint
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return least(div(greatest(p_room, 0)::numeric * p_part.per, p_part.units), 9007199254740991);
+end
+$$;
+
+comment on function quota.uses is
+  'How many units of the feature called a part has room for; null is any number.';
+
+-- The part that limits is the one that refuses longest, else the one with room for the fewest uses; of
+-- several the one with the longest period, and of those the feature's own.
+create function quota.joint_decision(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_parts quota.part[],
+  p_decisions public.usage_decision[]
+)
+returns public.usage_decision
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_own public.usage_decision;
+  v_limiting integer;
+  v_decision public.usage_decision;
+begin
+  select max(case when p.subject_id = p_subject_id and not p.is_price then p.n end)
+    into v_limiting
+    from unnest(p_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n);
+  v_own := p_decisions[v_limiting];
+  select p.n
+    into v_limiting
+    from unnest(p_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
+    join lateral (
+      select d.allowed, d.reason, d.period, d.retry_after, d.remaining
+      from unnest(p_decisions[p.n:p.n]) as d
+    ) as d on true
+    where not d.allowed
+      or d.period is not null
+    order by
+      d.allowed,
+      d.reason = 'feature_not_in_plan' desc,
+      case when not d.allowed then coalesce(d.retry_after, 2147483647) end desc,
+      quota.uses(d.remaining, row(p.subject_id, p.feature_id, p.units, p.per, p.is_price)::quota.part),
+      quota.period_rank(d.period) desc,
+      p.is_price,
+      p.n
+    limit 1;
+  v_decision := coalesce(p_decisions[v_limiting], v_own);
+  v_decision.feature := p_feature_id;
+  v_decision.subject := p_subject_id;
+  v_decision.amount := p_amount;
+  v_decision.event_id := v_own.event_id;
+  v_decision.reservation_id := v_own.reservation_id;
+  if v_decision.allowed and 'over_limit' = any (array(select d.reason from unnest(p_decisions) as d)) then
+    v_decision.reason := 'over_limit';
+  end if;
+  return v_decision;
+end
+$$;
+
+comment on function quota.joint_decision is
+  'What the parts of a call are told, as one answer: that of the part that limits, in its units.';
 
 -- sql/rule/entitlements.sql
 
@@ -5184,7 +5648,7 @@ begin
         true, 'ok', p_feature, v_subject_id, v_meter.plan_id, p_amount, v_meter.used, v_meter.reserved,
         v_meter.allowed, v_meter.allowed - v_meter.used - v_meter.reserved, v_meter.allowed is null,
         v_meter.period, nullif(v_meter.period_start, '-infinity'), nullif(v_meter.period_end, 'infinity'),
-        null, v_id, null, false, v_meter.upgrade_url, v_meter.granted
+        null, v_id, null, false, v_meter.upgrade_url, v_meter.granted, p_feature, v_subject_id, null
       )::public.usage_decision;
       if p_ttl is not null or p_idempotency_key is not null then
         if p_ttl is not null then
@@ -5507,7 +5971,7 @@ begin
       when not v_is_allowed and p_amount <= v_limit and v_period_end < 'infinity'
       then least(greatest(ceil(extract(epoch from v_period_end - v_at)), 1), 2147483647)
     end,
-    null, null, false, v_upgrade_url, v_granted
+    null, null, false, v_upgrade_url, v_granted, p_feature_id, p_caller.subject_id, null
   )::public.usage_decision;
 end
 $$;
@@ -5646,22 +6110,15 @@ begin
       return quota.replayed(v_answer);
     end if;
   end if;
-  v_now := quota.lock_meter(p_caller.subject_id, p_feature_id);
+  v_now := quota.lock_call(p_caller.subject_id, p_feature_id);
   if p_idempotency_key is not null then
     v_answer := quota.replay(p_caller, p_idempotency_key, p_arguments, v_now);
   end if;
   if v_answer is null then
-    v_decision := quota.take(
+    v_decision := quota.take_call(
       p_caller, p_feature_id, p_amount, v_now, case when p_ttl is null then 'consume' else 'reserve' end,
-      case when p_ttl is not null then quota.new_id(v_now) end,
-      p_idempotency_key, p_arguments, p_metadata, p_partial => p_partial
+      p_idempotency_key, p_arguments, p_metadata, p_partial, p_ttl
     );
-    if v_decision.allowed and p_ttl is not null then
-      perform quota.write_hold(
-        p_caller.subject_id, v_decision.reservation_id, p_feature_id, v_decision.amount, v_now, p_ttl,
-        p_caller.actor, v_decision.reason = 'over_limit'
-      );
-    end if;
     if v_decision.allowed is not null then
       return v_decision;
     end if;
@@ -5672,7 +6129,7 @@ end
 $$;
 
 comment on function quota.take_properly is
-  'Decides under the lock of the meter, and counts or (given a ttl) holds if there is room. Errors: as consume_usage.';
+  'Decides under the locks of the meters that the call takes from, and counts or (given a ttl) holds if there is room. Errors: as consume_usage.';
 
 -- The one way in which an amount is taken. consume, reserve, batch and limited tables
 -- all come here, holding the meter.
@@ -5746,7 +6203,7 @@ begin
     p_caller.subject_id, p_feature_id, v_amount, v_allowance, v_shown, quota.allowing_reason(v_verdict),
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
-  if p_idempotency_key is not null and not quota.bind_key(
+  if p_arguments is not null and not quota.bind_key(
     p_caller, p_idempotency_key, p_arguments, to_jsonb(v_decision), p_at
   ) then
     return null;
@@ -5767,7 +6224,256 @@ end
 $$;
 
 comment on function quota.take is
-  'Decides and, if there is room, counts, or holds when it is given a reservation id; partial: what there is room for. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
+  'Decides and, if there is room, counts, or holds when it is given a reservation id; partial: what there is room for. A key without arguments its caller binds. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
+
+-- sql/verbs/take_parts.sql
+
+-- The general way: a call takes from a set of meters, in lock order, all or none. take() is its case of
+-- one meter, and counts each part here, too.
+
+-- What every call locks before it asks what applies.
+create function quota.lock_call(
+  p_subject_id text,
+  p_feature_id text
+)
+returns timestamptz
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts quota.part[] := quota.parts_of(p_subject_id, p_feature_id);
+begin
+  if v_parts is null then
+    return quota.lock_meter(p_subject_id, p_feature_id);
+  end if;
+  return quota.lock_parts(v_parts);
+end
+$$;
+
+comment on function quota.lock_call is
+  'Locks the meters that a call takes from, settles what has expired, and returns the time of the decision. Errors: QFEAT.';
+
+create function quota.lock_parts(p_parts quota.part[])
+returns timestamptz
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return quota.lock_meters(
+    p_parts[1].subject_id, array(select distinct p.feature_id from unnest(p_parts) as p)
+  );
+end
+$$;
+
+comment on function quota.lock_parts is 'Locks the meters of parts, in lock order, and returns the time.';
+
+create function quota.take_call(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_kind text,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_metadata jsonb,
+  p_partial boolean,
+  p_ttl interval default null
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts quota.part[] := quota.parts_of(p_caller.subject_id, p_feature_id);
+  v_reservation_id uuid;
+  v_decision public.usage_decision;
+begin
+  if p_ttl is not null then
+    v_reservation_id := quota.new_id(p_at);
+  end if;
+  if v_parts is null then
+    v_decision := quota.take(
+      p_caller, p_feature_id, p_amount, p_at, p_kind, v_reservation_id, p_idempotency_key,
+      p_arguments, p_metadata, p_partial => p_partial
+    );
+    if v_decision.allowed and p_ttl is not null then
+      perform quota.write_hold(
+        p_caller.subject_id, v_reservation_id, p_feature_id, v_decision.amount, p_at, p_ttl,
+        p_caller.actor, v_decision.reason = 'over_limit'
+      );
+    end if;
+    return v_decision;
+  end if;
+  v_decision := quota.take_parts(
+    p_caller, p_feature_id, p_amount, p_at, p_kind, v_reservation_id, p_idempotency_key, p_metadata,
+    v_parts, p_partial => p_partial, p_ttl => p_ttl
+  );
+  if v_decision.allowed and p_idempotency_key is not null and not quota.bind_key(
+    p_caller, p_idempotency_key, p_arguments, to_jsonb(v_decision), p_at
+  ) then
+    -- Taken under other meters, so by another call: this raises, and undoes the parts.
+    perform quota.replay_taken(p_caller, p_idempotency_key, p_arguments, p_at);
+  end if;
+  return v_decision;
+end
+$$;
+
+comment on function quota.take_call is
+  'take() for a call of one part or of several, and the hold that it makes where it is given a ttl. Expects lock_call(). Errors: QAMNT, 42501 server_only, QIDEM, 55P03.';
+
+create function quota.take_parts(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_kind text,
+  p_reservation_id uuid,
+  p_idempotency_key text,
+  p_metadata jsonb,
+  p_parts quota.part[],
+  p_about_id uuid default null,
+  p_partial boolean default false,
+  p_ttl interval default null
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_judgement quota.judgement;
+  v_amount bigint := p_amount;
+  v_own integer;
+  v_call_id uuid;
+  v_decisions public.usage_decision[];
+begin
+  perform quota.lock_late(p_parts);
+  v_judgement := quota.judge_parts(
+    p_caller.subject_id, p_feature_id, p_parts, v_amount, p_at, p_is_settled => true
+  );
+  if p_partial and not (v_judgement.decision).allowed then
+    v_amount := greatest(v_judgement.fits, 1);
+    v_judgement := quota.judge_parts(
+      p_caller.subject_id, p_feature_id, p_parts, v_amount, p_at, p_is_settled => true
+    );
+  end if;
+  if not (v_judgement.decision).allowed then
+    v_judgement.decision.amount := p_amount;
+    return v_judgement.decision;
+  end if;
+
+  -- The call's own part first: the others are about its line.
+  v_own := quota.own_part(p_caller.subject_id, p_parts);
+  v_decisions[v_own] := quota.take(
+    p_caller, p_feature_id, v_amount, p_at, p_kind, p_reservation_id, p_idempotency_key, null,
+    p_metadata, p_about_id, v_judgement.allowances[v_own]
+  );
+  v_call_id := coalesce(p_reservation_id, (v_decisions[v_own]).event_id);
+  if p_ttl is not null then
+    perform quota.write_hold(
+      p_caller.subject_id, p_reservation_id, p_feature_id, v_amount, p_at, p_ttl, p_caller.actor,
+      (v_decisions[v_own]).reason = 'over_limit'
+    );
+  end if;
+  for i in 1 .. cardinality(p_parts) loop
+    if i <> v_own then
+      v_decisions[i] := quota.take_share(
+        p_caller, p_feature_id, quota.price(v_amount, p_parts[i].units, p_parts[i].per), p_at,
+        p_metadata, p_parts[i], v_judgement.allowances[i], v_call_id, p_ttl
+      );
+    end if;
+  end loop;
+  return quota.joint_decision(p_caller.subject_id, p_feature_id, v_amount, p_parts, v_decisions);
+end
+$$;
+
+comment on function quota.take_parts is
+  'Takes from all meters of a call, or from none, and answers for all of them; binds no key. Errors: QAMNT, 42501 server_only, 55P03.';
+
+create function quota.own_part(
+  p_subject_id text,
+  p_parts quota.part[]
+)
+returns integer
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  for i in 1 .. cardinality(p_parts) loop
+    if p_parts[i].subject_id = p_subject_id and not p_parts[i].is_price then
+      return i;
+    end if;
+  end loop;
+  return null;
+end
+$$;
+
+comment on function quota.own_part is 'Which of its parts is the call''s own.';
+
+create function quota.take_share(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_metadata jsonb,
+  p_part quota.part,
+  p_allowance quota.allowance,
+  p_call_id uuid,
+  p_ttl interval
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_share_id uuid;
+  v_decision public.usage_decision;
+begin
+  if p_ttl is not null then
+    v_share_id := quota.new_id(p_at);
+  end if;
+  -- Who may call the feature pays its price, also in one that servers alone may call.
+  v_decision := quota.take(
+    row(p_part.subject_id, true, p_caller.actor)::quota.caller, p_part.feature_id, p_amount, p_at,
+    case when p_ttl is null then 'cost' else 'reserve' end, v_share_id, null, null, p_metadata,
+    p_call_id, p_allowance
+  );
+  if p_ttl is not null then
+    perform quota.write_hold(
+      p_part.subject_id, v_share_id, p_part.feature_id, p_amount, p_at, p_ttl, p_caller.actor,
+      v_decision.reason = 'over_limit'
+    );
+  end if;
+  v_share_id := coalesce(v_share_id, v_decision.event_id);
+  insert into quota.shares (
+    subject_id, call_id, share_subject_id, share_feature_id, share_id, feature_id, units, per
+  )
+  values (
+    p_caller.subject_id, p_call_id, p_part.subject_id, p_part.feature_id, v_share_id, p_feature_id,
+    p_part.units, p_part.per
+  );
+  return v_decision;
+end
+$$;
+
+comment on function quota.take_share is
+  'Counts one other part of a call that has room, or holds it where it is given a ttl, and ties it to the call.';
+
+-- The catalogue may have got another price while the call waited. To wait for its meter now, holding
+-- others, would be in the wrong order.
+create function quota.lock_late(p_parts quota.part[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_locked bigint;
+begin
+  perform from quota.meters as m
+    join unnest(p_parts) as p on p.subject_id = m.subject_id and p.feature_id = m.feature_id
+    for no key update of m nowait;
+  get diagnostics v_locked = row_count;
+  if v_locked < cardinality(p_parts) then
+    raise exception 'what a use of this feature costs has changed while the call waited'
+      using errcode = '55P03', hint = 'call again';
+  end if;
+end
+$$;
+
+comment on function quota.lock_late is
+  'Locks what lock_call() has not locked yet, without waiting. Errors: 55P03.';
 
 -- sql/verbs/enforce_usage.sql
 
@@ -6205,6 +6911,7 @@ as $$
 declare
   v_caller quota.caller := quota.caller_for(p_subject);
   v_now timestamptz := quota.clock();
+  v_parts quota.part[];
   v_allowance quota.allowance;
   v_verdict quota.verdict;
   v_decision public.usage_decision;
@@ -6218,6 +6925,12 @@ begin
     return v_decision;
   end if;
   perform quota.check_known(p_feature);
+  v_parts := quota.parts_of(v_caller.subject_id, p_feature);
+  if v_parts is not null then
+    return (quota.judge_parts(
+      v_caller.subject_id, p_feature, v_parts, p_amount, v_now, p_is_settled => false
+    )).decision;
+  end if;
   v_allowance := quota.limits_of(v_caller.subject_id, p_feature, v_now);
   if v_allowance.kind in ('switch', 'value') then
     return quota.check_value(v_caller.subject_id, p_feature, p_amount, v_now, v_allowance);
@@ -6268,7 +6981,8 @@ create type public.usage_explanation as (
 comment on type public.usage_explanation is
   'One limit that applies, or one open grant, and what would allow the amount.';
 
-comment on column public.usage_explanation.feature is 'The feature asked for.';
+comment on column public.usage_explanation.feature is
+  'Whose limit it is, and in whose units: the feature asked for, or one that it costs.';
 
 comment on column public.usage_explanation.subject is 'Who is limited.';
 
@@ -6344,7 +7058,7 @@ end
 $$;
 
 comment on function public.explain_usage is
-  'Every limit that applies to an amount, and every open grant, one row each: where it comes from (plan, exception, grant), its room, whether it refuses, and what would allow the amount: how long a wait, how large a top-up, which other plans. A feature that is not in the plan gives one row that says so. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. Writes nothing. Errors: QFEAT unknown feature; QAMNT; QSUBJ; 42501 no identity or a subject that is not yours.';
+  'Every limit that applies to an amount, and every open grant, one row each: where it comes from (plan, exception, grant), its room, whether it refuses, and what would allow the amount: how long a wait, how large a top-up, which other plans. Of what the feature costs, the limits and grants follow, in their own units. A feature that is not in the plan gives one row that says so. amount is in units of the feature (default 1); subject defaults to the signed-in user and must be named by trusted callers. Writes nothing. Errors: QFEAT unknown feature; QAMNT; QSUBJ; 42501 no identity or a subject that is not yours.';
 
 -- "why?" and "what now?", for a paywall or a support desk. Asks limits_of() and decide()
 -- as a call would, and again under every other plan. Reads only.
@@ -6360,12 +7074,10 @@ declare
   v_caller quota.caller := quota.caller_for(p_subject);
   v_now timestamptz := quota.clock();
   v_allowance quota.allowance;
-  v_verdict quota.verdict;
-  v_limit quota.limit_state;
-  v_retry_after integer;
+  v_parts quota.part[];
+  v_part integer;
+  v_judgement quota.judgement;
   v_plans text[];
-  v_forecast record;
-  v_is_refusing boolean;
 begin
   perform quota.check_known(p_feature);
   perform quota.check_amount(p_amount);
@@ -6374,44 +7086,134 @@ begin
     return next quota.explain_value(v_caller.subject_id, p_feature, v_now, v_allowance);
     return;
   end if;
-  v_verdict := quota.decide(v_allowance.limits, p_amount);
-  if not v_verdict.is_allowed then
-    v_retry_after := (quota.refusal(
-      v_caller.subject_id, p_feature, p_amount, v_now, v_allowance, v_verdict
-    )).retry_after;
-    v_plans := quota.plans_with_room(
-      v_caller.subject_id, p_feature, p_amount, v_now, v_allowance.plan_id
-    );
+  v_parts := coalesce(
+    quota.parts_of(v_caller.subject_id, p_feature),
+    array[row(v_caller.subject_id, p_feature, 1, 1, false)::quota.part]
+  );
+  v_judgement := quota.judge_parts(
+    v_caller.subject_id, p_feature, v_parts, p_amount, v_now, p_is_settled => false
+  );
+  if not (v_judgement.decision).allowed then
+    v_plans := quota.plans_with_room(v_parts, p_amount, v_now, v_allowance.plan_id);
   end if;
+  -- The feature's own limits first, then those of what it costs.
+  for v_part in
+    select p.n
+    from unnest(v_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
+    order by p.is_price, p.n
+  loop
+    return query
+      select e.feature, e.subject, e.plan, e.period, e.source, e."limit", e.used, e.reserved,
+        e.remaining, e.unlimited, e.granted, e.resets_at, e.refuses,
+        (v_judgement.decision).retry_after, e.top_up, v_plans, e.upgrade_url, e.projected,
+        e.exhausted_at, e.carried, e.mode, e.ceiling
+      from quota.explain_part(
+        v_caller, v_parts[v_part], p_amount, v_now, v_judgement.allowances[v_part]
+      ) as e;
+  end loop;
+end
+$$;
 
-  if v_allowance.limits is null then
+comment on function quota.explain_usage is 'See public.explain_usage.';
+
+-- What may be bought: neither what is retired nor what is hidden.
+create function quota.plans_with_room(
+  p_parts quota.part[],
+  p_amount bigint,
+  p_at timestamptz,
+  p_but_plan_id text
+)
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select p.plan_id
+    from quota.plans as p
+    cross join lateral (
+      select
+        bool_and(
+          (quota.decide(a.limits, quota.price(p_amount, c.units, c.per))).is_allowed
+          -- What is priced need not be limited beside.
+          or a.limits is null and not c.is_price and cardinality(p_parts) > 1
+        ) as is_allowed,
+        array_agg(
+          (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l)
+          order by c.is_price, c.feature_id
+        ) as amounts
+      from unnest(p_parts) as c
+      cross join lateral quota.limits_of(c.subject_id, c.feature_id, p_at, p.plan_id) as a
+    ) as r
+    where p.plan_id <> coalesce(p_but_plan_id, '')
+      and not p.is_retired
+      and not p.hidden
+      and r.is_allowed
+    order by
+      r.amounts,
+      -- Alike for this feature: the plan that allows less of the others.
+      (
+        select sum(coalesce(l.amount, 9007199254740991))
+        from quota.plan_limits as l
+        where l.plan_id = p.plan_id
+      ),
+      p.plan_id
+  );
+end
+$$;
+
+comment on function quota.plans_with_room is
+  'The other plans that would allow an amount, the one that allows least first.';
+
+-- sql/verbs/explain_part.sql
+
+-- The limits and grants of one meter that a call takes from. What is told of the call as a whole (the wait,
+-- other plans) explain_usage() adds.
+create function quota.explain_part(
+  p_caller quota.caller,
+  p_part quota.part,
+  p_amount bigint,
+  p_at timestamptz,
+  p_allowance quota.allowance
+)
+returns setof public.usage_explanation
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_amount bigint := quota.price(p_amount, p_part.units, p_part.per);
+  v_refusing text[];
+  v_limit quota.limit_state;
+  v_forecast record;
+  v_is_refusing boolean;
+begin
+  v_refusing := coalesce((quota.decide(p_allowance.limits, v_amount)).refusing, '{}');
+  if p_allowance.limits is null then
     return next row(
-      p_feature, v_caller.subject_id, v_allowance.plan_id, null, 'plan', 0, 0, 0, 0, false, 0, null,
-      true, v_retry_after, null, v_plans, v_allowance.upgrade_url, null, null, 0, 'hard', null
+      p_part.feature_id, p_part.subject_id, p_allowance.plan_id, null, 'plan', 0, 0, 0, 0, false, 0, null,
+      true, null, null, null, p_allowance.upgrade_url, null, null, 0, 'hard', null
     )::public.usage_explanation;
   end if;
-  foreach v_limit in array coalesce(v_allowance.limits, '{}') loop
+  foreach v_limit in array coalesce(p_allowance.limits, '{}') loop
     if v_limit.trial is not null then
       -- A limit in shadow is for nobody; where there is no other, the feature is unlimited.
-      continue when v_caller.is_trusted is not true
-        and exists (select from unnest(v_allowance.limits) as l where l.trial is null);
-      v_limit.amount := case when v_caller.is_trusted then v_limit.trial end;
-      v_limit.mode := case when v_caller.is_trusted then 'shadow' else 'hard' end;
+      continue when p_caller.is_trusted is not true
+        and exists (select from unnest(p_allowance.limits) as l where l.trial is null);
+      v_limit.amount := case when p_caller.is_trusted then v_limit.trial end;
+      v_limit.mode := case when p_caller.is_trusted then 'shadow' else 'hard' end;
     end if;
-    select w.projected, w.exhausted_at into v_forecast from quota.forecast(v_limit, v_now) as w;
-    v_is_refusing := v_limit.period = any (coalesce(v_verdict.refusing, '{}'));
+    select w.projected, w.exhausted_at into v_forecast from quota.forecast(v_limit, p_at) as w;
+    v_is_refusing := v_limit.period = any (v_refusing);
     return next row(
-      p_feature, v_caller.subject_id, v_allowance.plan_id, v_limit.period, v_limit.source,
+      p_part.feature_id, p_part.subject_id, p_allowance.plan_id, v_limit.period, v_limit.source,
       v_limit.amount + v_limit.drawn + v_limit.granted, v_limit.used, v_limit.reserved,
       case when v_limit.amount is not null then greatest(quota.room(v_limit), 0) end,
       v_limit.amount is null, v_limit.granted, nullif(v_limit.resets_at, 'infinity'),
       v_is_refusing,
-      v_retry_after,
+      null,
       case
         when v_is_refusing and v_limit.period !~ 'minute|hour'
-        then p_amount - quota.room(v_limit) - v_limit.slack
+        then v_amount - quota.room(v_limit) - v_limit.slack
       end,
-      v_plans, v_allowance.upgrade_url, v_forecast.projected, v_forecast.exhausted_at,
+      null, p_allowance.upgrade_url, v_forecast.projected, v_forecast.exhausted_at,
       coalesce(v_limit.carried, 0), v_limit.mode,
       case
         when v_limit.slack > 0 and v_limit.slack < 9007199254740991
@@ -6421,13 +7223,14 @@ begin
   end loop;
   return query
     select g.feature, g.subject, g.plan, g.period, g.source, g."limit", g.used, g.reserved, g.remaining,
-      g.unlimited, g.granted, g.resets_at, g.refuses, v_retry_after, g.top_up, v_plans, g.upgrade_url,
+      g.unlimited, g.granted, g.resets_at, g.refuses, g.retry_after, g.top_up, g.plans, g.upgrade_url,
       g.projected, g.exhausted_at, g.carried, g.mode, g.ceiling
-    from quota.explain_grants(v_caller.subject_id, p_feature, v_now, v_allowance) as g;
+    from quota.explain_grants(p_part.subject_id, p_part.feature_id, p_at, p_allowance) as g;
 end
 $$;
 
-comment on function quota.explain_usage is 'See public.explain_usage.';
+comment on function quota.explain_part is
+  'What explain_usage() says of one meter that an amount of the feature takes from, in that meter''s units.';
 
 create function quota.explain_grants(
   p_subject_id text,
@@ -6450,42 +7253,6 @@ end
 $$;
 
 comment on function quota.explain_grants is 'A row for each grant that has not ended, soonest to expire first.';
-
--- What may be bought: neither what is retired nor what is hidden.
-create function quota.plans_with_room(
-  p_subject_id text,
-  p_feature_id text,
-  p_amount bigint,
-  p_at timestamptz,
-  p_but_plan_id text
-)
-returns text[]
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return array(
-    select p.plan_id
-    from quota.plans as p
-    cross join lateral quota.limits_of(p_subject_id, p_feature_id, p_at, p.plan_id) as a
-    where p.plan_id <> coalesce(p_but_plan_id, '')
-      and not p.is_retired
-      and not p.hidden
-      and (quota.decide(a.limits, p_amount)).is_allowed
-    order by
-      (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l),
-      -- Alike for this feature: the plan that allows less of the others.
-      (
-        select sum(coalesce(l.amount, 9007199254740991))
-        from quota.plan_limits as l
-        where l.plan_id = p.plan_id
-      ),
-      p.plan_id
-  );
-end
-$$;
-
-comment on function quota.plans_with_room is
-  'The other plans that would allow an amount, the one that allows least first.';
 
 -- sql/verbs/explain_value.sql
 
@@ -9391,6 +10158,8 @@ begin
           and e.feature_id = p_feature_id
           and e.counts_at > p_at
       )
+      -- What counts in several meters is never plain.
+      and not exists (select from quota.feature_costs as t where t.feature_id = p_feature_id)
       -- An open counter that a former plan left behind is no limit.
       and v_long_limits = (
         select count(*)
@@ -12939,7 +13708,7 @@ comment on column public.usage_events.event_id is 'The line, for refund_usage.';
 comment on column public.usage_events.at is 'When it happened.';
 
 comment on column public.usage_events.kind is
-  '`consume`, `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or `member`.';
+  '`consume`, `cost` (what a use costs of another feature), `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or `member`.';
 
 comment on column public.usage_events.feature is
   'The id of the feature; null for a change of plan, members, or a switch or value (metadata names it).';
@@ -15765,7 +16534,8 @@ grant execute on function quota.plan_impact to service_role;
 -- Views. They run with their reader's rights, under the row security of the tables behind them; so the
 -- reader needs those, too. A visitor sees plans and prices, and nobody's usage.
 grant select on
-  public.plan_catalog, quota.features, quota.plans, quota.plan_limits, quota.plan_values
+  public.plan_catalog, quota.features, quota.plans, quota.plan_limits, quota.plan_values,
+  quota.feature_costs
   to anon, authenticated, service_role;
 grant select on
   public.current_usage, public.entitlements, public.usage_history, public.usage_events,
@@ -15775,7 +16545,7 @@ grant select on
   to authenticated, service_role;
 -- A key is a secret between its caller and the answer; the operator's list is of all subjects.
 grant select on
-  public.usage_overview, quota.keys, quota.overrides, quota.limited_tables, quota.followed_tables
+  public.usage_overview, quota.keys, quota.shares, quota.overrides, quota.limited_tables, quota.followed_tables
   to service_role;
 
 -- What policies and views ask as their reader: who it is, what the time is, which period that lies in.
@@ -15840,6 +16610,9 @@ begin
     ('column', 'public.usage_decision.event_id', '{"of": "type", "on": "public.usage_decision", "name": "event_id", "type": "uuid", "default": null, "is_required": false}'),
     ('column', 'public.usage_decision.feature', '{"of": "type", "on": "public.usage_decision", "name": "feature", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_decision.granted', '{"of": "type", "on": "public.usage_decision", "name": "granted", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'public.usage_decision.limiting_feature', '{"of": "type", "on": "public.usage_decision", "name": "limiting_feature", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'public.usage_decision.limiting_member', '{"of": "type", "on": "public.usage_decision", "name": "limiting_member", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'public.usage_decision.limiting_subject', '{"of": "type", "on": "public.usage_decision", "name": "limiting_subject", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_decision.period', '{"of": "type", "on": "public.usage_decision", "name": "period", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_decision.period_start', '{"of": "type", "on": "public.usage_decision", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'public.usage_decision.plan', '{"of": "type", "on": "public.usage_decision", "name": "plan", "type": "text", "default": null, "is_required": false}'),
@@ -15959,6 +16732,10 @@ begin
     ('column', 'quota.exceptions.feature_id', '{"of": "table", "on": "quota.exceptions", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.exceptions.period', '{"of": "table", "on": "quota.exceptions", "name": "period", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.exceptions.subject_id', '{"of": "table", "on": "quota.exceptions", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.feature_costs.cost_id', '{"of": "table", "on": "quota.feature_costs", "name": "cost_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.feature_costs.feature_id', '{"of": "table", "on": "quota.feature_costs", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.feature_costs.per', '{"of": "table", "on": "quota.feature_costs", "name": "per", "type": "bigint", "default": null, "is_required": true}'),
+    ('column', 'quota.feature_costs.units', '{"of": "table", "on": "quota.feature_costs", "name": "units", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.features.alerts', '{"of": "table", "on": "quota.features", "name": "alerts", "type": "bigint[]", "default": "''{80,100}''::bigint[]", "is_required": true}'),
     ('column', 'quota.features.feature_id', '{"of": "table", "on": "quota.features", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.features.hidden', '{"of": "table", "on": "quota.features", "name": "hidden", "type": "boolean", "default": "false", "is_required": true}'),
@@ -15998,6 +16775,9 @@ begin
     ('column', 'quota.installed_object.definition', '{"of": "type", "on": "quota.installed_object", "name": "definition", "type": "jsonb", "default": null, "is_required": false}'),
     ('column', 'quota.installed_object.kind', '{"of": "type", "on": "quota.installed_object", "name": "kind", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.installed_object.object', '{"of": "type", "on": "quota.installed_object", "name": "object", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.judgement.allowances', '{"of": "type", "on": "quota.judgement", "name": "allowances", "type": "quota.allowance[]", "default": null, "is_required": false}'),
+    ('column', 'quota.judgement.decision', '{"of": "type", "on": "quota.judgement", "name": "decision", "type": "public.usage_decision", "default": null, "is_required": false}'),
+    ('column', 'quota.judgement.fits', '{"of": "type", "on": "quota.judgement", "name": "fits", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.keys.answer', '{"of": "table", "on": "quota.keys", "name": "answer", "type": "jsonb", "default": null, "is_required": true}'),
     ('column', 'quota.keys.arguments', '{"of": "table", "on": "quota.keys", "name": "arguments", "type": "jsonb", "default": null, "is_required": true}'),
     ('column', 'quota.keys.bound_at', '{"of": "table", "on": "quota.keys", "name": "bound_at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
@@ -16102,6 +16882,11 @@ begin
     ('column', 'quota.overrides.feature_id', '{"of": "table", "on": "quota.overrides", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.overrides.subject_id', '{"of": "table", "on": "quota.overrides", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.overrides.value', '{"of": "table", "on": "quota.overrides", "name": "value", "type": "jsonb", "default": null, "is_required": true}'),
+    ('column', 'quota.part.feature_id', '{"of": "type", "on": "quota.part", "name": "feature_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.part.is_price', '{"of": "type", "on": "quota.part", "name": "is_price", "type": "boolean", "default": null, "is_required": false}'),
+    ('column', 'quota.part.per', '{"of": "type", "on": "quota.part", "name": "per", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.part.subject_id', '{"of": "type", "on": "quota.part", "name": "subject_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.part.units', '{"of": "type", "on": "quota.part", "name": "units", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.plan_age.is_retired', '{"of": "type", "on": "quota.plan_age", "name": "is_retired", "type": "boolean", "default": null, "is_required": false}'),
     ('column', 'quota.plan_age.moves', '{"of": "type", "on": "quota.plan_age", "name": "moves", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.plan_age.moves_from', '{"of": "type", "on": "quota.plan_age", "name": "moves_from", "type": "timestamp with time zone", "default": null, "is_required": false}'),
@@ -16162,6 +16947,14 @@ begin
     ('column', 'quota.reservations.subject_id', '{"of": "table", "on": "quota.reservations", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.row_sum.amount', '{"of": "type", "on": "quota.row_sum", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.row_sum.subject_id', '{"of": "type", "on": "quota.row_sum", "name": "subject_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.shares.call_id', '{"of": "table", "on": "quota.shares", "name": "call_id", "type": "uuid", "default": null, "is_required": true}'),
+    ('column', 'quota.shares.feature_id', '{"of": "table", "on": "quota.shares", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.shares.per', '{"of": "table", "on": "quota.shares", "name": "per", "type": "bigint", "default": null, "is_required": true}'),
+    ('column', 'quota.shares.share_feature_id', '{"of": "table", "on": "quota.shares", "name": "share_feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.shares.share_id', '{"of": "table", "on": "quota.shares", "name": "share_id", "type": "uuid", "default": null, "is_required": true}'),
+    ('column', 'quota.shares.share_subject_id', '{"of": "table", "on": "quota.shares", "name": "share_subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.shares.subject_id', '{"of": "table", "on": "quota.shares", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.shares.units', '{"of": "table", "on": "quota.shares", "name": "units", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.subjects.anchor_at', '{"of": "table", "on": "quota.subjects", "name": "anchor_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.subjects.has_extras', '{"of": "table", "on": "quota.subjects", "name": "has_extras", "type": "boolean", "default": "false", "is_required": true}'),
     ('column', 'quota.subjects.plan_ends_at', '{"of": "table", "on": "quota.subjects", "name": "plan_ends_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
@@ -16183,6 +16976,11 @@ begin
     ('constraint', 'exceptions_feature_exists on quota.exceptions', '{"on": "quota.exceptions", "name": "exceptions_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id)"}'),
     ('constraint', 'exceptions_period_is_known on quota.exceptions', '{"on": "quota.exceptions", "name": "exceptions_period_is_known", "text": "CHECK (((period = ANY (ARRAY[''minute''::text, ''hour''::text, ''day''::text, ''week''::text, ''month''::text, ''year''::text, ''lifetime''::text])) OR (period ~ ''^[1-9][0-9]{0,3} (minute|hour|day|week|month)s?$''::text)))"}'),
     ('constraint', 'exceptions_pkey on quota.exceptions', '{"on": "quota.exceptions", "name": "exceptions_pkey", "text": "PRIMARY KEY (subject_id, feature_id, period)"}'),
+    ('constraint', 'feature_costs_cost_exists on quota.feature_costs', '{"on": "quota.feature_costs", "name": "feature_costs_cost_exists", "text": "FOREIGN KEY (cost_id) REFERENCES quota.features(feature_id)"}'),
+    ('constraint', 'feature_costs_feature_exists on quota.feature_costs', '{"on": "quota.feature_costs", "name": "feature_costs_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id)"}'),
+    ('constraint', 'feature_costs_per_is_1_to_9007199254740991 on quota.feature_costs', '{"on": "quota.feature_costs", "name": "feature_costs_per_is_1_to_9007199254740991", "text": "CHECK (((per >= 1) AND (per <= ''9007199254740991''::bigint)))"}'),
+    ('constraint', 'feature_costs_pkey on quota.feature_costs', '{"on": "quota.feature_costs", "name": "feature_costs_pkey", "text": "PRIMARY KEY (feature_id, cost_id)"}'),
+    ('constraint', 'feature_costs_units_is_1_to_9007199254740991 on quota.feature_costs', '{"on": "quota.feature_costs", "name": "feature_costs_units_is_1_to_9007199254740991", "text": "CHECK (((units >= 1) AND (units <= ''9007199254740991''::bigint)))"}'),
     ('constraint', 'features_id_is_1_to_255_characters on quota.features', '{"on": "quota.features", "name": "features_id_is_1_to_255_characters", "text": "CHECK (((length(feature_id) >= 1) AND (length(feature_id) <= 255)))"}'),
     ('constraint', 'features_kind_is_known on quota.features', '{"on": "quota.features", "name": "features_kind_is_known", "text": "CHECK ((kind = ANY (ARRAY[''metered''::text, ''gauge''::text, ''switch''::text, ''value''::text])))"}'),
     ('constraint', 'features_pkey on quota.features', '{"on": "quota.features", "name": "features_pkey", "text": "PRIMARY KEY (feature_id)"}'),
@@ -16220,6 +17018,7 @@ begin
     ('constraint', 'reservations_amount_is_1_to_9007199254740991 on quota.reservations', '{"on": "quota.reservations", "name": "reservations_amount_is_1_to_9007199254740991", "text": "CHECK (((amount >= 1) AND (amount <= ''9007199254740991''::bigint)))"}'),
     ('constraint', 'reservations_pkey on quota.reservations', '{"on": "quota.reservations", "name": "reservations_pkey", "text": "PRIMARY KEY (subject_id, reservation_id)"}'),
     ('constraint', 'reservations_state_is_known on quota.reservations', '{"on": "quota.reservations", "name": "reservations_state_is_known", "text": "CHECK ((state = ANY (ARRAY[''open''::text, ''expired''::text, ''committed''::text, ''released''::text])))"}'),
+    ('constraint', 'shares_pkey on quota.shares', '{"on": "quota.shares", "name": "shares_pkey", "text": "PRIMARY KEY (subject_id, call_id, share_subject_id, share_feature_id)"}'),
     ('constraint', 'subjects_anchor_is_finite on quota.subjects', '{"on": "quota.subjects", "name": "subjects_anchor_is_finite", "text": "CHECK (isfinite(anchor_at))"}'),
     ('constraint', 'subjects_id_is_1_to_255_characters on quota.subjects', '{"on": "quota.subjects", "name": "subjects_id_is_1_to_255_characters", "text": "CHECK (((length(subject_id) >= 1) AND (length(subject_id) <= 255)))"}'),
     ('constraint', 'subjects_pkey on quota.subjects', '{"on": "quota.subjects", "name": "subjects_pkey", "text": "PRIMARY KEY (subject_id)"}'),
@@ -16295,31 +17094,34 @@ begin
     ('function', 'quota.check_plan_age(jsonb, text, jsonb)', '{"body": "c94ad5b34a1b09b7ad6b793ee3c3607a", "name": "quota.check_plan_age", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text, p_plan jsonb) returns void"}'),
     ('function', 'quota.check_plan_alerts(text, jsonb)', '{"body": "f47df5bd6eca4814cb094fd83a224e37", "name": "quota.check_plan_alerts", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
     ('function', 'quota.check_plan_amount(text, jsonb, text)', '{"body": "3c360c59d5c5c2488851dea754691e71", "name": "quota.check_plan_amount", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_amount jsonb, p_or text) returns void"}'),
+    ('function', 'quota.check_plan_costs(text, jsonb, jsonb)', '{"body": "9105eae29ca7146c7a9b77716cc9ac64", "name": "quota.check_plan_costs", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_feature jsonb, p_features jsonb) returns void"}'),
     ('function', 'quota.check_plan_flag(text, jsonb)', '{"body": "b8dd21fc48d1b340bb4a21c011e4969b", "name": "quota.check_plan_flag", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
     ('function', 'quota.check_plan_limit(text, text, jsonb)', '{"body": "a6056a4b46662f3c58001e94e4243ed1", "name": "quota.check_plan_limit", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_period text, p_limit jsonb) returns void"}'),
     ('function', 'quota.check_plan_limits(jsonb, text, jsonb)', '{"body": "8363c7521641f1e8e8cfb1723538b1a6", "name": "quota.check_plan_limits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text, p_limits jsonb) returns void"}'),
     ('function', 'quota.check_plan_object(text, jsonb, text[])', '{"body": "3741ff514ef73ab5ed3964c07fc288c1", "name": "quota.check_plan_object", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_object jsonb, p_keys text[]) returns void"}'),
     ('function', 'quota.check_plan_text(text, jsonb)', '{"body": "75aedfea66382ba021753dbc8025f0d4", "name": "quota.check_plan_text", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
     ('function', 'quota.check_plan_values(text, jsonb, jsonb)', '{"body": "115ad08c51d80c3ef58d6db073f4c65a", "name": "quota.check_plan_values", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_values jsonb, p_features jsonb) returns void"}'),
-    ('function', 'quota.check_plans(jsonb)', '{"body": "b005d94d3ffc5520651bb4d64c27732c", "name": "quota.check_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
+    ('function', 'quota.check_plans(jsonb)', '{"body": "25525298265050ddf3c5f5c3dd63bc44", "name": "quota.check_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.check_reset(text, text)', '{"body": "4e2e8c3072970b89f9eb07b0999e2a82", "name": "quota.check_reset", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_period text) returns void"}'),
     ('function', 'quota.check_rollover(text, text, jsonb, jsonb)', '{"body": "f063e9aada4234bc80545b8173efddbf", "name": "quota.check_rollover", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_period text, p_limit jsonb, p_mode jsonb) returns void"}'),
     ('function', 'quota.check_server_only(quota.caller, text[])', '{"body": "dfd9d82a5aebe3c3616e8346269d96c0", "name": "quota.check_server_only", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.check_sums(quota.events[])', '{"body": "1895c770c035c5135d954f0bf260942e", "name": "quota.check_sums", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
-    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "2ebab54ad774e6e306c624ef55a338cf", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "e82343fc0a1335fc03678f9ca9d185ad", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.check_value(text, text, bigint, timestamp with time zone, quota.allowance)', '{"body": "59236fde0d47ce53d3a07ca37f5460b7", "name": "quota.check_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_decision"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "3239221a06603fa10a59121572a7cc06", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "01f7906e389dc8476fc9e97ed23bd189", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
+    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "5a5d4e680797ecff5155a7424d5b8664", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "cad58cfb49dc8d4394f396f81667abfb", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
+    ('function', 'quota.costs_content(jsonb)', '{"body": "354aa4134b8af8f79ea6e320f42c54d9", "name": "quota.costs_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_costs jsonb) returns jsonb"}'),
+    ('function', 'quota.costs_of(text)', '{"body": "dfbbd216999164869b64531ccc6745d4", "name": "quota.costs_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns jsonb"}'),
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "26fbba8b4d41cbd0483642ed48766839", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
     ('function', 'quota.count_plainly(quota.caller, text, bigint, jsonb)', '{"body": "e97a5098622d83411dc291d39dc1a83b", "name": "quota.count_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_metadata jsonb) returns boolean"}'),
     ('function', 'quota.count_rows()', '{"body": "81555ec1a34e58bb4647d41575bde8a6", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.create_meters(text, text[])', '{"body": "cd17ecf9789c6eb67936d0767dd3e66b", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.cut_short(text, text, timestamp with time zone, quota.limit_state)', '{"body": "2a67ed4c9ae7b0dfd6b8862e604f648e", "name": "quota.cut_short", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, OUT is_simple boolean, OUT crossed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "7ce701d1b6ecb3dbfdca01e5c57aaabd", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
-    ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "54391438998e3306d48bb9c4fca6a0d8", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
+    ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "c2b0572a3bf10d79d2f050d22cd31ce5", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
     ('function', 'quota.deliver_alerts(integer)', '{"body": "7d22467eb9722035b7d42ab680d12504", "name": "quota.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_max integer) returns SETOF public.usage_alerts"}'),
     ('function', 'quota.differences(text, text, jsonb, jsonb)', '{"body": "378a6456779bdf0068cb738dd9c8e4cb", "name": "quota.differences", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns SETOF quota.finding"}'),
     ('function', 'quota.draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "2e6780538aa46a2bf8127b64aa9b79b3", "name": "quota.draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns void"}'),
@@ -16333,7 +17135,8 @@ begin
     ('function', 'quota.entitlements_shown(text, timestamp with time zone)', '{"body": "8c5d741336f0153adddf8ac00fa1411b", "name": "quota.entitlements_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.entitlement"}'),
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
     ('function', 'quota.explain_grants(text, text, timestamp with time zone, quota.allowance)', '{"body": "0a0d8319ad4b9e5d04d85a193f262a2c", "name": "quota.explain_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
-    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "5140756d0703ac529d675fc14074623b", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_part(quota.caller, quota.part, bigint, timestamp with time zone, quota.allowance)', '{"body": "222dd81c84227e298820225921718de6", "name": "quota.explain_part", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_part quota.part, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "3417447240883582295c03ce8d65912d", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "464217c1cdcf253cb6399623596cc926", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
     ('function', 'quota.extend_usage(uuid, interval, text)', '{"body": "45d2db03d1368bced376f1648bdf2670", "name": "quota.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_ttl interval, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
@@ -16376,7 +17179,9 @@ begin
     ('function', 'quota.is_trusted()', '{"body": "2569ea88567161eee855c1b5bdab9d62", "name": "quota.is_trusted", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns boolean"}'),
     ('function', 'quota.is_value(text, jsonb)', '{"body": "490cfcbd07ff4cd7c773e78a50f190a1", "name": "quota.is_value", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_value jsonb) returns boolean"}'),
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
+    ('function', 'quota.joint_decision(text, text, bigint, quota.part[], public.usage_decision[])', '{"body": "c69303548f419375efb39f059ba5dd95", "name": "quota.joint_decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_parts quota.part[], p_decisions public.usage_decision[]) returns public.usage_decision"}'),
     ('function', 'quota.judge_batch(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "3deb71fff56389caa40afb8ab3f99913", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
+    ('function', 'quota.judge_parts(text, text, quota.part[], bigint, timestamp with time zone, boolean, bigint[])', '{"body": "1a7f918b9b9249ce51cf732e4a0c29fa", "name": "quota.judge_parts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_parts quota.part[], p_amount bigint, p_at timestamp with time zone, p_is_settled boolean, p_taken bigint[] DEFAULT NULL::bigint[]) returns quota.judgement"}'),
     ('function', 'quota.keep_forgiven(quota.events, bigint)', '{"body": "df7e22fc085b7b68afd6df025600fa7d", "name": "quota.keep_forgiven", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_drawn bigint) returns void"}'),
     ('function', 'quota.keep_rows_used(text, timestamp with time zone)', '{"body": "b4317f6af7fd990b04181bd296436c93", "name": "quota.keep_rows_used", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.kept_plan(quota.subjects, text, timestamp with time zone)', '{"body": "daaea939aed0553b70fc658598c75a74", "name": "quota.kept_plan", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject quota.subjects, p_plan_id text, p_ends_at timestamp with time zone) returns text"}'),
@@ -16393,18 +17198,21 @@ begin
     ('function', 'quota.limits_of(text, text, timestamp with time zone, text, boolean)', '{"body": "c134edeb117f9d9c6ad559a854f7570f", "name": "quota.limits_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text, p_is_settled boolean DEFAULT false) returns quota.allowance"}'),
     ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "69eb0b87cd9d55e0f42249a2a5c3f555", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
     ('function', 'quota.limits_shown(text, timestamp with time zone)', '{"body": "e724925ad928f2a1ac9956dd836e6d0a", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
+    ('function', 'quota.lock_call(text, text)', '{"body": "54df86b369200be944080770a5ca59fa", "name": "quota.lock_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_gauges(text[])', '{"body": "f06a466502019bccb92b6fb3ad27fbd2", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.lock_imports(quota.import_row[])', '{"body": "fbd4402f068652dbd11744691cdc3129", "name": "quota.lock_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns void"}'),
+    ('function', 'quota.lock_late(quota.part[])', '{"body": "2e19adad1c0cb69b8b40c61e60f7c5ed", "name": "quota.lock_late", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns void"}'),
     ('function', 'quota.lock_meter(text, text)', '{"body": "9284b0ee2f34e5bdf3ae7d013b8ac141", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meters(text, text[])', '{"body": "2a33cc3f8764b80de96f3e1f24d5f9b4", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_namers(text)', '{"body": "2b10e8a241aa0e3949c5b90f3a61e8cc", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
+    ('function', 'quota.lock_parts(quota.part[])', '{"body": "bc5e6ee7813062eb9fe70de1e247987f", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_reservation(uuid, text)', '{"body": "031f105afbe3038497ed6efc655a92be", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
     ('function', 'quota.lock_subject(text)', '{"body": "e2935c145adf20ef5b5f79eabd148cfb", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_terms_of(text[])', '{"body": "97c471dcd24ff78b8a9542fedb2fd28b", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
     ('function', 'quota.longest_period(text[])', '{"body": "c737a7ffae0b03b5136d73840aa4c83a", "name": "quota.longest_period", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods text[]) returns text"}'),
     ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "0bb8c34fc21f6d0e37f46e269fe0794b", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT fits boolean) returns record"}'),
-    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "c9caccaea4cbedc754f04b63379cbf18", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "6c92d955085af50560ef66af47810d85", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_counters(quota.plan_period[])', '{"body": "113c1548006626271d1c2158836bb94d", "name": "quota.make_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
     ('function', 'quota.make_plan_triggers(regclass)', '{"body": "0a2fe3910f849508bbfa8515f48740c2", "name": "quota.make_plan_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
@@ -16444,6 +17252,8 @@ begin
     ('function', 'quota.overage_in(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "eb3cb76375101607b7e5d66c9093b5af", "name": "quota.overage_in", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, p_until timestamp with time zone) returns bigint"}'),
     ('function', 'quota.overage_of(quota.limit_state, bigint)', '{"body": "9ad3bca75bc644d99119c121b939be58", "name": "quota.overage_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_amount bigint) returns quota.overage[]"}'),
     ('function', 'quota.overage_of_commit(quota.reservations, bigint, bigint, quota.limit_state[])', '{"body": "b35bee4623083bfc5a1ba6962d2c3281", "name": "quota.overage_of_commit", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_excess bigint, p_limits quota.limit_state[]) returns quota.overage[]"}'),
+    ('function', 'quota.own_part(text, quota.part[])', '{"body": "10ca14685f4aa8687be7474a015e36ec", "name": "quota.own_part", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parts quota.part[]) returns integer"}'),
+    ('function', 'quota.parts_of(text, text)', '{"body": "ecfba925abe1b6adaab0d794b367bb61", "name": "quota.parts_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.part[]"}'),
     ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "9ff61856ee49848a88dbaa225cbb4c59", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
     ('function', 'quota.period_of(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "497eaca84c9a9e4001aa04d9ae1bbe72", "name": "quota.period_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
     ('function', 'quota.period_problem(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "8c4a386ba98abc47251c6d41d64cd73e", "name": "quota.period_problem", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_counts_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text) returns text"}'),
@@ -16451,7 +17261,7 @@ begin
     ('function', 'quota.plan_ages(jsonb, timestamp with time zone)', '{"body": "e25764f63377768d577cb0b1d74beef1", "name": "quota.plan_ages", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns SETOF quota.plan_age"}'),
     ('function', 'quota.plan_at(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "2bd2f7ed9d12ba2401e25e9bc22183b6", "name": "quota.plan_at", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_id text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone) returns record"}'),
     ('function', 'quota.plan_changed()', '{"body": "168085f3a8d37216f60da3b481b40a46", "name": "quota.plan_changed", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
-    ('function', 'quota.plan_changes(jsonb)', '{"body": "7ba56fc96bf9bd1849cfc29efa3d7225", "name": "quota.plan_changes", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF public.plan_change"}'),
+    ('function', 'quota.plan_changes(jsonb)', '{"body": "f7bc4b519415441f1560b63b25c5b4c8", "name": "quota.plan_changes", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF public.plan_change"}'),
     ('function', 'quota.plan_impact(jsonb)', '{"body": "edfcf41f53f1cf74439297d06ff06e8e", "name": "quota.plan_impact", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF quota.plan_impact"}'),
     ('function', 'quota.plan_periods(quota.events[])', '{"body": "9d1ac720984ee1101aef4fe404b1b861", "name": "quota.plan_periods", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns SETOF quota.plan_period"}'),
     ('function', 'quota.plan_sources(regclass, name)', '{"body": "2514f1fff09c93e9608dad28fda1b2d5", "name": "quota.plan_sources", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
@@ -16459,8 +17269,10 @@ begin
     ('function', 'quota.plan_steps(jsonb, timestamp with time zone)', '{"body": "25f92f468c53a0a6b53187855d83088f", "name": "quota.plan_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns SETOF quota.plan_step"}'),
     ('function', 'quota.plan_writer_problems(regclass, name)', '{"body": "8b30525ce6f88342c489778fd7212138", "name": "quota.plan_writer_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns SETOF quota.finding"}'),
     ('function', 'quota.plan_writers(regclass, name)', '{"body": "eba028101bc984b08104d4b701654cd9", "name": "quota.plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
-    ('function', 'quota.planned_rows(jsonb)', '{"body": "7f5568c7bdf55c25aabe14dffd112966", "name": "quota.planned_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns TABLE(rank integer, kind text, path text[], content jsonb)"}'),
-    ('function', 'quota.plans_with_room(text, text, bigint, timestamp with time zone, text)', '{"body": "7d4326fc61de150b41d754809cf28eb1", "name": "quota.plans_with_room", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_but_plan_id text) returns text[]"}'),
+    ('function', 'quota.planned_rows(jsonb)', '{"body": "9efe03e62346f1fdd4071c77962f3f3e", "name": "quota.planned_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns TABLE(rank integer, kind text, path text[], content jsonb)"}'),
+    ('function', 'quota.plans_with_room(quota.part[], bigint, timestamp with time zone, text)', '{"body": "63ffd5342a1c558eb9e7b30685009ab3", "name": "quota.plans_with_room", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_amount bigint, p_at timestamp with time zone, p_but_plan_id text) returns text[]"}'),
+    ('function', 'quota.price(bigint, bigint, bigint)', '{"body": "c06b6ae0b01d32b379c14e1c02b15a38", "name": "quota.price", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_amount bigint, p_units bigint, p_per bigint) returns bigint"}'),
+    ('function', 'quota.price_of(jsonb)', '{"body": "e76c04e437e402fd3ee0a8e5fe8b237a", "name": "quota.price_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_price jsonb) returns bigint[]"}'),
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "95f9e73dc8b736130df8038048f18ac6", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "9e9942bbb5fa1fce2e5b3ad8958d26a8", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.record(quota.events)', '{"body": "049642d8d6d1c7c0ca8bbc99209faeda", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
@@ -16479,7 +17291,7 @@ begin
     ('function', 'quota.reject_user()', '{"body": "2d28eebb71b3ef0b29a90797b156af4b", "name": "quota.reject_user", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_usage(uuid, text)', '{"body": "d1901068f65ec2f3691ef2439d9b696b", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "5711b03f7689586911c594ded6b2db6f", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
+    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "70032e84c9b0cd35616b11124fee60e4", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
@@ -16510,10 +17322,13 @@ begin
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
-    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "ae5ef910932b4ad6ee510d7aa3fac1c7", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
+    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "5bd64662e90d5fd074cb73014dfe7659", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "ee18af5f81c937eb6ffbaaaa96eb9c8e", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid) returns public.usage_decision[]"}'),
     ('function', 'quota.take_back(text, text, bigint, bigint, bigint)', '{"body": "c6dbfc656169a331c96bdb188a9a484b", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_used_change bigint, p_reserved_change bigint, p_rows_change bigint DEFAULT 0) returns void"}'),
-    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "42eac2ed2635d450c877fc155a92df3c", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
+    ('function', 'quota.take_call(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb, boolean, interval)', '{"body": "fc3daed9a45406eff3fb7551052148a2", "name": "quota.take_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
+    ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "3867f9fd24f1554aa60bb9c59ce6870a", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
+    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "a829c0240bd75319fba2a96ccfda2274", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
+    ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "2b7daac26e45945e16a7f48b094c49f8", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "865d210b0ee318f297525fb866985ec8", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.tidy()', '{"body": "8a512f8ee9b5e3f5d810db14a4a89f10", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
     ('function', 'quota.tidy_terms(timestamp with time zone)', '{"body": "69a15849fc822cbb3d3952f89c32bcad", "name": "quota.tidy_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
@@ -16529,6 +17344,7 @@ begin
     ('function', 'quota.usage_breakdown(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "f814d5fbdbdbae7ee2ff14fcac08d255", "name": "quota.usage_breakdown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_by text, p_subject text, p_since timestamp with time zone, p_until timestamp with time zone) returns SETOF public.usage_share"}'),
     ('function', 'quota.used_at_once(text, text, timestamp with time zone)', '{"body": "824e7d61263339f49e19749b87c10bc5", "name": "quota.used_at_once", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.user_id()', '{"body": "1cc609b08630ef15a1ab0ca89c2eede5", "name": "quota.user_id", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
+    ('function', 'quota.uses(bigint, quota.part)', '{"body": "c1e61553c619f6478a5c607f6394a18b", "name": "quota.uses", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_room bigint, p_part quota.part) returns bigint"}'),
     ('function', 'quota.value_expected(text)', '{"body": "d2358259d723933c565c4b42b5193420", "name": "quota.value_expected", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text) returns text"}'),
     ('function', 'quota.value_wait(text, timestamp with time zone, quota.allowance, quota.entitlement)', '{"body": "b798a75e7fefefed7b8d00f9f66ae33c", "name": "quota.value_wait", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_allowance quota.allowance, p_entitlement quota.entitlement) returns integer"}'),
     ('function', 'quota.verify_installation()', '{"body": "b9ad9a171b5f39351452d3ea95c157f4", "name": "quota.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
@@ -16543,7 +17359,8 @@ begin
     ('function', 'quota.without_later_windows(quota.limit_state[], timestamp with time zone)', '{"body": "bb4e451e674e2fb54ebe234c75dc4026", "name": "quota.without_later_windows", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_at timestamp with time zone) returns quota.limit_state[]"}'),
     ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "d459a1cd5fb34f39d934f399d668fb80", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),
-    ('function', 'quota.write_catalogue(jsonb)', '{"body": "06be9eb9889e3e687952a01febb79b6f", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
+    ('function', 'quota.write_catalogue(jsonb)', '{"body": "12236f7c94b3100cdd3b0e7dce5ccb7d", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
+    ('function', 'quota.write_costs(jsonb, boolean)', '{"body": "f3d2374fd5f86d00675191b5cbb83b44", "name": "quota.write_costs", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_are_features_there boolean) returns void"}'),
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "64ef57169d9819cb6fa1a5716a18629b", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
     ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval, text, boolean)', '{"body": "c310172463e0f3b4af465deb2966daa5", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval, p_actor text, p_is_over boolean DEFAULT false) returns void"}'),
     ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "575b558d95cb794ec493c15ac95f1e2b", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
@@ -16561,6 +17378,7 @@ begin
     ('index', 'quota.events_by_what_they_are_about', '{"on": "quota.events", "text": "CREATE INDEX events_by_what_they_are_about ON quota.events USING btree (subject_id, about_id) WHERE (about_id IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.events_by_what_they_count', '{"on": "quota.events", "text": "CREATE INDEX events_by_what_they_count ON quota.events USING btree (subject_id, feature_id, counts_at)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.exceptions_by_feature', '{"on": "quota.exceptions", "text": "CREATE INDEX exceptions_by_feature ON quota.exceptions USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.feature_costs_by_cost', '{"on": "quota.feature_costs", "text": "CREATE INDEX feature_costs_by_cost ON quota.feature_costs USING btree (cost_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.grants_by_feature', '{"on": "quota.grants", "text": "CREATE INDEX grants_by_feature ON quota.grants USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.grants_by_id', '{"on": "quota.grants", "text": "CREATE INDEX grants_by_id ON quota.grants USING btree (grant_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.grants_open', '{"on": "quota.grants", "text": "CREATE INDEX grants_open ON quota.grants USING btree (subject_id, feature_id, expires_at, grant_id) WHERE ((NOT is_spent) AND (voided_at IS NULL))", "is_valid": true, "is_unique": false}'),
@@ -16576,8 +17394,10 @@ begin
     ('index', 'quota.plans_have_one_default', '{"on": "quota.plans", "text": "CREATE UNIQUE INDEX plans_have_one_default ON quota.plans USING btree (is_default) WHERE is_default", "is_valid": true, "is_unique": true}'),
     ('index', 'quota.reservations_by_id', '{"on": "quota.reservations", "text": "CREATE INDEX reservations_by_id ON quota.reservations USING btree (reservation_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.reservations_open', '{"on": "quota.reservations", "text": "CREATE INDEX reservations_open ON quota.reservations USING btree (subject_id, feature_id, expires_at) WHERE (state = ''open''::text)", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.shares_by_share', '{"on": "quota.shares", "text": "CREATE INDEX shares_by_share ON quota.shares USING btree (share_subject_id, share_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.subjects_by_plan', '{"on": "quota.subjects", "text": "CREATE INDEX subjects_by_plan ON quota.subjects USING btree (plan_id)", "is_valid": true, "is_unique": false}'),
     ('policy', 'select_everyone on quota.catalogue', '{"on": "quota.catalogue", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
+    ('policy', 'select_everyone on quota.feature_costs', '{"on": "quota.feature_costs", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
     ('policy', 'select_everyone on quota.features', '{"on": "quota.features", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
     ('policy', 'select_everyone on quota.plan_limits', '{"on": "quota.plan_limits", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
     ('policy', 'select_everyone on quota.plan_values', '{"on": "quota.plan_values", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
@@ -16605,6 +17425,7 @@ begin
     ('policy', 'select_service on quota.overages', '{"on": "quota.overages", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.overrides', '{"on": "quota.overrides", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.reservations', '{"on": "quota.reservations", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
+    ('policy', 'select_service on quota.shares', '{"on": "quota.shares", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.subjects', '{"on": "quota.subjects", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('schema', 'quota', '{"rights": ["anon USAGE", "authenticated USAGE", "service_role USAGE"]}'),
     ('table', 'quota.alerts', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
@@ -16612,6 +17433,7 @@ begin
     ('table', 'quota.counters', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.events', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.exceptions', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
+    ('table', 'quota.feature_costs', '{"rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.features', '{"rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.followed_tables', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.grants', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
@@ -16625,6 +17447,7 @@ begin
     ('table', 'quota.plan_values', '{"rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.plans', '{"rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.reservations', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
+    ('table', 'quota.shares', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.subjects', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('type', 'public.import_result', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'public.installation_problem', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
@@ -16640,10 +17463,12 @@ begin
     ('type', 'quota.finding', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.import_row', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.installed_object', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.judgement', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.limit_state', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.limit_terms', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.locked_hold', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.overage', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.part', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.plan_age', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.plan_impact', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.plan_period', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),

@@ -39,11 +39,11 @@ export const limitReadBeforeTheLock: Sabotage = async (owner) => {
     'exit plainly;',
   ]);
   await rewrite(owner, 'quota.take_properly', [
-    'v_now := quota.lock_meter(',
+    'v_now := quota.lock_call(',
     `perform set_config('zoo.stale', (
         (quota.fresh_limits_of(p_caller.subject_id, p_feature_id, quota.clock())).limits[1].amount
       )::text, true);
-      v_now := quota.lock_meter(`,
+      v_now := quota.lock_call(`,
   ]);
 };
 
@@ -86,9 +86,9 @@ export const countedBeforeTheKey: Sabotage = async (owner) => {
   const replay = [/v_answer := quota\.replay\([^;]*;/, 'v_answer := null;'] as [RegExp, string];
   await rewrite(owner, 'quota.take_properly', replay, replay);
   await rewrite(owner, 'quota.take', [
-    /if p_idempotency_key is not null and not quota\.bind_key\([^;]*?\) then\s+return null;\s+end if;\s+perform quota\.record\(v_event\);/,
+    /if p_arguments is not null and not quota\.bind_key\([^;]*?\) then\s+return null;\s+end if;\s+perform quota\.record\(v_event\);/,
     `perform quota.record(v_event);
-    if p_idempotency_key is not null and not quota.bind_key(
+    if p_arguments is not null and not quota.bind_key(
       p_caller, p_idempotency_key, p_arguments, to_jsonb(v_decision), p_at
     ) then
       return null;

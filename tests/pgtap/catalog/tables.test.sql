@@ -17,9 +17,9 @@ create temporary view tables as
 
 select is(
   (select array_agg(name order by name collate "C") from tables),
-  array['alerts', 'catalogue', 'counters', 'events', 'exceptions', 'features', 'followed_tables',
+  array['alerts', 'catalogue', 'counters', 'events', 'exceptions', 'feature_costs', 'features', 'followed_tables',
     'grants', 'keys', 'limited_tables', 'members', 'meters', 'overages', 'overrides', 'plan_limits', 'plan_values',
-    'plans', 'reservations', 'subjects'],
+    'plans', 'reservations', 'shares', 'subjects'],
   'the tables are these'
 );
 
@@ -59,6 +59,8 @@ select set_eq(
     ('plans', 'select_everyone', 'SELECT', '{anon,authenticated,service_role}'),
     ('plan_limits', 'select_everyone', 'SELECT', '{anon,authenticated,service_role}'),
     ('plan_values', 'select_everyone', 'SELECT', '{anon,authenticated,service_role}'),
+    ('feature_costs', 'select_everyone', 'SELECT', '{anon,authenticated,service_role}'),
+    ('shares', 'select_service', 'SELECT', '{service_role}'),
     ('overages', 'select_own', 'SELECT', '{authenticated}'),
     ('overages', 'select_service', 'SELECT', '{service_role}'),
     ('overrides', 'select_service', 'SELECT', '{service_role}'),

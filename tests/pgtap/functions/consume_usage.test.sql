@@ -34,7 +34,8 @@ select is(
     "amount": 1, "used": 1, "reserved": 0, "limit": 2, "remaining": 1, "unlimited": false,
     "period": "month", "period_start": "2026-09-01T00:00:00+00:00",
     "resets_at": "2026-10-01T00:00:00+00:00", "retry_after": null, "reservation_id": null,
-    "replayed": false, "upgrade_url": "/up", "granted": 0}',
+    "replayed": false, "upgrade_url": "/up", "granted": 0,
+    "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
   'the first use is allowed and shows the state after it'
 );
 select is(
@@ -47,7 +48,8 @@ select is(
     "plan": "free", "amount": 1, "used": 2, "reserved": 0, "limit": 2, "remaining": 0,
     "unlimited": false, "period": "month", "period_start": "2026-09-01T00:00:00+00:00",
     "resets_at": "2026-10-01T00:00:00+00:00", "retry_after": 1339170, "event_id": null,
-    "reservation_id": null, "replayed": false, "upgrade_url": "/up", "granted": 0}',
+    "reservation_id": null, "replayed": false, "upgrade_url": "/up", "granted": 0,
+    "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
   'one more is refused, which is an answer: it shows the limit and how long to wait'
 );
 select is(
@@ -61,7 +63,8 @@ select is(
     "plan": "free", "amount": 1, "used": 0, "reserved": 0, "limit": 0, "remaining": 0,
     "unlimited": false, "period": null, "period_start": null, "resets_at": null,
     "retry_after": null, "event_id": null, "reservation_id": null, "replayed": false,
-    "upgrade_url": "/up", "granted": 0}',
+    "upgrade_url": "/up", "granted": 0,
+    "limiting_feature": "export", "limiting_subject": "ada", "limiting_member": null}',
   'a feature that the plan lacks is refused, with the way to a larger plan'
 );
 select is(
@@ -298,7 +301,8 @@ select is(
     "amount": 2, "used": 3, "reserved": 0, "limit": 4, "remaining": 1, "unlimited": false,
     "period": "month", "period_start": "2026-10-01T00:00:00+00:00",
     "resets_at": "2026-11-01T00:00:00+00:00", "retry_after": null, "reservation_id": null,
-    "replayed": false, "upgrade_url": "/up", "granted": 0}',
+    "replayed": false, "upgrade_url": "/up", "granted": 0,
+    "limiting_feature": "burst", "limiting_subject": "again", "limiting_member": null}',
   'the limit with least room, the longest period among equals, with all its fields'
 );
 select is(

@@ -58,7 +58,8 @@ select is(
     "amount": 2, "used": 2, "reserved": 0, "limit": null, "remaining": null, "unlimited": true,
     "period": "month", "period_start": "2026-09-01T00:00:00+00:00",
     "resets_at": "2026-10-01T00:00:00+00:00", "retry_after": null, "reservation_id": null,
-    "replayed": false, "upgrade_url": "/up", "granted": 0}',
+    "replayed": false, "upgrade_url": "/up", "granted": 0,
+    "limiting_feature": "export", "limiting_subject": "ada", "limiting_member": null}',
   'an item is answered as a use is'
 );
 

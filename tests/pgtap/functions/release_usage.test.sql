@@ -60,7 +60,8 @@ select is(
     "amount": 4, "used": 0, "reserved": 5, "limit": 10, "remaining": 5, "unlimited": false,
     "period": "month", "period_start": "2026-09-01T00:00:00+00:00",
     "resets_at": "2026-10-01T00:00:00+00:00", "retry_after": null, "replayed": false,
-    "upgrade_url": "/up", "granted": 0}',
+    "upgrade_url": "/up", "granted": 0,
+    "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
   'a release gives the hold back, and only this one'
 );
 select is(

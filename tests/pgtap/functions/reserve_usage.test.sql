@@ -56,7 +56,8 @@ select is(
     "amount": 4, "used": 0, "reserved": 4, "limit": 10, "remaining": 6, "unlimited": false,
     "period": "month", "period_start": "2026-09-01T00:00:00+00:00",
     "resets_at": "2026-10-01T00:00:00+00:00", "retry_after": null, "event_id": null,
-    "replayed": false, "upgrade_url": "/up", "granted": 0}',
+    "replayed": false, "upgrade_url": "/up", "granted": 0,
+    "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
   'a hold is shown as reserved; nothing is counted that could be refunded'
 );
 select isnt(

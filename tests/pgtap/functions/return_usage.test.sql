@@ -46,7 +46,8 @@ select is(
   '{"allowed": true, "reason": "ok", "feature": "kb_file", "subject": "ada", "plan": "free",
     "amount": 2, "used": 3, "reserved": 0, "limit": 5, "remaining": 2, "unlimited": false,
     "period": "lifetime", "period_start": null, "resets_at": null, "retry_after": null,
-    "reservation_id": null, "replayed": false, "upgrade_url": "/up", "granted": 0}',
+    "reservation_id": null, "replayed": false, "upgrade_url": "/up", "granted": 0,
+    "limiting_feature": "kb_file", "limiting_subject": "ada", "limiting_member": null}',
   'goes down, and the answer shows the state after it'
 );
 select is(

@@ -119,7 +119,7 @@ select is(
 select is(
   (select string_agg(name, ', ' order by short) from relations
    where pg_temp.code('anon', format('select 1 from %s limit 1', name)) <> '42501'),
-  'quota.features, plan_catalog, quota.plan_limits, quota.plan_values, quota.plans', 'anon sees the catalogue and nothing else'
+  'quota.feature_costs, quota.features, plan_catalog, quota.plan_limits, quota.plan_values, quota.plans', 'anon sees the catalogue and nothing else'
 );
 
 -- Filters that would tell about the rows of others by failing.
