@@ -80,6 +80,7 @@
 \ir verbs/enforce_usage.sql
 \ir verbs/consume_usage_batch.sql
 \ir verbs/take_all_plainly.sql
+\ir verbs/batch_parts.sql
 \ir verbs/check_usage.sql
 \ir verbs/explain_usage.sql
 \ir verbs/explain_part.sql
@@ -90,6 +91,8 @@
 \ir verbs/commit_usage.sql
 \ir verbs/end_plainly.sql
 \ir verbs/release_usage.sql
+\ir verbs/lock_reservation.sql
+\ir verbs/end_shares.sql
 \ir verbs/refund_usage.sql
 \ir verbs/return_usage.sql
 \ir verbs/reset_usage.sql

@@ -1048,10 +1048,11 @@ export interface UsageMethods<Feature extends string = string> {
   grantUsage(args: GrantUsageArgs<Feature>, options?: CallOptions): Promise<string>;
   /**
    * Gives back part or all (amount null) of a counted event, in the period it was counted in, never
-   * more than is left of it. event_id comes from the decision that counted. reason is kept in the
-   * ledger. Returns a usage_decision: amount is what was given back, event_id the refund's own
-   * line, the other fields the state now. subject is not needed; it routes the call where the data
-   * is sharded.
+   * more than is left of it, and with it what it cost: the price of what stays used is kept,
+   * rounded up. event_id comes from the decision that counted. reason is kept in the ledger.
+   * Returns a usage_decision: amount is what was given back, event_id the refund's own line, the
+   * other fields the state now. subject is not needed; it routes the call where the data is
+   * sharded.
    *
    * Server only: needs the service key.
    *

@@ -9,7 +9,7 @@ create table quota.reservations (
   expires_at timestamptz not null,
   state text not null default 'open',
   answer jsonb,
-  is_over boolean not null default false,
+  is_plain boolean not null default true,
   actor text,
   constraint reservations_pkey primary key (subject_id, reservation_id),
   constraint reservations_state_is_known
@@ -27,7 +27,8 @@ comment on column quota.reservations.state is
 comment on column quota.reservations.answer is
   'What ended it was told this; the same ending repeated is told it again.';
 
-comment on column quota.reservations.is_over is 'Whether it was past a limit when it was made: quota.overages says how far.';
+comment on column quota.reservations.is_plain is
+  'False where its end must be looked at: it was past a limit when it was made (quota.overages says how far), or its call holds in several meters (quota.shares).';
 
 comment on column quota.reservations.actor is
   'The user for whom it was made, where it is not the subject itself; the lines of its end have it, too.';
@@ -49,7 +50,7 @@ alter table quota.reservations
   alter column expires_at set statistics 0,
   alter column state set statistics 0,
   alter column answer set statistics 0,
-  alter column is_over set statistics 0,
+  alter column is_plain set statistics 0,
   alter column actor set statistics 0;
 
 alter table quota.reservations enable row level security;

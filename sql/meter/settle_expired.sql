@@ -14,7 +14,7 @@ declare
 begin
   for v_hold in
     select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
-      r.state, r.answer, r.is_over, r.actor
+      r.state, r.answer, r.is_plain, r.actor
     from quota.reservations as r
     where r.subject_id = p_subject_id
       and r.feature_id = p_feature_id
@@ -69,7 +69,7 @@ create function quota.write_hold(
   p_at timestamptz,
   p_ttl interval,
   p_actor text,
-  p_is_over boolean default false
+  p_is_plain boolean
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -79,10 +79,10 @@ declare
   v_expires_at timestamptz := p_at + make_interval(secs => extract(epoch from p_ttl)::double precision);
 begin
   insert into quota.reservations (
-    subject_id, reservation_id, feature_id, amount, reserved_at, expires_at, is_over, actor
+    subject_id, reservation_id, feature_id, amount, reserved_at, expires_at, is_plain, actor
   )
   values (
-    p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at, p_is_over, p_actor
+    p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at, p_is_plain, p_actor
   );
   update quota.meters as m
     set holds_expire_at = v_expires_at

@@ -35,15 +35,26 @@ begin
   loop
     perform quota.settle_expired(v_subject_id, v_feature_id, v_now);
   end loop;
-  delete from quota.reservations as r
-    where (r.subject_id, r.reservation_id) in (
-      select d.subject_id, d.reservation_id
-      from quota.reservations as d
-      where d.state in ('committed', 'released', 'expired')
-        and d.expires_at < v_now - interval '31 days'
-      for update skip locked
-    );
-  get diagnostics v_rows = row_count;
+  with ended as (
+    delete from quota.reservations as r
+      where (r.subject_id, r.reservation_id) in (
+        select d.subject_id, d.reservation_id
+        from quota.reservations as d
+        where d.state in ('committed', 'released', 'expired')
+          and d.expires_at < v_now - interval '31 days'
+        for update skip locked
+      )
+      returning r.subject_id, r.reservation_id, r.state
+  ),
+  unused as (
+    -- What was committed may be refunded yet.
+    delete from quota.shares as s
+      using ended as e
+      where s.subject_id = e.subject_id
+        and s.call_id = e.reservation_id
+        and e.state <> 'committed'
+  )
+  select count(*) into v_rows from ended;
   v_removed := v_removed + v_rows;
   -- One that nobody acknowledged may yet be delivered.
   delete from quota.alerts as a

@@ -55,7 +55,7 @@ begin
     from (
       select o.period, o.mode, p_amount - p_excess - p_hold.amount + o.units as units
       from quota.overages as o
-      where p_hold.is_over
+      where not p_hold.is_plain
         and p_hold.state = 'open'
         and o.subject_id = p_hold.subject_id
         and o.event_id = p_hold.reservation_id

@@ -39,6 +39,7 @@ begin
   delete from quota.overages as o where o.subject_id = v_caller.subject_id;
   delete from quota.alerts as a where a.subject_id = v_caller.subject_id;
   delete from quota.reservations as r where r.subject_id = v_caller.subject_id;
+  delete from quota.shares as s where s.subject_id = v_caller.subject_id;
   delete from quota.grants as g where g.subject_id = v_caller.subject_id;
   delete from quota.exceptions as x where x.subject_id = v_caller.subject_id;
   delete from quota.overrides as o where o.subject_id = v_caller.subject_id;

@@ -33,15 +33,7 @@ as $$
 declare
   v_locked record;
   v_hold quota.reservations;
-  v_now timestamptz;
   v_amount bigint;
-  v_excess bigint;
-  v_event quota.events;
-  v_allowance quota.allowance;
-  v_before quota.limit_state[];
-  v_over quota.overage[];
-  v_drawn_back bigint;
-  v_is_over boolean := false;
   v_decision public.usage_decision;
 begin
   if p_metadata <> '{}' then
@@ -56,7 +48,6 @@ begin
   end if;
   v_locked := quota.lock_reservation(p_reservation_id, p_subject);
   v_hold := v_locked.hold;
-  v_now := v_locked.at;
   if v_hold.state = 'committed' then
     return quota.replayed(v_hold.answer);
   end if;
@@ -66,95 +57,87 @@ begin
   end if;
 
   v_amount := coalesce(p_amount, v_hold.amount);
-  v_event := quota.hold_line(v_hold, 'commit', v_now);
-  v_event.used_change := v_amount;
-  v_event.metadata := coalesce(p_metadata, '{}');
-  -- What the hold did not cover: all of it, once it has expired.
-  v_excess := greatest(v_amount + v_event.reserved_change, 0);
-  v_drawn_back := case when v_hold.state = 'open' then v_hold.amount - v_amount else 0 end;
-  if v_excess = 0 and not v_hold.is_over then
-    -- The usual end: what was held is used, or less of it.
-    perform quota.end_hold(v_hold, v_event, v_drawn_back);
-    v_allowance := quota.limits_of_hold(v_hold, v_now);
-    -- Nothing that grew can cross a mark.
-    v_before := v_allowance.limits;
-  else
-    v_before := (quota.limits_of_hold(v_hold, v_now)).limits;
-    perform quota.end_hold(v_hold, v_event, v_drawn_back);
-    v_allowance := quota.limits_of_hold(v_hold, v_now);
-  end if;
-
-  -- Before anything is drawn: what this hold has drawn will not come back.
-  perform quota.close_hold(v_hold, 'committed', null);
-  if v_excess > 0 or not v_allowance.is_plain then
-    v_allowance := quota.draw_excess(v_hold, v_now, v_excess, v_allowance);
-  end if;
-  if v_excess > 0 or v_hold.is_over then
-    v_over := quota.overage_of_commit(v_hold, v_amount, v_excess, v_allowance.limits);
-    perform quota.write_overages(v_event, v_over, v_allowance.plan_id);
-    -- Not in the plan any more: there is no room for what was not promised.
-    v_is_over := v_excess > 0 and (v_allowance.limits is null or v_over <> '{}');
-  end if;
-  v_decision := quota.decision(
-    v_hold.subject_id, v_hold.feature_id, v_amount, v_allowance,
-    (quota.decide(v_allowance.limits, 0)).shown,
-    case when v_is_over then 'over_limit' else 'ok' end,
-    v_event.event_id, v_hold.reservation_id
+  v_decision := quota.commit_hold(
+    v_hold, v_amount, 'commit', coalesce(p_metadata, '{}'), v_locked.at,
+    p_is_priced => v_locked.shares is not null
   );
-  perform quota.close_hold(v_hold, 'committed', v_decision);
-  perform quota.write_alerts(
-    v_hold.subject_id, v_hold.feature_id, v_now, v_before, v_allowance.limits
-  );
+  if v_locked.shares is not null then
+    v_decision := quota.commit_shares(
+      v_hold, v_amount, coalesce(p_metadata, '{}'), v_locked.at, v_locked.shares, v_decision
+    );
+  end if;
   return v_decision;
 end
 $$;
 
 comment on function quota.commit_usage is 'See public.commit_usage.';
 
-create type quota.locked_hold as (
-  hold quota.reservations,
-  at timestamptz
-);
-
-comment on type quota.locked_hold is 'A reservation whose meter is locked, and the time read under that lock.';
-
--- The reservation of that id, its meter locked, and what has expired settled.
-create function quota.lock_reservation(
-  p_reservation_id uuid,
-  p_subject text
+create function quota.commit_hold(
+  p_hold quota.reservations,
+  p_amount bigint,
+  p_kind text,
+  p_metadata jsonb,
+  p_at timestamptz,
+  p_is_priced boolean default false
 )
-returns quota.locked_hold
+returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_hold quota.reservations;
-  v_at timestamptz;
+  v_excess bigint;
+  v_event quota.events;
+  v_allowance quota.allowance;
+  v_before quota.limit_state[];
+  v_over quota.overage[];
+  v_drawn_back bigint;
+  v_is_over boolean := false;
+  v_decision public.usage_decision;
 begin
-  perform quota.require_trusted();
-  select r.subject_id, r.feature_id
-    into v_hold.subject_id, v_hold.feature_id
-    from quota.reservations as r
-    where r.reservation_id = p_reservation_id;
-  if found and v_hold.subject_id <> p_subject is not true then
-    v_at := quota.lock_meter(v_hold.subject_id, v_hold.feature_id);
-    -- Again, now that nobody else can end it.
-    select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
-        r.state, r.answer, r.is_over, r.actor
-      into v_hold
-      from quota.reservations as r
-      where r.subject_id = v_hold.subject_id
-        and r.reservation_id = p_reservation_id;
+  v_event := quota.hold_line(p_hold, p_kind, p_at);
+  v_event.used_change := p_amount;
+  v_event.metadata := p_metadata;
+  -- What the hold did not cover: all of it, once it has expired.
+  v_excess := greatest(p_amount + v_event.reserved_change, 0);
+  v_drawn_back := case when p_hold.state = 'open' then p_hold.amount - p_amount else 0 end;
+  if v_excess = 0 and p_hold.is_plain then
+    -- The usual end: what was held is used, or less of it.
+    perform quota.end_hold(p_hold, v_event, v_drawn_back);
+    v_allowance := quota.limits_of_hold(p_hold, p_at);
+    -- Nothing that grew can cross a mark.
+    v_before := v_allowance.limits;
+  else
+    v_before := (quota.limits_of_hold(p_hold, p_at)).limits;
+    perform quota.end_hold(p_hold, v_event, v_drawn_back);
+    v_allowance := quota.limits_of_hold(p_hold, p_at);
   end if;
-  if v_hold.reservation_id is null then
-    raise exception 'no such reservation: %', coalesce(p_reservation_id::text, 'null')
-      using errcode = 'QRSRV', hint = 'pass the reservation_id of an allowed reserve_usage';
+
+  -- Before anything is drawn: what this hold has drawn will not come back.
+  perform quota.close_hold(p_hold, 'committed', null);
+  if v_excess > 0 or not v_allowance.is_plain then
+    v_allowance := quota.draw_excess(p_hold, p_at, v_excess, v_allowance);
   end if;
-  return (v_hold, v_at);
+  if v_excess > 0 or not p_hold.is_plain then
+    v_over := quota.overage_of_commit(p_hold, p_amount, v_excess, v_allowance.limits);
+    perform quota.write_overages(v_event, v_over, v_allowance.plan_id);
+    -- Not in the plan any more: there is no room for what was not promised.
+    v_is_over := v_excess > 0 and (v_allowance.limits is null and not p_is_priced or v_over <> '{}');
+  end if;
+  v_decision := quota.decision(
+    p_hold.subject_id, p_hold.feature_id, p_amount, v_allowance,
+    (quota.decide(v_allowance.limits, 0)).shown,
+    case when v_is_over then 'over_limit' else 'ok' end,
+    v_event.event_id, p_hold.reservation_id
+  );
+  perform quota.close_hold(p_hold, 'committed', v_decision);
+  perform quota.write_alerts(
+    p_hold.subject_id, p_hold.feature_id, p_at, v_before, v_allowance.limits
+  );
+  return v_decision;
 end
 $$;
 
-comment on function quota.lock_reservation is
-  'Errors: 42501 not a trusted role; QRSRV no such reservation, or of another subject than the named one.';
+comment on function quota.commit_hold is
+  'Turns the hold of one meter into use, with a line of this kind. p_is_priced: it need not be limited by itself.';
 
 -- The limits of the periods in which a hold was made, with the grants that are open at the commit: a
 -- grant that has expired in between covers nothing more, one that was bought in between does.

@@ -76,7 +76,7 @@ begin
   end if;
 
   v_now := quota.lock_meters(
-    v_caller.subject_id, array(select distinct f from unnest(v_features) as f)
+    v_caller.subject_id, quota.features_of_calls(v_features)
   );
   if p_idempotency_key is not null then
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
@@ -101,9 +101,8 @@ begin
       ) as j;
     if quota.all_have_room(v_decisions) then
       for i in 1 .. cardinality(v_features) loop
-        v_decisions[i] := quota.take(
-          v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, '{}', v_batch_id,
-          v_allowances[i]
+        v_decisions[i] := quota.take_item(
+          v_caller, v_features[i], v_amounts[i], v_now, v_batch_id, v_allowances[i]
         );
       end loop;
     end if;
@@ -192,6 +191,12 @@ declare
   v_items integer;
   v_decision public.usage_decision;
 begin
+  if exists (select from quota.feature_costs as c where c.feature_id = any (p_features)) then
+    decisions := quota.judge_batch_parts(
+      p_subject_id, p_features, p_amounts, p_at, p_is_settled
+    );
+    return;
+  end if;
   for v_feature_id in select distinct f from unnest(p_features) as f loop
     v_allowance := quota.limits_of(
       p_subject_id, v_feature_id, p_at, p_is_settled => p_is_settled
@@ -229,16 +234,3 @@ $$;
 
 comment on function quota.judge_batch is
   'What a batch would be told if it were refused: all not_taken where all have room; and the limits of the first item of each feature. Errors: QAMNT, a counter would pass 2^53 - 1.';
-
-create function quota.all_have_room(p_decisions public.usage_decision[])
-returns boolean
-language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return not exists (
-    select from unnest(p_decisions) as d where d.reason is distinct from 'not_taken'
-  );
-end
-$$;
-
-comment on function quota.all_have_room is 'Whether judge_batch() refuses no item.';

@@ -24,7 +24,7 @@ begin
     where r.reservation_id = p_reservation_id
       and r.subject_id <> p_subject_id is not true
       and r.state = 'open'
-      and not r.is_over
+      and r.is_plain
       and coalesce(p_used, r.amount) between 0 and r.amount
       and current_setting('role', true) = 'service_role'
       and current_setting('transaction_isolation') = 'read committed';

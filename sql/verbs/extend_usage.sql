@@ -30,6 +30,7 @@ set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mod
 as $$
 declare
   v_locked record;
+  v_decision public.usage_decision;
   v_hold quota.reservations;
   v_seconds numeric := extract(epoch from p_ttl);
   v_allowance quota.allowance;
@@ -52,13 +53,24 @@ begin
     where r.subject_id = v_hold.subject_id
       and r.reservation_id = v_hold.reservation_id;
   perform quota.note_first_expiry(v_hold.subject_id, v_hold.feature_id);
+  if v_locked.shares is not null then
+    perform quota.extend_shares(
+      v_locked.at + make_interval(secs => v_seconds::double precision), v_locked.shares
+    );
+  end if;
   v_allowance := quota.limits_of(
     v_hold.subject_id, v_hold.feature_id, v_locked.at, p_is_settled => true
   );
-  return quota.decision(
+  v_decision := quota.decision(
     v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
     (quota.decide(v_allowance.limits, 0)).shown, 'ok', null, v_hold.reservation_id
   );
+  if v_locked.shares is not null then
+    v_decision := quota.joint_state(
+      v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_locked.at, v_locked.shares, v_decision
+    );
+  end if;
+  return v_decision;
 end
 $$;
 

@@ -16,7 +16,7 @@ end
 $$;
 
 comment on function public.refund_usage is
-  'Gives back part or all (amount null) of a counted event, in the period it was counted in, never more than is left of it. event_id comes from the decision that counted. reason is kept in the ledger. Returns a usage_decision: amount is what was given back, event_id the refund''s own line, the other fields the state now. subject is not needed; it routes the call where the data is sharded. Errors: QRSRV no such use, or not this subject''s; QAMNT more than is left of the event; QIDEM key reused with other arguments; 42501 not a trusted role; 55P03 retry.';
+  'Gives back part or all (amount null) of a counted event, in the period it was counted in, never more than is left of it, and with it what it cost: the price of what stays used is kept, rounded up. event_id comes from the decision that counted. reason is kept in the ledger. Returns a usage_decision: amount is what was given back, event_id the refund''s own line, the other fields the state now. subject is not needed; it routes the call where the data is sharded. Errors: QRSRV no such use, or not this subject''s; QAMNT more than is left of the event; QIDEM key reused with other arguments; 42501 not a trusted role; 55P03 retry.';
 
 -- Gives back what was counted, in the period it was counted in. Clamping at zero
 -- instead would eat what others used since; so it is tied to one event and never exceeds it.
@@ -34,6 +34,7 @@ as $$
 declare
   v_use quota.events;
   v_refund quota.events;
+  v_shares quota.shares[];
   v_caller quota.caller;
   v_arguments jsonb;
   v_answer jsonb;
@@ -59,7 +60,8 @@ begin
       using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
   end if;
 
-  v_refund.at := quota.lock_meter(v_use.subject_id, v_use.feature_id);
+  v_shares := quota.shares_of(v_use.subject_id, v_use.about_id);
+  v_refund.at := quota.lock_shared(v_use.subject_id, v_use.feature_id, v_shares);
 
   if p_idempotency_key is not null then
     v_caller := row(v_use.subject_id, true, null)::quota.caller;
@@ -84,7 +86,7 @@ begin
         v_use.about_id
       )
     );
-    v_decision := quota.told_after(v_refund);
+    v_decision := quota.refund_shares(v_refund, v_shares, quota.told_after(v_refund));
     if p_idempotency_key is null or quota.bind_key(
       v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decision), v_refund.at
     ) then
@@ -92,7 +94,7 @@ begin
       perform quota.refund_overages(v_refund);
       return v_decision;
     end if;
-    -- Taken under another meter, so with other arguments: this raises, and undoes what was given back.
+    -- Taken under another meter, so by another call: this raises, and undoes what was given back.
     v_answer := quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_refund.at);
   end if;
 

@@ -58,6 +58,9 @@ begin
     v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
     (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id, v_hold.reservation_id
   );
+  if v_locked.shares is not null then
+    return quota.release_shares(v_hold, v_now, v_locked.shares, v_decision);
+  end if;
   perform quota.close_hold(v_hold, 'released', v_decision);
   return v_decision;
 end

@@ -58,7 +58,7 @@ begin
         v_meter.reserved, v_meter.allowed, v_meter.allowed - v_used - v_meter.reserved,
         v_meter.allowed is null, v_meter.period, nullif(v_meter.period_start, '-infinity'),
         nullif(v_meter.period_end, 'infinity'), null, v_event_id, null, false, v_meter.upgrade_url,
-        v_meter.granted
+        v_meter.granted, v_meter.feature_id, p_caller.subject_id, null
       )::public.usage_decision;
     end loop;
   end loop;

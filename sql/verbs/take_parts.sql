@@ -66,7 +66,7 @@ begin
     if v_decision.allowed and p_ttl is not null then
       perform quota.write_hold(
         p_caller.subject_id, v_reservation_id, p_feature_id, v_decision.amount, p_at, p_ttl,
-        p_caller.actor, v_decision.reason = 'over_limit'
+        p_caller.actor, v_decision.reason = 'ok'
       );
     end if;
     return v_decision;
@@ -136,8 +136,7 @@ begin
   v_call_id := coalesce(p_reservation_id, (v_decisions[v_own]).event_id);
   if p_ttl is not null then
     perform quota.write_hold(
-      p_caller.subject_id, p_reservation_id, p_feature_id, v_amount, p_at, p_ttl, p_caller.actor,
-      (v_decisions[v_own]).reason = 'over_limit'
+      p_caller.subject_id, p_reservation_id, p_feature_id, v_amount, p_at, p_ttl, p_caller.actor, false
     );
   end if;
   for i in 1 .. cardinality(p_parts) loop
@@ -203,8 +202,7 @@ begin
   );
   if p_ttl is not null then
     perform quota.write_hold(
-      p_part.subject_id, v_share_id, p_part.feature_id, p_amount, p_at, p_ttl, p_caller.actor,
-      v_decision.reason = 'over_limit'
+      p_part.subject_id, v_share_id, p_part.feature_id, p_amount, p_at, p_ttl, p_caller.actor, false
     );
   end if;
   v_share_id := coalesce(v_share_id, v_decision.event_id);

@@ -3502,7 +3502,7 @@ create table quota.reservations (
   expires_at timestamptz not null,
   state text not null default 'open',
   answer jsonb,
-  is_over boolean not null default false,
+  is_plain boolean not null default true,
   actor text,
   constraint reservations_pkey primary key (subject_id, reservation_id),
   constraint reservations_state_is_known
@@ -3520,7 +3520,8 @@ comment on column quota.reservations.state is
 comment on column quota.reservations.answer is
   'What ended it was told this; the same ending repeated is told it again.';
 
-comment on column quota.reservations.is_over is 'Whether it was past a limit when it was made: quota.overages says how far.';
+comment on column quota.reservations.is_plain is
+  'False where its end must be looked at: it was past a limit when it was made (quota.overages says how far), or its call holds in several meters (quota.shares).';
 
 comment on column quota.reservations.actor is
   'The user for whom it was made, where it is not the subject itself; the lines of its end have it, too.';
@@ -3542,7 +3543,7 @@ alter table quota.reservations
   alter column expires_at set statistics 0,
   alter column state set statistics 0,
   alter column answer set statistics 0,
-  alter column is_over set statistics 0,
+  alter column is_plain set statistics 0,
   alter column actor set statistics 0;
 
 alter table quota.reservations enable row level security;
@@ -6296,7 +6297,7 @@ begin
     if v_decision.allowed and p_ttl is not null then
       perform quota.write_hold(
         p_caller.subject_id, v_reservation_id, p_feature_id, v_decision.amount, p_at, p_ttl,
-        p_caller.actor, v_decision.reason = 'over_limit'
+        p_caller.actor, v_decision.reason = 'ok'
       );
     end if;
     return v_decision;
@@ -6366,8 +6367,7 @@ begin
   v_call_id := coalesce(p_reservation_id, (v_decisions[v_own]).event_id);
   if p_ttl is not null then
     perform quota.write_hold(
-      p_caller.subject_id, p_reservation_id, p_feature_id, v_amount, p_at, p_ttl, p_caller.actor,
-      (v_decisions[v_own]).reason = 'over_limit'
+      p_caller.subject_id, p_reservation_id, p_feature_id, v_amount, p_at, p_ttl, p_caller.actor, false
     );
   end if;
   for i in 1 .. cardinality(p_parts) loop
@@ -6433,8 +6433,7 @@ begin
   );
   if p_ttl is not null then
     perform quota.write_hold(
-      p_part.subject_id, v_share_id, p_part.feature_id, p_amount, p_at, p_ttl, p_caller.actor,
-      v_decision.reason = 'over_limit'
+      p_part.subject_id, v_share_id, p_part.feature_id, p_amount, p_at, p_ttl, p_caller.actor, false
     );
   end if;
   v_share_id := coalesce(v_share_id, v_decision.event_id);
@@ -6629,7 +6628,7 @@ begin
   end if;
 
   v_now := quota.lock_meters(
-    v_caller.subject_id, array(select distinct f from unnest(v_features) as f)
+    v_caller.subject_id, quota.features_of_calls(v_features)
   );
   if p_idempotency_key is not null then
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
@@ -6654,9 +6653,8 @@ begin
       ) as j;
     if quota.all_have_room(v_decisions) then
       for i in 1 .. cardinality(v_features) loop
-        v_decisions[i] := quota.take(
-          v_caller, v_features[i], v_amounts[i], v_now, 'consume', null, null, null, '{}', v_batch_id,
-          v_allowances[i]
+        v_decisions[i] := quota.take_item(
+          v_caller, v_features[i], v_amounts[i], v_now, v_batch_id, v_allowances[i]
         );
       end loop;
     end if;
@@ -6745,6 +6743,12 @@ declare
   v_items integer;
   v_decision public.usage_decision;
 begin
+  if exists (select from quota.feature_costs as c where c.feature_id = any (p_features)) then
+    decisions := quota.judge_batch_parts(
+      p_subject_id, p_features, p_amounts, p_at, p_is_settled
+    );
+    return;
+  end if;
   for v_feature_id in select distinct f from unnest(p_features) as f loop
     v_allowance := quota.limits_of(
       p_subject_id, v_feature_id, p_at, p_is_settled => p_is_settled
@@ -6782,19 +6786,6 @@ $$;
 
 comment on function quota.judge_batch is
   'What a batch would be told if it were refused: all not_taken where all have room; and the limits of the first item of each feature. Errors: QAMNT, a counter would pass 2^53 - 1.';
-
-create function quota.all_have_room(p_decisions public.usage_decision[])
-returns boolean
-language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return not exists (
-    select from unnest(p_decisions) as d where d.reason is distinct from 'not_taken'
-  );
-end
-$$;
-
-comment on function quota.all_have_room is 'Whether judge_batch() refuses no item.';
 
 -- sql/verbs/take_all_plainly.sql
 
@@ -6858,7 +6849,7 @@ begin
         v_meter.reserved, v_meter.allowed, v_meter.allowed - v_used - v_meter.reserved,
         v_meter.allowed is null, v_meter.period, nullif(v_meter.period_start, '-infinity'),
         nullif(v_meter.period_end, 'infinity'), null, v_event_id, null, false, v_meter.upgrade_url,
-        v_meter.granted
+        v_meter.granted, v_meter.feature_id, p_caller.subject_id, null
       )::public.usage_decision;
     end loop;
   end loop;
@@ -6876,6 +6867,117 @@ $$;
 
 comment on function quota.take_all_plainly is
   'Counts all of these at an instant, if what the meters remember says that there is room. Null: nothing was counted, ask properly. Expects the meters to be locked.';
+
+-- sql/verbs/batch_parts.sql
+
+-- What a batch asks of all its items: whether they have room, plainly or beside one another, where a use
+-- counts in several places, too.
+
+create function quota.features_of_calls(p_feature_ids text[])
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select f from unnest(p_feature_ids) as f
+    union
+    select c.cost_id from quota.feature_costs as c where c.feature_id = any (p_feature_ids)
+  );
+end
+$$;
+
+comment on function quota.features_of_calls is
+  'Of which features calls of these take: themselves, and what they cost.';
+
+create function quota.judge_batch_parts(
+  p_subject_id text,
+  p_features text[],
+  p_amounts bigint[],
+  p_at timestamptz,
+  p_is_settled boolean
+)
+returns public.usage_decision[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts quota.part[];
+  v_taken jsonb := '{}';
+  v_before bigint[];
+  v_decision public.usage_decision;
+  v_decisions public.usage_decision[];
+begin
+  for i in 1 .. cardinality(p_features) loop
+    v_parts := coalesce(
+      quota.parts_of(p_subject_id, p_features[i]),
+      array[row(p_subject_id, p_features[i], 1, 1, false)::quota.part]
+    );
+    v_before := array(
+      select coalesce((v_taken ->> p.feature_id)::bigint, 0)
+      from unnest(v_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
+      order by p.n
+    );
+    v_decision := (quota.judge_parts(
+      p_subject_id, p_features[i], v_parts, p_amounts[i], p_at, p_is_settled, v_before
+    )).decision;
+    if v_decision.allowed then
+      v_decision.allowed := false;
+      v_decision.reason := 'not_taken';
+    end if;
+    v_decisions[i] := v_decision;
+    for j in 1 .. cardinality(v_parts) loop
+      v_taken := v_taken || jsonb_build_object(
+        v_parts[j].feature_id,
+        v_before[j] + quota.price(p_amounts[i], v_parts[j].units, v_parts[j].per)
+      );
+    end loop;
+  end loop;
+  return v_decisions;
+end
+$$;
+
+comment on function quota.judge_batch_parts is
+  'judge_batch() where an item costs something. Errors: QAMNT.';
+
+create function quota.take_item(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_batch_id uuid,
+  p_allowance quota.allowance
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts quota.part[] := quota.parts_of(p_caller.subject_id, p_feature_id);
+begin
+  if v_parts is null then
+    return quota.take(
+      p_caller, p_feature_id, p_amount, p_at, 'consume', null, null, null, '{}', p_batch_id,
+      p_allowance
+    );
+  end if;
+  return quota.take_parts(
+    p_caller, p_feature_id, p_amount, p_at, 'consume', null, null, '{}', v_parts, p_batch_id
+  );
+end
+$$;
+
+comment on function quota.take_item is 'Counts an item of a batch that has room.';
+
+create function quota.all_have_room(p_decisions public.usage_decision[])
+returns boolean
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return not exists (
+    select from unnest(p_decisions) as d where d.reason is distinct from 'not_taken'
+  );
+end
+$$;
+
+comment on function quota.all_have_room is 'Whether judge_batch() refuses no item.';
 
 -- sql/verbs/check_usage.sql
 
@@ -7657,6 +7759,7 @@ set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mod
 as $$
 declare
   v_locked record;
+  v_decision public.usage_decision;
   v_hold quota.reservations;
   v_seconds numeric := extract(epoch from p_ttl);
   v_allowance quota.allowance;
@@ -7679,13 +7782,24 @@ begin
     where r.subject_id = v_hold.subject_id
       and r.reservation_id = v_hold.reservation_id;
   perform quota.note_first_expiry(v_hold.subject_id, v_hold.feature_id);
+  if v_locked.shares is not null then
+    perform quota.extend_shares(
+      v_locked.at + make_interval(secs => v_seconds::double precision), v_locked.shares
+    );
+  end if;
   v_allowance := quota.limits_of(
     v_hold.subject_id, v_hold.feature_id, v_locked.at, p_is_settled => true
   );
-  return quota.decision(
+  v_decision := quota.decision(
     v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
     (quota.decide(v_allowance.limits, 0)).shown, 'ok', null, v_hold.reservation_id
   );
+  if v_locked.shares is not null then
+    v_decision := quota.joint_state(
+      v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_locked.at, v_locked.shares, v_decision
+    );
+  end if;
+  return v_decision;
 end
 $$;
 
@@ -7728,15 +7842,7 @@ as $$
 declare
   v_locked record;
   v_hold quota.reservations;
-  v_now timestamptz;
   v_amount bigint;
-  v_excess bigint;
-  v_event quota.events;
-  v_allowance quota.allowance;
-  v_before quota.limit_state[];
-  v_over quota.overage[];
-  v_drawn_back bigint;
-  v_is_over boolean := false;
   v_decision public.usage_decision;
 begin
   if p_metadata <> '{}' then
@@ -7751,7 +7857,6 @@ begin
   end if;
   v_locked := quota.lock_reservation(p_reservation_id, p_subject);
   v_hold := v_locked.hold;
-  v_now := v_locked.at;
   if v_hold.state = 'committed' then
     return quota.replayed(v_hold.answer);
   end if;
@@ -7761,95 +7866,87 @@ begin
   end if;
 
   v_amount := coalesce(p_amount, v_hold.amount);
-  v_event := quota.hold_line(v_hold, 'commit', v_now);
-  v_event.used_change := v_amount;
-  v_event.metadata := coalesce(p_metadata, '{}');
-  -- What the hold did not cover: all of it, once it has expired.
-  v_excess := greatest(v_amount + v_event.reserved_change, 0);
-  v_drawn_back := case when v_hold.state = 'open' then v_hold.amount - v_amount else 0 end;
-  if v_excess = 0 and not v_hold.is_over then
-    -- The usual end: what was held is used, or less of it.
-    perform quota.end_hold(v_hold, v_event, v_drawn_back);
-    v_allowance := quota.limits_of_hold(v_hold, v_now);
-    -- Nothing that grew can cross a mark.
-    v_before := v_allowance.limits;
-  else
-    v_before := (quota.limits_of_hold(v_hold, v_now)).limits;
-    perform quota.end_hold(v_hold, v_event, v_drawn_back);
-    v_allowance := quota.limits_of_hold(v_hold, v_now);
-  end if;
-
-  -- Before anything is drawn: what this hold has drawn will not come back.
-  perform quota.close_hold(v_hold, 'committed', null);
-  if v_excess > 0 or not v_allowance.is_plain then
-    v_allowance := quota.draw_excess(v_hold, v_now, v_excess, v_allowance);
-  end if;
-  if v_excess > 0 or v_hold.is_over then
-    v_over := quota.overage_of_commit(v_hold, v_amount, v_excess, v_allowance.limits);
-    perform quota.write_overages(v_event, v_over, v_allowance.plan_id);
-    -- Not in the plan any more: there is no room for what was not promised.
-    v_is_over := v_excess > 0 and (v_allowance.limits is null or v_over <> '{}');
-  end if;
-  v_decision := quota.decision(
-    v_hold.subject_id, v_hold.feature_id, v_amount, v_allowance,
-    (quota.decide(v_allowance.limits, 0)).shown,
-    case when v_is_over then 'over_limit' else 'ok' end,
-    v_event.event_id, v_hold.reservation_id
+  v_decision := quota.commit_hold(
+    v_hold, v_amount, 'commit', coalesce(p_metadata, '{}'), v_locked.at,
+    p_is_priced => v_locked.shares is not null
   );
-  perform quota.close_hold(v_hold, 'committed', v_decision);
-  perform quota.write_alerts(
-    v_hold.subject_id, v_hold.feature_id, v_now, v_before, v_allowance.limits
-  );
+  if v_locked.shares is not null then
+    v_decision := quota.commit_shares(
+      v_hold, v_amount, coalesce(p_metadata, '{}'), v_locked.at, v_locked.shares, v_decision
+    );
+  end if;
   return v_decision;
 end
 $$;
 
 comment on function quota.commit_usage is 'See public.commit_usage.';
 
-create type quota.locked_hold as (
-  hold quota.reservations,
-  at timestamptz
-);
-
-comment on type quota.locked_hold is 'A reservation whose meter is locked, and the time read under that lock.';
-
--- The reservation of that id, its meter locked, and what has expired settled.
-create function quota.lock_reservation(
-  p_reservation_id uuid,
-  p_subject text
+create function quota.commit_hold(
+  p_hold quota.reservations,
+  p_amount bigint,
+  p_kind text,
+  p_metadata jsonb,
+  p_at timestamptz,
+  p_is_priced boolean default false
 )
-returns quota.locked_hold
+returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_hold quota.reservations;
-  v_at timestamptz;
+  v_excess bigint;
+  v_event quota.events;
+  v_allowance quota.allowance;
+  v_before quota.limit_state[];
+  v_over quota.overage[];
+  v_drawn_back bigint;
+  v_is_over boolean := false;
+  v_decision public.usage_decision;
 begin
-  perform quota.require_trusted();
-  select r.subject_id, r.feature_id
-    into v_hold.subject_id, v_hold.feature_id
-    from quota.reservations as r
-    where r.reservation_id = p_reservation_id;
-  if found and v_hold.subject_id <> p_subject is not true then
-    v_at := quota.lock_meter(v_hold.subject_id, v_hold.feature_id);
-    -- Again, now that nobody else can end it.
-    select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
-        r.state, r.answer, r.is_over, r.actor
-      into v_hold
-      from quota.reservations as r
-      where r.subject_id = v_hold.subject_id
-        and r.reservation_id = p_reservation_id;
+  v_event := quota.hold_line(p_hold, p_kind, p_at);
+  v_event.used_change := p_amount;
+  v_event.metadata := p_metadata;
+  -- What the hold did not cover: all of it, once it has expired.
+  v_excess := greatest(p_amount + v_event.reserved_change, 0);
+  v_drawn_back := case when p_hold.state = 'open' then p_hold.amount - p_amount else 0 end;
+  if v_excess = 0 and p_hold.is_plain then
+    -- The usual end: what was held is used, or less of it.
+    perform quota.end_hold(p_hold, v_event, v_drawn_back);
+    v_allowance := quota.limits_of_hold(p_hold, p_at);
+    -- Nothing that grew can cross a mark.
+    v_before := v_allowance.limits;
+  else
+    v_before := (quota.limits_of_hold(p_hold, p_at)).limits;
+    perform quota.end_hold(p_hold, v_event, v_drawn_back);
+    v_allowance := quota.limits_of_hold(p_hold, p_at);
   end if;
-  if v_hold.reservation_id is null then
-    raise exception 'no such reservation: %', coalesce(p_reservation_id::text, 'null')
-      using errcode = 'QRSRV', hint = 'pass the reservation_id of an allowed reserve_usage';
+
+  -- Before anything is drawn: what this hold has drawn will not come back.
+  perform quota.close_hold(p_hold, 'committed', null);
+  if v_excess > 0 or not v_allowance.is_plain then
+    v_allowance := quota.draw_excess(p_hold, p_at, v_excess, v_allowance);
   end if;
-  return (v_hold, v_at);
+  if v_excess > 0 or not p_hold.is_plain then
+    v_over := quota.overage_of_commit(p_hold, p_amount, v_excess, v_allowance.limits);
+    perform quota.write_overages(v_event, v_over, v_allowance.plan_id);
+    -- Not in the plan any more: there is no room for what was not promised.
+    v_is_over := v_excess > 0 and (v_allowance.limits is null and not p_is_priced or v_over <> '{}');
+  end if;
+  v_decision := quota.decision(
+    p_hold.subject_id, p_hold.feature_id, p_amount, v_allowance,
+    (quota.decide(v_allowance.limits, 0)).shown,
+    case when v_is_over then 'over_limit' else 'ok' end,
+    v_event.event_id, p_hold.reservation_id
+  );
+  perform quota.close_hold(p_hold, 'committed', v_decision);
+  perform quota.write_alerts(
+    p_hold.subject_id, p_hold.feature_id, p_at, v_before, v_allowance.limits
+  );
+  return v_decision;
 end
 $$;
 
-comment on function quota.lock_reservation is
-  'Errors: 42501 not a trusted role; QRSRV no such reservation, or of another subject than the named one.';
+comment on function quota.commit_hold is
+  'Turns the hold of one meter into use, with a line of this kind. p_is_priced: it need not be limited by itself.';
 
 -- The limits of the periods in which a hold was made, with the grants that are open at the commit: a
 -- grant that has expired in between covers nothing more, one that was bought in between does.
@@ -7911,7 +8008,7 @@ begin
     where r.reservation_id = p_reservation_id
       and r.subject_id <> p_subject_id is not true
       and r.state = 'open'
-      and not r.is_over
+      and r.is_plain
       and coalesce(p_used, r.amount) between 0 and r.amount
       and current_setting('role', true) = 'service_role'
       and current_setting('transaction_isolation') = 'read committed';
@@ -8052,12 +8149,348 @@ begin
     v_hold.subject_id, v_hold.feature_id, v_hold.amount, v_allowance,
     (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_event.event_id, v_hold.reservation_id
   );
+  if v_locked.shares is not null then
+    return quota.release_shares(v_hold, v_now, v_locked.shares, v_decision);
+  end if;
   perform quota.close_hold(v_hold, 'released', v_decision);
   return v_decision;
 end
 $$;
 
 comment on function quota.release_usage is 'See public.release_usage.';
+
+-- sql/verbs/lock_reservation.sql
+
+-- What ends a hold, or gives a call back, begins with the locks of all meters that it took from.
+
+create type quota.locked_hold as (
+  hold quota.reservations,
+  at timestamptz,
+  shares quota.shares[]
+);
+
+comment on type quota.locked_hold is 'A reservation whose meter is locked, the time read under that lock, and what its call holds in other meters, which are locked, too.';
+
+-- The reservation of that id, its meter locked, and what has expired settled.
+create function quota.lock_reservation(
+  p_reservation_id uuid,
+  p_subject text
+)
+returns quota.locked_hold
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hold quota.reservations;
+  v_shares quota.shares[];
+  v_at timestamptz;
+begin
+  perform quota.require_trusted();
+  select r.subject_id, r.feature_id
+    into v_hold.subject_id, v_hold.feature_id
+    from quota.reservations as r
+    where r.reservation_id = p_reservation_id
+      -- A share ends with its call alone.
+      and not exists (
+        select from quota.shares as s
+        where s.share_subject_id = r.subject_id
+          and s.share_id = r.reservation_id
+      );
+  if found and v_hold.subject_id <> p_subject is not true then
+    v_shares := quota.shares_of(v_hold.subject_id, p_reservation_id);
+    v_at := quota.lock_shared(v_hold.subject_id, v_hold.feature_id, v_shares);
+    -- Again, now that nobody else can end it.
+    select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
+        r.state, r.answer, r.is_plain, r.actor
+      into v_hold
+      from quota.reservations as r
+      where r.subject_id = v_hold.subject_id
+        and r.reservation_id = p_reservation_id;
+  end if;
+  if v_hold.reservation_id is null then
+    raise exception 'no such reservation: %', coalesce(p_reservation_id::text, 'null')
+      using errcode = 'QRSRV', hint = 'pass the reservation_id of an allowed reserve_usage';
+  end if;
+  return (v_hold, v_at, v_shares);
+end
+$$;
+
+comment on function quota.lock_reservation is
+  'Errors: 42501 not a trusted role; QRSRV no such reservation, or of another subject than the named one.';
+
+create function quota.shares_of(
+  p_subject_id text,
+  p_call_id uuid
+)
+returns quota.shares[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select array_agg(s order by s.share_subject_id, s.share_feature_id)
+    from quota.shares as s
+    where s.subject_id = p_subject_id
+      and s.call_id = p_call_id
+  );
+end
+$$;
+
+comment on function quota.shares_of is 'What a call took from other meters; null: nothing.';
+
+-- The call's own part first.
+create function quota.parts_of_shares(
+  p_subject_id text,
+  p_feature_id text,
+  p_shares quota.shares[]
+)
+returns quota.part[]
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return row(p_subject_id, p_feature_id, 1, 1, false)::quota.part || array(
+    select row(
+      s.share_subject_id, s.share_feature_id, s.units, s.per, s.share_feature_id <> p_feature_id
+    )::quota.part
+    from unnest(p_shares) as s
+  );
+end
+$$;
+
+comment on function quota.parts_of_shares is 'The meters that a call took from.';
+
+create function quota.lock_shared(
+  p_subject_id text,
+  p_feature_id text,
+  p_shares quota.shares[]
+)
+returns timestamptz
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_shares is null then
+    return quota.lock_meter(p_subject_id, p_feature_id);
+  end if;
+  return quota.lock_parts(quota.parts_of_shares(p_subject_id, p_feature_id, p_shares));
+end
+$$;
+
+comment on function quota.lock_shared is
+  'Locks the meters that a call took from, settles what has expired, and returns the time.';
+
+create function quota.hold_of(p_share quota.shares)
+returns quota.reservations
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hold quota.reservations;
+begin
+  select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at, r.state,
+      r.answer, r.is_plain, r.actor
+    into v_hold
+    from quota.reservations as r
+    where r.subject_id = p_share.share_subject_id
+      and r.reservation_id = p_share.share_id;
+  return v_hold;
+end
+$$;
+
+comment on function quota.hold_of is 'The hold of a share; null when its subject was forgotten.';
+
+-- sql/verbs/end_shares.sql
+
+-- What ends or gives back a call does so in every meter that it took from: its commit, release and extension,
+-- its refund. The price is that of the call's moment, and of what stays used, rounded up.
+
+create function quota.commit_shares(
+  p_hold quota.reservations,
+  p_amount bigint,
+  p_metadata jsonb,
+  p_at timestamptz,
+  p_shares quota.shares[],
+  p_own public.usage_decision
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_share quota.shares;
+  v_hold quota.reservations;
+  v_parts quota.part[] := quota.parts_of_shares(p_hold.subject_id, p_hold.feature_id, null);
+  v_decisions public.usage_decision[] := array[p_own];
+  v_decision public.usage_decision;
+begin
+  foreach v_share in array p_shares loop
+    v_hold := quota.hold_of(v_share);
+    continue when v_hold.subject_id is null;
+    v_decisions := v_decisions || quota.commit_hold(
+      v_hold, quota.price(p_amount, v_share.units, v_share.per), 'cost', p_metadata, p_at
+    );
+    v_parts := v_parts || (
+      quota.parts_of_shares(p_hold.subject_id, p_hold.feature_id, array[v_share])
+    )[2];
+  end loop;
+  v_decision := quota.joint_decision(
+    p_hold.subject_id, p_hold.feature_id, p_amount, v_parts, v_decisions
+  );
+  perform quota.close_hold(p_hold, 'committed', v_decision);
+  return v_decision;
+end
+$$;
+
+comment on function quota.commit_shares is
+  'Commits the holds of a call''s other meters, after its own, and answers for all of them.';
+
+create function quota.release_shares(
+  p_hold quota.reservations,
+  p_at timestamptz,
+  p_shares quota.shares[],
+  p_own public.usage_decision
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_share quota.shares;
+  v_hold quota.reservations;
+  v_decision public.usage_decision;
+begin
+  foreach v_share in array p_shares loop
+    v_hold := quota.hold_of(v_share);
+    continue when v_hold.subject_id is null;
+    perform quota.end_hold(
+      v_hold, quota.hold_line(v_hold, 'release', p_at),
+      case when v_hold.state = 'open' then v_hold.amount else 0 end
+    );
+    perform quota.close_hold(v_hold, 'released', null);
+  end loop;
+  v_decision := quota.joint_state(
+    p_hold.subject_id, p_hold.feature_id, p_hold.amount, p_at, p_shares, p_own
+  );
+  perform quota.close_hold(p_hold, 'released', v_decision);
+  return v_decision;
+end
+$$;
+
+comment on function quota.release_shares is
+  'Releases the holds of a call''s other meters, after its own, and answers for all of them.';
+
+create function quota.extend_shares(
+  p_expires_at timestamptz,
+  p_shares quota.shares[]
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_share quota.shares;
+begin
+  foreach v_share in array p_shares loop
+    update quota.reservations as r
+      set expires_at = p_expires_at
+      where r.subject_id = v_share.share_subject_id
+        and r.reservation_id = v_share.share_id
+        and r.state = 'open';
+    perform quota.note_first_expiry(v_share.share_subject_id, v_share.share_feature_id);
+  end loop;
+end
+$$;
+
+comment on function quota.extend_shares is
+  'Moves the end of the holds of a call''s other meters with that of its own.';
+
+-- p_refund is not recorded yet.
+create function quota.refund_shares(
+  p_refund quota.events,
+  p_shares quota.shares[],
+  p_own public.usage_decision
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_share quota.shares;
+  v_left bigint;
+  v_back bigint;
+  v_use quota.events;
+  v_line quota.events;
+begin
+  if p_shares is null then
+    return p_own;
+  end if;
+  select sum(e.used_change)
+    into v_left
+    from quota.events as e
+    where e.subject_id = p_refund.subject_id
+      and (e.event_id = p_refund.about_id or (e.about_id = p_refund.about_id and e.kind = 'refund'));
+  foreach v_share in array p_shares loop
+    v_back := quota.price(v_left, v_share.units, v_share.per)
+      - quota.price(v_left + p_refund.used_change, v_share.units, v_share.per);
+    continue when v_back = 0;
+    select e.event_id, e.counts_at, e.actor
+      into v_use.event_id, v_use.counts_at, v_use.actor
+      from quota.events as e
+      where e.subject_id = v_share.share_subject_id
+        and (e.event_id = v_share.share_id or e.about_id = v_share.share_id)
+        and e.kind = 'cost';
+    -- Not found: its subject was forgotten.
+    continue when not found;
+    v_line := row(
+      v_share.share_subject_id, quota.new_id(p_refund.at), p_refund.at, 'refund',
+      v_share.share_feature_id, v_use.counts_at, -v_back, 0, 0, v_use.event_id, null, v_use.actor,
+      null, p_refund.metadata
+    )::quota.events;
+    perform quota.keep_forgiven(
+      v_line,
+      quota.give_back(
+        v_line.subject_id, v_line.feature_id, v_back, v_line.at, v_line.counts_at, v_share.share_id
+      )
+    );
+    perform quota.record(v_line);
+    perform quota.refund_overages(v_line);
+  end loop;
+  return quota.joint_state(
+    p_refund.subject_id, p_refund.feature_id, p_own.amount, p_refund.at, p_shares, p_own
+  );
+end
+$$;
+
+comment on function quota.refund_shares is
+  'Gives back in a call''s other meters what it costs less after a refund (its line), and answers for all of them.';
+
+-- The shares as they stand now, and the call's own part as it was told.
+create function quota.joint_state(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_shares quota.shares[],
+  p_own public.usage_decision
+)
+returns public.usage_decision
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_share quota.shares;
+  v_allowance quota.allowance;
+  v_decisions public.usage_decision[] := array[p_own];
+begin
+  foreach v_share in array p_shares loop
+    v_allowance := quota.limits_of(
+      v_share.share_subject_id, v_share.share_feature_id, p_at, p_is_settled => true
+    );
+    v_decisions := v_decisions || quota.decision(
+      v_share.share_subject_id, v_share.share_feature_id, p_amount, v_allowance,
+      (quota.decide(v_allowance.limits, 0)).shown, 'ok'
+    );
+  end loop;
+  return quota.joint_decision(
+    p_subject_id, p_feature_id, p_amount,
+    quota.parts_of_shares(p_subject_id, p_feature_id, p_shares), v_decisions
+  );
+end
+$$;
+
+comment on function quota.joint_state is
+  'The answer to a call that gives back: how the limits of all its meters stand.';
 
 -- sql/verbs/refund_usage.sql
 
@@ -8079,7 +8512,7 @@ end
 $$;
 
 comment on function public.refund_usage is
-  'Gives back part or all (amount null) of a counted event, in the period it was counted in, never more than is left of it. event_id comes from the decision that counted. reason is kept in the ledger. Returns a usage_decision: amount is what was given back, event_id the refund''s own line, the other fields the state now. subject is not needed; it routes the call where the data is sharded. Errors: QRSRV no such use, or not this subject''s; QAMNT more than is left of the event; QIDEM key reused with other arguments; 42501 not a trusted role; 55P03 retry.';
+  'Gives back part or all (amount null) of a counted event, in the period it was counted in, never more than is left of it, and with it what it cost: the price of what stays used is kept, rounded up. event_id comes from the decision that counted. reason is kept in the ledger. Returns a usage_decision: amount is what was given back, event_id the refund''s own line, the other fields the state now. subject is not needed; it routes the call where the data is sharded. Errors: QRSRV no such use, or not this subject''s; QAMNT more than is left of the event; QIDEM key reused with other arguments; 42501 not a trusted role; 55P03 retry.';
 
 -- Gives back what was counted, in the period it was counted in. Clamping at zero
 -- instead would eat what others used since; so it is tied to one event and never exceeds it.
@@ -8097,6 +8530,7 @@ as $$
 declare
   v_use quota.events;
   v_refund quota.events;
+  v_shares quota.shares[];
   v_caller quota.caller;
   v_arguments jsonb;
   v_answer jsonb;
@@ -8122,7 +8556,8 @@ begin
       using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
   end if;
 
-  v_refund.at := quota.lock_meter(v_use.subject_id, v_use.feature_id);
+  v_shares := quota.shares_of(v_use.subject_id, v_use.about_id);
+  v_refund.at := quota.lock_shared(v_use.subject_id, v_use.feature_id, v_shares);
 
   if p_idempotency_key is not null then
     v_caller := row(v_use.subject_id, true, null)::quota.caller;
@@ -8147,7 +8582,7 @@ begin
         v_use.about_id
       )
     );
-    v_decision := quota.told_after(v_refund);
+    v_decision := quota.refund_shares(v_refund, v_shares, quota.told_after(v_refund));
     if p_idempotency_key is null or quota.bind_key(
       v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decision), v_refund.at
     ) then
@@ -8155,7 +8590,7 @@ begin
       perform quota.refund_overages(v_refund);
       return v_decision;
     end if;
-    -- Taken under another meter, so with other arguments: this raises, and undoes what was given back.
+    -- Taken under another meter, so by another call: this raises, and undoes what was given back.
     v_answer := quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_refund.at);
   end if;
 
@@ -9005,6 +9440,7 @@ begin
   delete from quota.overages as o where o.subject_id = v_caller.subject_id;
   delete from quota.alerts as a where a.subject_id = v_caller.subject_id;
   delete from quota.reservations as r where r.subject_id = v_caller.subject_id;
+  delete from quota.shares as s where s.subject_id = v_caller.subject_id;
   delete from quota.grants as g where g.subject_id = v_caller.subject_id;
   delete from quota.exceptions as x where x.subject_id = v_caller.subject_id;
   delete from quota.overrides as o where o.subject_id = v_caller.subject_id;
@@ -9877,7 +10313,7 @@ begin
     from (
       select o.period, o.mode, p_amount - p_excess - p_hold.amount + o.units as units
       from quota.overages as o
-      where p_hold.is_over
+      where not p_hold.is_plain
         and p_hold.state = 'open'
         and o.subject_id = p_hold.subject_id
         and o.event_id = p_hold.reservation_id
@@ -11387,7 +11823,7 @@ declare
 begin
   for v_hold in
     select r.subject_id, r.reservation_id, r.feature_id, r.amount, r.reserved_at, r.expires_at,
-      r.state, r.answer, r.is_over, r.actor
+      r.state, r.answer, r.is_plain, r.actor
     from quota.reservations as r
     where r.subject_id = p_subject_id
       and r.feature_id = p_feature_id
@@ -11442,7 +11878,7 @@ create function quota.write_hold(
   p_at timestamptz,
   p_ttl interval,
   p_actor text,
-  p_is_over boolean default false
+  p_is_plain boolean
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -11452,10 +11888,10 @@ declare
   v_expires_at timestamptz := p_at + make_interval(secs => extract(epoch from p_ttl)::double precision);
 begin
   insert into quota.reservations (
-    subject_id, reservation_id, feature_id, amount, reserved_at, expires_at, is_over, actor
+    subject_id, reservation_id, feature_id, amount, reserved_at, expires_at, is_plain, actor
   )
   values (
-    p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at, p_is_over, p_actor
+    p_subject_id, p_reservation_id, p_feature_id, p_amount, p_at, v_expires_at, p_is_plain, p_actor
   );
   update quota.meters as m
     set holds_expire_at = v_expires_at
@@ -11913,15 +12349,26 @@ begin
   loop
     perform quota.settle_expired(v_subject_id, v_feature_id, v_now);
   end loop;
-  delete from quota.reservations as r
-    where (r.subject_id, r.reservation_id) in (
-      select d.subject_id, d.reservation_id
-      from quota.reservations as d
-      where d.state in ('committed', 'released', 'expired')
-        and d.expires_at < v_now - interval '31 days'
-      for update skip locked
-    );
-  get diagnostics v_rows = row_count;
+  with ended as (
+    delete from quota.reservations as r
+      where (r.subject_id, r.reservation_id) in (
+        select d.subject_id, d.reservation_id
+        from quota.reservations as d
+        where d.state in ('committed', 'released', 'expired')
+          and d.expires_at < v_now - interval '31 days'
+        for update skip locked
+      )
+      returning r.subject_id, r.reservation_id, r.state
+  ),
+  unused as (
+    -- What was committed may be refunded yet.
+    delete from quota.shares as s
+      using ended as e
+      where s.subject_id = e.subject_id
+        and s.call_id = e.reservation_id
+        and e.state <> 'committed'
+  )
+  select count(*) into v_rows from ended;
   v_removed := v_removed + v_rows;
   -- One that nobody acknowledged may yet be delivered.
   delete from quota.alerts as a
@@ -16815,6 +17262,7 @@ begin
     ('column', 'quota.limited_tables.table_id', '{"of": "table", "on": "quota.limited_tables", "name": "table_id", "type": "regclass", "default": null, "is_required": true}'),
     ('column', 'quota.locked_hold.at', '{"of": "type", "on": "quota.locked_hold", "name": "at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.locked_hold.hold', '{"of": "type", "on": "quota.locked_hold", "name": "hold", "type": "quota.reservations", "default": null, "is_required": false}'),
+    ('column', 'quota.locked_hold.shares', '{"of": "type", "on": "quota.locked_hold", "name": "shares", "type": "quota.shares[]", "default": null, "is_required": false}'),
     ('column', 'quota.members.subject_id', '{"of": "table", "on": "quota.members", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.members.user_id', '{"of": "table", "on": "quota.members", "name": "user_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.meters.allowed', '{"of": "table", "on": "quota.meters", "name": "allowed", "type": "bigint", "default": null, "is_required": false}'),
@@ -16940,7 +17388,7 @@ begin
     ('column', 'quota.reservations.answer', '{"of": "table", "on": "quota.reservations", "name": "answer", "type": "jsonb", "default": null, "is_required": false}'),
     ('column', 'quota.reservations.expires_at', '{"of": "table", "on": "quota.reservations", "name": "expires_at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
     ('column', 'quota.reservations.feature_id', '{"of": "table", "on": "quota.reservations", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
-    ('column', 'quota.reservations.is_over', '{"of": "table", "on": "quota.reservations", "name": "is_over", "type": "boolean", "default": "false", "is_required": true}'),
+    ('column', 'quota.reservations.is_plain', '{"of": "table", "on": "quota.reservations", "name": "is_plain", "type": "boolean", "default": "true", "is_required": true}'),
     ('column', 'quota.reservations.reservation_id', '{"of": "table", "on": "quota.reservations", "name": "reservation_id", "type": "uuid", "default": null, "is_required": true}'),
     ('column', 'quota.reservations.reserved_at', '{"of": "table", "on": "quota.reservations", "name": "reserved_at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
     ('column', 'quota.reservations.state', '{"of": "table", "on": "quota.reservations", "name": "state", "type": "text", "default": "''open''::text", "is_required": true}'),
@@ -17110,9 +17558,11 @@ begin
     ('function', 'quota.check_value(text, text, bigint, timestamp with time zone, quota.allowance)', '{"body": "59236fde0d47ce53d3a07ca37f5460b7", "name": "quota.check_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_decision"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
-    ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "3239221a06603fa10a59121572a7cc06", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.commit_hold(quota.reservations, bigint, text, jsonb, timestamp with time zone, boolean)', '{"body": "c8f27043c3214680b8671446fc14205a", "name": "quota.commit_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_kind text, p_metadata jsonb, p_at timestamp with time zone, p_is_priced boolean DEFAULT false) returns public.usage_decision"}'),
+    ('function', 'quota.commit_shares(quota.reservations, bigint, jsonb, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "d66b83c92fd299dac33d64680d8a212c", "name": "quota.commit_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_metadata jsonb, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
+    ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "38cce3f7ae0b77a8b37a8207682b6e97", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "5a5d4e680797ecff5155a7424d5b8664", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "cad58cfb49dc8d4394f396f81667abfb", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
+    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "db393e006cb80d940ddcbe1b664c6cb2", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.costs_content(jsonb)', '{"body": "354aa4134b8af8f79ea6e320f42c54d9", "name": "quota.costs_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_costs jsonb) returns jsonb"}'),
     ('function', 'quota.costs_of(text)', '{"body": "dfbbd216999164869b64531ccc6745d4", "name": "quota.costs_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns jsonb"}'),
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "26fbba8b4d41cbd0483642ed48766839", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
@@ -17129,7 +17579,7 @@ begin
     ('function', 'quota.drop_stale_triggers()', '{"body": "0dad5b4e49069a018189568abc25a3f6", "name": "quota.drop_stale_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.earlier_part(text, text, timestamp with time zone, quota.limit_state, timestamp with time zone, timestamp with time zone)', '{"body": "60657a916c3fb1e7c2bbbf551da79c13", "name": "quota.earlier_part", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint)', '{"body": "3afe5140869b21de568f44688f981f53", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint) returns void"}'),
-    ('function', 'quota.end_plainly(uuid, text, text, bigint, jsonb)', '{"body": "faf71fe4d739c3623170a766bf1cc852", "name": "quota.end_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject_id text, p_state text, p_used bigint, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.end_plainly(uuid, text, text, bigint, jsonb)', '{"body": "63817178e1cd551a859cef74544e33c2", "name": "quota.end_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject_id text, p_state text, p_used bigint, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "dab53d7588f22e680dbe149feda908dc", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.entitlements_of(text, text, timestamp with time zone, text)', '{"body": "736850b75bf6bb78ab47952225b6086b", "name": "quota.entitlements_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_at timestamp with time zone, p_feature_id text DEFAULT NULL::text) returns SETOF quota.entitlement"}'),
     ('function', 'quota.entitlements_shown(text, timestamp with time zone)', '{"body": "8c5d741336f0153adddf8ac00fa1411b", "name": "quota.entitlements_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.entitlement"}'),
@@ -17138,7 +17588,9 @@ begin
     ('function', 'quota.explain_part(quota.caller, quota.part, bigint, timestamp with time zone, quota.allowance)', '{"body": "222dd81c84227e298820225921718de6", "name": "quota.explain_part", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_part quota.part, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "3417447240883582295c03ce8d65912d", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "464217c1cdcf253cb6399623596cc926", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
-    ('function', 'quota.extend_usage(uuid, interval, text)', '{"body": "45d2db03d1368bced376f1648bdf2670", "name": "quota.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_ttl interval, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.extend_shares(timestamp with time zone, quota.shares[])', '{"body": "d4b9b5af19a206e64e3a95eaf78869da", "name": "quota.extend_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_expires_at timestamp with time zone, p_shares quota.shares[]) returns void"}'),
+    ('function', 'quota.extend_usage(uuid, interval, text)', '{"body": "197203bcccc5fb5be1a9333ea178080b", "name": "quota.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_ttl interval, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.features_of_calls(text[])', '{"body": "9b845a56d7c69daeeeceaa9131156e52", "name": "quota.features_of_calls", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns text[]"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
     ('function', 'quota.follow_rows(text[], text[])', '{"body": "148545fb380503b7ebfce057d2497e44", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
@@ -17146,7 +17598,7 @@ begin
     ('function', 'quota.forecast(quota.limit_state, timestamp with time zone)', '{"body": "13cb64a3b0dacf31c63cfe6149b6fd4c", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.forget_actor(text)', '{"body": "25bcdb2662c9ce8b4730f452e21f64ea", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
-    ('function', 'quota.forget_subject(text)', '{"body": "f09ae0ee52ab1cb9d769e318953a6156", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
+    ('function', 'quota.forget_subject(text)', '{"body": "cb895423e69a599a4f5a50605b2ca058", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
     ('function', 'quota.forgive_earlier(text, text, quota.limit_state, quota.balance)', '{"body": "4e7c30a896d72ba4b724f97e7b76b54e", "name": "quota.forgive_earlier", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_earlier quota.balance) returns void"}'),
     ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "f9de6c7fd86d0cc764e4652d40168ffc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
     ('function', 'quota.further_arguments(text, boolean)', '{"body": "99784a10cff5c3638a63d0db3b6717bb", "name": "quota.further_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_actor text, p_partial boolean) returns jsonb"}'),
@@ -17158,6 +17610,7 @@ begin
     ('function', 'quota.has_plain_types(regclass, text[], regtype[])', '{"body": "689b63c53ca57311ed159b13303a9a0b", "name": "quota.has_plain_types", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns boolean"}'),
     ('function', 'quota.hidden_content(boolean)', '{"body": "a4eaf5a1e6a969a33bb9251a23a630d4", "name": "quota.hidden_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hidden boolean) returns jsonb"}'),
     ('function', 'quota.hold_line(quota.reservations, text, timestamp with time zone)', '{"body": "4b2088721a4ae76a0bade55f6869aef5", "name": "quota.hold_line", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_kind text, p_at timestamp with time zone) returns quota.events"}'),
+    ('function', 'quota.hold_of(quota.shares)', '{"body": "e3868301c783ae590e052c5b166d250b", "name": "quota.hold_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_share quota.shares) returns quota.reservations"}'),
     ('function', 'quota.hold_plans(text[])', '{"body": "7f9e8fdc5888f0ba38176b186345e518", "name": "quota.hold_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_ids text[]) returns void"}'),
     ('function', 'quota.hold_removed(public.plan_change[], jsonb)', '{"body": "d5b399101c5b8fc3db51089ec2c3e1c9", "name": "quota.hold_removed", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
     ('function', 'quota.import_key(text, timestamp with time zone)', '{"body": "c96a77ee7c74234c0d94414ce3a295fa", "name": "quota.import_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_counts_at timestamp with time zone) returns text"}'),
@@ -17180,7 +17633,9 @@ begin
     ('function', 'quota.is_value(text, jsonb)', '{"body": "490cfcbd07ff4cd7c773e78a50f190a1", "name": "quota.is_value", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_value jsonb) returns boolean"}'),
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
     ('function', 'quota.joint_decision(text, text, bigint, quota.part[], public.usage_decision[])', '{"body": "c69303548f419375efb39f059ba5dd95", "name": "quota.joint_decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_parts quota.part[], p_decisions public.usage_decision[]) returns public.usage_decision"}'),
-    ('function', 'quota.judge_batch(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "3deb71fff56389caa40afb8ab3f99913", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
+    ('function', 'quota.joint_state(text, text, bigint, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "67ace69b1fe029a6101b9cb048339ed1", "name": "quota.joint_state", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
+    ('function', 'quota.judge_batch(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "bf49503f21d2578cf5b5594dfe279228", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
+    ('function', 'quota.judge_batch_parts(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "22d089ca64f3848f3fd877166188b8fa", "name": "quota.judge_batch_parts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean) returns public.usage_decision[]"}'),
     ('function', 'quota.judge_parts(text, text, quota.part[], bigint, timestamp with time zone, boolean, bigint[])', '{"body": "1a7f918b9b9249ce51cf732e4a0c29fa", "name": "quota.judge_parts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_parts quota.part[], p_amount bigint, p_at timestamp with time zone, p_is_settled boolean, p_taken bigint[] DEFAULT NULL::bigint[]) returns quota.judgement"}'),
     ('function', 'quota.keep_forgiven(quota.events, bigint)', '{"body": "df7e22fc085b7b68afd6df025600fa7d", "name": "quota.keep_forgiven", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_drawn bigint) returns void"}'),
     ('function', 'quota.keep_rows_used(text, timestamp with time zone)', '{"body": "b4317f6af7fd990b04181bd296436c93", "name": "quota.keep_rows_used", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns void"}'),
@@ -17206,7 +17661,8 @@ begin
     ('function', 'quota.lock_meters(text, text[])', '{"body": "2a33cc3f8764b80de96f3e1f24d5f9b4", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_namers(text)', '{"body": "2b10e8a241aa0e3949c5b90f3a61e8cc", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
     ('function', 'quota.lock_parts(quota.part[])', '{"body": "bc5e6ee7813062eb9fe70de1e247987f", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
-    ('function', 'quota.lock_reservation(uuid, text)', '{"body": "031f105afbe3038497ed6efc655a92be", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
+    ('function', 'quota.lock_reservation(uuid, text)', '{"body": "f4a2962e0e030002f606b178b68a1e33", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
+    ('function', 'quota.lock_shared(text, text, quota.shares[])', '{"body": "f8140619638e8a472912cceed5090361", "name": "quota.lock_shared", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_subject(text)', '{"body": "e2935c145adf20ef5b5f79eabd148cfb", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_terms_of(text[])', '{"body": "97c471dcd24ff78b8a9542fedb2fd28b", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
@@ -17251,9 +17707,10 @@ begin
     ('function', 'quota.over_limit_note(text[], jsonb)', '{"body": "7f2efefdc3b2ce032c0e56d7d9e581fd", "name": "quota.over_limit_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_path text[], p_amount jsonb) returns text"}'),
     ('function', 'quota.overage_in(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "eb3cb76375101607b7e5d66c9093b5af", "name": "quota.overage_in", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, p_until timestamp with time zone) returns bigint"}'),
     ('function', 'quota.overage_of(quota.limit_state, bigint)', '{"body": "9ad3bca75bc644d99119c121b939be58", "name": "quota.overage_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_amount bigint) returns quota.overage[]"}'),
-    ('function', 'quota.overage_of_commit(quota.reservations, bigint, bigint, quota.limit_state[])', '{"body": "b35bee4623083bfc5a1ba6962d2c3281", "name": "quota.overage_of_commit", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_excess bigint, p_limits quota.limit_state[]) returns quota.overage[]"}'),
+    ('function', 'quota.overage_of_commit(quota.reservations, bigint, bigint, quota.limit_state[])', '{"body": "f2bc6fd4aa247d25107ac82e573fc8ed", "name": "quota.overage_of_commit", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_excess bigint, p_limits quota.limit_state[]) returns quota.overage[]"}'),
     ('function', 'quota.own_part(text, quota.part[])', '{"body": "10ca14685f4aa8687be7474a015e36ec", "name": "quota.own_part", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parts quota.part[]) returns integer"}'),
     ('function', 'quota.parts_of(text, text)', '{"body": "ecfba925abe1b6adaab0d794b367bb61", "name": "quota.parts_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.part[]"}'),
+    ('function', 'quota.parts_of_shares(text, text, quota.shares[])', '{"body": "99c87b6d3b06afbdea21521f33739ab2", "name": "quota.parts_of_shares", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns quota.part[]"}'),
     ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "9ff61856ee49848a88dbaa225cbb4c59", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
     ('function', 'quota.period_of(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "497eaca84c9a9e4001aa04d9ae1bbe72", "name": "quota.period_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
     ('function', 'quota.period_problem(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "8c4a386ba98abc47251c6d41d64cd73e", "name": "quota.period_problem", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_counts_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text) returns text"}'),
@@ -17281,7 +17738,8 @@ begin
     ('function', 'quota.recount(text[])', '{"body": "aba36d7200a998df42537940931cf16f", "name": "quota.recount", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.recount_gauge(text)', '{"body": "c0512650998d8c5e56004095f1ac603e", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
     ('function', 'quota.refund_overages(quota.events)', '{"body": "7cc0ae0832ebd5af2e7d50f41c63b634", "name": "quota.refund_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events) returns void"}'),
-    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "3c8188e73117de80d4a34fdf3f459e0d", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.refund_shares(quota.events, quota.shares[], public.usage_decision)', '{"body": "bba825c0b9167ce05cadd17586be9c30", "name": "quota.refund_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
+    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "00210ad8cdf6529d250f379b812d1812", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "220f7adc6af171c9821aaa0fa3d5bb08", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),
     ('function', 'quota.refuse_writing()', '{"body": "b02ec244ace65a4cab64c9e5bedbaaec", "name": "quota.refuse_writing", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
@@ -17290,7 +17748,8 @@ begin
     ('function', 'quota.reject_ttl(text, interval)', '{"body": "e97dea1bd30761543357d7b4fac6e8a0", "name": "quota.reject_ttl", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_ttl interval) returns void"}'),
     ('function', 'quota.reject_user()', '{"body": "2d28eebb71b3ef0b29a90797b156af4b", "name": "quota.reject_user", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
-    ('function', 'quota.release_usage(uuid, text)', '{"body": "d1901068f65ec2f3691ef2439d9b696b", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.release_shares(quota.reservations, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "00e12ff473ac009459851f81a9c804b3", "name": "quota.release_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
+    ('function', 'quota.release_usage(uuid, text)', '{"body": "465a09912d0e1cd0c4005caf3ef8327a", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "70032e84c9b0cd35616b11124fee60e4", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
@@ -17314,8 +17773,9 @@ begin
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "cf8dc9cbda526afdf8fb6edc52649ff0", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "1ed644d3d107c332013b0a782b599c23", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
-    ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "65bcef963faa6b27a04c47e5a0f91ab5", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "9a75b048c5dc22c37eea3676d82ec65e", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.shares(text, text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, jsonb)', '{"body": "402cc3f616324f86ef68ebcb2f06a39c", "name": "quota.shares", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_key text, p_from timestamp with time zone, p_until timestamp with time zone, p_forgiven_at timestamp with time zone, p_at_once jsonb) returns SETOF public.usage_share"}'),
+    ('function', 'quota.shares_of(text, uuid)', '{"body": "9f6b0e7f2d7345cd41a9857d54e1f914", "name": "quota.shares_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call_id uuid) returns quota.shares[]"}'),
     ('function', 'quota.shown_instant(timestamp with time zone)', '{"body": "5009620076b475244d938a3cc78c846b", "name": "quota.shown_instant", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns text"}'),
     ('function', 'quota.standing_grants(text, text, timestamp with time zone)', '{"body": "733f380c25cff93090016269fd3cda6b", "name": "quota.standing_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.still_counts(text, text, jsonb, timestamp with time zone)', '{"body": "f0e0411b7c53669675f44844d80abe7d", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
@@ -17323,14 +17783,15 @@ begin
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "5bd64662e90d5fd074cb73014dfe7659", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
-    ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "ee18af5f81c937eb6ffbaaaa96eb9c8e", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid) returns public.usage_decision[]"}'),
+    ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "c95d9e466f2ab0e153ba187a4d2b8b7e", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid) returns public.usage_decision[]"}'),
     ('function', 'quota.take_back(text, text, bigint, bigint, bigint)', '{"body": "c6dbfc656169a331c96bdb188a9a484b", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_used_change bigint, p_reserved_change bigint, p_rows_change bigint DEFAULT 0) returns void"}'),
-    ('function', 'quota.take_call(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb, boolean, interval)', '{"body": "fc3daed9a45406eff3fb7551052148a2", "name": "quota.take_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
-    ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "3867f9fd24f1554aa60bb9c59ce6870a", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
+    ('function', 'quota.take_call(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb, boolean, interval)', '{"body": "73b132b65996b91032ab7379be5b3ad5", "name": "quota.take_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
+    ('function', 'quota.take_item(quota.caller, text, bigint, timestamp with time zone, uuid, quota.allowance)', '{"body": "ffdb8bf00dabba2f965d3fa84a29768d", "name": "quota.take_item", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_batch_id uuid, p_allowance quota.allowance) returns public.usage_decision"}'),
+    ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "f58176fd26cdc27a824bd25cf8bdd7c1", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "a829c0240bd75319fba2a96ccfda2274", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
-    ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "2b7daac26e45945e16a7f48b094c49f8", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
+    ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "473e2b8d9b27a6e6116c62967617adf2", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "865d210b0ee318f297525fb866985ec8", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
-    ('function', 'quota.tidy()', '{"body": "8a512f8ee9b5e3f5d810db14a4a89f10", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
+    ('function', 'quota.tidy()', '{"body": "c86570c16c3c1a198fc157a3891bbfb9", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
     ('function', 'quota.tidy_terms(timestamp with time zone)', '{"body": "69a15849fc822cbb3d3952f89c32bcad", "name": "quota.tidy_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.told_after(quota.events)', '{"body": "9b90c5f283326da7909b4e9dc0a7852d", "name": "quota.told_after", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns public.usage_decision"}'),
     ('function', 'quota.types_query(text, text[])', '{"body": "183f9f350ea9eec8a9e61a5f206417b2", "name": "quota.types_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_columns text[]) returns text"}'),
@@ -17362,7 +17823,7 @@ begin
     ('function', 'quota.write_catalogue(jsonb)', '{"body": "12236f7c94b3100cdd3b0e7dce5ccb7d", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_costs(jsonb, boolean)', '{"body": "f3d2374fd5f86d00675191b5cbb83b44", "name": "quota.write_costs", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_are_features_there boolean) returns void"}'),
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "64ef57169d9819cb6fa1a5716a18629b", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
-    ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval, text, boolean)', '{"body": "c310172463e0f3b4af465deb2966daa5", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval, p_actor text, p_is_over boolean DEFAULT false) returns void"}'),
+    ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval, text, boolean)', '{"body": "617aba21bcd7ffc75e0e44e6b3ce3269", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval, p_actor text, p_is_plain boolean) returns void"}'),
     ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "575b558d95cb794ec493c15ac95f1e2b", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.write_lines(quota.events[])', '{"body": "afadf01fe390b749a0e9dc7780fe1315", "name": "quota.write_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
     ('function', 'quota.write_overages(quota.events, quota.overage[], text)', '{"body": "4de91d3e891ddca8d29f98ca1fe707c9", "name": "quota.write_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_over quota.overage[], p_plan_id text) returns void"}'),

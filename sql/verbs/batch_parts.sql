@@ -1,0 +1,108 @@
+-- What a batch asks of all its items: whether they have room, plainly or beside one another, where a use
+-- counts in several places, too.
+
+create function quota.features_of_calls(p_feature_ids text[])
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select f from unnest(p_feature_ids) as f
+    union
+    select c.cost_id from quota.feature_costs as c where c.feature_id = any (p_feature_ids)
+  );
+end
+$$;
+
+comment on function quota.features_of_calls is
+  'Of which features calls of these take: themselves, and what they cost.';
+
+create function quota.judge_batch_parts(
+  p_subject_id text,
+  p_features text[],
+  p_amounts bigint[],
+  p_at timestamptz,
+  p_is_settled boolean
+)
+returns public.usage_decision[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts quota.part[];
+  v_taken jsonb := '{}';
+  v_before bigint[];
+  v_decision public.usage_decision;
+  v_decisions public.usage_decision[];
+begin
+  for i in 1 .. cardinality(p_features) loop
+    v_parts := coalesce(
+      quota.parts_of(p_subject_id, p_features[i]),
+      array[row(p_subject_id, p_features[i], 1, 1, false)::quota.part]
+    );
+    v_before := array(
+      select coalesce((v_taken ->> p.feature_id)::bigint, 0)
+      from unnest(v_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
+      order by p.n
+    );
+    v_decision := (quota.judge_parts(
+      p_subject_id, p_features[i], v_parts, p_amounts[i], p_at, p_is_settled, v_before
+    )).decision;
+    if v_decision.allowed then
+      v_decision.allowed := false;
+      v_decision.reason := 'not_taken';
+    end if;
+    v_decisions[i] := v_decision;
+    for j in 1 .. cardinality(v_parts) loop
+      v_taken := v_taken || jsonb_build_object(
+        v_parts[j].feature_id,
+        v_before[j] + quota.price(p_amounts[i], v_parts[j].units, v_parts[j].per)
+      );
+    end loop;
+  end loop;
+  return v_decisions;
+end
+$$;
+
+comment on function quota.judge_batch_parts is
+  'judge_batch() where an item costs something. Errors: QAMNT.';
+
+create function quota.take_item(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_batch_id uuid,
+  p_allowance quota.allowance
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts quota.part[] := quota.parts_of(p_caller.subject_id, p_feature_id);
+begin
+  if v_parts is null then
+    return quota.take(
+      p_caller, p_feature_id, p_amount, p_at, 'consume', null, null, null, '{}', p_batch_id,
+      p_allowance
+    );
+  end if;
+  return quota.take_parts(
+    p_caller, p_feature_id, p_amount, p_at, 'consume', null, null, '{}', v_parts, p_batch_id
+  );
+end
+$$;
+
+comment on function quota.take_item is 'Counts an item of a batch that has room.';
+
+create function quota.all_have_room(p_decisions public.usage_decision[])
+returns boolean
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return not exists (
+    select from unnest(p_decisions) as d where d.reason is distinct from 'not_taken'
+  );
+end
+$$;
+
+comment on function quota.all_have_room is 'Whether judge_batch() refuses no item.';
