@@ -315,6 +315,8 @@ export type UsageDecision<Feature extends string = string> = {
   upgrade_url: string | null;
   /** How much of the limit is open grants: extra that does not reset. */
   granted: number;
+  /** How much of the limit was left of the period before: it is used first. */
+  carried: number;
   /**
    * Whose units used, reserved, limit, remaining and granted are: the feature asked for or, where
    * that has least room or refuses, one that it costs.

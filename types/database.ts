@@ -503,6 +503,7 @@ export type Database = {
         replayed: boolean | null;
         upgrade_url: string | null;
         granted: number | null;
+        carried: number | null;
         limiting_feature: string | null;
         limiting_subject: string | null;
         limiting_member: string | null;

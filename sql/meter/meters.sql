@@ -63,6 +63,7 @@ create table quota.meters (
   server_only boolean not null default false,
   first_mark bigint not null default 80,
   refuses boolean not null default true,
+  long_carried bigint not null default 0,
   constraint meters_pkey primary key (subject_id, feature_id)
 ) with (fillfactor = 70);
 
@@ -184,7 +185,8 @@ alter table quota.meters
   alter column upgrade_url set statistics 0,
   alter column server_only set statistics 0,
   alter column first_mark set statistics 0,
-  alter column refuses set statistics 0;
+  alter column refuses set statistics 0,
+  alter column long_carried set statistics 0;
 
 alter table quota.meters enable row level security;
 

@@ -128,6 +128,7 @@ begin
         long_end = v_long.resets_at,
         long_allowed = v_long.amount + v_long.drawn + v_long.granted,
         long_granted = v_granted,
+        long_carried = coalesce(v_long.carried, 0),
         long_used_before = coalesce(m.used - v_long.used, 0),
         long_reserved_before = coalesce(m.reserved - v_long.reserved, 0),
         plan_ends_at = coalesce(p_allowance.changes_at, 'infinity'),

@@ -24,6 +24,7 @@ create type public.usage_decision as (
   replayed boolean,
   upgrade_url text,
   granted bigint,
+  carried bigint,
   limiting_feature text,
   limiting_subject text,
   limiting_member text
@@ -85,6 +86,9 @@ comment on column public.usage_decision.upgrade_url is
 comment on column public.usage_decision.granted is
   'How much of the limit is open grants: extra that does not reset.';
 
+comment on column public.usage_decision.carried is
+  'How much of the limit was left of the period before: it is used first.';
+
 comment on column public.usage_decision.limiting_feature is
   'Whose units used, reserved, limit, remaining and granted are: the feature asked for or, where that has least room or refuses, one that it costs.';
 
@@ -134,6 +138,7 @@ begin
     false,
     p_allowance.upgrade_url,
     coalesce(p_limit.granted, 0),
+    coalesce(p_limit.carried, 0),
     p_feature_id,
     p_subject_id,
     null

@@ -110,7 +110,8 @@ begin
       returning
         m.fresh_from, least(m.fresh_until, m.holds_expire_at) as fresh_until, m.holds_expire_at,
         m.catalogue_version, m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end,
-        m.allowed, m.granted, m.used - m.used_before as used, m.reserved - m.reserved_before as reserved
+        m.allowed, m.granted, m.used - m.used_before as used, m.reserved - m.reserved_before as reserved,
+        m.long_period, m.long_carried
       into v_meter;
     exit plainly when not found;
     <<counted>>
@@ -136,7 +137,9 @@ begin
         true, 'ok', p_feature, v_subject_id, v_meter.plan_id, p_amount, v_meter.used, v_meter.reserved,
         v_meter.allowed, v_meter.allowed - v_meter.used - v_meter.reserved, v_meter.allowed is null,
         v_meter.period, nullif(v_meter.period_start, '-infinity'), nullif(v_meter.period_end, 'infinity'),
-        null, v_id, null, false, v_meter.upgrade_url, v_meter.granted, p_feature, v_subject_id, null
+        null, v_id, null, false, v_meter.upgrade_url, v_meter.granted,
+        case when v_meter.period = v_meter.long_period then v_meter.long_carried else 0 end,
+        p_feature, v_subject_id, null
       )::public.usage_decision;
       if p_ttl is not null or p_idempotency_key is not null then
         if p_ttl is not null then

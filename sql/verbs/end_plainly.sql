@@ -48,7 +48,8 @@ begin
     returning
       m.fresh_from, least(m.fresh_until, m.holds_expire_at) as fresh_until, m.catalogue_version,
       m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end, m.allowed, m.granted,
-      m.used - m.used_before as used, m.reserved - m.reserved_before as reserved
+      m.used - m.used_before as used, m.reserved - m.reserved_before as reserved, m.long_period,
+      m.long_carried
     into v_meter;
   if not found then
     return null;
@@ -63,7 +64,9 @@ begin
       case p_state when 'committed' then v_used else v_hold.amount end, v_meter.used, v_meter.reserved,
       v_meter.allowed, v_meter.allowed - v_meter.used - v_meter.reserved, v_meter.allowed is null,
       v_meter.period, nullif(v_meter.period_start, '-infinity'), nullif(v_meter.period_end, 'infinity'),
-      null, v_event_id, p_reservation_id, false, v_meter.upgrade_url, v_meter.granted
+      null, v_event_id, p_reservation_id, false, v_meter.upgrade_url, v_meter.granted,
+      case when v_meter.period = v_meter.long_period then v_meter.long_carried else 0 end,
+      v_hold.feature_id, v_hold.subject_id, null
     )::public.usage_decision;
     -- Under the lock nobody else ends it: it is looked at again whether somebody has.
     update quota.reservations as r

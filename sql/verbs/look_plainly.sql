@@ -22,6 +22,7 @@ declare
   v_period_end timestamptz;
   v_limit bigint;
   v_granted bigint;
+  v_carried bigint;
   v_used bigint;
   v_reserved bigint;
   v_is_allowed boolean;
@@ -33,10 +34,11 @@ begin
         + case when m.minute_limit is null then 0 else 1 end
         + case when m.hour_limit is null then 0 else 1 end,
       m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end, m.allowed, m.granted,
-      m.used - m.used_before, m.reserved - m.reserved_before
+      m.used - m.used_before, m.reserved - m.reserved_before,
+      case when m.period = m.long_period then m.long_carried else 0 end
     into
       v_fresh_from, v_until, v_is_only, v_plan_id, v_upgrade_url, v_period, v_period_start,
-      v_period_end, v_limit, v_granted, v_used, v_reserved
+      v_period_end, v_limit, v_granted, v_used, v_reserved, v_carried
     from quota.meters as m
     join quota.catalogue as k on k.version = m.catalogue_version
     where m.subject_id = p_caller.subject_id
@@ -56,10 +58,11 @@ begin
   end if;
   v_is_allowed := v_used + v_reserved + p_amount > v_limit is not true;
   if v_at < v_fresh_from or v_at >= v_until or not (v_is_allowed or v_is_only) then
-    select c.period, c.period_start, c.period_end, c.allowed, c.granted, c.used, c.reserved, c.fits
+    select c.period, c.period_start, c.period_end, c.allowed, c.granted, c.used, c.reserved, c.carried,
+        c.fits
       into
         v_period, v_period_start, v_period_end, v_limit, v_granted, v_used, v_reserved,
-        v_is_allowed
+        v_carried, v_is_allowed
       from quota.look_closely(p_caller, p_feature_id, p_amount, v_at) as c;
     if v_period is null or p_at is null and (v_is_allowed or v_limit > v_used + v_reserved) then
       return null;
@@ -74,7 +77,7 @@ begin
       when not v_is_allowed and p_amount <= v_limit and v_period_end < 'infinity'
       then least(greatest(ceil(extract(epoch from v_period_end - v_at)), 1), 2147483647)
     end,
-    null, null, false, v_upgrade_url, v_granted, p_feature_id, p_caller.subject_id, null
+    null, null, false, v_upgrade_url, v_granted, v_carried, p_feature_id, p_caller.subject_id, null
   )::public.usage_decision;
 end
 $$;
@@ -95,6 +98,7 @@ create function quota.look_closely(
   out granted bigint,
   out used bigint,
   out reserved bigint,
+  out carried bigint,
   out fits boolean
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
@@ -105,10 +109,11 @@ begin
   -- The limit that refuses longest (for ever, where the amount is above it), else the one with least room.
   select
       m.plan_ends_at < 'infinity' or m.reserved > 0 or m.long_granted > 0 or not m.refuses,
-      l.period, l.period_start, l.period_end, l.allowed, l.granted, l.used, l.reserved,
+      l.period, l.period_start, l.period_end, l.allowed, l.granted, l.used, l.reserved, l.carried,
       l.used + l.reserved + p_amount > l.allowed is not true
     into
-      v_may_change, period, period_start, period_end, allowed, granted, used, reserved, fits
+      v_may_change, period, period_start, period_end, allowed, granted, used, reserved, carried,
+      fits
     from quota.meters as m
     join quota.catalogue as k on k.version = m.catalogue_version
     cross join lateral (
@@ -116,24 +121,26 @@ begin
         m.long_period as period, m.long_start as period_start,
         m.long_end as period_end, m.long_allowed as allowed,
         case when m.long_period ~ 'minute|hour' then 0 else m.long_granted end as granted,
-        m.used - m.long_used_before as used, m.reserved - m.long_reserved_before as reserved
+        m.used - m.long_used_before as used, m.reserved - m.long_reserved_before as reserved,
+        m.long_carried as carried
       where m.long_period is not null
       union all
       select 2, 'hour', date_trunc('hour', p_at, 'UTC'),
         date_trunc('hour', p_at, 'UTC') + interval '1 hour', nullif(m.hour_limit, -1), 0,
         case when p_at < m.hour_until then m.used - m.hour_used_before else 0 end,
-        case when p_at < m.hour_until then m.reserved - m.hour_reserved_before else 0 end
+        case when p_at < m.hour_until then m.reserved - m.hour_reserved_before else 0 end, 0
       where m.hour_limit is not null
       union all
       select 1, 'minute', date_trunc('minute', p_at, 'UTC'),
         date_trunc('minute', p_at, 'UTC') + interval '1 minute', nullif(m.minute_limit, -1), 0,
         case when p_at < m.minute_until then m.used - m.minute_used_before else 0 end,
-        case when p_at < m.minute_until then m.reserved - m.minute_reserved_before else 0 end
+        case when p_at < m.minute_until then m.reserved - m.minute_reserved_before else 0 end, 0
       where m.minute_limit is not null
       union all
       -- Of several the tightest is remembered; it need not be the one that refuses longest.
       select quota.period_rank(c.period), c.period, c.period_start, c.period_end, c.last_limit,
-        case when c.period ~ 'minute|hour' then 0 else m.long_granted end, m.used - c.used_before, m.reserved - c.reserved_before
+        case when c.period ~ 'minute|hour' then 0 else m.long_granted end, m.used - c.used_before,
+        m.reserved - c.reserved_before, c.carried
       from quota.counters as c
       where c.subject_id = p_caller.subject_id
         and c.feature_id = p_feature_id

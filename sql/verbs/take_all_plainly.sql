@@ -41,7 +41,8 @@ begin
         and exists (select from quota.catalogue as k where k.version = m.catalogue_version)
       returning
         m.feature_id, i.amount, m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end,
-        m.allowed, m.granted, m.used - m.used_before as used, m.reserved - m.reserved_before as reserved
+        m.allowed, m.granted, m.used - m.used_before as used, m.reserved - m.reserved_before as reserved,
+        m.long_period, m.long_carried
   loop
     v_missing := v_missing - 1;
     v_used := v_meter.used - v_meter.amount;
@@ -58,7 +59,8 @@ begin
         v_meter.reserved, v_meter.allowed, v_meter.allowed - v_used - v_meter.reserved,
         v_meter.allowed is null, v_meter.period, nullif(v_meter.period_start, '-infinity'),
         nullif(v_meter.period_end, 'infinity'), null, v_event_id, null, false, v_meter.upgrade_url,
-        v_meter.granted, v_meter.feature_id, p_caller.subject_id, null
+        v_meter.granted, case when v_meter.period = v_meter.long_period then v_meter.long_carried else 0 end,
+        v_meter.feature_id, p_caller.subject_id, null
       )::public.usage_decision;
     end loop;
   end loop;

@@ -3048,6 +3048,7 @@ create table quota.meters (
   server_only boolean not null default false,
   first_mark bigint not null default 80,
   refuses boolean not null default true,
+  long_carried bigint not null default 0,
   constraint meters_pkey primary key (subject_id, feature_id)
 ) with (fillfactor = 70);
 
@@ -3169,7 +3170,8 @@ alter table quota.meters
   alter column upgrade_url set statistics 0,
   alter column server_only set statistics 0,
   alter column first_mark set statistics 0,
-  alter column refuses set statistics 0;
+  alter column refuses set statistics 0,
+  alter column long_carried set statistics 0;
 
 alter table quota.meters enable row level security;
 
@@ -4866,6 +4868,7 @@ create type public.usage_decision as (
   replayed boolean,
   upgrade_url text,
   granted bigint,
+  carried bigint,
   limiting_feature text,
   limiting_subject text,
   limiting_member text
@@ -4927,6 +4930,9 @@ comment on column public.usage_decision.upgrade_url is
 comment on column public.usage_decision.granted is
   'How much of the limit is open grants: extra that does not reset.';
 
+comment on column public.usage_decision.carried is
+  'How much of the limit was left of the period before: it is used first.';
+
 comment on column public.usage_decision.limiting_feature is
   'Whose units used, reserved, limit, remaining and granted are: the feature asked for or, where that has least room or refuses, one that it costs.';
 
@@ -4976,6 +4982,7 @@ begin
     false,
     p_allowance.upgrade_url,
     coalesce(p_limit.granted, 0),
+    coalesce(p_limit.carried, 0),
     p_feature_id,
     p_subject_id,
     null
@@ -5623,7 +5630,8 @@ begin
       returning
         m.fresh_from, least(m.fresh_until, m.holds_expire_at) as fresh_until, m.holds_expire_at,
         m.catalogue_version, m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end,
-        m.allowed, m.granted, m.used - m.used_before as used, m.reserved - m.reserved_before as reserved
+        m.allowed, m.granted, m.used - m.used_before as used, m.reserved - m.reserved_before as reserved,
+        m.long_period, m.long_carried
       into v_meter;
     exit plainly when not found;
     <<counted>>
@@ -5649,7 +5657,9 @@ begin
         true, 'ok', p_feature, v_subject_id, v_meter.plan_id, p_amount, v_meter.used, v_meter.reserved,
         v_meter.allowed, v_meter.allowed - v_meter.used - v_meter.reserved, v_meter.allowed is null,
         v_meter.period, nullif(v_meter.period_start, '-infinity'), nullif(v_meter.period_end, 'infinity'),
-        null, v_id, null, false, v_meter.upgrade_url, v_meter.granted, p_feature, v_subject_id, null
+        null, v_id, null, false, v_meter.upgrade_url, v_meter.granted,
+        case when v_meter.period = v_meter.long_period then v_meter.long_carried else 0 end,
+        p_feature, v_subject_id, null
       )::public.usage_decision;
       if p_ttl is not null or p_idempotency_key is not null then
         if p_ttl is not null then
@@ -5920,6 +5930,7 @@ declare
   v_period_end timestamptz;
   v_limit bigint;
   v_granted bigint;
+  v_carried bigint;
   v_used bigint;
   v_reserved bigint;
   v_is_allowed boolean;
@@ -5931,10 +5942,11 @@ begin
         + case when m.minute_limit is null then 0 else 1 end
         + case when m.hour_limit is null then 0 else 1 end,
       m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end, m.allowed, m.granted,
-      m.used - m.used_before, m.reserved - m.reserved_before
+      m.used - m.used_before, m.reserved - m.reserved_before,
+      case when m.period = m.long_period then m.long_carried else 0 end
     into
       v_fresh_from, v_until, v_is_only, v_plan_id, v_upgrade_url, v_period, v_period_start,
-      v_period_end, v_limit, v_granted, v_used, v_reserved
+      v_period_end, v_limit, v_granted, v_used, v_reserved, v_carried
     from quota.meters as m
     join quota.catalogue as k on k.version = m.catalogue_version
     where m.subject_id = p_caller.subject_id
@@ -5954,10 +5966,11 @@ begin
   end if;
   v_is_allowed := v_used + v_reserved + p_amount > v_limit is not true;
   if v_at < v_fresh_from or v_at >= v_until or not (v_is_allowed or v_is_only) then
-    select c.period, c.period_start, c.period_end, c.allowed, c.granted, c.used, c.reserved, c.fits
+    select c.period, c.period_start, c.period_end, c.allowed, c.granted, c.used, c.reserved, c.carried,
+        c.fits
       into
         v_period, v_period_start, v_period_end, v_limit, v_granted, v_used, v_reserved,
-        v_is_allowed
+        v_carried, v_is_allowed
       from quota.look_closely(p_caller, p_feature_id, p_amount, v_at) as c;
     if v_period is null or p_at is null and (v_is_allowed or v_limit > v_used + v_reserved) then
       return null;
@@ -5972,7 +5985,7 @@ begin
       when not v_is_allowed and p_amount <= v_limit and v_period_end < 'infinity'
       then least(greatest(ceil(extract(epoch from v_period_end - v_at)), 1), 2147483647)
     end,
-    null, null, false, v_upgrade_url, v_granted, p_feature_id, p_caller.subject_id, null
+    null, null, false, v_upgrade_url, v_granted, v_carried, p_feature_id, p_caller.subject_id, null
   )::public.usage_decision;
 end
 $$;
@@ -5993,6 +6006,7 @@ create function quota.look_closely(
   out granted bigint,
   out used bigint,
   out reserved bigint,
+  out carried bigint,
   out fits boolean
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
@@ -6003,10 +6017,11 @@ begin
   -- The limit that refuses longest (for ever, where the amount is above it), else the one with least room.
   select
       m.plan_ends_at < 'infinity' or m.reserved > 0 or m.long_granted > 0 or not m.refuses,
-      l.period, l.period_start, l.period_end, l.allowed, l.granted, l.used, l.reserved,
+      l.period, l.period_start, l.period_end, l.allowed, l.granted, l.used, l.reserved, l.carried,
       l.used + l.reserved + p_amount > l.allowed is not true
     into
-      v_may_change, period, period_start, period_end, allowed, granted, used, reserved, fits
+      v_may_change, period, period_start, period_end, allowed, granted, used, reserved, carried,
+      fits
     from quota.meters as m
     join quota.catalogue as k on k.version = m.catalogue_version
     cross join lateral (
@@ -6014,24 +6029,26 @@ begin
         m.long_period as period, m.long_start as period_start,
         m.long_end as period_end, m.long_allowed as allowed,
         case when m.long_period ~ 'minute|hour' then 0 else m.long_granted end as granted,
-        m.used - m.long_used_before as used, m.reserved - m.long_reserved_before as reserved
+        m.used - m.long_used_before as used, m.reserved - m.long_reserved_before as reserved,
+        m.long_carried as carried
       where m.long_period is not null
       union all
       select 2, 'hour', date_trunc('hour', p_at, 'UTC'),
         date_trunc('hour', p_at, 'UTC') + interval '1 hour', nullif(m.hour_limit, -1), 0,
         case when p_at < m.hour_until then m.used - m.hour_used_before else 0 end,
-        case when p_at < m.hour_until then m.reserved - m.hour_reserved_before else 0 end
+        case when p_at < m.hour_until then m.reserved - m.hour_reserved_before else 0 end, 0
       where m.hour_limit is not null
       union all
       select 1, 'minute', date_trunc('minute', p_at, 'UTC'),
         date_trunc('minute', p_at, 'UTC') + interval '1 minute', nullif(m.minute_limit, -1), 0,
         case when p_at < m.minute_until then m.used - m.minute_used_before else 0 end,
-        case when p_at < m.minute_until then m.reserved - m.minute_reserved_before else 0 end
+        case when p_at < m.minute_until then m.reserved - m.minute_reserved_before else 0 end, 0
       where m.minute_limit is not null
       union all
       -- Of several the tightest is remembered; it need not be the one that refuses longest.
       select quota.period_rank(c.period), c.period, c.period_start, c.period_end, c.last_limit,
-        case when c.period ~ 'minute|hour' then 0 else m.long_granted end, m.used - c.used_before, m.reserved - c.reserved_before
+        case when c.period ~ 'minute|hour' then 0 else m.long_granted end, m.used - c.used_before,
+        m.reserved - c.reserved_before, c.carried
       from quota.counters as c
       where c.subject_id = p_caller.subject_id
         and c.feature_id = p_feature_id
@@ -6832,7 +6849,8 @@ begin
         and exists (select from quota.catalogue as k where k.version = m.catalogue_version)
       returning
         m.feature_id, i.amount, m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end,
-        m.allowed, m.granted, m.used - m.used_before as used, m.reserved - m.reserved_before as reserved
+        m.allowed, m.granted, m.used - m.used_before as used, m.reserved - m.reserved_before as reserved,
+        m.long_period, m.long_carried
   loop
     v_missing := v_missing - 1;
     v_used := v_meter.used - v_meter.amount;
@@ -6849,7 +6867,8 @@ begin
         v_meter.reserved, v_meter.allowed, v_meter.allowed - v_used - v_meter.reserved,
         v_meter.allowed is null, v_meter.period, nullif(v_meter.period_start, '-infinity'),
         nullif(v_meter.period_end, 'infinity'), null, v_event_id, null, false, v_meter.upgrade_url,
-        v_meter.granted, v_meter.feature_id, p_caller.subject_id, null
+        v_meter.granted, case when v_meter.period = v_meter.long_period then v_meter.long_carried else 0 end,
+        v_meter.feature_id, p_caller.subject_id, null
       )::public.usage_decision;
     end loop;
   end loop;
@@ -8032,7 +8051,8 @@ begin
     returning
       m.fresh_from, least(m.fresh_until, m.holds_expire_at) as fresh_until, m.catalogue_version,
       m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end, m.allowed, m.granted,
-      m.used - m.used_before as used, m.reserved - m.reserved_before as reserved
+      m.used - m.used_before as used, m.reserved - m.reserved_before as reserved, m.long_period,
+      m.long_carried
     into v_meter;
   if not found then
     return null;
@@ -8047,7 +8067,9 @@ begin
       case p_state when 'committed' then v_used else v_hold.amount end, v_meter.used, v_meter.reserved,
       v_meter.allowed, v_meter.allowed - v_meter.used - v_meter.reserved, v_meter.allowed is null,
       v_meter.period, nullif(v_meter.period_start, '-infinity'), nullif(v_meter.period_end, 'infinity'),
-      null, v_event_id, p_reservation_id, false, v_meter.upgrade_url, v_meter.granted
+      null, v_event_id, p_reservation_id, false, v_meter.upgrade_url, v_meter.granted,
+      case when v_meter.period = v_meter.long_period then v_meter.long_carried else 0 end,
+      v_hold.feature_id, v_hold.subject_id, null
     )::public.usage_decision;
     -- Under the lock nobody else ends it: it is looked at again whether somebody has.
     update quota.reservations as r
@@ -10579,6 +10601,7 @@ begin
         long_end = v_long.resets_at,
         long_allowed = v_long.amount + v_long.drawn + v_long.granted,
         long_granted = v_granted,
+        long_carried = coalesce(v_long.carried, 0),
         long_used_before = coalesce(m.used - v_long.used, 0),
         long_reserved_before = coalesce(m.reserved - v_long.reserved, 0),
         plan_ends_at = coalesce(p_allowance.changes_at, 'infinity'),
@@ -17054,6 +17077,7 @@ begin
     ('column', 'public.usage_decision."limit"', '{"of": "type", "on": "public.usage_decision", "name": "\"limit\"", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'public.usage_decision.allowed', '{"of": "type", "on": "public.usage_decision", "name": "allowed", "type": "boolean", "default": null, "is_required": false}'),
     ('column', 'public.usage_decision.amount', '{"of": "type", "on": "public.usage_decision", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'public.usage_decision.carried', '{"of": "type", "on": "public.usage_decision", "name": "carried", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'public.usage_decision.event_id', '{"of": "type", "on": "public.usage_decision", "name": "event_id", "type": "uuid", "default": null, "is_required": false}'),
     ('column', 'public.usage_decision.feature', '{"of": "type", "on": "public.usage_decision", "name": "feature", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_decision.granted', '{"of": "type", "on": "public.usage_decision", "name": "granted", "type": "bigint", "default": null, "is_required": false}'),
@@ -17284,6 +17308,7 @@ begin
     ('column', 'quota.meters.hour_until', '{"of": "table", "on": "quota.meters", "name": "hour_until", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.hour_used_before', '{"of": "table", "on": "quota.meters", "name": "hour_used_before", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.long_allowed', '{"of": "table", "on": "quota.meters", "name": "long_allowed", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.long_carried', '{"of": "table", "on": "quota.meters", "name": "long_carried", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.long_ceiling', '{"of": "table", "on": "quota.meters", "name": "long_ceiling", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.meters.long_end', '{"of": "table", "on": "quota.meters", "name": "long_end", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.meters.long_granted', '{"of": "table", "on": "quota.meters", "name": "long_granted", "type": "bigint", "default": "0", "is_required": true}'),
@@ -17561,7 +17586,7 @@ begin
     ('function', 'quota.commit_hold(quota.reservations, bigint, text, jsonb, timestamp with time zone, boolean)', '{"body": "c8f27043c3214680b8671446fc14205a", "name": "quota.commit_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_kind text, p_metadata jsonb, p_at timestamp with time zone, p_is_priced boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.commit_shares(quota.reservations, bigint, jsonb, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "d66b83c92fd299dac33d64680d8a212c", "name": "quota.commit_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_metadata jsonb, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "38cce3f7ae0b77a8b37a8207682b6e97", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "5a5d4e680797ecff5155a7424d5b8664", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
+    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "75522fe5d3053703fc814f69fabc074a", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "db393e006cb80d940ddcbe1b664c6cb2", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.costs_content(jsonb)', '{"body": "354aa4134b8af8f79ea6e320f42c54d9", "name": "quota.costs_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_costs jsonb) returns jsonb"}'),
     ('function', 'quota.costs_of(text)', '{"body": "dfbbd216999164869b64531ccc6745d4", "name": "quota.costs_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns jsonb"}'),
@@ -17571,7 +17596,7 @@ begin
     ('function', 'quota.create_meters(text, text[])', '{"body": "cd17ecf9789c6eb67936d0767dd3e66b", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.cut_short(text, text, timestamp with time zone, quota.limit_state)', '{"body": "2a67ed4c9ae7b0dfd6b8862e604f648e", "name": "quota.cut_short", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, OUT is_simple boolean, OUT crossed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "7ce701d1b6ecb3dbfdca01e5c57aaabd", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
-    ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "c2b0572a3bf10d79d2f050d22cd31ce5", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
+    ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "3f9284c87544811491f91d02434470c1", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
     ('function', 'quota.deliver_alerts(integer)', '{"body": "7d22467eb9722035b7d42ab680d12504", "name": "quota.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_max integer) returns SETOF public.usage_alerts"}'),
     ('function', 'quota.differences(text, text, jsonb, jsonb)', '{"body": "378a6456779bdf0068cb738dd9c8e4cb", "name": "quota.differences", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns SETOF quota.finding"}'),
     ('function', 'quota.draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "2e6780538aa46a2bf8127b64aa9b79b3", "name": "quota.draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns void"}'),
@@ -17579,7 +17604,7 @@ begin
     ('function', 'quota.drop_stale_triggers()', '{"body": "0dad5b4e49069a018189568abc25a3f6", "name": "quota.drop_stale_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.earlier_part(text, text, timestamp with time zone, quota.limit_state, timestamp with time zone, timestamp with time zone)', '{"body": "60657a916c3fb1e7c2bbbf551da79c13", "name": "quota.earlier_part", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint)', '{"body": "3afe5140869b21de568f44688f981f53", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint) returns void"}'),
-    ('function', 'quota.end_plainly(uuid, text, text, bigint, jsonb)', '{"body": "63817178e1cd551a859cef74544e33c2", "name": "quota.end_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject_id text, p_state text, p_used bigint, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.end_plainly(uuid, text, text, bigint, jsonb)', '{"body": "26b3dffacae23e70441b91e8d37aa334", "name": "quota.end_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject_id text, p_state text, p_used bigint, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "dab53d7588f22e680dbe149feda908dc", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.entitlements_of(text, text, timestamp with time zone, text)', '{"body": "736850b75bf6bb78ab47952225b6086b", "name": "quota.entitlements_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_at timestamp with time zone, p_feature_id text DEFAULT NULL::text) returns SETOF quota.entitlement"}'),
     ('function', 'quota.entitlements_shown(text, timestamp with time zone)', '{"body": "8c5d741336f0153adddf8ac00fa1411b", "name": "quota.entitlements_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.entitlement"}'),
@@ -17667,8 +17692,8 @@ begin
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_terms_of(text[])', '{"body": "97c471dcd24ff78b8a9542fedb2fd28b", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
     ('function', 'quota.longest_period(text[])', '{"body": "c737a7ffae0b03b5136d73840aa4c83a", "name": "quota.longest_period", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods text[]) returns text"}'),
-    ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "0bb8c34fc21f6d0e37f46e269fe0794b", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT fits boolean) returns record"}'),
-    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "6c92d955085af50560ef66af47810d85", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "e47b443bc3f2f7fb3fc88a4a85d9fcc3", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT carried bigint, OUT fits boolean) returns record"}'),
+    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "de9358b74aa0600273b840e8da5e890f", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_counters(quota.plan_period[])', '{"body": "113c1548006626271d1c2158836bb94d", "name": "quota.make_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
     ('function', 'quota.make_plan_triggers(regclass)', '{"body": "0a2fe3910f849508bbfa8515f48740c2", "name": "quota.make_plan_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
@@ -17750,7 +17775,7 @@ begin
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_shares(quota.reservations, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "00e12ff473ac009459851f81a9c804b3", "name": "quota.release_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.release_usage(uuid, text)', '{"body": "465a09912d0e1cd0c4005caf3ef8327a", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "70032e84c9b0cd35616b11124fee60e4", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
+    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "7752d73134be41a9ab7968897657ab83", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
@@ -17783,7 +17808,7 @@ begin
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "5bd64662e90d5fd074cb73014dfe7659", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
-    ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "c95d9e466f2ab0e153ba187a4d2b8b7e", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid) returns public.usage_decision[]"}'),
+    ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "9bad82b4ab5c49900857fe9055e82ce0", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid) returns public.usage_decision[]"}'),
     ('function', 'quota.take_back(text, text, bigint, bigint, bigint)', '{"body": "c6dbfc656169a331c96bdb188a9a484b", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_used_change bigint, p_reserved_change bigint, p_rows_change bigint DEFAULT 0) returns void"}'),
     ('function', 'quota.take_call(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb, boolean, interval)', '{"body": "73b132b65996b91032ab7379be5b3ad5", "name": "quota.take_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.take_item(quota.caller, text, bigint, timestamp with time zone, uuid, quota.allowance)', '{"body": "ffdb8bf00dabba2f965d3fa84a29768d", "name": "quota.take_item", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_batch_id uuid, p_allowance quota.allowance) returns public.usage_decision"}'),

@@ -78,7 +78,7 @@ select is(
   'allowed boolean, reason text, feature text, subject text, plan text, amount bigint, used bigint, '
   || 'reserved bigint, limit bigint, remaining bigint, unlimited boolean, period text, '
   || 'period_start timestamp with time zone, resets_at timestamp with time zone, retry_after integer, '
-  || 'event_id uuid, reservation_id uuid, replayed boolean, upgrade_url text, granted bigint, '
+  || 'event_id uuid, reservation_id uuid, replayed boolean, upgrade_url text, granted bigint, carried bigint, '
   || 'limiting_feature text, limiting_subject text, limiting_member text',
   'a decision has these fields in this order'
 );

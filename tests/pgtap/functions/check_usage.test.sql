@@ -30,7 +30,7 @@ select is(
     "period": "month", "period_start": "2026-09-01T00:00:00+00:00",
     "resets_at": "2026-10-01T00:00:00+00:00", "retry_after": null, "event_id": null,
     "reservation_id": null, "replayed": false, "upgrade_url": "/up", "granted": 0,
-    "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
+    "carried": 0, "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
   'it answers for a user that was never seen, with the state before any use'
 );
 select is((select allowed from check_usage('ai_generation', 3)), true, 'an amount that fits is allowed');

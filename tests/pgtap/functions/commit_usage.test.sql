@@ -68,7 +68,7 @@ select is(
     "period": "month", "period_start": "2026-09-01T00:00:00+00:00",
     "resets_at": "2026-10-01T00:00:00+00:00", "retry_after": null, "replayed": false,
     "upgrade_url": "/up", "granted": 0,
-    "limiting_feature": "ai_generation", "limiting_subject": "bob", "limiting_member": null}',
+    "carried": 0, "limiting_feature": "ai_generation", "limiting_subject": "bob", "limiting_member": null}',
   'without an amount what was held becomes use'
 );
 select is(

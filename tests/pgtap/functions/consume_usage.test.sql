@@ -35,7 +35,7 @@ select is(
     "period": "month", "period_start": "2026-09-01T00:00:00+00:00",
     "resets_at": "2026-10-01T00:00:00+00:00", "retry_after": null, "reservation_id": null,
     "replayed": false, "upgrade_url": "/up", "granted": 0,
-    "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
+    "carried": 0, "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
   'the first use is allowed and shows the state after it'
 );
 select is(
@@ -49,7 +49,7 @@ select is(
     "unlimited": false, "period": "month", "period_start": "2026-09-01T00:00:00+00:00",
     "resets_at": "2026-10-01T00:00:00+00:00", "retry_after": 1339170, "event_id": null,
     "reservation_id": null, "replayed": false, "upgrade_url": "/up", "granted": 0,
-    "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
+    "carried": 0, "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
   'one more is refused, which is an answer: it shows the limit and how long to wait'
 );
 select is(
@@ -64,7 +64,7 @@ select is(
     "unlimited": false, "period": null, "period_start": null, "resets_at": null,
     "retry_after": null, "event_id": null, "reservation_id": null, "replayed": false,
     "upgrade_url": "/up", "granted": 0,
-    "limiting_feature": "export", "limiting_subject": "ada", "limiting_member": null}',
+    "carried": 0, "limiting_feature": "export", "limiting_subject": "ada", "limiting_member": null}',
   'a feature that the plan lacks is refused, with the way to a larger plan'
 );
 select is(
@@ -302,7 +302,7 @@ select is(
     "period": "month", "period_start": "2026-10-01T00:00:00+00:00",
     "resets_at": "2026-11-01T00:00:00+00:00", "retry_after": null, "reservation_id": null,
     "replayed": false, "upgrade_url": "/up", "granted": 0,
-    "limiting_feature": "burst", "limiting_subject": "again", "limiting_member": null}',
+    "carried": 0, "limiting_feature": "burst", "limiting_subject": "again", "limiting_member": null}',
   'the limit with least room, the longest period among equals, with all its fields'
 );
 select is(

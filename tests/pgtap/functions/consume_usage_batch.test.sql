@@ -59,7 +59,7 @@ select is(
     "period": "month", "period_start": "2026-09-01T00:00:00+00:00",
     "resets_at": "2026-10-01T00:00:00+00:00", "retry_after": null, "reservation_id": null,
     "replayed": false, "upgrade_url": "/up", "granted": 0,
-    "limiting_feature": "export", "limiting_subject": "ada", "limiting_member": null}',
+    "carried": 0, "limiting_feature": "export", "limiting_subject": "ada", "limiting_member": null}',
   'an item is answered as a use is'
 );
 

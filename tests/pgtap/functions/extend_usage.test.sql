@@ -54,7 +54,7 @@ select is(
     "amount": 2, "used": 0, "reserved": 3, "limit": 3, "remaining": 0, "unlimited": false,
     "period": "lifetime", "period_start": null, "resets_at": null, "retry_after": null,
     "event_id": null, "replayed": false, "upgrade_url": "/up", "granted": 0,
-    "limiting_feature": "export_slot", "limiting_subject": "ada", "limiting_member": null}',
+    "carried": 0, "limiting_feature": "export_slot", "limiting_subject": "ada", "limiting_member": null}',
   'an extension is told what is held, and how things stand'
 );
 select is(pg_temp.slots(), '(f,3,10)', 'the other hold ends when it did');

@@ -186,7 +186,7 @@ select is(
     "amount": 2, "used": 4, "reserved": 0, "limit": 5, "remaining": 1, "unlimited": false,
     "period": "lifetime", "period_start": null, "resets_at": null, "reservation_id": null,
     "replayed": false, "upgrade_url": "/up", "granted": 0,
-    "limiting_feature": "kb_file", "limiting_subject": "cyd", "limiting_member": null}',
+    "carried": 0, "limiting_feature": "kb_file", "limiting_subject": "cyd", "limiting_member": null}',
   'the refusal carries the decision'
 );
 select is((select row(message, hint)::text from refusal), '("usage limit reached",/up)', 'and where to upgrade');

@@ -59,7 +59,7 @@ select is(
     "period": "day", "period_start": "2026-09-30T00:00:00+00:00",
     "resets_at": "2026-10-01T00:00:00+00:00", "retry_after": null, "reservation_id": null,
     "replayed": false, "upgrade_url": "/up", "granted": 0,
-    "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
+    "carried": 0, "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
   'a part is given back, and the answer shows the state after it'
 );
 select is(

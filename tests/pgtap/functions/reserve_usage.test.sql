@@ -57,7 +57,7 @@ select is(
     "period": "month", "period_start": "2026-09-01T00:00:00+00:00",
     "resets_at": "2026-10-01T00:00:00+00:00", "retry_after": null, "event_id": null,
     "replayed": false, "upgrade_url": "/up", "granted": 0,
-    "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
+    "carried": 0, "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
   'a hold is shown as reserved; nothing is counted that could be refunded'
 );
 select isnt(

@@ -69,7 +69,7 @@ select is(
     "period": "month", "period_start": "2026-09-15T09:00:00+00:00",
     "resets_at": "2026-10-15T09:00:00+00:00", "retry_after": null, "reservation_id": null,
     "replayed": false, "upgrade_url": "/up", "granted": 0,
-    "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
+    "carried": 0, "limiting_feature": "ai_generation", "limiting_subject": "ada", "limiting_member": null}',
   'the month starts afresh, and ends when it would have'
 );
 select is(pg_temp.state('ada'), 'minute 10/20, month 0/10, year 10/100', 'the minute and the year do not');

@@ -47,7 +47,7 @@ select is(
     "amount": 2, "used": 3, "reserved": 0, "limit": 5, "remaining": 2, "unlimited": false,
     "period": "lifetime", "period_start": null, "resets_at": null, "retry_after": null,
     "reservation_id": null, "replayed": false, "upgrade_url": "/up", "granted": 0,
-    "limiting_feature": "kb_file", "limiting_subject": "ada", "limiting_member": null}',
+    "carried": 0, "limiting_feature": "kb_file", "limiting_subject": "ada", "limiting_member": null}',
   'goes down, and the answer shows the state after it'
 );
 select is(

@@ -21,7 +21,8 @@ do $$ begin perform apply_plans('{
 create function pg_temp.at(p_at text) returns void language plpgsql as $$
 begin perform set_config('test.clock', p_at || ' 12:00:00+00', true); end $$;
 create function pg_temp.use(p_subject text, p_amount bigint) returns text language sql as $$
-  select concat_ws(' ', reason, used + reserved, "limit", remaining) from consume_usage('gen', p_amount, p_subject)
+  select concat_ws(' ', reason, used + reserved, "limit", remaining) || case when carried > 0 then ', of ' || carried else '' end
+  from consume_usage('gen', p_amount, p_subject)
 $$;
 create function pg_temp.shown(p_subject text) returns text language sql as $$
   select concat_ws(' ', u.used, u."limit", u.carried) from current_usage as u where u.subject = p_subject and u.feature = 'gen'
@@ -34,13 +35,13 @@ select is(pg_temp.shown('ada'), '7 10 0', 'nor shown');
 select pg_temp.at('2026-02-10');
 select is(pg_temp.shown('ada'), '0 13 3', 'what January left is there in February');
 select is((check_usage('gen', 13, 'ada')).allowed, true, 'may be asked about');
-select is(pg_temp.use('ada', 2), 'ok 2 13 11', 'and is used first');
-select is(pg_temp.use('ada', 2), 'ok 4 13 9', 'also by a plain call');
+select is(pg_temp.use('ada', 2), 'ok 2 13 11, of 3', 'and is used first');
+select is(pg_temp.use('ada', 2), 'ok 4 13 9, of 3', 'also by a plain call');
 
 select pg_temp.at('2026-03-10');
 select is(pg_temp.shown('ada'), '0 14 4', 'of February nine were left of its own: at most four stay');
-select is(pg_temp.use('ada', 14), 'ok 14 14 0', 'all can be used');
-select is(pg_temp.use('ada', 1), 'limit_reached 14 14 0', 'and no more');
+select is(pg_temp.use('ada', 14), 'ok 14 14 0, of 4', 'all can be used');
+select is(pg_temp.use('ada', 1), 'limit_reached 14 14 0, of 4', 'and no more');
 select pg_temp.at('2026-04-10');
 select is(pg_temp.shown('ada'), '0 10 0', 'what was carried does not stay again: March left nothing of its own');
 
@@ -59,10 +60,10 @@ select pg_temp.at('2026-01-10');
 create temporary table uses (name text, event_id uuid);
 insert into uses select 'cyd', (consume_usage('gen', 9, 'cyd')).event_id;
 select pg_temp.at('2026-02-10');
-select is(pg_temp.use('cyd', 11), 'ok 11 11 0', 'one was left');
+select is(pg_temp.use('cyd', 11), 'ok 11 11 0, of 1', 'one was left');
 do $$ begin perform refund_usage((select event_id from uses), 2); end $$;
 select is(pg_temp.shown('cyd'), '11 13 3', 'a late refund frees two more at once');
-select is(pg_temp.use('cyd', 2), 'ok 13 13 0', 'for calls, too');
+select is(pg_temp.use('cyd', 2), 'ok 13 13 0, of 3', 'for calls, too');
 select pg_temp.at('2026-03-10');
 select is(pg_temp.use('cyd', 1), 'ok 1 10 9', 'February left nothing of its own');
 do $$ begin perform refund_usage((select event_id from uses), 1); end $$;
