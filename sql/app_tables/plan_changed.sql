@@ -96,7 +96,8 @@ begin
     v_now
   );
   -- The new plan's periods begin here and now, with the use that falls into them. Anchors stay, so
-  -- what begins elsewhere than they say was left behind by a clock that was set back: one by one.
+  -- what begins elsewhere than they say was left behind by a clock that was set back, or is a window
+  -- that was used: one by one.
   for v_subject_id in
     select distinct c.subject_id
     from quota.counters as c
@@ -105,7 +106,6 @@ begin
     where c.subject_id = any (v_counted)
       and c.period_end > v_now
       and c.period_start <= v_now
-      and c.period not like '% %'
       and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
     order by c.subject_id
   loop

@@ -15,7 +15,6 @@ declare
   v_used bigint;
   v_allowed bigint;
   v_index integer;
-  v_first_mark bigint;
   v_room bigint;
   v_granted bigint := 0;
   v_fall bigint := 4611686018427387904;
@@ -82,14 +81,16 @@ begin
     v_long_until := least(v_long_until, quota.grants_change_at(p_subject_id, p_feature_id, p_at));
   end if;
 
-  v_first_mark := v_limit.marks[1];
   v_tightest := v_long;
   v_fresh_until := v_long_until;
   foreach v_limit in array array[v_hour, v_minute] loop
     continue when v_limit.period is null;
     v_fresh_until := least(v_fresh_until, v_limit.resets_at);
     v_room := v_limit.amount - v_limit.used - v_limit.reserved;
-    if v_tightest.period is null or coalesce(v_room < v_least, v_room is not null) then
+    if v_tightest.period is null or coalesce(v_room < v_least, v_room is not null)
+      or v_room is not distinct from v_least
+        and quota.period_rank(v_limit.period) > quota.period_rank(v_tightest.period)
+    then
       v_tightest := v_limit;
       v_least := v_room;
     end if;
@@ -118,7 +119,7 @@ begin
         hour_reserved_before = coalesce(m.reserved - v_hour.reserved, 0),
         hour_alerted = case when m.hour_until = v_hour.resets_at then m.hour_alerted else 0 end,
         hour_ceiling = m.used + m.reserved + v_hour_room,
-        first_mark = v_first_mark,
+        first_mark = (p_allowance.limits[1]).marks[1],
         refuses = v_refuses,
         long_limits = v_long_limits,
         long_until = v_long_until,

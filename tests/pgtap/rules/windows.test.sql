@@ -3,7 +3,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(107);
+select plan(110);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -360,6 +360,28 @@ select is(pg_temp.state('pia'), '5 hours 4+0/10 26 09:00 to 26 14:00', 'and coun
 select is(pg_temp.state('qua'), '5 hours 0+0/10 closed', 'and opens none');
 select is((consume_usage('text', 10, 'qua')).used, 10::bigint, 'nor does it count in one that is opened later');
 select is_empty($$select * from verify_usage()$$, 'every number is proved');
+
+-- A followed plan column shows the new limit of an open window at once.
+reset role;
+create table public.accounts (id text primary key, plan text);
+alter table public.accounts enable row level security;
+revoke all on public.accounts from anon, authenticated;
+insert into public.accounts values ('tom', 'free');
+do $$ begin
+  perform quota.follow_plan('public.accounts', 'id', 'plan');
+  perform consume_usage('text', 3, 'tom');
+  update public.accounts set plan = 'pro';
+end $$;
+select results_eq(
+  $$select period, used, "limit" from usage_overview where subject = 'tom'$$, $$values ('5 hours', 3::bigint, 4::bigint)$$,
+  'a followed plan column shows the new limit of an open window at once'
+);
+
+-- Ties of least room show the longest period, the long way and the short.
+do $$ begin perform set_limit('uma', 'text', 'hour', 10), set_limit('uma', 'text', '5 minutes', 10); end $$;
+do $$ begin perform set_limit('uma', 'text', '5 hours', 99); end $$;
+select is((consume_usage('text', 1, 'uma')).period, 'hour', 'an hour is longer than five minutes');
+select is((consume_usage('text', 1, 'uma')).period, 'hour', 'the short way, too');
 
 -- The proof of a window is the ledger's.
 reset role;
