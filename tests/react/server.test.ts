@@ -14,6 +14,7 @@ import { createElement, type ReactNode } from 'react';
 import { renderToString } from 'react-dom/server';
 import { expect, test } from 'vitest';
 import ws from 'ws';
+import { ENGLISH } from '../../react/words.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
 
 const asked: unknown[] = [];
@@ -34,6 +35,18 @@ const parts = () => [
   createElement(PricingTable, { key: 2 }),
   createElement(Paywall, { key: 3, refused: null, onClose: () => {} }),
 ];
+
+test('words for a window: it is no "this 5 hours", and one that is closed does not never reset', () => {
+  expect(ENGLISH.per('5 hours')).toBe('per 5 hours');
+  expect(ENGLISH.limit('50', 'Messages', '5 hours')).toBe('50 Messages per 5 hours');
+  const said = { used: '10', limit: '10', reserved: null, remaining: null, period: '5 hours' };
+  expect(ENGLISH.why({ ...said, resets: '27 Nov, 01:30 UTC' })).toBe(
+    'You have used 10 of 10 in 5 hours. It starts again at 0 on 27 Nov, 01:30 UTC.',
+  );
+  expect(ENGLISH.why({ ...said, used: '0', resets: null })).toBe(
+    'You have used 0 of 10 in 5 hours. It begins with the first use.',
+  );
+});
 
 test.for([['ada'], [null], [undefined]])('for the user %s it is a page that waits', ([user]) => {
   const html = render({ user }, ...parts());

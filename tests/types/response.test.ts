@@ -30,6 +30,8 @@ beforeAll(async () => {
         video: {},
         '"größe\\"': {},
         free: {},
+        talk: {},
+        talks: {},
       },
       plans: {
         free: {
@@ -41,6 +43,8 @@ beforeAll(async () => {
             file: { lifetime: 1 },
             '"größe\\"': { year: Number.MAX_SAFE_INTEGER },
             free: { month: null },
+            talk: { '5 hours': 1 },
+            talks: { '2 days': 1 },
           },
         },
       },
@@ -113,6 +117,7 @@ test('a minute limit is 429 with the seconds to wait', async () => {
 test('where no wait helps the answer is 402 without Retry-After', async () => {
   for (const [feature, used, amount] of [
     ['chat', 0, 2], // more than the minute limit ever allows
+    ['talk', 0, 2], // more than a window does, which is closed
     ['file', 1, 1],
     ['video', 0, 1], // not in the plan
   ] as const) {
@@ -127,6 +132,8 @@ test('the error itself says status and wait, and so does its response', async ()
   for (const [feature, used, amount, status, retryAfter] of [
     ['chat', 1, 1, 429, 30],
     ['export', 5, 1, 402, 16.5 * 86_400 - 30],
+    ['talk', 1, 1, 429, 5 * 3600],
+    ['talks', 1, 1, 402, 2 * 86_400],
     ['file', 1, 1, 402, null],
     ['video', 0, 1, 402, null],
   ] as const) {
