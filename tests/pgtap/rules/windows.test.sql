@@ -3,7 +3,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(110);
+select plan(113);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -220,6 +220,9 @@ do $$ begin perform set_plan('gil', 'calendar'); end $$;
 set local test.clock = '2026-11-26 11:00:00+00';
 do $$ begin perform consume_usage('text', 3, 'gil'), set_plan('gil', 'free'); end $$;
 select is(pg_temp.state('gil'), '5 hours 13+0/10 26 09:00 to 26 14:00', 'one that runs goes on: leaving a plan and coming back opens none');
+select is((select sum(used) from usage_breakdown('text', 'actor', 'gil'))::bigint, 13::bigint, 'usage_breakdown adds up to it');
+select is_empty($$select * from usage_breakdown('text', 'actor', 'vic')$$, 'and has nothing of a closed one');
+select is((select string_agg(period || ' ' || "limit", ', ') from plan_catalog where plan = 'free' and feature = 'text'), '5 hours 10', 'plan_catalog names it');
 select is(
   (select string_agg(format('%s %s/%s', period, used, "limit"), ', ' order by period) from usage_history where subject = 'gil'),
   '5 hours 13/10, month 13/100', 'the history says the same'
