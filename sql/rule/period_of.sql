@@ -119,29 +119,31 @@ create function quota.period_rank(p_period text)
 returns double precision
 language plpgsql immutable strict security invoker set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_seconds constant integer[] := array[60, 3600, 86400, 604800, 2629746, 31556952];
-  v_rank double precision := array_position(
-    array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime'],
-    p_period
-  );
-  v_unit integer;
-  v_length double precision;
 begin
+  if p_period not like '% %' then
+    return array_position(
+      array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime'],
+      p_period
+    );
+  end if;
   -- A window has one spelling: what is kept by period would else be kept twice. Where a period is known
   -- to be one, like '% %' says that it is a window, and ~ 'minute|hour' that grants do not lift it.
-  if v_rank is not null or p_period
+  if p_period
     !~ '^(1 (minute|hour|day|week|month)|([2-9]|[1-9][0-9]{1,3}) (minutes|hours|days|weeks|months))$'
   then
-    return v_rank;
+    return null;
   end if;
   -- Between two of those, by its length; of equal lengths the larger unit is the longer.
-  v_unit := array_position(
-    array['minute', 'hour', 'day', 'week', 'month'], rtrim(split_part(p_period, ' ', 2), 's')
-  );
-  v_length := split_part(p_period, ' ', 1)::integer * v_seconds[v_unit]::double precision;
-  v_rank := width_bucket(v_length, v_seconds::double precision[]);
-  return v_rank + 1 - v_seconds[v_rank::integer] / (v_length + v_unit * 0.1);
+  declare
+    v_seconds constant double precision[] := array[60, 3600, 86400, 604800, 2629746, 31556952];
+    v_unit integer := array_position(
+      array['minute', 'hour', 'day', 'week', 'month'], rtrim(split_part(p_period, ' ', 2), 's')
+    );
+    v_length double precision := split_part(p_period, ' ', 1)::integer * v_seconds[v_unit];
+    v_below integer := width_bucket(v_length, v_seconds);
+  begin
+    return v_below + 1 - v_seconds[v_below] / (v_length + v_unit * 0.1);
+  end;
 end
 $$;
 

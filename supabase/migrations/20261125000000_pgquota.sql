@@ -4459,29 +4459,31 @@ create function quota.period_rank(p_period text)
 returns double precision
 language plpgsql immutable strict security invoker set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_seconds constant integer[] := array[60, 3600, 86400, 604800, 2629746, 31556952];
-  v_rank double precision := array_position(
-    array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime'],
-    p_period
-  );
-  v_unit integer;
-  v_length double precision;
 begin
+  if p_period not like '% %' then
+    return array_position(
+      array['minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime'],
+      p_period
+    );
+  end if;
   -- A window has one spelling: what is kept by period would else be kept twice. Where a period is known
   -- to be one, like '% %' says that it is a window, and ~ 'minute|hour' that grants do not lift it.
-  if v_rank is not null or p_period
+  if p_period
     !~ '^(1 (minute|hour|day|week|month)|([2-9]|[1-9][0-9]{1,3}) (minutes|hours|days|weeks|months))$'
   then
-    return v_rank;
+    return null;
   end if;
   -- Between two of those, by its length; of equal lengths the larger unit is the longer.
-  v_unit := array_position(
-    array['minute', 'hour', 'day', 'week', 'month'], rtrim(split_part(p_period, ' ', 2), 's')
-  );
-  v_length := split_part(p_period, ' ', 1)::integer * v_seconds[v_unit]::double precision;
-  v_rank := width_bucket(v_length, v_seconds::double precision[]);
-  return v_rank + 1 - v_seconds[v_rank::integer] / (v_length + v_unit * 0.1);
+  declare
+    v_seconds constant double precision[] := array[60, 3600, 86400, 604800, 2629746, 31556952];
+    v_unit integer := array_position(
+      array['minute', 'hour', 'day', 'week', 'month'], rtrim(split_part(p_period, ' ', 2), 's')
+    );
+    v_length double precision := split_part(p_period, ' ', 1)::integer * v_seconds[v_unit];
+    v_below integer := width_bucket(v_length, v_seconds);
+  begin
+    return v_below + 1 - v_seconds[v_below] / (v_length + v_unit * 0.1);
+  end;
 end
 $$;
 
@@ -17740,7 +17742,7 @@ begin
     ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "9ff61856ee49848a88dbaa225cbb4c59", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
     ('function', 'quota.period_of(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "497eaca84c9a9e4001aa04d9ae1bbe72", "name": "quota.period_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
     ('function', 'quota.period_problem(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "8c4a386ba98abc47251c6d41d64cd73e", "name": "quota.period_problem", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_counts_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text) returns text"}'),
-    ('function', 'quota.period_rank(text)', '{"body": "0274596bf00e1a91121413828f0ffbd9", "name": "quota.period_rank", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text) returns double precision"}'),
+    ('function', 'quota.period_rank(text)', '{"body": "03ef51474929f289764fa2a993236a2d", "name": "quota.period_rank", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text) returns double precision"}'),
     ('function', 'quota.plan_ages(jsonb, timestamp with time zone)', '{"body": "e25764f63377768d577cb0b1d74beef1", "name": "quota.plan_ages", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns SETOF quota.plan_age"}'),
     ('function', 'quota.plan_at(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "2bd2f7ed9d12ba2401e25e9bc22183b6", "name": "quota.plan_at", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_id text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone) returns record"}'),
     ('function', 'quota.plan_changed()', '{"body": "168085f3a8d37216f60da3b481b40a46", "name": "quota.plan_changed", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
