@@ -1,5 +1,6 @@
 -- The plain way of consume_usage(), for the end of a hold: the hold is open, it was made in the periods that
--- run, and no more than it is used. So nothing can cross a mark, and nothing was drawn that comes back.
+-- run and under what is remembered (an exception or plan that has ended since held for it), and no more
+-- than it is used. So nothing can cross a mark, and nothing was drawn that comes back.
 create function quota.end_plainly(
   p_reservation_id uuid,
   p_subject_id text,
@@ -41,7 +42,7 @@ begin
       and m.drawn = 0
       and m.open_until > v_hold.reserved_at
       and v_hold.reserved_at >= greatest(
-        m.open_from, m.long_start,
+        m.open_from, m.long_start, m.fresh_from,
         case when m.minute_limit is not null then m.minute_until - interval '1 minute' end,
         case when m.hour_limit is not null then m.hour_until - interval '1 hour' end
       )

@@ -82,6 +82,7 @@ test('Tab leads to what can be seen, in the order of reading, and to each once',
   await page.getByText('a.pdf').waitFor();
   await page.getByRole('table', { name: 'AI generations by month' }).waitFor();
   await page.getByRole('form').getByRole('button', { name: 'Upgrade for more' }).waitFor();
+  await page.getByRole('link', { name: 'Single sign-on: in Pro' }).waitFor();
   const stops: string[] = [];
   for (;;) {
     await page.keyboard.press('Tab');

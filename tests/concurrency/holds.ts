@@ -28,20 +28,27 @@ export interface Hold {
   amount?: number;
   ttl?: string;
   key?: string;
+  partial?: boolean;
 }
 
 export const calls = {
-  consume: ({ subject, feature = 'ai_generation', amount = 1, key }: Omit<Hold, 'ttl'>) =>
-    callOf('consume_usage($1, $2, $3, $4)', feature, amount, subject, key),
-  reserve: ({ subject, feature = 'ai_generation', amount = 1, ttl = '15 minutes', key }: Hold) =>
-    callOf('reserve_usage($1, $2, $3, $4, $5)', feature, amount, subject, ttl, key),
+  consume: ({ subject, feature = 'ai_generation', amount = 1, ...rest }: Omit<Hold, 'ttl'>) =>
+    callOf(
+      'consume_usage($1, $2, $3, $4, partial => $5)',
+      ...[feature, amount, subject, rest.key, rest.partial ?? false],
+    ),
+  reserve: ({ subject, feature = 'ai_generation', amount = 1, ...rest }: Hold) =>
+    callOf(
+      'reserve_usage($1, $2, $3, $4, $5, partial => $6)',
+      ...[feature, amount, subject, rest.ttl ?? '15 minutes', rest.key, rest.partial ?? false],
+    ),
   extend: (reservation: string, ttl = '15 minutes') =>
     callOf('extend_usage($1, $2)', reservation, ttl),
   commit: (reservation: string, amount?: number) =>
     callOf('commit_usage($1, $2)', reservation, amount),
   release: (reservation: string) => callOf('release_usage($1)', reservation),
-  reset: (subject: string, period?: string, key?: string) =>
-    callOf('reset_usage($1, $2, $3, null, $4)', 'ai_generation', subject, period, key),
+  reset: (subject: string, period?: string, key?: string, feature = 'ai_generation') =>
+    callOf('reset_usage($1, $2, $3, null, $4)', feature, subject, period, key),
   refund: (event: string, amount?: number) => callOf('refund_usage($1, $2)', event, amount),
   batch: (subject: string, items: { feature: string; amount?: number }[], key?: string) =>
     callOf('consume_usage_batch($1, $2, $3)', JSON.stringify(items), subject, key),

@@ -8,7 +8,10 @@ import {
   advance,
   commit,
   drawnBy,
+  endsOf,
+  extend,
   fieldsOf,
+  fitting,
   type Limit,
   limitsOf,
   type Meter,
@@ -19,6 +22,7 @@ import {
   refund,
   refusing,
   release,
+  reset,
   roomAt,
   shown,
   take,
@@ -40,6 +44,9 @@ interface Line {
     amount: number;
     to: { plan_id: string };
     period: Period;
+    /** Of a reset alone, and not of what a refund keeps forgiven. */
+    period_start?: string;
+    ends_at?: string;
     limit?: number | null;
     cleared?: boolean;
     ended?: boolean;
@@ -134,17 +141,35 @@ function isOver(
 const show = (value: unknown) => JSON.stringify(value);
 const equal = (a: unknown, b: unknown) => show(a) === show(b);
 const isAllowed = ({ told }: Entry) => typeof told !== 'string' && told.allowed && !told.replayed;
+/** All but a hold that is extended has a line. */
+const hasLine = (entry: Entry) => isAllowed(entry) && entry.verb !== 'extend';
 
 const lineIdOf = ({ verb, told }: Entry) => {
   const { reservation_id, event_id } = told as Decision;
   return verb === 'reserve' ? reservation_id : event_id;
 };
 const idOf = (line: Line) => (line.kind === 'reserve' ? (line.about_id as string) : line.event_id);
-const ACTS = ['consume', 'reserve', 'commit', 'release', 'refund'];
+const ACTS = ['consume', 'reserve', 'commit', 'release', 'refund', 'reset'];
+
+/** A reset has a line for each period; the last and longest stands for all. */
+function isAct(line: Line, _: number, lines: Line[]) {
+  if (line.kind !== 'reset') return ACTS.includes(line.kind);
+  if (!line.metadata.period_start) return false;
+  return line.metadata.period === 'month' || partsOf(line, lines).length === 1;
+}
+const partsOf = ({ at, subject, feature }: Line, lines: Line[]) =>
+  lines.filter(
+    (line) =>
+      line.at === at &&
+      line.kind === 'reset' &&
+      line.subject === subject &&
+      line.feature === feature &&
+      line.metadata.period_start,
+  );
 
 function everyAnswerHasItsLine(log: Log, lines: Line[], say: (finding: string) => void) {
-  const acts = lines.filter(({ kind }) => ACTS.includes(kind)).map(idOf);
-  const told = log.entries.filter(isAllowed).map(lineIdOf);
+  const acts = lines.filter(isAct).map(idOf);
+  const told = log.entries.filter(hasLine).map(lineIdOf);
   const [inLedger, inLog] = [new Set(acts), new Set(told)];
   if (inLedger.size !== acts.length) say('two lines of the ledger are one act');
   if (inLog.size !== told.length) say('two answers tell of one act, and neither is a replay');
@@ -180,19 +205,27 @@ function replay(
   const meter = newMeter('free');
   const moments: Moment[] = [{ at: 0, answeredAt: 0, meter: structuredClone(meter) }];
   const byLine = new Map(
-    entries.filter(isAllowed).map((entry, at) => [lineIdOf(entry), { entry, at }]),
+    entries.filter(hasLine).map((entry, at) => [lineIdOf(entry), { entry, at }]),
   );
-  const uses = new Map<string, { id: string; countsAt: number; left: number }>();
+  const uses = new Map<string, Use>();
   // Items of one batch have one instant: they were taken in the order of their answers.
   const rankOf = (line: Line) => byLine.get(idOf(line))?.at ?? -1;
-  const acts = lines
-    .filter(({ kind }) => [...ACTS, 'grant', 'void', 'plan', 'limit'].includes(kind))
-    .sort((a, b) => a.at - b.at || rankOf(a) - rankOf(b));
+  const written: Act[] = lines
+    .filter(
+      (line, at) =>
+        ['grant', 'void', 'plan', 'limit'].includes(line.kind) || isAct(line, at, lines),
+    )
+    .map((line) => ({ line, entry: byLine.get(idOf(line))?.entry }));
+  const acts = [...written, ...entries.filter(isAllowed).flatMap(unwritten)].sort(
+    (a, b) => a.line.at - b.line.at || rankOf(a.line) - rankOf(b.line),
+  );
 
-  for (const line of acts) {
+  for (const { line, entry } of acts) {
     const { at, kind } = line;
+    for (const { endsAt } of Object.values(meter.exceptions))
+      if (endsAt <= at && endsAt > (moments.at(-1)?.at ?? 0))
+        meet('an exception that ends by itself');
     advance(meter, at);
-    const entry = byLine.get(idOf(line))?.entry;
     const id = (entry?.about ?? idOf(line)) as string;
     let shownAt = at;
     let reason = 'ok';
@@ -206,9 +239,10 @@ function replay(
       const { amount } = line.metadata;
       meter.grants[line.grant_id as string] = { amount, drawn: 0, expiresAt, isVoid: false };
     } else if (kind === 'limit') {
-      const { period, limit = null, cleared } = line.metadata;
+      const { period, limit = null, cleared, ends_at } = line.metadata;
+      const endsAt = ends_at ? Date.parse(ends_at) * 1000 : Number.POSITIVE_INFINITY;
       if (cleared) delete meter.exceptions[period];
-      else meter.exceptions[period] = limit;
+      else meter.exceptions[period] = { limit, endsAt };
       meet(cleared ? 'an exception that is cleared' : 'an exception');
     } else if (kind === 'void') {
       const grant = meter.grants[line.grant_id as string];
@@ -219,17 +253,22 @@ function replay(
     } else if (!entry) {
       continue; // has been said
     } else if (kind === 'consume' || kind === 'reserve') {
-      const amount = kind === 'reserve' ? entry.asked : line.used_change;
-      if (refusing(limitsOf(meter, plans, at, at), amount).length) {
-        say(`${kind} of ${amount} at ${at} passes ${show(limitsOf(meter, plans, at, at))}`);
+      const limits = limitsOf(meter, plans, at, at);
+      const amount = kind === 'reserve' ? (entry.told as Decision).amount : line.used_change;
+      if (refusing(limits, amount).length) {
+        say(`${kind} of ${amount} at ${at} passes ${show(limits)}`);
+      }
+      if (entry.partial && amount !== fitting(limits, entry.asked)) {
+        say(`${kind} of what fits of ${entry.asked} took ${amount} of ${show(limits)}`);
       }
       take(meter, plans, at, {
         id,
         amount,
-        expiresAt: kind === 'reserve' ? expiryOf.get(id) : undefined,
+        expiresAt: kind === 'reserve' ? at + (entry.ttl as number) : undefined,
       });
-      if (kind === 'consume') uses.set(line.event_id, { id, countsAt: at, left: amount });
+      if (kind === 'consume') uses.set(line.event_id, useOf(id, at, amount));
       meet(`${kind} allowed`);
+      if (entry.partial && amount < entry.asked) meet(`${kind} of a part`);
       if (entry.verb === 'batch') meet('a batch taken');
       if (drawnBy(meter, id) > 0) meet(`${kind} that draws from a grant`);
     } else if (kind === 'commit') {
@@ -241,7 +280,7 @@ function replay(
       const drawnBefore = drawnBy(meter, id);
       if (commit(meter, plans, at, id, line.used_change)) reason = 'over_limit';
       if (drawnBy(meter, id) < drawnBefore) meet('a commit that gives back to a grant');
-      uses.set(line.event_id, { id, countsAt: madeAt, left: line.used_change });
+      uses.set(line.event_id, useOf(id, madeAt, line.used_change));
       shownAt = madeAt;
       const how = Math.sign(line.used_change - amount);
       meet(
@@ -252,14 +291,35 @@ function replay(
     } else if (kind === 'release') {
       const { state } = meter.holds[id] as Meter['holds'][string];
       if (state === 'committed' || state === 'released') say(`${id} ended twice`);
-      release(meter, id);
+      release(meter, at, id);
       meet(state === 'expired' ? 'a release after the end' : 'a release');
+    } else if (kind === 'extend') {
+      const { state, expiresAt } = meter.holds[id] as Meter['holds'][string];
+      if (state !== 'open') say(`${id} was extended at ${at}, and is ${state}`);
+      if (at < entry.from - SLACK || at > entry.to + SLACK) say(`${id} lasts longer than told`);
+      const until = entry.expiresAt as number;
+      meet(until < expiresAt ? 'a hold cut short' : 'a hold extended');
+      extend(meter, id, until);
+    } else if (kind === 'reset') {
+      const forgiven = partsOf(line, lines).map(({ metadata: { period }, used_change }) => {
+        const was = reset(meter, at, period);
+        if (was !== -used_change) say(`a reset at ${at} took ${-used_change} of ${was}`);
+        for (const use of uses.values())
+          if (periodOf(period, use.countsAt) === periodOf(period, at)) use.forgivenIn.add(period);
+        return was;
+      });
+      const { amount } = entry.told as Decision;
+      if (amount !== Math.max(...forgiven)) say(`a reset at ${at} was told ${amount}`);
+      meet(`a reset of ${entry.period ?? 'all'}`);
+      if (Object.values(meter.holds).some(({ state }) => state === 'open'))
+        meet('a reset beside a hold');
     } else if (kind === 'refund') {
       const use = uses.get(id);
       if (!use) say(`a refund of ${id}, which is no use`);
       else {
         const drawnBefore = drawnBy(meter, use.id);
-        refund(meter, use.id, use.countsAt, -line.used_change);
+        refund(meter, use.id, use.countsAt, -line.used_change, use.forgivenIn);
+        if (use.forgivenIn.size) meet('a refund of what was forgiven');
         use.left += line.used_change;
         if (use.left < 0) say(`more was refunded of ${id} than it counted`);
         meet(use.left === 0 ? 'a whole refund' : 'a refund of a part');
@@ -282,6 +342,43 @@ function replay(
 
   judgeTheRest(plans, entries, moments, meter, uses, say, meet);
   compareSums(meter, lines, say, meet);
+  for (const [id, { expiresAt }] of Object.entries(meter.holds))
+    if (expiryOf.get(id) !== expiresAt) say(`${id} ends at ${expiryOf.get(id)}, not ${expiresAt}`);
+}
+
+interface Act {
+  line: Line;
+  entry?: Entry;
+}
+
+interface Use {
+  id: string;
+  countsAt: number;
+  left: number;
+  /** Where a reset has been since. */
+  forgivenIn: Set<Period>;
+}
+
+const useOf = (id: string, countsAt: number, left: number): Use => ({
+  ...{ id, countsAt, left },
+  forgivenIn: new Set(),
+});
+
+/** A hold that is extended leaves no line: its instant is the new end less the ttl. */
+function unwritten(entry: Entry): Act[] {
+  if (entry.verb !== 'extend' || entry.expiresAt === undefined) return [];
+  const { subject, feature, expiresAt, ttl = 0 } = entry;
+  const at = expiresAt - ttl;
+  const line = {
+    subject,
+    feature,
+    kind: 'extend',
+    at,
+    counts_at: at,
+    event_id: '',
+    about_id: null,
+  };
+  return [{ line: line as Line, entry }];
 }
 
 /**
@@ -332,14 +429,20 @@ function judgeTheRest(
   entries: Entry[],
   moments: Moment[],
   meter: Meter,
-  uses: Map<string, { left: number }>,
+  uses: Map<string, Use>,
   say: (finding: string) => void,
   meet: (what: string) => void,
 ) {
   for (const entry of entries) {
     const { told, verb, about = '', asked } = entry;
-    const state = meter.holds[about]?.state;
-    if (told === 'QRSRV') {
+    const { state, endedAt = Number.POSITIVE_INFINITY } = meter.holds[about] ?? {};
+    if (told === 'QRSRV' && verb === 'extend') {
+      meet('QRSRV for a hold that is over');
+      if (endedAt > entry.to + SLACK) say(`${about} could not be extended, and was open`);
+    } else if (told === 'QPLAN' && verb === 'reset') {
+      meet('QPLAN for a reset');
+      if (entry.period !== 'minute') say(`a reset of ${entry.period} was told QPLAN`);
+    } else if (told === 'QRSRV') {
       meet(`QRSRV for a ${verb}`);
       if (state !== (verb === 'commit' ? 'released' : 'committed')) {
         say(`${verb} was told QRSRV, and its hold is ${state}`);
@@ -360,7 +463,9 @@ function judgeTheRest(
       meet(`${verb} ${told.reason}`);
       if (told.reason === 'limit_reached' && told.period === 'minute')
         meet('a minute that is full');
-      if (!wasTrueOnce(plans, entry, told, moments)) {
+      // Of what takes a part, only nothing is a refusal: there is no room for one.
+      const judged = entry.partial ? { ...entry, asked: 1 } : entry;
+      if (!wasTrueOnce(plans, judged, told, moments)) {
         say(
           `${verb} of ${asked} at ${entry.level} was refused with ${show(told)}, which was never so`,
         );
@@ -381,10 +486,7 @@ function wasTrueOnce(plans: Plans, entry: Entry, told: Decision, moments: Moment
     if (since > to || seenUntil + SLACK < from) continue;
     const first = Math.max(since, from);
     const last = isSnapshot ? to : Math.min(seenUntil, to);
-    const expiries = [...Object.values(meter.holds), ...Object.values(meter.grants)].map(
-      ({ expiresAt }) => expiresAt,
-    );
-    const instants = [first, ...expiries, Math.ceil(first / 60e6) * 60e6];
+    const instants = [first, ...endsOf(meter), Math.ceil(first / 60e6) * 60e6];
     for (const at of instants.filter((time) => time >= first && time <= last)) {
       const then = structuredClone(meter);
       advance(then, at);
@@ -427,11 +529,16 @@ function compareSums(
   advance(meter, Number.POSITIVE_INFINITY);
   for (const period of ['minute', 'month'] as Period[]) {
     for (const key of new Set(lines.map((line) => periodOf(period, line.counts_at)))) {
-      const inPeriod = lines.filter((line) => periodOf(period, line.counts_at) === key);
+      const inPeriod = lines.filter(
+        (line) =>
+          periodOf(period, line.counts_at) === key &&
+          (line.kind !== 'reset' || line.metadata.period === period),
+      );
       const used = inPeriod.reduce((sum, line) => sum + line.used_change, 0);
       const drawn = inPeriod.reduce((sum, line) => sum + line.drawn_change, 0);
       if (used !== (meter.used[key] ?? 0)) say(`used in ${key}: ${used}, not ${meter.used[key]}`);
-      if (drawn !== (meter.drawn[key] ?? 0))
+      // A reset of a minute says nothing of grants, which do not lift it.
+      if (period === 'month' && drawn !== (meter.drawn[key] ?? 0))
         say(`drawn in ${key}: ${drawn}, not ${meter.drawn[key]}`);
     }
   }

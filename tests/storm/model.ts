@@ -12,6 +12,13 @@ interface Hold {
   madeAt: number;
   expiresAt: number;
   state: 'open' | 'expired' | 'committed' | 'released';
+  /** Since when it is not open. */
+  endedAt?: number;
+}
+
+interface Exception {
+  limit: number | null;
+  endsAt: number;
 }
 
 interface Grant {
@@ -26,7 +33,7 @@ type Sums = Record<string, number>;
 export interface Meter {
   plan: string;
   /** In place of the plan's limits, or beside them. */
-  exceptions: Partial<Record<Period, number | null>>;
+  exceptions: Partial<Record<Period, Exception>>;
   used: Sums;
   drawn: Sums;
   holds: Record<string, Hold>;
@@ -73,6 +80,7 @@ export function advance(meter: Meter, now: number) {
   for (const [id, hold] of Object.entries(meter.holds)) {
     if (hold.state !== 'open' || hold.expiresAt > now) continue;
     hold.state = 'expired';
+    hold.endedAt = hold.expiresAt;
     giveBack(meter, id, hold.madeAt, hold.amount);
   }
 }
@@ -88,7 +96,9 @@ const byExpiry = ([a, x]: [string, Grant], [b, y]: [string, Grant]) =>
 /** The limits of the periods that hold `at`, with the grants that are open now. */
 export function limitsOf(meter: Meter, plans: Plans, at: number, now: number): Limit[] {
   const granted = openGrants(meter, now).reduce((sum, [, g]) => sum + g.amount - g.drawn, 0);
-  const amounts = { ...plans[meter.plan], ...meter.exceptions };
+  const amounts: Partial<Record<Period, number | null>> = { ...plans[meter.plan] };
+  for (const [period, { limit, endsAt }] of Object.entries(meter.exceptions))
+    if (endsAt > at) amounts[period as Period] = limit;
   return Object.entries(amounts).map(([name, amount]) => {
     const period = name as Period;
     const key = periodOf(period, at);
@@ -122,14 +132,19 @@ const shortfall = (limits: Limit[], amount: number) =>
 export const refusing = (limits: Limit[], amount: number) =>
   limits.filter((limit) => roomOf(limit) < amount);
 
+/** When something of it ends by itself. */
+export const endsOf = ({ holds, grants, exceptions }: Meter) => [
+  ...[...Object.values(holds), ...Object.values(grants)].map(({ expiresAt }) => expiresAt),
+  ...Object.values(exceptions).flatMap(({ endsAt }) => (Number.isFinite(endsAt) ? endsAt : [])),
+];
+
 /** The first instant after now at which time alone has made room for the amount. */
 export function roomAt(meter: Meter, plans: Plans, now: number, amount: number) {
   const then = structuredClone(meter);
   const minute = Math.ceil((now + 1) / 60e6) * 60e6;
   const month = new Date(now / 1000);
   const nextMonth = Date.UTC(month.getUTCFullYear(), month.getUTCMonth() + 1) * 1000;
-  const ends = [...Object.values(meter.holds), ...Object.values(meter.grants)];
-  const instants = [minute, nextMonth, ...ends.map(({ expiresAt }) => expiresAt)];
+  const instants = [minute, nextMonth, ...endsOf(meter)];
   for (const at of instants.filter((instant) => instant > now).sort((a, b) => a - b)) {
     advance(then, at);
     if (refusing(limitsOf(then, plans, at, at), amount).length === 0) return at;
@@ -155,11 +170,15 @@ export function take(
   draw(meter, call.id, now, drawn, now);
 }
 
+/** How much of an amount fits under every limit. */
+export const fitting = (limits: Limit[], amount: number) => Math.min(amount, ...limits.map(roomOf));
+
 /** Returns whether the use went past a limit. */
 export function commit(meter: Meter, plans: Plans, now: number, id: string, amount: number) {
   const hold = meter.holds[id] as Hold;
   const held = hold.state === 'open' ? hold.amount : 0;
   hold.state = 'committed';
+  hold.endedAt ??= now;
   add(meter.used, hold.madeAt, amount);
   giveBack(meter, id, hold.madeAt, held - amount);
   const excess = amount - held;
@@ -174,16 +193,48 @@ export function commit(meter: Meter, plans: Plans, now: number, id: string, amou
   return refusing(limitsOf(meter, plans, hold.madeAt, now), 0).length > 0;
 }
 
-export function release(meter: Meter, id: string) {
+export function release(meter: Meter, now: number, id: string) {
   const hold = meter.holds[id] as Hold;
   if (hold.state === 'open') giveBack(meter, id, hold.madeAt, hold.amount);
   hold.state = 'released';
+  hold.endedAt ??= now;
 }
 
-/** `id` is what the use has drawn as: the event, or the hold that was committed. */
-export function refund(meter: Meter, id: string, countsAt: number, amount: number) {
+/** An open hold lasts until then; what it counts, and where, stays. */
+export function extend(meter: Meter, id: string, expiresAt: number) {
+  (meter.holds[id] as Hold).expiresAt = expiresAt;
+}
+
+/**
+ * `id` is what the use has drawn as: the event, or the hold that was committed. Where the use was forgiven
+ * since, it is not given back a second time; the grants have it again all the same.
+ */
+export function refund(
+  meter: Meter,
+  id: string,
+  countsAt: number,
+  amount: number,
+  forgivenIn: Set<Period>,
+) {
+  const drawn = drawnBy(meter, id);
   add(meter.used, countsAt, -amount);
   giveBack(meter, id, countsAt, amount);
+  for (const period of forgivenIn) {
+    const key = periodOf(period, countsAt);
+    meter.used[key] = (meter.used[key] ?? 0) + amount;
+    meter.drawn[key] = (meter.drawn[key] ?? 0) + drawn - drawnBy(meter, id);
+  }
+}
+
+/** The period starts afresh. What open holds have drawn comes back when they end, so it stays drawn. */
+export function reset(meter: Meter, now: number, period: Period) {
+  const key = periodOf(period, now);
+  const forgiven = meter.used[key] ?? 0;
+  meter.used[key] = 0;
+  meter.drawn[key] = Object.entries(meter.holds)
+    .filter(([, { state, madeAt }]) => state === 'open' && periodOf(period, madeAt) === key)
+    .reduce((sum, [id]) => sum + drawnBy(meter, id), 0);
+  return forgiven;
 }
 
 function draw(meter: Meter, id: string, countsAt: number, amount: number, now: number) {

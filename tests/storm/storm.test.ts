@@ -1,5 +1,6 @@
-// Reserve, commit, release, use, batch, refund, grants and plans at once, over the end of a month; every
-// answer is audited. PGQUOTA_SEED repeats a storm: each session then tries the same again.
+// Reserve, extend, commit, release, use, batch, refund, reset, grants, exceptions and plans at once, over
+// the end of a month; every answer is audited. PGQUOTA_SEED repeats a storm: each session then tries the
+// same again.
 import { describe, expect, test } from 'vitest';
 import { seedOfThisRun } from '../periods/random.ts';
 import { audit } from './auditor.ts';
@@ -39,9 +40,22 @@ const INTERESTING = [
   'reserve that draws from a grant',
   'a grant that expires',
   'a void',
+  'a part of a grant taken back',
   'a downgrade below what is used',
   'an exception',
   'an exception that is cleared',
+  'an exception that ends by itself',
+  'consume of a part',
+  'reserve of a part',
+  'a hold extended',
+  'a hold cut short',
+  'QRSRV for a hold that is over',
+  'a reset of all',
+  'a reset of month',
+  'a reset of minute',
+  'a reset beside a hold',
+  'a refund of what was forgiven',
+  'QPLAN for a reset',
   'a repeated key',
   'a repeated key that was free',
   'an answer that was rolled back',

@@ -10,6 +10,7 @@ import { type Race, run } from '../concurrency/race.ts';
 import { type Random, randomFrom } from '../periods/random.ts';
 import { setClock } from '../support/clock.ts';
 import { applyPlans } from '../support/plans.ts';
+import type { Period } from './model.ts';
 
 export const LEVELS = ['read committed', 'repeatable read', 'serializable'] as const;
 export type Level = (typeof LEVELS)[number];
@@ -29,7 +30,15 @@ export const PLANS = {
   },
 };
 
-export type Verb = 'consume' | 'reserve' | 'commit' | 'release' | 'refund' | 'batch';
+export type Verb =
+  | 'consume'
+  | 'reserve'
+  | 'extend'
+  | 'commit'
+  | 'release'
+  | 'refund'
+  | 'reset'
+  | 'batch';
 
 /** One thing that a session was told. A batch gives an entry for each item. */
 export interface Entry {
@@ -40,6 +49,14 @@ export interface Entry {
   asked: number;
   /** The hold or event that it is about. */
   about?: string;
+  /** Takes what fits. */
+  partial?: boolean;
+  /** Of a hold that is made or extended, in microseconds. */
+  ttl?: number;
+  /** What a hold that was extended lasts until; there is no line that says so. */
+  expiresAt?: number;
+  /** What a reset is of; all running ones when it is not there. */
+  period?: Period;
   told: Decision | string;
   /** When it was asked and answered, in microseconds of the moved clock. */
   from: number;
@@ -87,6 +104,11 @@ interface Plan {
   items: { feature: Feature; amount: number }[];
   about?: string;
   call: Call;
+  partial?: boolean;
+  /** In milliseconds. */
+  ttl?: number;
+  expiresAt?: number;
+  period?: Period;
 }
 
 interface Options {
@@ -206,25 +228,44 @@ function choose(known: Known, random: Random, key: string): Plan | undefined {
   const amount = random.between(1, 6);
   const items = [{ feature, amount }];
   const dice = random.between(1, 100);
-  if (dice <= 22) {
-    const call = calls.consume({ subject, feature, amount, key });
-    return { verb: 'consume', subject, items, call };
+  const partial = random.between(1, 4) === 1;
+  const ttl = random.between(5, 500);
+  if (dice <= 21) {
+    const call = calls.consume({ subject, feature, amount, key, partial });
+    return { verb: 'consume', subject, items, call, partial };
   }
-  if (dice <= 50) {
-    const ttl = `${random.between(5, 500)} milliseconds`;
-    const call = calls.reserve({ subject, feature, amount, ttl, key });
-    return { verb: 'reserve', subject, items, call };
+  if (dice <= 47) {
+    const hold = { subject, feature, amount, key, partial };
+    const call = calls.reserve({ ...hold, ttl: `${ttl} milliseconds` });
+    return { verb: 'reserve', subject, items, call, partial, ttl };
   }
-  if (dice <= 58) {
+  if (dice <= 49) {
+    const period = random.pick([undefined, 'minute', 'month'] as const);
+    const call = calls.reset(subject, period, key, feature);
+    return { verb: 'reset', subject, items: [{ feature, amount: 0 }], call, period };
+  }
+  if (dice <= 56) {
     const all = [...items, { feature: random.pick(FEATURES), amount: random.between(1, 4) }];
     return { verb: 'batch', subject, items: all, call: calls.batch(subject, all, key) };
   }
-  const verb = dice <= 75 ? 'commit' : dice <= 84 ? 'release' : 'refund';
+  const verb = (
+    [
+      [63, 'extend'],
+      [78, 'commit'],
+      [86, 'release'],
+      [100, 'refund'],
+    ] as const
+  ).find(([most]) => dice <= most)?.[1] as 'extend' | 'commit' | 'release' | 'refund';
   const back = youngest(random);
   const used = random.pick(['nothing', 'one', 'all', 'all', 'more']);
   const target = (verb === 'refund' ? known.uses : known.holds).at(-back);
   if (!target) return undefined;
   const { id, amount: held } = target;
+  if (verb === 'extend') {
+    const { subject, feature } = target;
+    const call = calls.extend(id, `${ttl} milliseconds`);
+    return { verb, subject, items: [{ feature, amount: 0 }], about: id, call, ttl };
+  }
   const amounts: Record<string, number> = { nothing: 0, one: 1, all: held, more: held + 3 };
   const asked = Math.max(amounts[used] as number, verb === 'refund' ? 1 : 0);
   return {
@@ -246,7 +287,10 @@ async function attempt(known: Known, session: pg.Client, level: Level, plan: Pla
   for (;;) {
     const from = known.now();
     try {
-      const told = await decisionsOf(session, plan.call);
+      const told =
+        plan.verb === 'extend'
+          ? await extendHold(session, plan)
+          : await decisionsOf(session, plan.call);
       enter(known, plan, told, { from, to: known.now(), level });
       return told;
     } catch (error) {
@@ -257,6 +301,25 @@ async function attempt(known: Known, session: pg.Client, level: Level, plan: Pla
         return [];
       }
     }
+  }
+}
+
+/** Told in one transaction with what the hold lasts until, which no line and no answer says. */
+async function extendHold(session: pg.Client, plan: Plan) {
+  await session.query('begin');
+  try {
+    const told = await decisionsOf(session, plan.call);
+    const { rows } = await session.query(
+      `select (extract(epoch from expires_at) * 1000000)::bigint::float8 as at
+       from quota.reservations where reservation_id = $1`,
+      [plan.about],
+    );
+    await session.query('commit');
+    plan.expiresAt = rows[0].at;
+    return told;
+  } catch (error) {
+    await session.query('rollback');
+    throw error;
   }
 }
 
@@ -272,7 +335,7 @@ const count = (counts: Record<string, number>, what: string) => {
 
 function enter(
   known: Known,
-  { verb, subject, items, about }: Plan,
+  { verb, subject, items, about, partial, ttl = 0, expiresAt, period }: Plan,
   told: Decision[] | string,
   when: Pick<Entry, 'from' | 'to' | 'level'>,
 ) {
@@ -291,11 +354,12 @@ function enter(
     const asked = items
       .slice(0, until + 1)
       .reduce((sum, item) => sum + (item.feature === feature ? item.amount : 0), 0);
-    known.log.entries.push({ verb, subject, feature, asked, about, told: answer, ...when });
+    const more = { about, partial, ttl: ttl * 1000, expiresAt, period };
+    known.log.entries.push({ verb, subject, feature, asked, ...more, told: answer, ...when });
     if (typeof answer === 'string' || !answer.allowed || answer.replayed) return;
-    const target = { subject, feature, amount };
+    const target = { subject, feature, amount: partial ? answer.amount : amount };
     if (verb === 'reserve') known.holds.push({ ...target, id: answer.reservation_id });
-    else if (verb !== 'release' && verb !== 'refund') {
+    else if (verb === 'consume' || verb === 'batch' || verb === 'commit') {
       known.uses.push({ ...target, id: answer.event_id });
     }
   });
@@ -314,7 +378,7 @@ async function pair(known: Known, session: pg.Client, level: Level, random: Rand
     for (const verb of ['reserve', 'consume'] as const) {
       const amount = amounts[verb];
       const call = calls[verb]({ subject, feature, amount, ttl: '100 milliseconds' });
-      const plan = { verb, subject, items: [{ feature, amount }], call };
+      const plan = { verb, subject, items: [{ feature, amount }], call, ttl: 100 };
       told.push([plan, await decisionsOf(session, plan.call)]);
     }
     await session.query(isUndone ? 'rollback' : 'commit');
@@ -356,13 +420,20 @@ async function changeLimit(known: Known, session: pg.Client, random: Random) {
     random.pick(['minute', 'month']),
   ];
   const limit = random.pick([null, 5, 25, 50]);
-  const isCleared = random.between(0, 1) === 1;
-  await retried(known, () =>
-    isCleared
-      ? session.query('select public.clear_limit($1, $2, $3)', values)
-      : session.query('select public.set_limit($1, $2, $3, $4)', [...values, limit]),
-  );
-  known.log.limitsSet++;
+  const isCleared = random.between(0, 2) === 0;
+  const endsAt =
+    random.between(0, 1) === 0 ? null : new Date(known.now() / 1000 + random.between(50, 900));
+  try {
+    await retried(known, () =>
+      isCleared
+        ? session.query('select public.clear_limit($1, $2, $3)', values)
+        : session.query('select public.set_limit($1, $2, $3, $4, $5)', [...values, limit, endsAt]),
+    );
+    known.log.limitsSet++;
+  } catch (error) {
+    // It waited for longer than the exception was to hold.
+    if (codeOf(error) !== '22023') throw error;
+  }
 }
 
 async function grant(known: Known, session: pg.Client, random: Random) {

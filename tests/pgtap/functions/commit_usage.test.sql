@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(55);
+select plan(57);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -298,6 +298,23 @@ select is(
   (select array_agg(row(kind, used_change, drawn_change)::text order by kind, drawn_change)
    from usage_events where about_id = pg_temp.id('before a grant')),
   array['(commit,8,0)', '(draw,0,3)', '(reserve,0,0)'], 'with a line for what it drew'
+);
+
+-- What held when it was made, also where it has ended since, and the meter remembers what holds now.
+set local test.clock = '2026-12-15 12:21:00+00';
+do $$ begin
+  perform set_limit('max', 'ai_generation', 'month', 40, '2026-12-15 12:22:00+00');
+  perform pg_temp.hold('max', 'max', 1);
+end $$;
+set local test.clock = '2026-12-15 12:23:00+00';
+do $$ begin perform consume_usage('ai_generation', 1, 'max'); end $$;
+select is(
+  (select row(fresh_from, ceiling > used)::text from quota.meters where subject_id = 'max'),
+  '("2026-12-15 12:23:00+00",t)', 'a meter that remembers what holds since an exception has ended'
+);
+select is(
+  (select row(reason, "limit", used)::text from commit_usage(pg_temp.id('max'))), '(ok,40,2)',
+  'is not asked what a hold of before was under'
 );
 
 reset role;
