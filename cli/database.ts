@@ -1,7 +1,7 @@
 /** One session with the user's database, and plain words when there is none. */
 import { existsSync, readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
-import pg from 'pg';
+import type pg from 'pg';
 import { Problem, Unreachable } from './problem.ts';
 
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]', ''];
@@ -60,8 +60,9 @@ export async function withDatabase<T>(
 
 export async function connect(url: string): Promise<pg.Client> {
   const attempts = withTls(url);
+  const { Client } = (await import('pg')).default;
   for (const [i, connectionString] of attempts.entries()) {
-    const client = new pg.Client({
+    const client = new Client({
       connectionString,
       application_name: 'pgquota',
       connectionTimeoutMillis: 10_000,

@@ -1,18 +1,14 @@
 #!/usr/bin/env node
-/** The command `pgquota`: reads the arguments, runs one command, shows a Problem as plain words. */
+/**
+ * The command `pgquota`: reads the arguments, runs one command, shows a Problem as plain words. A command's
+ * libraries are read when it is run: half of the time of one that needs none.
+ */
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { closest, distance } from 'fastest-levenshtein';
-import { add, PARTS } from './add.ts';
-import { alerts } from './alerts.ts';
-import { doctor } from './doctor.ts';
-import { init } from './init.ts';
 import type { Layout } from './layout.ts';
 import { version } from './package.ts';
-import { plans } from './plans.ts';
 import { Problem } from './problem.ts';
-import { types } from './types.ts';
-import { LONGEST_TIMEOUT } from './webhook.ts';
 
 const HELP = `pgquota ${version}: usage limits that Postgres itself enforces
 
@@ -84,6 +80,7 @@ async function main(): Promise<number> {
   if (values.workdir !== undefined) enter(values.workdir);
   switch (command) {
     case 'init': {
+      const { init } = await import('./init.ts');
       const layouts = LAYOUTS.filter((name) => values[name]);
       if (layouts.length > 1) throw usage(`--${layouts.join(' and --')} exclude each other`);
       const layout: Layout = layouts[0] ?? 'supabase';
@@ -91,6 +88,7 @@ async function main(): Promise<number> {
       return 0;
     }
     case 'add': {
+      const { add, PARTS } = await import('./add.ts');
       const [part, folder] = operands;
       if (!part) throw usage(`add needs a part: ${PARTS.join(', ')}`);
       if (operands.length > 2) throw usage(`add takes a part and a folder, not ${operands.length}`);
@@ -98,6 +96,7 @@ async function main(): Promise<number> {
       return 0;
     }
     case 'plans': {
+      const { plans } = await import('./plans.ts');
       const file = operand('file');
       if (!file) throw usage('plans needs a file: npx pgquota plans plans.json');
       const { 'dry-run': dryRun = false, impact = false } = values;
@@ -105,6 +104,7 @@ async function main(): Promise<number> {
       return 0;
     }
     case 'types': {
+      const { types } = await import('./types.ts');
       const [file, target] = operands;
       if (!file) throw usage('types needs a file: npx pgquota types plans.json plans.types.ts');
       if (operands.length > 2)
@@ -112,11 +112,17 @@ async function main(): Promise<number> {
       types(file, target);
       return 0;
     }
-    case 'doctor':
+    case 'doctor': {
       if (operands.length) throw usage(`doctor takes no ${operands[0]}`);
+      const { doctor } = await import('./doctor.ts');
       return (await doctor(databaseUrl, { asSql: values.sql ?? false })) ? 0 : 1;
+    }
     case 'alerts': {
       if (operands.length) throw usage(`alerts takes no ${operands[0]}`);
+      const [{ alerts }, { LONGEST_TIMEOUT }] = await Promise.all([
+        import('./alerts.ts'),
+        import('./webhook.ts'),
+      ]);
       const { webhook, once = false, timeout = '15' } = values;
       if (!webhook) throw usage('alerts needs an address: npx pgquota alerts --webhook https://…');
       const seconds = Number(timeout);
