@@ -66,7 +66,7 @@ test('without pgbench its scripts are run by node, with the same meaning', async
   } finally {
     await database.drop();
   }
-}, 60_000);
+});
 
 test('medians and percentiles are of the sorted figures', () => {
   expect(quantile([3, 1, 2], 0.5)).toBe(2);

@@ -90,7 +90,7 @@ describe('the limit', () => {
     await ended(page);
     await expect.poll(async () => (await example.used(user)).reserved).toBe(0);
     // By itself: nobody presses Refresh, and nobody waits for a minute.
-    await expect.poll(() => row(page).innerText(), { timeout: 5000 }).not.toMatch(/reserved/);
+    await expect.poll(() => row(page).innerText(), { timeout: 20_000 }).not.toMatch(/reserved/);
     const { used } = await example.used(user);
     expect(used).toBeLessThan(10);
     await expect.poll(() => amount(page)).toBe(`${used} of 50`);

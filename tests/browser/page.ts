@@ -41,7 +41,7 @@ export async function open(
     ...options,
   });
   watchErrors(context);
-  context.setDefaultTimeout(10_000);
+  context.setDefaultTimeout(30_000);
   const page = await context.newPage();
   await page.goto(url);
   await page.locator('[data-feature=ai_generation]').waitFor();

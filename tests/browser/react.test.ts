@@ -41,7 +41,7 @@ async function openFixture(
   const { html, before, ...rest } = options;
   const context = await browser.newContext({ locale: 'en-GB', ...rest });
   watchErrors(context);
-  context.setDefaultTimeout(10_000);
+  context.setDefaultTimeout(30_000);
   const page = await context.newPage();
   await before?.(page);
   await page.addInitScript((all) => Object.assign(globalThis, { given: all }), {
@@ -144,7 +144,7 @@ test('a hold that ends is noticed by itself, within seconds', async () => {
   const page = await openFixture({ mode: 'user', first: await first(user) });
   await expect.poll(() => row(page).innerText()).toMatch(/10 reserved/);
   await example.admin.query('select public.commit_usage($1, 4, $2)', [rows[0].id, user]);
-  await expect.poll(() => amount(page), { timeout: 6000 }).toBe('4 of 50');
+  await expect.poll(() => amount(page), { timeout: 20_000 }).toBe('4 of 50');
   expect(await row(page).innerText()).not.toMatch(/reserved/);
 });
 

@@ -29,8 +29,7 @@ afterAll(() => {
   for (const { project } of copies) project.remove();
 });
 
-const nothingIsLeft = (project: ProjectCopy) =>
-  expect.poll(() => project.processes(), { timeout: 10_000 }).toEqual([]);
+const nothingIsLeft = (project: ProjectCopy) => expect.poll(() => project.processes()).toEqual([]);
 
 const startUp = async (project: ProjectCopy): Promise<Running> => {
   const running = project.npm(['start']);

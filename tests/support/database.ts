@@ -30,7 +30,8 @@ export async function createDatabase(options: DatabaseOptions = {}): Promise<Tes
     options.from ?? 'migrated'
   ];
   await withClient(cluster.adminUrl, async (admin) => {
-    await admin.query(`create database ${name} template ${template}`);
+    // A copy of its files, not of its pages through the log: half of the work, and hundreds are made.
+    await admin.query(`create database ${name} template ${template} strategy file_copy`);
     // Supabase's lints look only at schemas that REST exposes, and learn them from here.
     await admin.query(`alter database ${name} set pgrst.db_schemas = 'public'`);
   });

@@ -477,17 +477,19 @@ test('a batch takes all items or none', async () => {
 });
 
 test('long work keeps its hold by a heartbeat, which ends with it', async () => {
-  const options = { subject, amount: 30, ttl: '1500 ms', heartbeat: 150 };
+  const options = { subject, amount: 30, ttl: '4 seconds', heartbeat: 150 };
   network.next('extend_usage', 'call lost', 'answer lost');
   await usage.withUsage('token', options, async (work) => {
-    await new Promise((resolve) => setTimeout(resolve, 2000));
+    // Longer than the ttl, however slowly it beats.
+    await new Promise((resolve) => setTimeout(resolve, 4500));
+    await expect.poll(() => calls('extend_usage').length).toBeGreaterThan(4);
     expect(await state()).toEqual({ used: 0, reserved: 30 });
     work.commit(12);
   });
   expect(await state()).toEqual({ used: 12, reserved: 0 });
   const beats = calls('extend_usage');
   expect(beats.length).toBeGreaterThan(4);
-  expect(beats[0]?.args).toMatchObject({ subject, ttl: '1500 ms' });
+  expect(beats[0]?.args).toMatchObject({ subject, ttl: '4 seconds' });
   await new Promise((resolve) => setTimeout(resolve, 250));
   expect(calls('extend_usage')).toHaveLength(beats.length);
 });

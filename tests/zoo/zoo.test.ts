@@ -1,5 +1,5 @@
 // Who tests the tests: each broken variant of the engine must turn a test red, and for its own reason.
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { startTestApi } from '../client/api.ts';
 import {
   type AccessScenario,
@@ -164,8 +164,11 @@ const RIGHTS: [string, Sabotage][] = [
 ];
 
 describe('the catalogue suites catch', () => {
+  let shipped: string[];
+  beforeAll(async () => {
+    shipped = await complaints(async () => {});
+  });
   test.for(RIGHTS)('%s', async ([, sabotage]) => {
-    const shipped = await complaints(async () => {});
     expect(await complaints(sabotage)).not.toEqual(shipped);
   });
 });
