@@ -12,7 +12,7 @@ import { blocksOf } from '../support/page.ts';
 
 const PAGE = 'docs/changing-plans.md';
 const blocks = blocksOf(PAGE);
-const [queries = '', exhausted = ''] = blocks('sql');
+const [queries = '', exhausted = '', ofOne = ''] = blocks('sql');
 let database: TestDatabase;
 let client: pg.Client;
 let folder: string;
@@ -68,4 +68,10 @@ test('a retired plan keeps who is on it, moves it at its renewal, and takes nobo
   expect(await held()).toEqual([{ ...use, plan: 'pro_2027', used: '0', limit: '60' }]);
   await client.query(known);
   expect(await held()).toEqual([{ ...use, plan: 'pro_2027', used: '0', limit: '60' }]);
+});
+
+test('one customer: an exception, a fresh start, a top-up in part, and what fits', async () => {
+  const results = (await client.query(ofOne)) as unknown as pg.QueryResult[];
+  expect(results.at(-1)?.rows).toEqual([{ amount: '55', remaining: '0' }]);
+  expect((await client.query('select * from verify_usage()')).rows).toEqual([]);
 });
