@@ -1,6 +1,6 @@
 -- What the usage bar reads, directly from the browser, under RLS.
 --
--- security_invoker: the reader's own rights and policies hold. The clock is read once, in a
+-- security_invoker: the reader's own rights and policies hold. Clock and role are read once, in a
 -- materialized step. Which subjects: for trusted roles those ever seen, for everybody else the user
 -- and whom it may act for, without a scan. What limits them: limits_shown(), which asks itself who
 -- reads, and reads as the owner, so that n organisations cost n times as much as one. Set-returning
@@ -9,16 +9,16 @@ create view public.current_usage
 with (security_invoker = true)
 as
 with moment as materialized (
-  select quota.clock() as at
+  select quota.clock() as at, quota.is_trusted() as is_trusted
 ),
 subjects as (
   select s.subject_id
   from quota.subjects as s
-  where (select quota.is_trusted())
+  where (select m.is_trusted from moment as m)
   union all
   select o.subject_id
   from quota.subjects_of(quota.user_id()) as o (subject_id)
-  where (select quota.is_trusted()) is not true
+  where (select m.is_trusted from moment as m) is not true
     and o.subject_id is not null
 )
 select
@@ -32,7 +32,7 @@ select
   l.used,
   l.reserved,
   n.allowed as "limit",
-  case when l.amount is not null then greatest(quota.room(l), 0) end as remaining,
+  case when l.amount is not null then greatest(n.allowed - l.used - l.reserved, 0) end as remaining,
   l.amount is null as unlimited,
   case
     when l.amount is null then null
@@ -59,8 +59,11 @@ cross join lateral quota.limits_shown(s.subject_id, m.at) as a
 join quota.features as f on f.feature_id = a.feature_id
 cross join lateral unnest(a.limits) as l
 cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n
-cross join lateral quota.forecast(l, m.at) as w
-where (select quota.is_trusted())
+-- Not asked where too little was used for a pace.
+left join lateral (
+  select f.projected, f.exhausted_at from quota.forecast(l, m.at) as f where l.used >= 5
+) as w on true
+where m.is_trusted
   or not f.hidden
     -- A limit in shadow is for nobody; where there is no other, the feature is unlimited.
     and (l.trial is null or not exists (select from unnest(a.limits) as o where o.trial is null));

@@ -13817,7 +13817,7 @@ comment on function quota.plan_statement is
 
 -- What the usage bar reads, directly from the browser, under RLS.
 --
--- security_invoker: the reader's own rights and policies hold. The clock is read once, in a
+-- security_invoker: the reader's own rights and policies hold. Clock and role are read once, in a
 -- materialized step. Which subjects: for trusted roles those ever seen, for everybody else the user
 -- and whom it may act for, without a scan. What limits them: limits_shown(), which asks itself who
 -- reads, and reads as the owner, so that n organisations cost n times as much as one. Set-returning
@@ -13826,16 +13826,16 @@ create view public.current_usage
 with (security_invoker = true)
 as
 with moment as materialized (
-  select quota.clock() as at
+  select quota.clock() as at, quota.is_trusted() as is_trusted
 ),
 subjects as (
   select s.subject_id
   from quota.subjects as s
-  where (select quota.is_trusted())
+  where (select m.is_trusted from moment as m)
   union all
   select o.subject_id
   from quota.subjects_of(quota.user_id()) as o (subject_id)
-  where (select quota.is_trusted()) is not true
+  where (select m.is_trusted from moment as m) is not true
     and o.subject_id is not null
 )
 select
@@ -13849,7 +13849,7 @@ select
   l.used,
   l.reserved,
   n.allowed as "limit",
-  case when l.amount is not null then greatest(quota.room(l), 0) end as remaining,
+  case when l.amount is not null then greatest(n.allowed - l.used - l.reserved, 0) end as remaining,
   l.amount is null as unlimited,
   case
     when l.amount is null then null
@@ -13876,8 +13876,11 @@ cross join lateral quota.limits_shown(s.subject_id, m.at) as a
 join quota.features as f on f.feature_id = a.feature_id
 cross join lateral unnest(a.limits) as l
 cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n
-cross join lateral quota.forecast(l, m.at) as w
-where (select quota.is_trusted())
+-- Not asked where too little was used for a pace.
+left join lateral (
+  select f.projected, f.exhausted_at from quota.forecast(l, m.at) as f where l.used >= 5
+) as w on true
+where m.is_trusted
   or not f.hidden
     -- A limit in shadow is for nobody; where there is no other, the feature is unlimited.
     and (l.trial is null or not exists (select from unnest(a.limits) as o where o.trial is null));
@@ -17963,7 +17966,7 @@ begin
     ('type', 'quota.plan_step', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.row_sum', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.verdict', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
-    ('view', 'public.current_usage', '{"query": "48ae5acc0734cf372a916c1deecb3f8d", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.current_usage', '{"query": "96a462002474213cdf04b01bd4b00edd", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.entitlements', '{"query": "6f5abd825e648fb728d0dc42988af32e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.plan_catalog', '{"query": "4cb8e0753d1292b643410c4b2b9523e5", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_alerts', '{"query": "9932cc12ebc6569cec2469f08e49ca8e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
