@@ -69,6 +69,7 @@
 \ir rule/decision.sql
 \ir rule/wait.sql
 \ir rule/parts.sql
+\ir rule/joint_decision.sql
 \ir rule/entitlements.sql
 
 -- verbs: what callers do, each with its wrapper in schema public.
@@ -76,6 +77,7 @@
 \ir verbs/begin_windows.sql
 \ir verbs/look_plainly.sql
 \ir verbs/take.sql
+\ir verbs/lock_call.sql
 \ir verbs/take_parts.sql
 \ir verbs/enforce_usage.sql
 \ir verbs/consume_usage_batch.sql
@@ -99,6 +101,7 @@
 \ir verbs/grant_usage.sql
 \ir verbs/void_grant.sql
 \ir subjects/set_plan.sql
+\ir subjects/set_parent.sql
 \ir subjects/forget_subject.sql
 
 -- meter, the bricks: the lock, the one writer, what begins and ends.

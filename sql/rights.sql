@@ -19,7 +19,8 @@ revoke all on function
   public.explain_usage, public.usage_breakdown, public.reserve_usage, public.extend_usage,
   public.commit_usage,
   public.release_usage, public.refund_usage, public.return_usage, public.reset_usage,
-  public.grant_usage, public.void_grant, public.set_plan, public.set_limit, public.clear_limit,
+  public.grant_usage, public.void_grant, public.set_plan, public.set_parent, public.set_limit,
+  public.clear_limit,
   public.set_value, public.add_member, public.remove_member, public.forget_subject,
   public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
   public.verify_installation
@@ -40,13 +41,13 @@ grant execute on function
 grant execute on function
   public.reserve_usage, public.extend_usage, public.commit_usage, public.release_usage,
   public.refund_usage, public.return_usage, public.reset_usage, public.grant_usage,
-  public.void_grant, public.set_plan, public.set_limit, public.clear_limit, public.set_value,
+  public.void_grant, public.set_plan, public.set_parent, public.set_limit, public.clear_limit, public.set_value,
   public.add_member, public.remove_member, public.forget_subject, public.apply_plans,
   public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
   public.verify_installation,
   quota.reserve_usage, quota.extend_usage, quota.commit_usage, quota.release_usage,
   quota.refund_usage, quota.return_usage, quota.reset_usage, quota.grant_usage,
-  quota.void_grant, quota.set_plan, quota.change_limit, quota.set_value, quota.change_member,
+  quota.void_grant, quota.set_plan, quota.set_parent, quota.change_limit, quota.set_value, quota.change_member,
   quota.forget_subject, quota.apply_plans, quota.deliver_alerts, quota.acknowledge_alerts,
   quota.verify_usage, quota.verify_installation
   to service_role;

@@ -337,13 +337,15 @@ export type UsageEvent<Feature extends string = string> = {
   /** When it happened. */
   at: string;
   /**
-   * `consume`, `cost` (what a use costs of another feature), `batch`, `reserve`, `commit`,
-   * `release`, `expire`, `refund`, `return`, `reset`, `open`, `table`, `import`, `grant`, `void`,
-   * `draw`, `carry`, `plan`, `limit`, `value` or `member`.
+   * `consume`, `cost` (what a use costs of another feature), `level` (what a subject below used),
+   * `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`,
+   * `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value`, `member` or
+   * `parent`.
    */
   kind:
     | 'consume'
     | 'cost'
+    | 'level'
     | 'batch'
     | 'reserve'
     | 'commit'
@@ -362,7 +364,8 @@ export type UsageEvent<Feature extends string = string> = {
     | 'plan'
     | 'limit'
     | 'value'
-    | 'member';
+    | 'member'
+    | 'parent';
   /**
    * The id of the feature; null for a change of plan, members, or a switch or value (metadata names
    * it).
@@ -764,6 +767,12 @@ export type SetLimitArgs<Feature extends string = string> = {
   period: Period;
   limit: number | null;
   ends_at?: string | null;
+};
+
+/** The arguments of setParent. */
+export type SetParentArgs = {
+  subject: string;
+  parent: string;
 };
 
 /** The arguments of setPlan. */
@@ -1179,6 +1188,20 @@ export interface UsageMethods<Feature extends string = string> {
    */
   setLimit(args: SetLimitArgs<Feature>, options?: CallOptions): Promise<void>;
   /**
+   * Puts a subject under another one (null takes it off): from now on its use of metered features
+   * counts for that one, too, and for those above it, and every limit of every level has room, or
+   * nothing is counted. A subject with a parent has only a plan that it was put on, and without one
+   * passes through. What was used before stays where it counted. At most 3 levels.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QSUBJ` more levels, a circle, or subject or parent missing, empty or over 255 characters
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  setParent(args: SetParentArgs, options?: CallOptions): Promise<void>;
+  /**
    * Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for
    * calls that are waiting. anchor is the start of the billing period (Stripe's
    * billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of
@@ -1320,6 +1343,7 @@ export function createMethods<Feature extends string>(ask: Ask, tell: Tell): Usa
     resetUsage: (args, options) => decide('reset_usage', args, options),
     returnUsage: (args, options) => decide('return_usage', args, options),
     setLimit: (args, options) => tell('set_limit', args, options),
+    setParent: (args, options) => tell('set_parent', args, options),
     setPlan: (args, options) => tell('set_plan', args, options),
     setValue: (args, options) => tell('set_value', args, options),
     usageBreakdown: (args, options) => ask('usage_breakdown', args, options),

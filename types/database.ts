@@ -410,6 +410,7 @@ export type Database = {
         Args: { ends_at?: string; feature: string; limit: number; period: string; subject: string };
         Returns: undefined;
       };
+      set_parent: { Args: { parent: string; subject: string }; Returns: undefined };
       set_plan: {
         Args: {
           anchor?: string;

@@ -124,6 +124,7 @@ export const ROUTINES: Record<string, RoutineShape> = {
       ends_at: 'timestamp with time zone',
     },
   },
+  set_parent: { answer: 'none', parameters: { subject: 'text', parent: 'text' } },
   set_plan: {
     answer: 'none',
     parameters: {

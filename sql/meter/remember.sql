@@ -145,6 +145,9 @@ begin
       )
       -- What counts in several meters is never plain.
       and not exists (select from quota.feature_costs as t where t.feature_id = p_feature_id)
+      and not exists (
+        select from quota.subjects as s where s.subject_id = p_subject_id and s.parent_id is not null
+      )
       -- An open counter that a former plan left behind is no limit.
       and v_long_limits = (
         select count(*)

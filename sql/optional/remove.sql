@@ -41,6 +41,7 @@ drop function if exists
   public.reset_usage(text, text, text, text, text),
   public.return_usage(text, bigint, text, text, jsonb),
   public.set_limit(text, text, text, bigint, timestamp with time zone),
+  public.set_parent(text, text),
   public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone),
   public.set_value(text, text, jsonb, timestamp with time zone),
   public.usage_breakdown(text, text, text, timestamp with time zone, timestamp with time zone),

@@ -1,4 +1,4 @@
--- A use that counts in several places: in the feature called, and in what it costs. One call has a part in
+-- A use that counts in several places: in the feature called, in what it costs, and at each level above. One call has a part in
 -- each of these meters, and is allowed if all have room. Most calls have one part, which is the call itself:
 -- those never come here.
 
@@ -22,7 +22,7 @@ create type quota.judgement as (
 comment on type quota.judgement is
   'What a call of several parts is told; the limits of each part; and the largest amount that all have room for (null: any).';
 
--- In lock order.
+-- From the top down, and of one level in byte order: in lock order.
 create function quota.parts_of(
   p_subject_id text,
   p_feature_id text
@@ -30,13 +30,24 @@ create function quota.parts_of(
 returns quota.part[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_levels text[] := quota.levels_of(p_subject_id);
 begin
-  if not exists (select from quota.feature_costs as c where c.feature_id = p_feature_id) then
+  if v_levels is null
+    and not exists (select from quota.feature_costs as c where c.feature_id = p_feature_id)
+  then
     return null;
   end if;
+  -- What a gauge shows stands where it stands.
+  if v_levels is null
+    or exists (select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge')
+  then
+    v_levels := array[p_subject_id];
+  end if;
   return array(
-    select row(p_subject_id, o.feature_id, o.units, o.per, o.is_price)::quota.part
-    from (
+    select row(l.subject_id, o.feature_id, o.units, o.per, o.is_price)::quota.part
+    from unnest(v_levels) with ordinality as l (subject_id, n)
+    cross join (
       select p_feature_id collate "C" as feature_id, 1::bigint as units, 1::bigint as per,
         false as is_price
       union all
@@ -44,13 +55,51 @@ begin
       from quota.feature_costs as c
       where c.feature_id = p_feature_id
     ) as o
-    order by o.feature_id
+    order by l.n, o.feature_id
   );
 end
 $$;
 
 comment on function quota.parts_of is
   'The meters that a call takes from, in lock order; null: its own alone.';
+
+create function quota.levels_of(p_subject_id text)
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_levels text[] := array[p_subject_id];
+  v_parent_id text;
+begin
+  loop
+    select s.parent_id into v_parent_id from quota.subjects as s where s.subject_id = v_levels[1];
+    exit when v_parent_id is null;
+    v_levels := v_parent_id || v_levels;
+  end loop;
+  return case when cardinality(v_levels) > 1 then v_levels end;
+end
+$$;
+
+comment on function quota.levels_of is
+  'A subject and those above it, from the top down; null where there is none above.';
+
+-- What has a price need not be limited beside: its price is what limits it. One level at least must say so.
+create function quota.needed_features(p_parts quota.part[])
+returns text[]
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select distinct p.feature_id
+    from unnest(p_parts) as p
+    where p.is_price
+      or not exists (select from unnest(p_parts) as o where o.is_price)
+  );
+end
+$$;
+
+comment on function quota.needed_features is
+  'What the plan of a level at least must name, for a call of these parts to be allowed.';
 
 create function quota.price(
   p_amount bigint,
@@ -96,17 +145,27 @@ declare
   v_room bigint;
   v_decision public.usage_decision;
   v_decisions public.usage_decision[];
+  v_named text[] := '{}';
+  v_needed text[] := quota.needed_features(p_parts);
   v_judgement quota.judgement;
 begin
   for i in 1 .. cardinality(p_parts) loop
-    v_part := p_parts[i];
-    v_allowance := quota.limits_of(
-      v_part.subject_id, v_part.feature_id, p_at, p_is_settled => p_is_settled
+    v_judgement.allowances[i] := quota.limits_of(
+      p_parts[i].subject_id, p_parts[i].feature_id, p_at, p_is_settled => p_is_settled
     );
+    if (v_judgement.allowances[i]).limits is not null then
+      v_named := v_named || p_parts[i].feature_id;
+    end if;
+  end loop;
+  for i in 1 .. cardinality(p_parts) loop
+    v_part := p_parts[i];
+    v_allowance := v_judgement.allowances[i];
     v_amount := quota.price(p_amount, v_part.units, v_part.per) + coalesce(p_taken[i], 0);
     v_verdict := quota.decide(v_allowance.limits, v_amount);
-    if v_allowance.limits is null and not v_part.is_price and cardinality(p_parts) > 1 then
-      -- What is priced need not be limited beside: its price is what limits it.
+    if v_allowance.limits is null
+      and (v_part.feature_id = any (v_named) or v_part.feature_id <> all (v_needed))
+    then
+      -- A level that does not name it counts, and does not limit.
       v_decision := quota.decision(
         v_part.subject_id, v_part.feature_id, p_amount, v_allowance, null, 'ok'
       );
@@ -137,73 +196,3 @@ $$;
 
 comment on function quota.judge_parts is
   'Whether all parts of a call have room for an amount of the feature, with p_taken of each meter taken before. Errors: QAMNT.';
-
-create function quota.uses(
-  p_room bigint,
-  p_part quota.part
-)
-returns bigint
-language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return least(div(greatest(p_room, 0)::numeric * p_part.per, p_part.units), 9007199254740991);
-end
-$$;
-
-comment on function quota.uses is
-  'How many units of the feature called a part has room for; null is any number.';
-
--- The part that limits is the one that refuses longest, else the one with room for the fewest uses; of
--- several the one with the longest period, and of those the feature's own.
-create function quota.joint_decision(
-  p_subject_id text,
-  p_feature_id text,
-  p_amount bigint,
-  p_parts quota.part[],
-  p_decisions public.usage_decision[]
-)
-returns public.usage_decision
-language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_own public.usage_decision;
-  v_limiting integer;
-  v_decision public.usage_decision;
-begin
-  select max(case when p.subject_id = p_subject_id and not p.is_price then p.n end)
-    into v_limiting
-    from unnest(p_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n);
-  v_own := p_decisions[v_limiting];
-  select p.n
-    into v_limiting
-    from unnest(p_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
-    join lateral (
-      select d.allowed, d.reason, d.period, d.retry_after, d.remaining
-      from unnest(p_decisions[p.n:p.n]) as d
-    ) as d on true
-    where not d.allowed
-      or d.period is not null
-    order by
-      d.allowed,
-      d.reason = 'feature_not_in_plan' desc,
-      case when not d.allowed then coalesce(d.retry_after, 2147483647) end desc,
-      quota.uses(d.remaining, row(p.subject_id, p.feature_id, p.units, p.per, p.is_price)::quota.part),
-      quota.period_rank(d.period) desc,
-      p.is_price,
-      p.n
-    limit 1;
-  v_decision := coalesce(p_decisions[v_limiting], v_own);
-  v_decision.feature := p_feature_id;
-  v_decision.subject := p_subject_id;
-  v_decision.amount := p_amount;
-  v_decision.event_id := v_own.event_id;
-  v_decision.reservation_id := v_own.reservation_id;
-  if v_decision.allowed and 'over_limit' = any (array(select d.reason from unnest(p_decisions) as d)) then
-    v_decision.reason := 'over_limit';
-  end if;
-  return v_decision;
-end
-$$;
-
-comment on function quota.joint_decision is
-  'What the parts of a call are told, as one answer: that of the part that limits, in its units.';

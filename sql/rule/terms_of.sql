@@ -36,7 +36,9 @@ begin
   left join quota.plans as p on p.plan_id = coalesce(
     p_plan_id,
     case when s.plan_ends_at <= p_at then null else s.plan_id end,
-    (select d.plan_id from quota.plans as d where d.is_default)
+    case
+      when s.parent_id is null then (select d.plan_id from quota.plans as d where d.is_default)
+    end
   );
   if v_moves_from is not null then
     select h.plan_id, h.upgrade_url, least(terms_of.changes_at, h.changes_at)

@@ -53,6 +53,7 @@ begin
   delete from quota.members as m
     where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
   perform quota.forget_actor(v_caller.subject_id);
+  perform quota.take_children_off(v_caller.subject_id);
   delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
   delete from quota.meters as m where m.subject_id = v_caller.subject_id and m.rows_used = 0;
   perform quota.keep_rows_used(v_caller.subject_id, v_now);
@@ -114,6 +115,7 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_organisations text[];
+  v_below text[] := quota.below(array[p_subject_id]);
 begin
   v_organisations := array(
     select m.subject_id
@@ -124,7 +126,7 @@ begin
     from quota.events as e
     where (e.actor is not null or e.kind = 'member')
       and coalesce(e.actor, e.metadata ->> 'user_id') = p_subject_id
-  );
+  ) || v_below;
   perform from quota.subjects as s
     where s.subject_id = any (v_organisations || p_subject_id)
     order by s.subject_id

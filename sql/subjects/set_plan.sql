@@ -138,8 +138,8 @@ begin
     select row(
       n.subject_id, quota.new_id(p_at), p_at, 'plan', null, p_at, 0, 0, 0, null, null, null, null,
       jsonb_build_object(
-        'from', to_jsonb(s) - 'subject_id' - 'has_extras' - 'terms_changed_at',
-        'to', to_jsonb(n) - 'subject_id' - 'has_extras' - 'terms_changed_at'
+        'from', to_jsonb(s) - '{subject_id, has_extras, terms_changed_at, parent_id}'::text[],
+        'to', to_jsonb(n) - '{subject_id, has_extras, terms_changed_at, parent_id}'::text[]
       )
     )::quota.events
     from unnest(p_subjects) as n

@@ -8,6 +8,7 @@ create table quota.subjects (
   time_zone text not null default 'UTC',
   has_extras boolean not null default false,
   terms_changed_at timestamptz,
+  parent_id text collate "C",
   constraint subjects_pkey primary key (subject_id),
   constraint subjects_plan_exists foreign key (plan_id) references quota.plans (plan_id),
   constraint subjects_id_is_1_to_255_characters check (length(subject_id) between 1 and 255),
@@ -33,6 +34,13 @@ comment on column quota.subjects.has_extras is
 comment on column quota.subjects.terms_changed_at is
   'When plan, anchor or zone last changed: nothing is carried over from before. Null: never.';
 
+comment on column quota.subjects.parent_id is
+  'The subject above it, for which its use counts, too; null: none.';
+
+-- Serves set_parent() and forget_subject(): who is below?
+create index subjects_by_parent on quota.subjects (parent_id)
+  where parent_id is not null;
+
 -- Serves "is anybody on this plan?" before a plan is removed, and the foreign key.
 create index subjects_by_plan on quota.subjects (plan_id);
 
@@ -44,6 +52,7 @@ alter table quota.subjects
   alter column anchor_at set statistics 0,
   alter column time_zone set statistics 0,
   alter column has_extras set statistics 0,
+  alter column parent_id set statistics 0,
   alter column terms_changed_at set statistics 0;
 
 alter table quota.subjects enable row level security;

@@ -1,21 +1,33 @@
 -- What a batch asks of all its items: whether they have room, plainly or beside one another, where a use
 -- counts in several places, too.
 
-create function quota.features_of_calls(p_feature_ids text[])
-returns text[]
+create function quota.parts_of_calls(
+  p_subject_id text,
+  p_feature_ids text[]
+)
+returns quota.part[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_levels text[] := coalesce(quota.levels_of(p_subject_id), array[p_subject_id]);
 begin
   return array(
-    select f from unnest(p_feature_ids) as f
-    union
-    select c.cost_id from quota.feature_costs as c where c.feature_id = any (p_feature_ids)
+    select row(p.subject_id, p.feature_id, 1, 1, false)::quota.part
+    from (select distinct f from unnest(p_feature_ids) as f) as c (feature_id)
+    cross join lateral unnest(
+      coalesce(
+        quota.parts_of(p_subject_id, c.feature_id),
+        array[row(p_subject_id, c.feature_id, 1, 1, false)::quota.part]
+      )
+    ) as p
+    group by p.subject_id, p.feature_id
+    order by array_position(v_levels, p.subject_id), p.feature_id
   );
 end
 $$;
 
-comment on function quota.features_of_calls is
-  'Of which features calls of these take: themselves, and what they cost.';
+comment on function quota.parts_of_calls is
+  'All meters that calls of these features take from, each once, in lock order.';
 
 create function quota.judge_batch_parts(
   p_subject_id text,
@@ -40,7 +52,7 @@ begin
       array[row(p_subject_id, p_features[i], 1, 1, false)::quota.part]
     );
     v_before := array(
-      select coalesce((v_taken ->> p.feature_id)::bigint, 0)
+      select coalesce((v_taken ->> jsonb_build_array(p.subject_id, p.feature_id)::text)::bigint, 0)
       from unnest(v_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
       order by p.n
     );
@@ -54,7 +66,7 @@ begin
     v_decisions[i] := v_decision;
     for j in 1 .. cardinality(v_parts) loop
       v_taken := v_taken || jsonb_build_object(
-        v_parts[j].feature_id,
+        jsonb_build_array(v_parts[j].subject_id, v_parts[j].feature_id)::text,
         v_before[j] + quota.price(p_amounts[i], v_parts[j].units, v_parts[j].per)
       );
     end loop;

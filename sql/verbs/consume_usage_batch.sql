@@ -75,9 +75,7 @@ begin
     end if;
   end if;
 
-  v_now := quota.lock_meters(
-    v_caller.subject_id, quota.features_of_calls(v_features)
-  );
+  v_now := quota.lock_parts(quota.parts_of_calls(v_caller.subject_id, v_features));
   if p_idempotency_key is not null then
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
     if v_answer is not null then
@@ -191,7 +189,10 @@ declare
   v_items integer;
   v_decision public.usage_decision;
 begin
-  if exists (select from quota.feature_costs as c where c.feature_id = any (p_features)) then
+  if cardinality(quota.parts_of_calls(p_subject_id, p_features))
+    > (select count(distinct f) from unnest(p_features) as f)
+    or exists (select from quota.feature_costs as c where c.feature_id = any (p_features))
+  then
     decisions := quota.judge_batch_parts(
       p_subject_id, p_features, p_amounts, p_at, p_is_settled
     );

@@ -23,7 +23,8 @@ begin
     v_hold := quota.hold_of(v_share);
     continue when v_hold.subject_id is null;
     v_decisions := v_decisions || quota.commit_hold(
-      v_hold, quota.price(p_amount, v_share.units, v_share.per), 'cost', p_metadata, p_at
+      v_hold, quota.price(p_amount, v_share.units, v_share.per),
+      quota.share_kind(v_share.share_feature_id <> p_hold.feature_id, false), p_metadata, p_at
     );
     v_parts := v_parts || (
       quota.parts_of_shares(p_hold.subject_id, p_hold.feature_id, array[v_share])
@@ -131,7 +132,7 @@ begin
       from quota.events as e
       where e.subject_id = v_share.share_subject_id
         and (e.event_id = v_share.share_id or e.about_id = v_share.share_id)
-        and e.kind = 'cost';
+        and e.kind in ('cost', 'level');
     -- Not found: its subject was forgotten.
     continue when not found;
     v_line := row(
@@ -192,3 +193,17 @@ $$;
 
 comment on function quota.joint_state is
   'The answer to a call that gives back: how the limits of all its meters stand.';
+
+create function quota.share_kind(
+  p_is_price boolean,
+  p_is_held boolean
+)
+returns text
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_is_held then 'reserve' when p_is_price then 'cost' else 'level' end;
+end
+$$;
+
+comment on function quota.share_kind is 'The kind of a share''s line.';

@@ -140,7 +140,9 @@ begin
     v_caller.subject_id, p_feature, v_parts, p_amount, v_now, p_is_settled => false
   );
   if not (v_judgement.decision).allowed then
-    v_plans := quota.plans_with_room(v_parts, p_amount, v_now, v_allowance.plan_id);
+    v_plans := quota.plans_with_room(
+      v_caller.subject_id, v_parts, p_amount, v_now, v_allowance.plan_id
+    );
   end if;
   -- The feature's own limits first, then those of what it costs.
   for v_part in
@@ -164,6 +166,7 @@ comment on function quota.explain_usage is 'See public.explain_usage.';
 
 -- What may be bought: neither what is retired nor what is hidden.
 create function quota.plans_with_room(
+  p_subject_id text,
   p_parts quota.part[],
   p_amount bigint,
   p_at timestamptz,
@@ -172,28 +175,35 @@ create function quota.plans_with_room(
 returns text[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_needed text[] := quota.needed_features(p_parts);
 begin
   return array(
     select p.plan_id
     from quota.plans as p
     cross join lateral (
       select
-        bool_and(
-          (quota.decide(a.limits, quota.price(p_amount, c.units, c.per))).is_allowed
-          -- What is priced need not be limited beside.
-          or a.limits is null and not c.is_price and cardinality(p_parts) > 1
-        ) as is_allowed,
+        bool_and(a.limits is null or (quota.decide(a.limits, c.amount)).is_allowed) as fits,
+        coalesce(array_agg(c.feature_id) filter (where a.limits is not null), '{}') as named,
         array_agg(
           (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l)
           order by c.is_price, c.feature_id
-        ) as amounts
-      from unnest(p_parts) as c
-      cross join lateral quota.limits_of(c.subject_id, c.feature_id, p_at, p.plan_id) as a
+        ) filter (where c.subject_id = p_subject_id) as amounts
+      from (
+        select o.subject_id, o.feature_id, o.is_price,
+          quota.price(p_amount, o.units, o.per) as amount
+        from unnest(p_parts) as o
+      ) as c
+      -- The plans of the levels above stay what they are.
+      cross join lateral quota.limits_of(
+        c.subject_id, c.feature_id, p_at, case when c.subject_id = p_subject_id then p.plan_id end
+      ) as a
     ) as r
     where p.plan_id <> coalesce(p_but_plan_id, '')
       and not p.is_retired
       and not p.hidden
-      and r.is_allowed
+      and r.fits
+      and v_needed <@ r.named
     order by
       r.amounts,
       -- Alike for this feature: the plan that allows less of the others.

@@ -1,40 +1,6 @@
 -- The general way: a call takes from a set of meters, in lock order, all or none. take() is its case of
 -- one meter, and counts each part here, too.
 
--- What every call locks before it asks what applies.
-create function quota.lock_call(
-  p_subject_id text,
-  p_feature_id text
-)
-returns timestamptz
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_parts quota.part[] := quota.parts_of(p_subject_id, p_feature_id);
-begin
-  if v_parts is null then
-    return quota.lock_meter(p_subject_id, p_feature_id);
-  end if;
-  return quota.lock_parts(v_parts);
-end
-$$;
-
-comment on function quota.lock_call is
-  'Locks the meters that a call takes from, settles what has expired, and returns the time of the decision. Errors: QFEAT.';
-
-create function quota.lock_parts(p_parts quota.part[])
-returns timestamptz
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return quota.lock_meters(
-    p_parts[1].subject_id, array(select distinct p.feature_id from unnest(p_parts) as p)
-  );
-end
-$$;
-
-comment on function quota.lock_parts is 'Locks the meters of parts, in lock order, and returns the time.';
-
 create function quota.take_call(
   p_caller quota.caller,
   p_feature_id text,
@@ -197,7 +163,7 @@ begin
   -- Who may call the feature pays its price, also in one that servers alone may call.
   v_decision := quota.take(
     row(p_part.subject_id, true, p_caller.actor)::quota.caller, p_part.feature_id, p_amount, p_at,
-    case when p_ttl is null then 'cost' else 'reserve' end, v_share_id, null, null, p_metadata,
+    quota.share_kind(p_part.is_price, p_ttl is not null), v_share_id, null, null, p_metadata,
     p_call_id, p_allowance
   );
   if p_ttl is not null then
@@ -219,26 +185,3 @@ $$;
 
 comment on function quota.take_share is
   'Counts one other part of a call that has room, or holds it where it is given a ttl, and ties it to the call.';
-
--- The catalogue may have got another price while the call waited. To wait for its meter now, holding
--- others, would be in the wrong order.
-create function quota.lock_late(p_parts quota.part[])
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_locked bigint;
-begin
-  perform from quota.meters as m
-    join unnest(p_parts) as p on p.subject_id = m.subject_id and p.feature_id = m.feature_id
-    for no key update of m nowait;
-  get diagnostics v_locked = row_count;
-  if v_locked < cardinality(p_parts) then
-    raise exception 'what a use of this feature costs has changed while the call waited'
-      using errcode = '55P03', hint = 'call again';
-  end if;
-end
-$$;
-
-comment on function quota.lock_late is
-  'Locks what lock_call() has not locked yet, without waiting. Errors: 55P03.';

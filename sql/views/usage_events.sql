@@ -141,7 +141,7 @@ comment on column public.usage_events.event_id is 'The line, for refund_usage.';
 comment on column public.usage_events.at is 'When it happened.';
 
 comment on column public.usage_events.kind is
-  '`consume`, `cost` (what a use costs of another feature), `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or `member`.';
+  '`consume`, `cost` (what a use costs of another feature), `level` (what a subject below used), `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value`, `member` or `parent`.';
 
 comment on column public.usage_events.feature is
   'The id of the feature; null for a change of plan, members, or a switch or value (metadata names it).';

@@ -59,9 +59,10 @@ begin
         'enforce_usage', 'entitlements', 'explain_usage', 'extend_usage', 'forget_subject',
         'grant_usage', 'import_result', 'installation_problem', 'plan_catalog', 'plan_change',
         'refund_usage', 'release_usage', 'remove_member', 'reserve_usage', 'reset_usage',
-        'return_usage', 'set_limit', 'set_plan', 'set_value', 'usage_alerts', 'usage_breakdown',
-        'usage_decision', 'usage_events', 'usage_explanation', 'usage_history', 'usage_mismatch',
-        'usage_overview', 'usage_share', 'verify_installation', 'verify_usage', 'void_grant'
+        'return_usage', 'set_limit', 'set_parent', 'set_plan', 'set_value', 'usage_alerts',
+        'usage_breakdown', 'usage_decision', 'usage_events', 'usage_explanation', 'usage_history',
+        'usage_mismatch', 'usage_overview', 'usage_share', 'verify_installation', 'verify_usage',
+        'void_grant'
       ]);
   if exists (select from pg_catalog.pg_namespace where nspname = 'quota') then
     if pg_catalog.to_regclass('quota.meters') is not null
@@ -2425,6 +2426,7 @@ create table quota.subjects (
   time_zone text not null default 'UTC',
   has_extras boolean not null default false,
   terms_changed_at timestamptz,
+  parent_id text collate "C",
   constraint subjects_pkey primary key (subject_id),
   constraint subjects_plan_exists foreign key (plan_id) references quota.plans (plan_id),
   constraint subjects_id_is_1_to_255_characters check (length(subject_id) between 1 and 255),
@@ -2450,6 +2452,13 @@ comment on column quota.subjects.has_extras is
 comment on column quota.subjects.terms_changed_at is
   'When plan, anchor or zone last changed: nothing is carried over from before. Null: never.';
 
+comment on column quota.subjects.parent_id is
+  'The subject above it, for which its use counts, too; null: none.';
+
+-- Serves set_parent() and forget_subject(): who is below?
+create index subjects_by_parent on quota.subjects (parent_id)
+  where parent_id is not null;
+
 -- Serves "is anybody on this plan?" before a plan is removed, and the foreign key.
 create index subjects_by_plan on quota.subjects (plan_id);
 
@@ -2461,6 +2470,7 @@ alter table quota.subjects
   alter column anchor_at set statistics 0,
   alter column time_zone set statistics 0,
   alter column has_extras set statistics 0,
+  alter column parent_id set statistics 0,
   alter column terms_changed_at set statistics 0;
 
 alter table quota.subjects enable row level security;
@@ -3339,7 +3349,7 @@ comment on table quota.events is
 comment on column quota.events.at is 'When it happened, by quota.clock().';
 
 comment on column quota.events.kind is
-  'consume, cost, batch, reserve, commit, release, expire, refund, return, reset, open, table, import, grant, void, draw, carry, plan, limit, value or member.';
+  'consume, cost, level, batch, reserve, commit, release, expire, refund, return, reset, open, table, import, grant, void, draw, carry, plan, limit, value, member or parent.';
 
 comment on column quota.events.counts_at is
   'The instant whose periods it counts in: at, or for a refund, commit or release the instant of the use or hold.';
@@ -4160,7 +4170,9 @@ begin
   left join quota.plans as p on p.plan_id = coalesce(
     p_plan_id,
     case when s.plan_ends_at <= p_at then null else s.plan_id end,
-    (select d.plan_id from quota.plans as d where d.is_default)
+    case
+      when s.parent_id is null then (select d.plan_id from quota.plans as d where d.is_default)
+    end
   );
   if v_moves_from is not null then
     select h.plan_id, h.upgrade_url, least(terms_of.changes_at, h.changes_at)
@@ -5150,7 +5162,7 @@ comment on function quota.longest_period is 'The longest of these periods.';
 
 -- sql/rule/parts.sql
 
--- A use that counts in several places: in the feature called, and in what it costs. One call has a part in
+-- A use that counts in several places: in the feature called, in what it costs, and at each level above. One call has a part in
 -- each of these meters, and is allowed if all have room. Most calls have one part, which is the call itself:
 -- those never come here.
 
@@ -5174,7 +5186,7 @@ create type quota.judgement as (
 comment on type quota.judgement is
   'What a call of several parts is told; the limits of each part; and the largest amount that all have room for (null: any).';
 
--- In lock order.
+-- From the top down, and of one level in byte order: in lock order.
 create function quota.parts_of(
   p_subject_id text,
   p_feature_id text
@@ -5182,13 +5194,24 @@ create function quota.parts_of(
 returns quota.part[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_levels text[] := quota.levels_of(p_subject_id);
 begin
-  if not exists (select from quota.feature_costs as c where c.feature_id = p_feature_id) then
+  if v_levels is null
+    and not exists (select from quota.feature_costs as c where c.feature_id = p_feature_id)
+  then
     return null;
   end if;
+  -- What a gauge shows stands where it stands.
+  if v_levels is null
+    or exists (select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge')
+  then
+    v_levels := array[p_subject_id];
+  end if;
   return array(
-    select row(p_subject_id, o.feature_id, o.units, o.per, o.is_price)::quota.part
-    from (
+    select row(l.subject_id, o.feature_id, o.units, o.per, o.is_price)::quota.part
+    from unnest(v_levels) with ordinality as l (subject_id, n)
+    cross join (
       select p_feature_id collate "C" as feature_id, 1::bigint as units, 1::bigint as per,
         false as is_price
       union all
@@ -5196,13 +5219,51 @@ begin
       from quota.feature_costs as c
       where c.feature_id = p_feature_id
     ) as o
-    order by o.feature_id
+    order by l.n, o.feature_id
   );
 end
 $$;
 
 comment on function quota.parts_of is
   'The meters that a call takes from, in lock order; null: its own alone.';
+
+create function quota.levels_of(p_subject_id text)
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_levels text[] := array[p_subject_id];
+  v_parent_id text;
+begin
+  loop
+    select s.parent_id into v_parent_id from quota.subjects as s where s.subject_id = v_levels[1];
+    exit when v_parent_id is null;
+    v_levels := v_parent_id || v_levels;
+  end loop;
+  return case when cardinality(v_levels) > 1 then v_levels end;
+end
+$$;
+
+comment on function quota.levels_of is
+  'A subject and those above it, from the top down; null where there is none above.';
+
+-- What has a price need not be limited beside: its price is what limits it. One level at least must say so.
+create function quota.needed_features(p_parts quota.part[])
+returns text[]
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select distinct p.feature_id
+    from unnest(p_parts) as p
+    where p.is_price
+      or not exists (select from unnest(p_parts) as o where o.is_price)
+  );
+end
+$$;
+
+comment on function quota.needed_features is
+  'What the plan of a level at least must name, for a call of these parts to be allowed.';
 
 create function quota.price(
   p_amount bigint,
@@ -5248,17 +5309,27 @@ declare
   v_room bigint;
   v_decision public.usage_decision;
   v_decisions public.usage_decision[];
+  v_named text[] := '{}';
+  v_needed text[] := quota.needed_features(p_parts);
   v_judgement quota.judgement;
 begin
   for i in 1 .. cardinality(p_parts) loop
-    v_part := p_parts[i];
-    v_allowance := quota.limits_of(
-      v_part.subject_id, v_part.feature_id, p_at, p_is_settled => p_is_settled
+    v_judgement.allowances[i] := quota.limits_of(
+      p_parts[i].subject_id, p_parts[i].feature_id, p_at, p_is_settled => p_is_settled
     );
+    if (v_judgement.allowances[i]).limits is not null then
+      v_named := v_named || p_parts[i].feature_id;
+    end if;
+  end loop;
+  for i in 1 .. cardinality(p_parts) loop
+    v_part := p_parts[i];
+    v_allowance := v_judgement.allowances[i];
     v_amount := quota.price(p_amount, v_part.units, v_part.per) + coalesce(p_taken[i], 0);
     v_verdict := quota.decide(v_allowance.limits, v_amount);
-    if v_allowance.limits is null and not v_part.is_price and cardinality(p_parts) > 1 then
-      -- What is priced need not be limited beside: its price is what limits it.
+    if v_allowance.limits is null
+      and (v_part.feature_id = any (v_named) or v_part.feature_id <> all (v_needed))
+    then
+      -- A level that does not name it counts, and does not limit.
       v_decision := quota.decision(
         v_part.subject_id, v_part.feature_id, p_amount, v_allowance, null, 'ok'
       );
@@ -5289,6 +5360,10 @@ $$;
 
 comment on function quota.judge_parts is
   'Whether all parts of a call have room for an amount of the feature, with p_taken of each meter taken before. Errors: QAMNT.';
+
+-- sql/rule/joint_decision.sql
+
+-- The answers of several meters, as one.
 
 create function quota.uses(
   p_room bigint,
@@ -5338,6 +5413,7 @@ begin
     order by
       d.allowed,
       d.reason = 'feature_not_in_plan' desc,
+      d.reason = 'feature_not_in_plan' and p.subject_id = p_subject_id desc,
       case when not d.allowed then coalesce(d.retry_after, 2147483647) end desc,
       quota.uses(d.remaining, row(p.subject_id, p.feature_id, p.units, p.per, p.is_price)::quota.part),
       quota.period_rank(d.period) desc,
@@ -5348,6 +5424,10 @@ begin
   v_decision.feature := p_feature_id;
   v_decision.subject := p_subject_id;
   v_decision.amount := p_amount;
+  if v_decision.allowed then
+    v_decision.plan := v_own.plan;
+    v_decision.upgrade_url := v_own.upgrade_url;
+  end if;
   v_decision.event_id := v_own.event_id;
   v_decision.reservation_id := v_own.reservation_id;
   if v_decision.allowed and 'over_limit' = any (array(select d.reason from unnest(p_decisions) as d)) then
@@ -6246,10 +6326,7 @@ $$;
 comment on function quota.take is
   'Decides and, if there is room, counts, or holds when it is given a reservation id; partial: what there is room for. A key without arguments its caller binds. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
 
--- sql/verbs/take_parts.sql
-
--- The general way: a call takes from a set of meters, in lock order, all or none. take() is its case of
--- one meter, and counts each part here, too.
+-- sql/verbs/lock_call.sql
 
 -- What every call locks before it asks what applies.
 create function quota.lock_call(
@@ -6276,14 +6353,79 @@ create function quota.lock_parts(p_parts quota.part[])
 returns timestamptz
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
-begin
-  return quota.lock_meters(
-    p_parts[1].subject_id, array(select distinct p.feature_id from unnest(p_parts) as p)
+declare
+  v_subjects text[] := array(
+    select p.subject_id
+    from unnest(p_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
+    group by p.subject_id
+    order by min(p.n)
   );
+  v_subject_id text;
+  v_part quota.part;
+  v_now timestamptz;
+begin
+  -- None is made while another is held: it would wait for the subject's row in the wrong order.
+  foreach v_subject_id in array v_subjects loop
+    exit when cardinality(v_subjects) = 1;
+    perform quota.create_meters(v_subject_id, quota.features_at(p_parts, v_subject_id));
+  end loop;
+  foreach v_subject_id in array v_subjects loop
+    v_now := quota.lock_meters(v_subject_id, quota.features_at(p_parts, v_subject_id));
+  end loop;
+  -- What has expired while others were waited for.
+  if cardinality(v_subjects) > 1 then
+    foreach v_part in array p_parts loop
+      perform quota.settle_expired(v_part.subject_id, v_part.feature_id, v_now);
+    end loop;
+  end if;
+  return v_now;
 end
 $$;
 
-comment on function quota.lock_parts is 'Locks the meters of parts, in lock order, and returns the time.';
+comment on function quota.lock_parts is
+  'Locks the meters of parts, which come from the top down, and returns the time.';
+
+create function quota.features_at(
+  p_parts quota.part[],
+  p_subject_id text
+)
+returns text[]
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(select distinct p.feature_id from unnest(p_parts) as p where p.subject_id = p_subject_id);
+end
+$$;
+
+comment on function quota.features_at is 'The features of the parts at one level.';
+
+-- The catalogue may have got another price, or the subject a parent, while the call waited. To wait for its meter now, holding
+-- others, would be in the wrong order.
+create function quota.lock_late(p_parts quota.part[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_locked bigint;
+begin
+  perform from quota.meters as m
+    join unnest(p_parts) as p on p.subject_id = m.subject_id and p.feature_id = m.feature_id
+    for no key update of m nowait;
+  get diagnostics v_locked = row_count;
+  if v_locked < cardinality(p_parts) then
+    raise exception 'what a use of this feature counts in has changed while the call waited'
+      using errcode = '55P03', hint = 'call again';
+  end if;
+end
+$$;
+
+comment on function quota.lock_late is
+  'Locks what lock_call() has not locked yet, without waiting. Errors: 55P03.';
+
+-- sql/verbs/take_parts.sql
+
+-- The general way: a call takes from a set of meters, in lock order, all or none. take() is its case of
+-- one meter, and counts each part here, too.
 
 create function quota.take_call(
   p_caller quota.caller,
@@ -6447,7 +6589,7 @@ begin
   -- Who may call the feature pays its price, also in one that servers alone may call.
   v_decision := quota.take(
     row(p_part.subject_id, true, p_caller.actor)::quota.caller, p_part.feature_id, p_amount, p_at,
-    case when p_ttl is null then 'cost' else 'reserve' end, v_share_id, null, null, p_metadata,
+    quota.share_kind(p_part.is_price, p_ttl is not null), v_share_id, null, null, p_metadata,
     p_call_id, p_allowance
   );
   if p_ttl is not null then
@@ -6469,29 +6611,6 @@ $$;
 
 comment on function quota.take_share is
   'Counts one other part of a call that has room, or holds it where it is given a ttl, and ties it to the call.';
-
--- The catalogue may have got another price while the call waited. To wait for its meter now, holding
--- others, would be in the wrong order.
-create function quota.lock_late(p_parts quota.part[])
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_locked bigint;
-begin
-  perform from quota.meters as m
-    join unnest(p_parts) as p on p.subject_id = m.subject_id and p.feature_id = m.feature_id
-    for no key update of m nowait;
-  get diagnostics v_locked = row_count;
-  if v_locked < cardinality(p_parts) then
-    raise exception 'what a use of this feature costs has changed while the call waited'
-      using errcode = '55P03', hint = 'call again';
-  end if;
-end
-$$;
-
-comment on function quota.lock_late is
-  'Locks what lock_call() has not locked yet, without waiting. Errors: 55P03.';
 
 -- sql/verbs/enforce_usage.sql
 
@@ -6646,9 +6765,7 @@ begin
     end if;
   end if;
 
-  v_now := quota.lock_meters(
-    v_caller.subject_id, quota.features_of_calls(v_features)
-  );
+  v_now := quota.lock_parts(quota.parts_of_calls(v_caller.subject_id, v_features));
   if p_idempotency_key is not null then
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
     if v_answer is not null then
@@ -6762,7 +6879,10 @@ declare
   v_items integer;
   v_decision public.usage_decision;
 begin
-  if exists (select from quota.feature_costs as c where c.feature_id = any (p_features)) then
+  if cardinality(quota.parts_of_calls(p_subject_id, p_features))
+    > (select count(distinct f) from unnest(p_features) as f)
+    or exists (select from quota.feature_costs as c where c.feature_id = any (p_features))
+  then
     decisions := quota.judge_batch_parts(
       p_subject_id, p_features, p_amounts, p_at, p_is_settled
     );
@@ -6894,21 +7014,33 @@ comment on function quota.take_all_plainly is
 -- What a batch asks of all its items: whether they have room, plainly or beside one another, where a use
 -- counts in several places, too.
 
-create function quota.features_of_calls(p_feature_ids text[])
-returns text[]
+create function quota.parts_of_calls(
+  p_subject_id text,
+  p_feature_ids text[]
+)
+returns quota.part[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_levels text[] := coalesce(quota.levels_of(p_subject_id), array[p_subject_id]);
 begin
   return array(
-    select f from unnest(p_feature_ids) as f
-    union
-    select c.cost_id from quota.feature_costs as c where c.feature_id = any (p_feature_ids)
+    select row(p.subject_id, p.feature_id, 1, 1, false)::quota.part
+    from (select distinct f from unnest(p_feature_ids) as f) as c (feature_id)
+    cross join lateral unnest(
+      coalesce(
+        quota.parts_of(p_subject_id, c.feature_id),
+        array[row(p_subject_id, c.feature_id, 1, 1, false)::quota.part]
+      )
+    ) as p
+    group by p.subject_id, p.feature_id
+    order by array_position(v_levels, p.subject_id), p.feature_id
   );
 end
 $$;
 
-comment on function quota.features_of_calls is
-  'Of which features calls of these take: themselves, and what they cost.';
+comment on function quota.parts_of_calls is
+  'All meters that calls of these features take from, each once, in lock order.';
 
 create function quota.judge_batch_parts(
   p_subject_id text,
@@ -6933,7 +7065,7 @@ begin
       array[row(p_subject_id, p_features[i], 1, 1, false)::quota.part]
     );
     v_before := array(
-      select coalesce((v_taken ->> p.feature_id)::bigint, 0)
+      select coalesce((v_taken ->> jsonb_build_array(p.subject_id, p.feature_id)::text)::bigint, 0)
       from unnest(v_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
       order by p.n
     );
@@ -6947,7 +7079,7 @@ begin
     v_decisions[i] := v_decision;
     for j in 1 .. cardinality(v_parts) loop
       v_taken := v_taken || jsonb_build_object(
-        v_parts[j].feature_id,
+        jsonb_build_array(v_parts[j].subject_id, v_parts[j].feature_id)::text,
         v_before[j] + quota.price(p_amounts[i], v_parts[j].units, v_parts[j].per)
       );
     end loop;
@@ -7217,7 +7349,9 @@ begin
     v_caller.subject_id, p_feature, v_parts, p_amount, v_now, p_is_settled => false
   );
   if not (v_judgement.decision).allowed then
-    v_plans := quota.plans_with_room(v_parts, p_amount, v_now, v_allowance.plan_id);
+    v_plans := quota.plans_with_room(
+      v_caller.subject_id, v_parts, p_amount, v_now, v_allowance.plan_id
+    );
   end if;
   -- The feature's own limits first, then those of what it costs.
   for v_part in
@@ -7241,6 +7375,7 @@ comment on function quota.explain_usage is 'See public.explain_usage.';
 
 -- What may be bought: neither what is retired nor what is hidden.
 create function quota.plans_with_room(
+  p_subject_id text,
   p_parts quota.part[],
   p_amount bigint,
   p_at timestamptz,
@@ -7249,28 +7384,35 @@ create function quota.plans_with_room(
 returns text[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_needed text[] := quota.needed_features(p_parts);
 begin
   return array(
     select p.plan_id
     from quota.plans as p
     cross join lateral (
       select
-        bool_and(
-          (quota.decide(a.limits, quota.price(p_amount, c.units, c.per))).is_allowed
-          -- What is priced need not be limited beside.
-          or a.limits is null and not c.is_price and cardinality(p_parts) > 1
-        ) as is_allowed,
+        bool_and(a.limits is null or (quota.decide(a.limits, c.amount)).is_allowed) as fits,
+        coalesce(array_agg(c.feature_id) filter (where a.limits is not null), '{}') as named,
         array_agg(
           (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l)
           order by c.is_price, c.feature_id
-        ) as amounts
-      from unnest(p_parts) as c
-      cross join lateral quota.limits_of(c.subject_id, c.feature_id, p_at, p.plan_id) as a
+        ) filter (where c.subject_id = p_subject_id) as amounts
+      from (
+        select o.subject_id, o.feature_id, o.is_price,
+          quota.price(p_amount, o.units, o.per) as amount
+        from unnest(p_parts) as o
+      ) as c
+      -- The plans of the levels above stay what they are.
+      cross join lateral quota.limits_of(
+        c.subject_id, c.feature_id, p_at, case when c.subject_id = p_subject_id then p.plan_id end
+      ) as a
     ) as r
     where p.plan_id <> coalesce(p_but_plan_id, '')
       and not p.is_retired
       and not p.hidden
-      and r.is_allowed
+      and r.fits
+      and v_needed <@ r.named
     order by
       r.amounts,
       -- Alike for this feature: the plan that allows less of the others.
@@ -8347,7 +8489,8 @@ begin
     v_hold := quota.hold_of(v_share);
     continue when v_hold.subject_id is null;
     v_decisions := v_decisions || quota.commit_hold(
-      v_hold, quota.price(p_amount, v_share.units, v_share.per), 'cost', p_metadata, p_at
+      v_hold, quota.price(p_amount, v_share.units, v_share.per),
+      quota.share_kind(v_share.share_feature_id <> p_hold.feature_id, false), p_metadata, p_at
     );
     v_parts := v_parts || (
       quota.parts_of_shares(p_hold.subject_id, p_hold.feature_id, array[v_share])
@@ -8455,7 +8598,7 @@ begin
       from quota.events as e
       where e.subject_id = v_share.share_subject_id
         and (e.event_id = v_share.share_id or e.about_id = v_share.share_id)
-        and e.kind = 'cost';
+        and e.kind in ('cost', 'level');
     -- Not found: its subject was forgotten.
     continue when not found;
     v_line := row(
@@ -8516,6 +8659,20 @@ $$;
 
 comment on function quota.joint_state is
   'The answer to a call that gives back: how the limits of all its meters stand.';
+
+create function quota.share_kind(
+  p_is_price boolean,
+  p_is_held boolean
+)
+returns text
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_is_held then 'reserve' when p_is_price then 'cost' else 'level' end;
+end
+$$;
+
+comment on function quota.share_kind is 'The kind of a share''s line.';
 
 -- sql/verbs/refund_usage.sql
 
@@ -9342,8 +9499,8 @@ begin
     select row(
       n.subject_id, quota.new_id(p_at), p_at, 'plan', null, p_at, 0, 0, 0, null, null, null, null,
       jsonb_build_object(
-        'from', to_jsonb(s) - 'subject_id' - 'has_extras' - 'terms_changed_at',
-        'to', to_jsonb(n) - 'subject_id' - 'has_extras' - 'terms_changed_at'
+        'from', to_jsonb(s) - '{subject_id, has_extras, terms_changed_at, parent_id}'::text[],
+        'to', to_jsonb(n) - '{subject_id, has_extras, terms_changed_at, parent_id}'::text[]
       )
     )::quota.events
     from unnest(p_subjects) as n
@@ -9422,6 +9579,176 @@ $$;
 comment on function quota.begin_periods is
   'Opens the counters of the periods that a subject''s terms have now.';
 
+-- sql/subjects/set_parent.sql
+
+-- Levels: a team of an organisation, a key of a user. What a subject uses counts for those above it, too.
+create function public.set_parent(
+  subject text,
+  parent text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  perform quota.set_parent(subject, parent);
+end
+$$;
+
+comment on function public.set_parent is
+  'Puts a subject under another one (null takes it off): from now on its use of metered features counts for that one, too, and for those above it, and every limit of every level has room, or nothing is counted. A subject with a parent has only a plan that it was put on, and without one passes through. What was used before stays where it counted. At most 3 levels. Errors: QSUBJ more levels, a circle, or subject or parent missing, empty or over 255 characters; 42501 not a trusted role; 55P03 retry.';
+
+create function quota.set_parent(
+  p_subject text,
+  p_parent text
+)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
+as $$
+declare
+  v_subject_id text;
+  v_parent_id text;
+  v_former_id text;
+  v_features text[];
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  v_subject_id := (quota.caller_for(p_subject)).subject_id;
+  if p_parent is not null then
+    v_parent_id := (quota.caller_for(p_parent)).subject_id;
+  end if;
+  perform quota.lock_family(v_subject_id, v_parent_id);
+  perform quota.check_family(v_subject_id, v_parent_id);
+  select s.parent_id into v_former_id from quota.subjects as s where s.subject_id = v_subject_id;
+  if v_former_id is not distinct from v_parent_id then
+    return;
+  end if;
+
+  -- Whoever uses it meets here: the calls before count where they did, the calls after at every level.
+  v_features := quota.meters_of(v_subject_id);
+  v_now := quota.lock_meters(v_subject_id, v_features);
+  update quota.subjects as s
+    set parent_id = v_parent_id,
+        -- Its plan may be another one.
+        terms_changed_at = v_now
+    where s.subject_id = v_subject_id;
+  update quota.meters as m
+    set fresh_from = 'infinity'
+    where m.subject_id = v_subject_id;
+  -- Without the parent's name: to forget that one, nobody need change the lines of others.
+  perform quota.record(
+    row(
+      v_subject_id, quota.new_id(v_now), v_now, 'parent', null, v_now, 0, 0, 0, null, null, null, null,
+      jsonb_build_object('has_parent', v_parent_id is not null)
+    )::quota.events
+  );
+  perform quota.begin_periods(v_subject_id, v_features, v_now);
+end
+$$;
+
+comment on function quota.set_parent is 'See public.set_parent.';
+
+-- All rows that a circle, or a fourth level, could come of, in byte order: two calls that together would
+-- make one share a row.
+create function quota.lock_family(
+  p_subject_id text,
+  p_parent_id text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_family text[] := quota.family_of(p_subject_id, p_parent_id);
+begin
+  perform quota.lock_subject(f) from unnest(v_family) as f;
+  if quota.family_of(p_subject_id, p_parent_id) <> v_family then
+    raise exception 'set_parent: levels above or below have changed meanwhile'
+      using errcode = '55P03', hint = 'call again';
+  end if;
+end
+$$;
+
+comment on function quota.lock_family is
+  'Locks a subject, those below it, its parent to be, and those above that one. Errors: 55P03.';
+
+create function quota.family_of(
+  p_subject_id text,
+  p_parent_id text
+)
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_family text[] := array[p_subject_id, p_parent_id] || coalesce(quota.levels_of(p_parent_id), '{}');
+  v_below text[] := quota.below(array[p_subject_id]);
+begin
+  v_family := v_family || v_below || quota.below(v_below);
+  return array(
+    select f from unnest(v_family) as u (f) where f is not null group by f order by f collate "C"
+  );
+end
+$$;
+
+comment on function quota.family_of is
+  'A subject, those below it, its parent to be, and those above that one, in byte order.';
+
+create function quota.check_family(
+  p_subject_id text,
+  p_parent_id text
+)
+returns void
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_above text[] := coalesce(quota.levels_of(p_parent_id), array[p_parent_id]);
+  v_levels integer := cardinality(v_above) + 1;
+  v_below text[];
+begin
+  if p_parent_id is null then
+    return;
+  end if;
+  if p_subject_id = any (v_above) then
+    raise exception 'set_parent: the parent is the subject itself, or below it'
+      using errcode = 'QSUBJ', hint = 'take the other one off first: set_parent(…, null)';
+  end if;
+  v_below := quota.below(array[p_subject_id]);
+  if v_below <> '{}' then
+    v_levels := v_levels + case when quota.below(v_below) <> '{}' then 2 else 1 end;
+  end if;
+  if v_levels > 3 then
+    raise exception 'set_parent: that would be % levels, at most 3 are allowed', v_levels
+      using errcode = 'QSUBJ', hint = 'put the subject under one that is higher up';
+  end if;
+end
+$$;
+
+comment on function quota.check_family is 'Errors: QSUBJ, a circle or more than 3 levels.';
+
+create function quota.below(p_subject_ids text[])
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(select s.subject_id from quota.subjects as s where s.parent_id = any (p_subject_ids));
+end
+$$;
+
+comment on function quota.below is 'The subjects whose parent is one of these.';
+
+create function quota.take_children_off(p_subject_id text)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.subjects as s
+    set parent_id = null
+    where s.parent_id = p_subject_id;
+end
+$$;
+
+comment on function quota.take_children_off is 'Nobody is below a subject that is forgotten.';
+
 -- sql/subjects/forget_subject.sql
 
 -- The right to erasure.
@@ -9479,6 +9806,7 @@ begin
   delete from quota.members as m
     where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
   perform quota.forget_actor(v_caller.subject_id);
+  perform quota.take_children_off(v_caller.subject_id);
   delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
   delete from quota.meters as m where m.subject_id = v_caller.subject_id and m.rows_used = 0;
   perform quota.keep_rows_used(v_caller.subject_id, v_now);
@@ -9540,6 +9868,7 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_organisations text[];
+  v_below text[] := quota.below(array[p_subject_id]);
 begin
   v_organisations := array(
     select m.subject_id
@@ -9550,7 +9879,7 @@ begin
     from quota.events as e
     where (e.actor is not null or e.kind = 'member')
       and coalesce(e.actor, e.metadata ->> 'user_id') = p_subject_id
-  );
+  ) || v_below;
   perform from quota.subjects as s
     where s.subject_id = any (v_organisations || p_subject_id)
     order by s.subject_id
@@ -10621,6 +10950,9 @@ begin
       )
       -- What counts in several meters is never plain.
       and not exists (select from quota.feature_costs as t where t.feature_id = p_feature_id)
+      and not exists (
+        select from quota.subjects as s where s.subject_id = p_subject_id and s.parent_id is not null
+      )
       -- An open counter that a former plan left behind is no limit.
       and v_long_limits = (
         select count(*)
@@ -13549,7 +13881,7 @@ begin
       select row(
         s.subject_id,
         case when p.is_retired then quota.kept_plan(s, r.plan_id, null) else r.plan_id end,
-        null, s.anchor_at, s.time_zone, s.has_extras, s.terms_changed_at
+        null, s.anchor_at, s.time_zone, s.has_extras, s.terms_changed_at, s.parent_id
       )::quota.subjects
       from unnest(p_subject_ids, p_plan_ids) as r (subject_id, plan_id)
       join quota.subjects as s on s.subject_id = r.subject_id
@@ -14183,7 +14515,7 @@ comment on column public.usage_events.event_id is 'The line, for refund_usage.';
 comment on column public.usage_events.at is 'When it happened.';
 
 comment on column public.usage_events.kind is
-  '`consume`, `cost` (what a use costs of another feature), `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value` or `member`.';
+  '`consume`, `cost` (what a use costs of another feature), `level` (what a subject below used), `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value`, `member` or `parent`.';
 
 comment on column public.usage_events.feature is
   'The id of the feature; null for a change of plan, members, or a switch or value (metadata names it).';
@@ -16972,7 +17304,8 @@ revoke all on function
   public.explain_usage, public.usage_breakdown, public.reserve_usage, public.extend_usage,
   public.commit_usage,
   public.release_usage, public.refund_usage, public.return_usage, public.reset_usage,
-  public.grant_usage, public.void_grant, public.set_plan, public.set_limit, public.clear_limit,
+  public.grant_usage, public.void_grant, public.set_plan, public.set_parent, public.set_limit,
+  public.clear_limit,
   public.set_value, public.add_member, public.remove_member, public.forget_subject,
   public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
   public.verify_installation
@@ -16993,13 +17326,13 @@ grant execute on function
 grant execute on function
   public.reserve_usage, public.extend_usage, public.commit_usage, public.release_usage,
   public.refund_usage, public.return_usage, public.reset_usage, public.grant_usage,
-  public.void_grant, public.set_plan, public.set_limit, public.clear_limit, public.set_value,
+  public.void_grant, public.set_plan, public.set_parent, public.set_limit, public.clear_limit, public.set_value,
   public.add_member, public.remove_member, public.forget_subject, public.apply_plans,
   public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
   public.verify_installation,
   quota.reserve_usage, quota.extend_usage, quota.commit_usage, quota.release_usage,
   quota.refund_usage, quota.return_usage, quota.reset_usage, quota.grant_usage,
-  quota.void_grant, quota.set_plan, quota.change_limit, quota.set_value, quota.change_member,
+  quota.void_grant, quota.set_plan, quota.set_parent, quota.change_limit, quota.set_value, quota.change_member,
   quota.forget_subject, quota.apply_plans, quota.deliver_alerts, quota.acknowledge_alerts,
   quota.verify_usage, quota.verify_installation
   to service_role;
@@ -17435,6 +17768,7 @@ begin
     ('column', 'quota.shares.units', '{"of": "table", "on": "quota.shares", "name": "units", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.subjects.anchor_at', '{"of": "table", "on": "quota.subjects", "name": "anchor_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.subjects.has_extras', '{"of": "table", "on": "quota.subjects", "name": "has_extras", "type": "boolean", "default": "false", "is_required": true}'),
+    ('column', 'quota.subjects.parent_id', '{"of": "table", "on": "quota.subjects", "name": "parent_id", "type": "text collate \"C\"", "default": null, "is_required": false}'),
     ('column', 'quota.subjects.plan_ends_at', '{"of": "table", "on": "quota.subjects", "name": "plan_ends_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.subjects.plan_id', '{"of": "table", "on": "quota.subjects", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": false}'),
     ('column', 'quota.subjects.subject_id', '{"of": "table", "on": "quota.subjects", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
@@ -17522,6 +17856,7 @@ begin
     ('function', 'public.reset_usage(text, text, text, text, text)', '{"body": "03cffcbecc33f596f86c58db2cd99be1", "name": "public.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, subject text, period text DEFAULT NULL::text, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.return_usage(text, bigint, text, text, jsonb)', '{"body": "acfccaefabb47eedcb54ddc70ee82d18", "name": "public.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint, subject text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
     ('function', 'public.set_limit(text, text, text, bigint, timestamp with time zone)', '{"body": "9df2f1d512daf4df7696c9b7d5a80282", "name": "public.set_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, \"limit\" bigint, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
+    ('function', 'public.set_parent(text, text)', '{"body": "e4755c0e3a77ffbc61b2c49f5a0c3735", "name": "public.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, parent text) returns void"}'),
     ('function', 'public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "13a806b915f81b43649b679c00abd518", "name": "public.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, plan text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT NULL::text, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
     ('function', 'public.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "82fea37b05459d8040ae3c1d4cb612a1", "name": "public.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, value jsonb, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
     ('function', 'public.usage_breakdown(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "92ec1051b9d1230fb1e57815dc249a18", "name": "public.usage_breakdown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, by text DEFAULT ''actor''::text, subject text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF public.usage_share"}'),
@@ -17543,6 +17878,7 @@ begin
     ('function', 'quota.batch_items(jsonb)', '{"body": "28626ea505e72f4b830ccb95ab8b8b7d", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
     ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "2a49211d7b7766cda784202d46e88616", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "208d32f09f2bf7098188f2a60ccfbbd5", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
+    ('function', 'quota.below(text[])', '{"body": "faabfce1dd66089c2a6a0c1802a378cf", "name": "quota.below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "3fe3d2a556e7fd4d9a27415faf60b19f", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.breakdown_key(text)', '{"body": "87c864c3228784dac5d2a9ffd516e83a", "name": "quota.breakdown_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_by text) returns text"}'),
     ('function', 'quota.breakdown_period(text, text)', '{"body": "84596c960aaf547fbb92038027a8e691", "name": "quota.breakdown_period", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, OUT period text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
@@ -17558,6 +17894,7 @@ begin
     ('function', 'quota.check_arguments(bigint, text, jsonb)', '{"body": "2d76efc4acea2ac36762cd0e481ac8b5", "name": "quota.check_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_amount bigint, p_idempotency_key text, p_metadata jsonb) returns void"}'),
     ('function', 'quota.check_change(regclass, text, numeric, boolean)', '{"body": "0c8df2bc03e9c3b4340a281a0708916e", "name": "quota.check_change", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_id text, p_change numeric, p_is_wrong boolean) returns void"}'),
     ('function', 'quota.check_columns(regclass, name[])', '{"body": "301db1388c1329fc35173b4b6e781576", "name": "quota.check_columns", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns name[]) returns void"}'),
+    ('function', 'quota.check_family(text, text)', '{"body": "0888e00c8ba71f6625378809233a8812", "name": "quota.check_family", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns void"}'),
     ('function', 'quota.check_feature(text)', '{"body": "21c06d25572c90b3d39385377739c20a", "name": "quota.check_feature", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
     ('function', 'quota.check_flag(text, text, boolean)', '{"body": "4c34de66f9c978ef955c7c529575341c", "name": "quota.check_flag", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_flag boolean) returns void"}'),
     ('function', 'quota.check_grace(text, text, jsonb, jsonb)', '{"body": "937b3fed3b279c397889e032ce71f209", "name": "quota.check_grace", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_period text, p_grace jsonb, p_mode jsonb) returns void"}'),
@@ -17589,10 +17926,10 @@ begin
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
     ('function', 'quota.commit_hold(quota.reservations, bigint, text, jsonb, timestamp with time zone, boolean)', '{"body": "c8f27043c3214680b8671446fc14205a", "name": "quota.commit_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_kind text, p_metadata jsonb, p_at timestamp with time zone, p_is_priced boolean DEFAULT false) returns public.usage_decision"}'),
-    ('function', 'quota.commit_shares(quota.reservations, bigint, jsonb, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "d66b83c92fd299dac33d64680d8a212c", "name": "quota.commit_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_metadata jsonb, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
+    ('function', 'quota.commit_shares(quota.reservations, bigint, jsonb, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "2ff3ce1c780202eda97fae946fdc484d", "name": "quota.commit_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_metadata jsonb, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "38cce3f7ae0b77a8b37a8207682b6e97", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "75522fe5d3053703fc814f69fabc074a", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "db393e006cb80d940ddcbe1b664c6cb2", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
+    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "59961a1445fb5a17ec389c2608f562c6", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.costs_content(jsonb)', '{"body": "354aa4134b8af8f79ea6e320f42c54d9", "name": "quota.costs_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_costs jsonb) returns jsonb"}'),
     ('function', 'quota.costs_of(text)', '{"body": "dfbbd216999164869b64531ccc6745d4", "name": "quota.costs_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns jsonb"}'),
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "26fbba8b4d41cbd0483642ed48766839", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
@@ -17616,19 +17953,20 @@ begin
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
     ('function', 'quota.explain_grants(text, text, timestamp with time zone, quota.allowance)', '{"body": "0a0d8319ad4b9e5d04d85a193f262a2c", "name": "quota.explain_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.explain_part(quota.caller, quota.part, bigint, timestamp with time zone, quota.allowance)', '{"body": "222dd81c84227e298820225921718de6", "name": "quota.explain_part", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_part quota.part, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
-    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "3417447240883582295c03ce8d65912d", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "68b9502ca89483286b7cbceb591fa9b7", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "464217c1cdcf253cb6399623596cc926", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
     ('function', 'quota.extend_shares(timestamp with time zone, quota.shares[])', '{"body": "d4b9b5af19a206e64e3a95eaf78869da", "name": "quota.extend_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_expires_at timestamp with time zone, p_shares quota.shares[]) returns void"}'),
     ('function', 'quota.extend_usage(uuid, interval, text)', '{"body": "197203bcccc5fb5be1a9333ea178080b", "name": "quota.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_ttl interval, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.features_of_calls(text[])', '{"body": "9b845a56d7c69daeeeceaa9131156e52", "name": "quota.features_of_calls", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns text[]"}'),
+    ('function', 'quota.family_of(text, text)', '{"body": "df30aa31368de9ff53de88e4dcc9d0a2", "name": "quota.family_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns text[]"}'),
+    ('function', 'quota.features_at(quota.part[], text)', '{"body": "c4fa52e07fa33cf9d322d03757286349", "name": "quota.features_at", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_subject_id text) returns text[]"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
-    ('function', 'quota.follow_rows(text[], text[])', '{"body": "c95cc07a1ad77c46030a8a8f4f1ac6ed", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
+    ('function', 'quota.follow_rows(text[], text[])', '{"body": "1ee752093f587c0262d947e28544ab2e", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.forecast(quota.limit_state, timestamp with time zone)', '{"body": "13cb64a3b0dacf31c63cfe6149b6fd4c", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.forget_actor(text)', '{"body": "25bcdb2662c9ce8b4730f452e21f64ea", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
-    ('function', 'quota.forget_subject(text)', '{"body": "cb895423e69a599a4f5a50605b2ca058", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
+    ('function', 'quota.forget_subject(text)', '{"body": "7ee9e8ef162fd34ace00ea04af278424", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
     ('function', 'quota.forgive_earlier(text, text, quota.limit_state, quota.balance)', '{"body": "4e7c30a896d72ba4b724f97e7b76b54e", "name": "quota.forgive_earlier", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_earlier quota.balance) returns void"}'),
     ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "f9de6c7fd86d0cc764e4652d40168ffc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
     ('function', 'quota.further_arguments(text, boolean)', '{"body": "99784a10cff5c3638a63d0db3b6717bb", "name": "quota.further_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_actor text, p_partial boolean) returns jsonb"}'),
@@ -17662,11 +18000,11 @@ begin
     ('function', 'quota.is_trusted()', '{"body": "2569ea88567161eee855c1b5bdab9d62", "name": "quota.is_trusted", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns boolean"}'),
     ('function', 'quota.is_value(text, jsonb)', '{"body": "490cfcbd07ff4cd7c773e78a50f190a1", "name": "quota.is_value", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_value jsonb) returns boolean"}'),
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
-    ('function', 'quota.joint_decision(text, text, bigint, quota.part[], public.usage_decision[])', '{"body": "c69303548f419375efb39f059ba5dd95", "name": "quota.joint_decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_parts quota.part[], p_decisions public.usage_decision[]) returns public.usage_decision"}'),
+    ('function', 'quota.joint_decision(text, text, bigint, quota.part[], public.usage_decision[])', '{"body": "f43a28770fa0465f731f455969554b2c", "name": "quota.joint_decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_parts quota.part[], p_decisions public.usage_decision[]) returns public.usage_decision"}'),
     ('function', 'quota.joint_state(text, text, bigint, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "67ace69b1fe029a6101b9cb048339ed1", "name": "quota.joint_state", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
-    ('function', 'quota.judge_batch(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "bf49503f21d2578cf5b5594dfe279228", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
-    ('function', 'quota.judge_batch_parts(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "22d089ca64f3848f3fd877166188b8fa", "name": "quota.judge_batch_parts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean) returns public.usage_decision[]"}'),
-    ('function', 'quota.judge_parts(text, text, quota.part[], bigint, timestamp with time zone, boolean, bigint[])', '{"body": "1a7f918b9b9249ce51cf732e4a0c29fa", "name": "quota.judge_parts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_parts quota.part[], p_amount bigint, p_at timestamp with time zone, p_is_settled boolean, p_taken bigint[] DEFAULT NULL::bigint[]) returns quota.judgement"}'),
+    ('function', 'quota.judge_batch(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "7bba661e038f3be9d31b2977427a2b56", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
+    ('function', 'quota.judge_batch_parts(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "d47e6de3ed919f3b387048a51c25cc53", "name": "quota.judge_batch_parts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean) returns public.usage_decision[]"}'),
+    ('function', 'quota.judge_parts(text, text, quota.part[], bigint, timestamp with time zone, boolean, bigint[])', '{"body": "394fd9fd5d9b18fac674c0cc89f81f4a", "name": "quota.judge_parts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_parts quota.part[], p_amount bigint, p_at timestamp with time zone, p_is_settled boolean, p_taken bigint[] DEFAULT NULL::bigint[]) returns quota.judgement"}'),
     ('function', 'quota.keep_forgiven(quota.events, bigint)', '{"body": "df7e22fc085b7b68afd6df025600fa7d", "name": "quota.keep_forgiven", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_drawn bigint) returns void"}'),
     ('function', 'quota.keep_rows_used(text, timestamp with time zone)', '{"body": "b4317f6af7fd990b04181bd296436c93", "name": "quota.keep_rows_used", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.kept_plan(quota.subjects, text, timestamp with time zone)', '{"body": "daaea939aed0553b70fc658598c75a74", "name": "quota.kept_plan", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject quota.subjects, p_plan_id text, p_ends_at timestamp with time zone) returns text"}'),
@@ -17676,6 +18014,7 @@ begin
     ('function', 'quota.ledger_steps(text)', '{"body": "68df6cfa7c9f02b5b3747642d714eaa9", "name": "quota.ledger_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, at timestamp with time zone, side integer, period text, period_start timestamp with time zone, period_end timestamp with time zone, used bigint, reserved bigint, drawn bigint, used_change bigint, reserved_change bigint, drawn_change bigint, held bigint)"}'),
     ('function', 'quota.left_to_carry(bigint, quota.counters)', '{"body": "01710c5d8d15d50f248b87d2780a6ab3", "name": "quota.left_to_carry", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rollover bigint, p_former quota.counters) returns bigint"}'),
     ('function', 'quota.level_of(text, text)', '{"body": "21253a1e853b94eed9a412474be4c4e8", "name": "quota.level_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
+    ('function', 'quota.levels_of(text)', '{"body": "9c90d9a9d06be518149d3b511db71efc", "name": "quota.levels_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.limit_content(quota.limit_terms)', '{"body": "0a42596d062f4414d411e7e03ef97c30", "name": "quota.limit_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_terms quota.limit_terms) returns jsonb"}'),
     ('function', 'quota.limit_table(regclass, text, name, name)', '{"body": "68eb12d4d4541afd8a29a179e36f207f", "name": "quota.limit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature text, p_subject_column name, p_amount_column name DEFAULT NULL::name) returns void"}'),
     ('function', 'quota.limit_terms(jsonb)', '{"body": "44d8e78134a1d4f41dd1e95c404cee9d", "name": "quota.limit_terms", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit jsonb) returns quota.limit_terms"}'),
@@ -17684,13 +18023,14 @@ begin
     ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "69eb0b87cd9d55e0f42249a2a5c3f555", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
     ('function', 'quota.limits_shown(text, timestamp with time zone)', '{"body": "e724925ad928f2a1ac9956dd836e6d0a", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
     ('function', 'quota.lock_call(text, text)', '{"body": "54df86b369200be944080770a5ca59fa", "name": "quota.lock_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_family(text, text)', '{"body": "5c0174b1bc88bc3e28a605eb2eba411a", "name": "quota.lock_family", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns void"}'),
     ('function', 'quota.lock_gauges(text[])', '{"body": "f06a466502019bccb92b6fb3ad27fbd2", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.lock_imports(quota.import_row[])', '{"body": "fbd4402f068652dbd11744691cdc3129", "name": "quota.lock_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns void"}'),
-    ('function', 'quota.lock_late(quota.part[])', '{"body": "2e19adad1c0cb69b8b40c61e60f7c5ed", "name": "quota.lock_late", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns void"}'),
+    ('function', 'quota.lock_late(quota.part[])', '{"body": "81b54ae14db17a2b2bbb0d9515ca173a", "name": "quota.lock_late", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns void"}'),
     ('function', 'quota.lock_meter(text, text)', '{"body": "9284b0ee2f34e5bdf3ae7d013b8ac141", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meters(text, text[])', '{"body": "2a33cc3f8764b80de96f3e1f24d5f9b4", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
-    ('function', 'quota.lock_namers(text)', '{"body": "2b10e8a241aa0e3949c5b90f3a61e8cc", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
-    ('function', 'quota.lock_parts(quota.part[])', '{"body": "bc5e6ee7813062eb9fe70de1e247987f", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_namers(text)', '{"body": "dbc0428c5a3969dea264779dafac704f", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
+    ('function', 'quota.lock_parts(quota.part[])', '{"body": "27928ef07b1467cdf23834a0ba03a350", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_reservation(uuid, text)', '{"body": "f4a2962e0e030002f606b178b68a1e33", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
     ('function', 'quota.lock_shared(text, text, quota.shares[])', '{"body": "f8140619638e8a472912cceed5090361", "name": "quota.lock_shared", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_subject(text)', '{"body": "e2935c145adf20ef5b5f79eabd148cfb", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.subjects"}'),
@@ -17714,6 +18054,7 @@ begin
     ('function', 'quota.move_meters(quota.events[])', '{"body": "3549745242f4c0a8a527cc9891ed5def", "name": "quota.move_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_starts(quota.events)', '{"body": "419c27dd069b351b84bc5ea5c2fb4fd4", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.moves_note(jsonb, text)', '{"body": "085a3138662c5cd61cfeb55e0d61f2b1", "name": "quota.moves_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text) returns text"}'),
+    ('function', 'quota.needed_features(quota.part[])', '{"body": "8eb681722c997f5c1da7db0502f2b0e6", "name": "quota.needed_features", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns text[]"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "2ef64750bed84617a258b6d1edb223f4", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
     ('function', 'quota.no_search_path(text)', '{"body": "2fcbdca0c8c6ff0525d127d56d75b602", "name": "quota.no_search_path", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text) returns quota.finding"}'),
     ('function', 'quota.note_first_expiry(text, text)', '{"body": "dd4c03de7cabc24a8fb460b81065a5ff", "name": "quota.note_first_expiry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
@@ -17739,7 +18080,8 @@ begin
     ('function', 'quota.overage_of(quota.limit_state, bigint)', '{"body": "9ad3bca75bc644d99119c121b939be58", "name": "quota.overage_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_amount bigint) returns quota.overage[]"}'),
     ('function', 'quota.overage_of_commit(quota.reservations, bigint, bigint, quota.limit_state[])', '{"body": "f2bc6fd4aa247d25107ac82e573fc8ed", "name": "quota.overage_of_commit", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_excess bigint, p_limits quota.limit_state[]) returns quota.overage[]"}'),
     ('function', 'quota.own_part(text, quota.part[])', '{"body": "10ca14685f4aa8687be7474a015e36ec", "name": "quota.own_part", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parts quota.part[]) returns integer"}'),
-    ('function', 'quota.parts_of(text, text)', '{"body": "ecfba925abe1b6adaab0d794b367bb61", "name": "quota.parts_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.part[]"}'),
+    ('function', 'quota.parts_of(text, text)', '{"body": "2551a11727ee4acbcc9b3909b70356e3", "name": "quota.parts_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.part[]"}'),
+    ('function', 'quota.parts_of_calls(text, text[])', '{"body": "32497094ca5230decf11357bd2e44f8f", "name": "quota.parts_of_calls", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns quota.part[]"}'),
     ('function', 'quota.parts_of_shares(text, text, quota.shares[])', '{"body": "99c87b6d3b06afbdea21521f33739ab2", "name": "quota.parts_of_shares", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns quota.part[]"}'),
     ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "9ff61856ee49848a88dbaa225cbb4c59", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
     ('function', 'quota.period_of(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "497eaca84c9a9e4001aa04d9ae1bbe72", "name": "quota.period_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
@@ -17757,7 +18099,7 @@ begin
     ('function', 'quota.plan_writer_problems(regclass, name)', '{"body": "8b30525ce6f88342c489778fd7212138", "name": "quota.plan_writer_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns SETOF quota.finding"}'),
     ('function', 'quota.plan_writers(regclass, name)', '{"body": "eba028101bc984b08104d4b701654cd9", "name": "quota.plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
     ('function', 'quota.planned_rows(jsonb)', '{"body": "9efe03e62346f1fdd4071c77962f3f3e", "name": "quota.planned_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns TABLE(rank integer, kind text, path text[], content jsonb)"}'),
-    ('function', 'quota.plans_with_room(quota.part[], bigint, timestamp with time zone, text)', '{"body": "63ffd5342a1c558eb9e7b30685009ab3", "name": "quota.plans_with_room", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_amount bigint, p_at timestamp with time zone, p_but_plan_id text) returns text[]"}'),
+    ('function', 'quota.plans_with_room(text, quota.part[], bigint, timestamp with time zone, text)', '{"body": "6197e3309929c61267a91ecf37b9cf52", "name": "quota.plans_with_room", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parts quota.part[], p_amount bigint, p_at timestamp with time zone, p_but_plan_id text) returns text[]"}'),
     ('function', 'quota.price(bigint, bigint, bigint)', '{"body": "c06b6ae0b01d32b379c14e1c02b15a38", "name": "quota.price", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_amount bigint, p_units bigint, p_per bigint) returns bigint"}'),
     ('function', 'quota.price_of(jsonb)', '{"body": "e76c04e437e402fd3ee0a8e5fe8b237a", "name": "quota.price_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_price jsonb) returns bigint[]"}'),
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "95f9e73dc8b736130df8038048f18ac6", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
@@ -17768,7 +18110,7 @@ begin
     ('function', 'quota.recount(text[])', '{"body": "aba36d7200a998df42537940931cf16f", "name": "quota.recount", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.recount_gauge(text)', '{"body": "c0512650998d8c5e56004095f1ac603e", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
     ('function', 'quota.refund_overages(quota.events)', '{"body": "7cc0ae0832ebd5af2e7d50f41c63b634", "name": "quota.refund_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events) returns void"}'),
-    ('function', 'quota.refund_shares(quota.events, quota.shares[], public.usage_decision)', '{"body": "bba825c0b9167ce05cadd17586be9c30", "name": "quota.refund_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
+    ('function', 'quota.refund_shares(quota.events, quota.shares[], public.usage_decision)', '{"body": "507e09119c8a7993b6b976083b840b26", "name": "quota.refund_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "00210ad8cdf6529d250f379b812d1812", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "220f7adc6af171c9821aaa0fa3d5bb08", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),
@@ -17780,7 +18122,7 @@ begin
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_shares(quota.reservations, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "00e12ff473ac009459851f81a9c804b3", "name": "quota.release_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.release_usage(uuid, text)', '{"body": "465a09912d0e1cd0c4005caf3ef8327a", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "40b5a9a87fb38d47f06c26aee6a4655f", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
+    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "ae76a947f6b415c7d1378ada2c593d2d", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
@@ -17801,9 +18143,11 @@ begin
     ('function', 'quota.rows_in_tables(text, text)', '{"body": "4e1fd12184b93cf60bceb9f261dfe101", "name": "quota.rows_in_tables", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_subject_id text DEFAULT NULL::text) returns SETOF quota.row_sum"}'),
     ('function', 'quota.rows_query(text, text, text, text, text)', '{"body": "4d21869140b714cdf6063fe9d5a0c87b", "name": "quota.rows_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_sign text, p_feature_id text, p_subject_column text, p_amount_column text) returns text"}'),
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
+    ('function', 'quota.set_parent(text, text)', '{"body": "8411eff866074e0de17a2fd7dbb31edd", "name": "quota.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_parent text) returns void"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "cf8dc9cbda526afdf8fb6edc52649ff0", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "1ed644d3d107c332013b0a782b599c23", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "9a75b048c5dc22c37eea3676d82ec65e", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.share_kind(boolean, boolean)', '{"body": "28ea1f08a9bc51520958ee3ed4204bc0", "name": "quota.share_kind", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_is_price boolean, p_is_held boolean) returns text"}'),
     ('function', 'quota.shares(text, text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, jsonb)', '{"body": "402cc3f616324f86ef68ebcb2f06a39c", "name": "quota.shares", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_key text, p_from timestamp with time zone, p_until timestamp with time zone, p_forgiven_at timestamp with time zone, p_at_once jsonb) returns SETOF public.usage_share"}'),
     ('function', 'quota.shares_of(text, uuid)', '{"body": "9f6b0e7f2d7345cd41a9857d54e1f914", "name": "quota.shares_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call_id uuid) returns quota.shares[]"}'),
     ('function', 'quota.shown_instant(timestamp with time zone)', '{"body": "5009620076b475244d938a3cc78c846b", "name": "quota.shown_instant", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns text"}'),
@@ -17816,11 +18160,12 @@ begin
     ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "9bad82b4ab5c49900857fe9055e82ce0", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid) returns public.usage_decision[]"}'),
     ('function', 'quota.take_back(text, text, bigint, bigint, bigint)', '{"body": "c6dbfc656169a331c96bdb188a9a484b", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_used_change bigint, p_reserved_change bigint, p_rows_change bigint DEFAULT 0) returns void"}'),
     ('function', 'quota.take_call(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb, boolean, interval)', '{"body": "73b132b65996b91032ab7379be5b3ad5", "name": "quota.take_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
+    ('function', 'quota.take_children_off(text)', '{"body": "0ff32e43ec520b695a914cc5e07fb19d", "name": "quota.take_children_off", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
     ('function', 'quota.take_item(quota.caller, text, bigint, timestamp with time zone, uuid, quota.allowance)', '{"body": "ffdb8bf00dabba2f965d3fa84a29768d", "name": "quota.take_item", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_batch_id uuid, p_allowance quota.allowance) returns public.usage_decision"}'),
     ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "f58176fd26cdc27a824bd25cf8bdd7c1", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "a829c0240bd75319fba2a96ccfda2274", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
-    ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "473e2b8d9b27a6e6116c62967617adf2", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
-    ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "865d210b0ee318f297525fb866985ec8", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
+    ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "14e64808cd8fbd5017728248b1ff7ab4", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
+    ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "5a723d783c1a434c5db5d0208d084957", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.tidy()', '{"body": "c86570c16c3c1a198fc157a3891bbfb9", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
     ('function', 'quota.tidy_terms(timestamp with time zone)', '{"body": "69a15849fc822cbb3d3952f89c32bcad", "name": "quota.tidy_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.told_after(quota.events)', '{"body": "9b90c5f283326da7909b4e9dc0a7852d", "name": "quota.told_after", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns public.usage_decision"}'),
@@ -17859,7 +18204,7 @@ begin
     ('function', 'quota.write_overages(quota.events, quota.overage[], text)', '{"body": "4de91d3e891ddca8d29f98ca1fe707c9", "name": "quota.write_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_over quota.overage[], p_plan_id text) returns void"}'),
     ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_plans(jsonb)', '{"body": "89c82202e0263ca773803b07898af214", "name": "quota.write_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
-    ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone)', '{"body": "5e745af32a19fc4f8f347bddc3916d19", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone)', '{"body": "f8e8874b490af94f10cf314ae0246362", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone) returns void"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_deliver', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_deliver ON quota.alerts USING btree (handed_at NULLS FIRST, at) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
@@ -17886,6 +18231,7 @@ begin
     ('index', 'quota.reservations_by_id', '{"on": "quota.reservations", "text": "CREATE INDEX reservations_by_id ON quota.reservations USING btree (reservation_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.reservations_open', '{"on": "quota.reservations", "text": "CREATE INDEX reservations_open ON quota.reservations USING btree (subject_id, feature_id, expires_at) WHERE (state = ''open''::text)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.shares_by_share', '{"on": "quota.shares", "text": "CREATE INDEX shares_by_share ON quota.shares USING btree (share_subject_id, share_id)", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.subjects_by_parent', '{"on": "quota.subjects", "text": "CREATE INDEX subjects_by_parent ON quota.subjects USING btree (parent_id) WHERE (parent_id IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.subjects_by_plan', '{"on": "quota.subjects", "text": "CREATE INDEX subjects_by_plan ON quota.subjects USING btree (plan_id)", "is_valid": true, "is_unique": false}'),
     ('policy', 'select_everyone on quota.catalogue', '{"on": "quota.catalogue", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
     ('policy', 'select_everyone on quota.feature_costs', '{"on": "quota.feature_costs", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),

@@ -27,6 +27,7 @@ insert into contract values
   ('void_grant', 'grant_id uuid, subject text DEFAULT NULL::text, amount bigint DEFAULT NULL::bigint', 'bigint'),
   ('set_plan', 'subject text, plan text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT NULL::text, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone', 'void'),
   ('set_limit', 'subject text, feature text, period text, "limit" bigint, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone', 'void'),
+  ('set_parent', 'subject text, parent text', 'void'),
   ('clear_limit', 'subject text, feature text, period text', 'void'),
   ('set_value', 'subject text, feature text, value jsonb, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone', 'void'),
   ('add_member', 'subject text, user_id text', 'void'),

@@ -60,7 +60,7 @@ select set_eq(
       'check_usage', 'consume_usage', 'consume_usage_batch', 'reserve_usage', 'extend_usage',
       'commit_usage',
       'release_usage', 'refund_usage', 'grant_usage', 'void_grant', 'set_plan', 'change_limit',
-      'set_value', 'change_member', 'return_usage', 'reset_usage', 'apply_plans', 'explain_usage', 'usage_breakdown', 'forget_subject', 'verify_usage',
+      'set_value', 'set_parent', 'change_member', 'return_usage', 'reset_usage', 'apply_plans', 'explain_usage', 'usage_breakdown', 'forget_subject', 'verify_usage',
       'deliver_alerts', 'acknowledge_alerts',
       'verify_installation',
       -- What npx pgquota plans --impact asks.

@@ -76,6 +76,7 @@ select set_eq(
       ('set_limit', 'service_role'),
       ('clear_limit', 'service_role'),
       ('set_value', 'service_role'),
+      ('set_parent', 'service_role'),
       ('add_member', 'service_role'),
       ('remove_member', 'service_role'),
       ('return_usage', 'service_role'),

@@ -82,6 +82,8 @@ insert into arguments values
   ('public.set_limit', 'period', '''month''', 'QPLAN'),
   ('public.set_limit', 'limit', '70', 'void'),
   ('public.set_limit', 'ends_at', '''2999-01-01Z''', 'void'),
+  ('public.set_parent', 'subject', '''ada''', 'QSUBJ'),
+  ('public.set_parent', 'parent', '''acme''', 'void'),
   ('public.set_value', 'subject', '''ada''', 'QSUBJ'),
   ('public.set_value', 'feature', '''sso''', 'QFEAT'),
   ('public.set_value', 'value', '''true''', 'void'),
