@@ -35,7 +35,7 @@ const transcripts = page('sql')
 test('docs/credits.md comes to what it shows', async () => {
   expect(transcripts.length).toBeGreaterThan(7);
   for (const { sql, expected } of transcripts) {
-    const { rows } = await api.owner.query({ text: sql, rowMode: 'object' } as never);
+    const { rows } = await api.owner.query(sql);
     const shown = rows.map((row: Record<string, unknown>) =>
       Object.fromEntries(
         Object.entries(row).map(([name, value]) => [
