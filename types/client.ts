@@ -82,8 +82,8 @@ export type CurrentUsage<Feature extends string = string> = {
   /** When used starts again at 0; null for lifetime, and for a window that no use has opened. */
   resets_at: string | null;
   /**
-   * `ok`; `warning` from 80 %; `at_limit`; `over_limit` (after a downgrade or a commit of more than
-   * was held).
+   * `ok`; `warning` from 80 %; `at_limit`; `over_limit` (past a soft limit or in a grace, after a
+   * downgrade, or by a commit of more than was held).
    */
   status: 'ok' | 'warning' | 'at_limit' | 'over_limit';
   /** How much of the limit is open grants: extra that does not reset. */
@@ -249,7 +249,8 @@ export type UsageDecision<Feature extends string = string> = {
   allowed: boolean;
   /**
    * `ok`; `limit_reached`; `feature_not_in_plan`; `not_taken` (another item of the batch was
-   * refused); `over_limit` (a commit went past the limit).
+   * refused); `over_limit` (allowed, and past a limit: a soft one, one in its grace, or by a commit
+   * of more than was held).
    */
   reason: 'ok' | 'limit_reached' | 'feature_not_in_plan' | 'not_taken' | 'over_limit';
   /** The feature asked for. */
@@ -908,16 +909,16 @@ export interface UsageMethods<Feature extends string = string> {
   /**
    * Checks every limit of the feature and counts the amount, in one step and in the caller's
    * transaction. A refusal is an answer (allowed = false with reason limit_reached or
-   * feature_not_in_plan), not an error, and counts nothing. amount is in units of the feature
-   * (default 1); subject defaults to the signed-in user and must be named by trusted callers. The
-   * same idempotency_key with the same arguments gives the first allowed answer again (replayed =
-   * true) and counts nothing, for at least 30 days (the rule of Stripe's Idempotency-Key, except
-   * that a refusal binds nothing, and that the key of a use that was refunded in full is free
-   * again). Keys of users and of trusted callers are two spaces. metadata is kept in the ledger.
-   * actor is the user that it is for, where subject is an organisation: a server names it, a
-   * signed-in user is it; the ledger keeps it, and with another one the key is another call's.
-   * partial takes what fits of the amount: amount of the answer says how much, and only nothing is
-   * a refusal.
+   * feature_not_in_plan), not an error, and counts nothing; what a soft limit allows past itself
+   * has reason over_limit. amount is in units of the feature (default 1); subject defaults to the
+   * signed-in user and must be named by trusted callers. The same idempotency_key with the same
+   * arguments gives the first allowed answer again (replayed = true) and counts nothing, for at
+   * least 30 days (the rule of Stripe's Idempotency-Key, except that a refusal binds nothing, and
+   * that the key of a use that was refunded in full is free again). Keys of users and of trusted
+   * callers are two spaces. metadata is kept in the ledger. actor is the user that it is for, where
+   * subject is an organisation: a server names it, a signed-in user is it; the ledger keeps it, and
+   * with another one the key is another call's. partial takes what fits of the amount: amount of
+   * the answer says how much, and only nothing is a refusal.
    *
    * May be called by a signed-in user and by the server.
    *

@@ -108,7 +108,7 @@ comment on column public.current_usage.period_start is
 comment on column public.current_usage.resets_at is 'When used starts again at 0; null for lifetime, and for a window that no use has opened.';
 
 comment on column public.current_usage.status is
-  '`ok`; `warning` from 80 %; `at_limit`; `over_limit` (after a downgrade or a commit of more than was held).';
+  '`ok`; `warning` from 80 %; `at_limit`; `over_limit` (past a soft limit or in a grace, after a downgrade, or by a commit of more than was held).';
 
 comment on column public.current_usage.granted is
   'How much of the limit is open grants: extra that does not reset.';
