@@ -773,7 +773,7 @@ export type SetLimitArgs<Feature extends string = string> = {
 /** The arguments of setParent. */
 export type SetParentArgs = {
   subject: string;
-  parent: string;
+  parent: string | null;
 };
 
 /** The arguments of setPlan. */
@@ -1189,10 +1189,10 @@ export interface UsageMethods<Feature extends string = string> {
    */
   setLimit(args: SetLimitArgs<Feature>, options?: CallOptions): Promise<void>;
   /**
-   * Puts a subject under another one (null takes it off): from now on its use of metered features
-   * counts for that one, too, and for those above it, and every limit of every level has room, or
-   * nothing is counted. A subject with a parent has only a plan that it was put on, and without one
-   * passes through. What was used before stays where it counted. At most 3 levels.
+   * Puts a subject under another one: from now on its use of metered features counts for that one,
+   * too, and for those above it, and every limit of every level has room, or nothing is counted. A
+   * subject with a parent has only a plan that it was put on, and without one passes through. What
+   * was used before stays where it counted. At most 3 levels. parent null takes it off.
    *
    * Server only: needs the service key.
    *

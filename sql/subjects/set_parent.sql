@@ -13,7 +13,7 @@ end
 $$;
 
 comment on function public.set_parent is
-  'Puts a subject under another one (null takes it off): from now on its use of metered features counts for that one, too, and for those above it, and every limit of every level has room, or nothing is counted. A subject with a parent has only a plan that it was put on, and without one passes through. What was used before stays where it counted. At most 3 levels. Errors: QSUBJ more levels, a circle, or subject or parent missing, empty or over 255 characters; 42501 not a trusted role; 55P03 retry.';
+  'Puts a subject under another one: from now on its use of metered features counts for that one, too, and for those above it, and every limit of every level has room, or nothing is counted. A subject with a parent has only a plan that it was put on, and without one passes through. What was used before stays where it counted. At most 3 levels. parent null takes it off. Errors: QSUBJ more levels, a circle, or subject or parent missing, empty or over 255 characters; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.set_parent(
   p_subject text,

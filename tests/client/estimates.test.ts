@@ -39,6 +39,10 @@ beforeAll(async () => {
       select case when n <= 3000 then 'whale' else 's' || n end, 'export', 'day',
         timestamptz '2026-01-01Z' + n * interval '1 day', 80, timestamptz '2026-01-01Z', 80, 100, gen_random_uuid()
       from generate_series(1, 10000) as n;
+    insert into quota.overages (subject_id, event_id, period, feature_id, counts_at, mode, units)
+      select case when n <= 3000 then 'whale' else 's' || n end, gen_random_uuid(), 'day', 'export',
+        timestamptz '2026-01-01Z', 'soft', 1
+      from generate_series(1, 10000) as n;
     insert into quota.members (subject_id, user_id)
       select 'whale', 'u' || n from generate_series(1, 2000) as n;
     insert into quota.exceptions (subject_id, feature_id, period, amount)

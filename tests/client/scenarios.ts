@@ -15,6 +15,7 @@ const FOR_USERS = [
   'enforce_usage',
   'consume_usage_batch',
   'explain_usage',
+  'usage_breakdown',
 ];
 
 export const OWN_VIEWS = ['current_usage', 'usage_history', 'usage_events'] as const;

@@ -91,6 +91,9 @@ const PLAYS: Record<string, Play> = {
     say(await usage.consumeUsage({ feature: 'export', amount: 2 ** 40, subject }));
     say(await usage.clearLimit({ subject, feature: 'export', period: 'month' }));
     say(await usage.addMember({ subject, user_id: 'somebody' }));
+    say(await usage.setParent({ subject, parent: 'above' }));
+    say(await usage.usageBreakdown({ feature: 'export', subject }));
+    say(await usage.setParent({ subject, parent: null }));
     say(await usage.removeMember({ subject, user_id: 'somebody' }));
     say(await usage.consumeUsage({ feature: 'kb_file', subject }));
     say(await usage.returnUsage({ feature: 'kb_file', amount: 5, subject }));

@@ -56,7 +56,7 @@ test('an installation with limited and followed tables has no problem', async ()
   expect(await problems()).toEqual([]);
 });
 
-const CONSUME = 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean)';
+const CONSUME = 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)';
 
 const CURABLE: Record<string, [damage: string, object: RegExp, count?: number]> = {
   'a body that trusts everybody': [
