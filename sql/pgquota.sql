@@ -45,6 +45,7 @@
 \ir subjects/exceptions.sql
 \ir subjects/overrides.sql
 \ir subjects/lock_subject.sql
+\ir subjects/merges.sql
 
 -- meter: what was used, in tables.
 \ir meter/meters.sql
@@ -103,6 +104,9 @@
 \ir subjects/set_plan.sql
 \ir subjects/set_parent.sql
 \ir subjects/forget_subject.sql
+\ir subjects/merge_subjects.sql
+\ir subjects/move_windows.sql
+\ir subjects/move_use.sql
 
 -- meter, the bricks: the lock, the one writer, what begins and ends.
 \ir meter/lock_meters.sql

@@ -22,7 +22,7 @@ revoke all on function
   public.grant_usage, public.void_grant, public.set_plan, public.set_parent, public.set_limit,
   public.clear_limit,
   public.set_value, public.add_member, public.remove_member, public.forget_subject,
-  public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
+  public.merge_subjects, public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
   public.verify_installation
   from public, anon, authenticated, service_role;
 
@@ -42,9 +42,10 @@ grant execute on function
   public.reserve_usage, public.extend_usage, public.commit_usage, public.release_usage,
   public.refund_usage, public.return_usage, public.reset_usage, public.grant_usage,
   public.void_grant, public.set_plan, public.set_parent, public.set_limit, public.clear_limit, public.set_value,
-  public.add_member, public.remove_member, public.forget_subject, public.apply_plans,
-  public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
+  public.add_member, public.remove_member, public.forget_subject, public.merge_subjects,
+  public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
   public.verify_installation,
+  quota.merge_subjects,
   quota.reserve_usage, quota.extend_usage, quota.commit_usage, quota.release_usage,
   quota.refund_usage, quota.return_usage, quota.reset_usage, quota.grant_usage,
   quota.void_grant, quota.set_plan, quota.set_parent, quota.change_limit, quota.set_value, quota.change_member,
@@ -68,7 +69,8 @@ grant select on
   to authenticated, service_role;
 -- A key is a secret between its caller and the answer; the operator's list is of all subjects.
 grant select on
-  public.usage_overview, quota.keys, quota.shares, quota.overrides, quota.limited_tables, quota.followed_tables
+  public.usage_overview, quota.keys, quota.shares, quota.overrides, quota.merges, quota.limited_tables,
+  quota.followed_tables
   to service_role;
 
 -- What policies and views ask as their reader: who it is, what the time is, which period that lies in.

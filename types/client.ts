@@ -340,8 +340,8 @@ export type UsageEvent<Feature extends string = string> = {
   /**
    * `consume`, `cost` (what a use costs of another feature), `level` (what a subject below used),
    * `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`,
-   * `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value`, `member` or
-   * `parent`.
+   * `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value`, `member`,
+   * `parent` or `merge`.
    */
   kind:
     | 'consume'
@@ -366,10 +366,11 @@ export type UsageEvent<Feature extends string = string> = {
     | 'limit'
     | 'value'
     | 'member'
-    | 'parent';
+    | 'parent'
+    | 'merge';
   /**
-   * The id of the feature; null for a change of plan, members, or a switch or value (metadata names
-   * it).
+   * The id of the feature; null for a merge, a change of plan, members, or a switch or value
+   * (metadata names it).
    */
   feature: Feature | null;
   /** The instant whose periods the line counts in. */
@@ -703,6 +704,12 @@ export type GrantUsageArgs<Feature extends string = string> = {
   idempotency_key?: string | null;
   /** Default: '{}'. */
   metadata?: JsonObject | null;
+};
+
+/** The arguments of mergeSubjects. */
+export type MergeSubjectsArgs = {
+  from_subject: string;
+  into_subject: string;
 };
 
 /** The arguments of refundUsage. */
@@ -1059,6 +1066,30 @@ export interface UsageMethods<Feature extends string = string> {
    */
   grantUsage(args: GrantUsageArgs<Feature>, options?: CallOptions): Promise<string>;
   /**
+   * Makes one subject another name of an account. Its use counts in the account's periods by the
+   * instant of each use (what lies before them is history), its grants, holds, idempotency keys and
+   * members come along, and so does its membership of organisations; plan, billing day, zone,
+   * exceptions and overrides of the account stay, those of the old name end. The old name has no
+   * allowance of its own from then on: calls that name it are answered as the account's, ids of its
+   * uses, holds and grants stay good, and whoever was signed in as it sees nothing of the account.
+   * What rows of limited tables count stays with the old name until the rows name the account; no
+   * more rows that name it fit. A fresh start by hand of the old name does not come along. It has
+   * no parent and nobody below it: take it, or them, off first (set_parent(…, null)); the account
+   * may have, and what came along does not count for those above. Into an account that was merged
+   * itself, it is merged into what that became. Repeated, it changes nothing.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `QSUBJ` a subject missing, empty or over 255 characters, into itself, in a circle, merged
+   *   into another account before, with a parent or others below it, or of uses that counted for
+   *   the account, too
+   * - `QAMNT` a counter would pass 2^53 - 1
+   * - `42501` not a trusted role
+   * - `55P03` retry
+   */
+  mergeSubjects(args: MergeSubjectsArgs, options?: CallOptions): Promise<void>;
+  /**
    * Gives back part or all (amount null) of a counted event, in the period it was counted in, never
    * more than is left of it, and with it what it cost: the price of what stays used is kept,
    * rounded up. event_id comes from the decision that counted. reason is kept in the ledger.
@@ -1337,6 +1368,7 @@ export function createMethods<Feature extends string>(ask: Ask, tell: Tell): Usa
     extendUsage: (args, options) => decide('extend_usage', args, options),
     forgetSubject: (args, options) => ask('forget_subject', args, options),
     grantUsage: (args, options) => ask('grant_usage', args, options),
+    mergeSubjects: (args, options) => tell('merge_subjects', args, options),
     refundUsage: (args, options) => decide('refund_usage', args, options),
     releaseUsage: (args, options) => decide('release_usage', args, options),
     removeMember: (args, options) => tell('remove_member', args, options),

@@ -328,6 +328,7 @@ export type Database = {
         };
         Returns: string;
       };
+      merge_subjects: { Args: { from_subject: string; into_subject: string }; Returns: undefined };
       refund_usage: {
         Args: {
           amount?: number;

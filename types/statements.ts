@@ -69,6 +69,7 @@ export const ROUTINES: Record<string, RoutineShape> = {
       metadata: 'jsonb',
     },
   },
+  merge_subjects: { answer: 'none', parameters: { from_subject: 'text', into_subject: 'text' } },
   refund_usage: {
     answer: 'one',
     parameters: {

@@ -53,7 +53,7 @@ begin
       v_now := null;
       -- All at once: a meter that is made while another is held could meet set_plan() crosswise.
       if cardinality(v_features) > 1 then
-        v_now := quota.lock_meters(v_subject_id, v_features);
+        v_now := quota.lock_meters(v_subject_id, v_features, true);
       end if;
     end if;
     perform quota.count_change(v_caller, v_feature_id, v_change::bigint, v_now, tg_relid);
@@ -137,8 +137,15 @@ begin
   if p_change > 0 and quota.count_plainly(p_caller, p_feature_id, p_change, v_metadata) then
     return;
   end if;
-  v_now := coalesce(p_locked_at, quota.lock_meter(p_caller.subject_id, p_feature_id));
-  if p_change > 0 then
+  v_now := coalesce(p_locked_at, quota.lock_meter(p_caller.subject_id, p_feature_id, true));
+  if p_change > 0 and quota.account_of(p_caller.subject_id) <> p_caller.subject_id then
+    -- What was merged has no allowance: a row of the account has its name.
+    perform quota.enforce(
+      quota.decision(
+        p_caller.subject_id, p_feature_id, p_change, null, null, 'feature_not_in_plan'
+      )
+    );
+  elsif p_change > 0 then
     perform quota.enforce(
       quota.take(p_caller, p_feature_id, p_change, v_now, 'table', null, null, null, v_metadata)
     );

@@ -73,8 +73,10 @@ begin
   v_subject_ids := array(
     select r.subject_id
     from unnest(p_subject_ids, p_plan_ids) as r (subject_id, plan_id)
-    where r.plan_id is not null
-      or exists (select from quota.subjects as s where s.subject_id = r.subject_id)
+    where (r.plan_id is not null or exists (
+        select from quota.subjects as s where s.subject_id = r.subject_id
+      ))
+      and not exists (select from quota.merges as g where g.subject_id = r.subject_id)
     order by r.subject_id collate "C"
   );
   v_counted := quota.lock_terms_of(v_subject_ids);

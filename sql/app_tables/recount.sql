@@ -90,9 +90,9 @@ begin
     order by t.subject_id collate "C"
   loop
     if cardinality(v_feature_ids) = 1 then
-      perform quota.lock_meter(v_subject_id, v_feature_ids[1]);
+      perform quota.lock_meter(v_subject_id, v_feature_ids[1], true);
     else
-      perform quota.lock_meters(v_subject_id, v_feature_ids);
+      perform quota.lock_meters(v_subject_id, v_feature_ids, true);
     end if;
   end loop;
 end

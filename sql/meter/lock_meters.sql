@@ -12,7 +12,8 @@
 
 create function quota.lock_meters(
   p_subject_id text,
-  p_feature_ids text[]
+  p_feature_ids text[],
+  p_is_table boolean default false
 )
 returns timestamptz
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -42,7 +43,9 @@ begin
         for no key update
       ) as l;
     exit when v_locked = cardinality(p_feature_ids);
-    perform quota.create_meters(p_subject_id, p_feature_ids);
+    if not quota.create_meters(p_subject_id, p_feature_ids, p_is_table) then
+      return null;
+    end if;
   end loop;
   v_now := quota.clock();
   if v_holds_expire_at <= v_now then
@@ -62,7 +65,8 @@ comment on function quota.lock_meters is
 
 create function quota.lock_meter(
   p_subject_id text,
-  p_feature_id text
+  p_feature_id text,
+  p_is_table boolean default false
 )
 returns timestamptz
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -79,7 +83,9 @@ begin
         and m.feature_id = p_feature_id
       for no key update;
     exit when found;
-    perform quota.create_meters(p_subject_id, array[p_feature_id]);
+    if not quota.create_meters(p_subject_id, array[p_feature_id], p_is_table) then
+      return null;
+    end if;
   end loop;
   -- The time is read under the lock: a call that waited over midnight counts into the new day, and a
   -- hold or grant that expired during the wait is over.
@@ -92,13 +98,14 @@ end
 $$;
 
 comment on function quota.lock_meter is
-  'Locks the meter of a subject and feature, settles what has expired, and returns the time of the decision. Errors: QFEAT unknown feature, before any lock.';
+  'Locks the meter of a subject and feature, settles what has expired, and returns the time of the decision; null: there is none, since the subject was merged into another (but where p_is_table). Errors: QFEAT unknown feature, before any lock.';
 
 create function quota.create_meters(
   p_subject_id text,
-  p_feature_ids text[]
+  p_feature_ids text[],
+  p_is_table boolean default false
 )
-returns void
+returns boolean
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -124,13 +131,18 @@ begin
     -- Not found: forget_subject() was faster. A meter must not be made without the lock.
     exit when found;
   end loop;
+  -- In a statement after the lock: was it merged? Rows of tables count for the name that they have.
+  if not p_is_table and quota.account_of(p_subject_id) <> p_subject_id then
+    return false;
+  end if;
   insert into quota.meters (subject_id, feature_id)
     select p_subject_id, f.feature_id
     from unnest(p_feature_ids) as f (feature_id)
     order by f.feature_id collate "C"
     on conflict do nothing;
+  return true;
 end
 $$;
 
 comment on function quota.create_meters is
-  'First use: makes the subject and its meters, if they do not exist. Errors: QFEAT.';
+  'First use: makes the subject and its meters, if they do not exist. False: it was merged into another, see lock_call(). Errors: QFEAT.';

@@ -34,6 +34,7 @@ drop function if exists
   public.extend_usage(uuid, interval, text),
   public.forget_subject(text),
   public.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb),
+  public.merge_subjects(text, text),
   public.refund_usage(uuid, bigint, text, text, text),
   public.release_usage(uuid, text),
   public.remove_member(text, text),

@@ -30,6 +30,8 @@ begin
       select coalesce(
         quota.import_problem(i.value, i.counts_at, i.metadata, p_at),
         case
+          when exists (select from quota.merges as g where g.subject_id = i.subject_id)
+            then 'the subject was merged into an account: name that one'
           when f.feature_id is null
             then 'unknown feature; features come from the plan document'
           when f.kind in ('switch', 'value')

@@ -129,6 +129,10 @@ begin
     end if;
     if not v_is_new or not found then
       perform quota.lock_meters(v_subject_id, v_feature_ids);
+      if quota.account_of(v_subject_id) <> v_subject_id then
+        raise exception 'import_usage: a subject was merged into an account meanwhile'
+          using errcode = '55P03', hint = 'call again';
+      end if;
     end if;
   end loop;
 end

@@ -12,6 +12,8 @@ begin
       from quota.events as e
       where (p_subject is null or e.subject_id = p_subject)
         and e.kind = 'open'
+        -- Of a subject that was merged into this one: its windows are over.
+        and e.metadata ? 'period'
     ),
     windows as materialized (
       select c.subject_id, c.feature_id, c.period_start, c.period, c.period_end,

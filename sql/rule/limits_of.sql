@@ -83,11 +83,8 @@ comment on function quota.limits_of is
 
 -- What current_usage shows of one subject. Read as the owner: as the reader, each statement
 -- of limits_of() would ask its policy for the list of subjects again (100 organisations 0.2 s, 400 2.7).
--- So it is asked here who reads, once a call.
-create function quota.limits_shown(
-  p_subject_id text,
-  p_at timestamptz
-)
+-- So it is asked here who reads, once a call. A merged subject has nothing of its own.
+create function quota.limits_shown(p_subject_id text, p_at timestamptz)
 returns setof quota.allowance
 language plpgsql stable strict rows 5 security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -102,7 +99,8 @@ begin
   return query
     select a.kind, a.server_only, a.plan_id, a.upgrade_url, a.changes_at, a.limits, a.is_plain,
       a.catalogue_version, a.time_zone, a.feature_id, a.opens
-    from quota.allowances_of(p_subject_id, null, p_at, null, false) as a;
+    from quota.allowances_of(p_subject_id, null, p_at, null, false) as a
+    where quota.account_of(p_subject_id) = p_subject_id;
 end
 $$;
 

@@ -105,7 +105,7 @@ declare
   v_now timestamptz;
 begin
   perform quota.require_trusted();
-  v_caller := quota.caller_for(p_subject);
+  v_caller := quota.caller_by_account(p_subject);
   perform quota.check_feature(p_feature);
   if p_limit is not null then
     perform quota.check_amount(p_limit, 0);

@@ -32,7 +32,7 @@ begin
   perform quota.require_trusted();
   v_caller := quota.caller_for(p_subject);
   perform quota.lock_namers(v_caller.subject_id);
-  perform quota.lock_subject(v_caller.subject_id);
+  perform quota.lock_subject(v_caller.subject_id, true);
   v_now := quota.lock_meters(v_caller.subject_id, quota.meters_of(v_caller.subject_id));
   delete from quota.events as e where e.subject_id = v_caller.subject_id;
   get diagnostics v_lines = row_count;
@@ -54,6 +54,7 @@ begin
     where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
   perform quota.forget_actor(v_caller.subject_id);
   perform quota.take_children_off(v_caller.subject_id);
+  perform quota.forget_merges(v_caller.subject_id);
   delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
   delete from quota.meters as m where m.subject_id = v_caller.subject_id and m.rows_used = 0;
   perform quota.keep_rows_used(v_caller.subject_id, v_now);
@@ -62,6 +63,32 @@ end
 $$;
 
 comment on function quota.forget_subject is 'See public.forget_subject.';
+
+-- Of an account its old names, of an old name that it is one: what it used is the account's.
+create function quota.forget_merges(p_subject_id text)
+returns void
+language plpgsql volatile strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_account_id text := quota.account_of(p_subject_id);
+  v_merge_id uuid := quota.merge_id(p_subject_id);
+begin
+  update quota.events as e
+    set metadata = e.metadata - 'from',
+        about_id = null
+    where e.subject_id = v_account_id
+      and e.about_id = v_merge_id;
+  -- What was merged into an old name is the account's as well.
+  update quota.merges as m
+    set account_id = v_account_id
+    where m.account_id = p_subject_id
+      and v_account_id <> p_subject_id;
+  delete from quota.merges as m
+    where m.subject_id = p_subject_id or m.account_id = p_subject_id;
+end
+$$;
+
+comment on function quota.forget_merges is 'Takes a subject out of what is known of merged ones.';
 
 -- What it did for others stays, and loses the name. The lines lead to the holds and keys that have it,
 -- so all of it is found by events_by_user. Nobody else changes a line, the actor of a hold or the

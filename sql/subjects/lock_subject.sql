@@ -1,6 +1,9 @@
 -- What concerns a whole subject (its plan, its exceptions, being forgotten) locks the
 -- subject's row before any of its meters.
-create function quota.lock_subject(p_subject_id text)
+create function quota.lock_subject(
+  p_subject_id text,
+  p_is_forgotten boolean default false
+)
 returns quota.subjects
 language plpgsql volatile strict security invoker set search_path = pg_catalog, pg_temp
 as $$
@@ -22,12 +25,17 @@ begin
     -- Not found: forget_subject() was faster.
     exit when found;
   end loop;
+  -- In a statement after the lock. Who names an old name was led to its account before.
+  if not p_is_forgotten and quota.account_of(p_subject_id) <> p_subject_id then
+    raise exception 'the subject was merged into another meanwhile'
+      using errcode = '55P03', hint = 'call again';
+  end if;
   return v_subject;
 end
 $$;
 
 comment on function quota.lock_subject is
-  'Makes the subject if it was never seen, and locks its row.';
+  'Makes the subject if it was never seen, and locks its row. Errors: 55P03, it was just merged into another.';
 
 -- For those who change or forget all meters of a subject whose row they hold: at read committed nobody
 -- can have made one meanwhile that a new statement does not see. The snapshot of a whole transaction

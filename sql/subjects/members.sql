@@ -83,7 +83,7 @@ declare
   v_now timestamptz;
 begin
   perform quota.require_trusted();
-  v_caller := quota.caller_for(p_subject);
+  v_caller := quota.caller_by_account(p_subject);
   if p_user_id is null or length(p_user_id) not between 1 and 255 then
     raise exception 'the user id is missing, empty or over 255 characters'
       using errcode = 'QSUBJ', hint = 'pass the sub of the user''s JWT';

@@ -71,7 +71,7 @@ declare
   v_now timestamptz;
 begin
   perform quota.require_trusted();
-  v_caller := quota.caller_for(p_subject);
+  v_caller := quota.caller_by_account(p_subject);
   perform quota.check_instant('set_value', 'ends_at', p_ends_at);
   -- for key share: apply_plans() neither removes the feature nor makes it another before this has ended.
   select f.kind into v_kind from quota.features as f where f.feature_id = p_feature for key share;

@@ -31,9 +31,9 @@ declare
   v_now timestamptz;
 begin
   perform quota.require_trusted();
-  v_subject_id := (quota.caller_for(p_subject)).subject_id;
+  v_subject_id := (quota.caller_by_account(p_subject)).subject_id;
   if p_parent is not null then
-    v_parent_id := (quota.caller_for(p_parent)).subject_id;
+    v_parent_id := (quota.caller_by_account(p_parent)).subject_id;
   end if;
   perform quota.lock_family(v_subject_id, v_parent_id);
   perform quota.check_family(v_subject_id, v_parent_id);

@@ -36,7 +36,7 @@ begin
       using errcode = 'QPLAN', hint = 'name a plan of plan_catalog';
   end if;
   perform quota.put_on_plan(
-    (quota.caller_for(p_subject)).subject_id, p_plan, p_anchor, p_time_zone, p_ends_at
+    (quota.caller_by_account(p_subject)).subject_id, p_plan, p_anchor, p_time_zone, p_ends_at
   );
 end
 $$;

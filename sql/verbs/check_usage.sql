@@ -44,6 +44,7 @@ begin
     return v_decision;
   end if;
   perform quota.check_known(p_feature);
+  v_caller.subject_id := quota.account_of(v_caller.subject_id);
   v_parts := quota.parts_of(v_caller.subject_id, p_feature);
   if v_parts is not null then
     return (quota.judge_parts(

@@ -39,7 +39,7 @@ declare
   v_amounts bigint[];
   v_arguments jsonb;
   v_answer jsonb;
-  v_now timestamptz;
+  v_own quota.own_lock;
   v_batch_id uuid;
   v_decision public.usage_decision;
   v_decisions public.usage_decision[];
@@ -59,12 +59,13 @@ begin
   if v_caller.is_trusted is not true then
     perform quota.check_feature(f.feature_id) from unnest(v_features) as f (feature_id);
     perform quota.check_server_only(v_caller, v_features);
-    v_now := quota.clock();
+    v_caller.subject_id := quota.account_of(v_caller.subject_id);
+    v_own.at := quota.clock();
     if p_idempotency_key is null
-      or quota.replay(v_caller, p_idempotency_key, v_arguments, v_now) is null
+      or quota.replay(v_caller, p_idempotency_key, v_arguments, v_own.at) is null
     then
       v_decisions := (quota.judge_batch(
-        v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => false
+        v_caller.subject_id, v_features, v_amounts, v_own.at, p_is_settled => false
       )).decisions;
       if not quota.all_have_room(v_decisions) then
         foreach v_decision in array v_decisions loop
@@ -75,9 +76,10 @@ begin
     end if;
   end if;
 
-  v_now := quota.lock_parts(quota.parts_of_calls(v_caller.subject_id, v_features));
+  v_own := quota.lock_call(v_caller, array(select distinct f from unnest(v_features) as f));
+  v_caller := v_own.caller;
   if p_idempotency_key is not null then
-    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_own.at);
     if v_answer is not null then
       for v_answer in select value from jsonb_array_elements(v_answer) loop
         return next quota.replayed(v_answer);
@@ -88,19 +90,19 @@ begin
 
   -- What belongs to the batch as a whole stands once, in a line that its items are about.
   if p_idempotency_key is not null or v_metadata <> '{}' then
-    v_batch_id := quota.new_id(v_now);
+    v_batch_id := quota.new_id(v_own.at);
   end if;
-  v_decisions := quota.take_all_plainly(v_caller, v_features, v_amounts, v_now, v_batch_id);
+  v_decisions := quota.take_all_plainly(v_caller, v_features, v_amounts, v_own.at, v_batch_id);
   if v_decisions is null then
     select j.decisions, j.allowances
       into v_decisions, v_allowances
       from quota.judge_batch(
-        v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => true
+        v_caller.subject_id, v_features, v_amounts, v_own.at, p_is_settled => true
       ) as j;
     if quota.all_have_room(v_decisions) then
       for i in 1 .. cardinality(v_features) loop
         v_decisions[i] := quota.take_item(
-          v_caller, v_features[i], v_amounts[i], v_now, v_batch_id, v_allowances[i]
+          v_caller, v_features[i], v_amounts[i], v_own.at, v_batch_id, v_allowances[i]
         );
       end loop;
     end if;
@@ -108,15 +110,15 @@ begin
   if v_batch_id is not null and (v_decisions[1]).allowed then
     perform quota.record(
       row(
-        v_caller.subject_id, v_batch_id, v_now, 'batch', null, v_now, 0, 0, 0, null, null,
+        v_caller.subject_id, v_batch_id, v_own.at, 'batch', null, v_own.at, 0, 0, 0, null, null,
         v_caller.actor, p_idempotency_key, v_metadata
       )::quota.events
     );
     if p_idempotency_key is not null and not quota.bind_key(
-      v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_now
+      v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_own.at
     ) then
       -- Taken under other meters, so with other features: this raises, and undoes the items.
-      perform quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_now);
+      perform quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_own.at);
     end if;
   end if;
   foreach v_decision in array v_decisions loop

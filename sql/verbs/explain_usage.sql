@@ -117,7 +117,7 @@ returns setof public.usage_explanation
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_caller quota.caller := quota.caller_for(p_subject);
+  v_caller quota.caller := quota.caller_by_account(p_subject);
   v_now timestamptz := quota.clock();
   v_allowance quota.allowance;
   v_parts quota.part[];

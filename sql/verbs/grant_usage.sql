@@ -40,7 +40,7 @@ declare
   v_grant_id uuid;
 begin
   perform quota.require_trusted();
-  v_caller := quota.caller_for(p_subject);
+  v_caller := quota.caller_by_account(p_subject);
   perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
   perform quota.check_instant('grant_usage', 'expires_at', p_expires_at);
 

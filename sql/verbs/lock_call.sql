@@ -1,23 +1,36 @@
--- What every call locks before it asks what applies.
+-- What every call locks before it asks what applies: the meters of who is called for, or of the account
+-- that it was merged into. That is looked at under the lock, since merge_subjects() holds it, too.
 create function quota.lock_call(
-  p_subject_id text,
-  p_feature_id text
+  p_caller quota.caller,
+  p_feature_ids text[]
 )
-returns timestamptz
+returns quota.own_lock
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_parts quota.part[] := quota.parts_of(p_subject_id, p_feature_id);
+  v_own quota.own_lock := row(p_caller, null)::quota.own_lock;
+  v_subject_id text := p_caller.subject_id;
+  v_parts quota.part[];
 begin
-  if v_parts is null then
-    return quota.lock_meter(p_subject_id, p_feature_id);
-  end if;
-  return quota.lock_parts(v_parts);
+  loop
+    v_parts := case cardinality(p_feature_ids)
+      when 1 then quota.parts_of(v_subject_id, p_feature_ids[1])
+      else quota.parts_of_calls(v_subject_id, p_feature_ids)
+    end;
+    v_own.at := case
+      when v_parts is null then quota.lock_meter(v_subject_id, p_feature_ids[1])
+      else quota.lock_parts(v_parts)
+    end;
+    v_own.caller.subject_id := quota.account_of(v_subject_id);
+    exit when v_own.at is not null and (v_own.caller).subject_id = v_subject_id;
+    v_subject_id := (v_own.caller).subject_id;
+  end loop;
+  return v_own;
 end
 $$;
 
 comment on function quota.lock_call is
-  'Locks the meters that a call takes from, settles what has expired, and returns the time of the decision. Errors: QFEAT.';
+  'Locks the meters that calls of distinct features take from, settles what has expired, and returns for whom, and the time of the decision. Errors: QFEAT.';
 
 create function quota.lock_parts(p_parts quota.part[])
 returns timestamptz
@@ -37,10 +50,15 @@ begin
   -- None is made while another is held: it would wait for the subject's row in the wrong order.
   foreach v_subject_id in array v_subjects loop
     exit when cardinality(v_subjects) = 1;
-    perform quota.create_meters(v_subject_id, quota.features_at(p_parts, v_subject_id));
+    if not quota.create_meters(v_subject_id, quota.features_at(p_parts, v_subject_id)) then
+      return null;
+    end if;
   end loop;
   foreach v_subject_id in array v_subjects loop
     v_now := quota.lock_meters(v_subject_id, quota.features_at(p_parts, v_subject_id));
+    if v_now is null then
+      return null;
+    end if;
   end loop;
   -- What has expired while others were waited for.
   if cardinality(v_subjects) > 1 then
@@ -53,7 +71,7 @@ end
 $$;
 
 comment on function quota.lock_parts is
-  'Locks the meters of parts, which come from the top down, and returns the time.';
+  'Locks the meters of parts, which come from the top down, and returns the time; null: a subject was merged into another, ask again whose they are.';
 
 create function quota.features_at(
   p_parts quota.part[],

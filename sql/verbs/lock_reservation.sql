@@ -22,17 +22,18 @@ declare
   v_at timestamptz;
 begin
   perform quota.require_trusted();
-  select r.subject_id, r.feature_id
-    into v_hold.subject_id, v_hold.feature_id
-    from quota.reservations as r
-    where r.reservation_id = p_reservation_id
-      -- A share ends with its call alone.
-      and not exists (
-        select from quota.shares as s
-        where s.share_subject_id = r.subject_id
-          and s.share_id = r.reservation_id
-      );
-  if found and v_hold.subject_id <> p_subject is not true then
+  loop
+    select r.subject_id, r.feature_id
+      into v_hold.subject_id, v_hold.feature_id
+      from quota.reservations as r
+      where r.reservation_id = p_reservation_id
+        -- A share ends with its call alone.
+        and not exists (
+          select from quota.shares as s
+          where s.share_subject_id = r.subject_id
+            and s.share_id = r.reservation_id
+        );
+    exit when not found or v_hold.subject_id <> quota.account_of(p_subject);
     v_shares := quota.shares_of(v_hold.subject_id, p_reservation_id);
     v_at := quota.lock_shared(v_hold.subject_id, v_hold.feature_id, v_shares);
     -- Again, now that nobody else can end it.
@@ -42,7 +43,11 @@ begin
       from quota.reservations as r
       where r.subject_id = v_hold.subject_id
         and r.reservation_id = p_reservation_id;
-  end if;
+    -- Else a subject that it holds for was merged into another meanwhile, which has it, or was forgotten.
+    exit when found
+      and v_at is not null
+      and v_shares is not distinct from quota.shares_of(v_hold.subject_id, p_reservation_id);
+  end loop;
   if v_hold.reservation_id is null then
     raise exception 'no such reservation: %', coalesce(p_reservation_id::text, 'null')
       using errcode = 'QRSRV', hint = 'pass the reservation_id of an allowed reserve_usage';
@@ -111,7 +116,7 @@ end
 $$;
 
 comment on function quota.lock_shared is
-  'Locks the meters that a call took from, settles what has expired, and returns the time.';
+  'Locks the meters that a call took from, settles what has expired, and returns the time; null: a subject was merged into another, ask again whose they are.';
 
 create function quota.hold_of(p_share quota.shares)
 returns quota.reservations

@@ -48,21 +48,15 @@ begin
   v_refund.metadata := jsonb_strip_nulls(jsonb_build_object('reason', p_reason));
   perform quota.check_metadata(v_refund.metadata);
 
-  -- A line never changes, so it can be read before the lock that its subject is needed for.
-  select e.subject_id, e.feature_id, e.counts_at,
-      case e.kind when 'commit' then e.about_id else e.event_id end, e.actor
-    into v_use.subject_id, v_use.feature_id, v_use.counts_at, v_use.about_id, v_use.actor
-    from quota.events as e
-    where e.event_id = p_event_id
-      and e.kind in ('consume', 'commit', 'import');
-  if not found or v_use.subject_id <> p_subject then
-    raise exception 'no such use to refund: %', coalesce(p_event_id::text, 'null')
-      using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
-  end if;
-
-  v_shares := quota.shares_of(v_use.subject_id, v_use.about_id);
-  v_refund.at := quota.lock_shared(v_use.subject_id, v_use.feature_id, v_shares);
-
+  loop
+    v_use := quota.use_to_refund(p_event_id, p_subject);
+    v_shares := quota.shares_of(v_use.subject_id, v_use.about_id);
+    v_refund.at := quota.lock_shared(v_use.subject_id, v_use.feature_id, v_shares);
+    -- Else a subject that it counted for was merged into another meanwhile.
+    exit when v_refund.at is not null
+      and quota.account_of(v_use.subject_id) = v_use.subject_id
+      and v_shares is not distinct from quota.shares_of(v_use.subject_id, v_use.about_id);
+  end loop;
   if p_idempotency_key is not null then
     v_caller := row(v_use.subject_id, true, null)::quota.caller;
     v_arguments := jsonb_build_object(
@@ -103,6 +97,34 @@ end
 $$;
 
 comment on function quota.refund_usage is 'See public.refund_usage.';
+
+-- A line never changes, but for a merge, so it can be read before the lock that its subject is needed for.
+create function quota.use_to_refund(
+  p_event_id uuid,
+  p_subject text
+)
+returns quota.events
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_use quota.events;
+begin
+  select e.subject_id, e.feature_id, e.counts_at,
+      case e.kind when 'commit' then e.about_id else e.event_id end, e.actor
+    into v_use.subject_id, v_use.feature_id, v_use.counts_at, v_use.about_id, v_use.actor
+    from quota.events as e
+    where e.event_id = p_event_id
+      and e.kind in ('consume', 'commit', 'import');
+  if not found or v_use.subject_id <> quota.account_of(p_subject) then
+    raise exception 'no such use to refund: %', coalesce(p_event_id::text, 'null')
+      using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
+  end if;
+  return v_use;
+end
+$$;
+
+comment on function quota.use_to_refund is
+  'The use, with what its draws are about. Errors: QRSRV none, or not this subject''s.';
 
 -- Under the meter. A gauge may have been lowered since, by return_usage(); and what rows are, only they
 -- give back.

@@ -36,6 +36,7 @@ declare
     'call', 'reset_usage', 'feature', p_feature, 'period', p_period
   );
   v_answer jsonb;
+  v_own quota.own_lock;
   v_event quota.events;
   v_allowance quota.allowance;
   v_before quota.limit_state[];
@@ -50,10 +51,12 @@ begin
   perform quota.check_metadata(v_event.metadata);
   perform quota.check_reset(p_feature, p_period);
 
+  v_own := quota.lock_own(v_caller, p_feature);
+  v_caller := v_own.caller;
   v_event.subject_id := v_caller.subject_id;
   v_event.feature_id := p_feature;
   v_event.idempotency_key := p_idempotency_key;
-  v_event.at := quota.lock_meter(v_caller.subject_id, p_feature);
+  v_event.at := v_own.at;
   if p_idempotency_key is not null then
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_event.at);
     if v_answer is not null then

@@ -35,6 +35,7 @@ declare
   v_caller quota.caller;
   v_arguments jsonb;
   v_answer jsonb;
+  v_own quota.own_lock;
   v_now timestamptz;
   v_decision public.usage_decision;
 begin
@@ -49,7 +50,9 @@ begin
       using errcode = 'QFEAT', hint = 'give a counted event back with refund_usage';
   end if;
 
-  v_now := quota.lock_meter(v_caller.subject_id, p_feature);
+  v_own := quota.lock_own(v_caller, p_feature);
+  v_caller := v_own.caller;
+  v_now := v_own.at;
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object('call', 'return_usage', 'feature', p_feature, 'amount', p_amount);
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);

@@ -19,7 +19,7 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_answer jsonb;
-  v_now timestamptz;
+  v_own quota.own_lock;
   v_decision public.usage_decision;
 begin
   if (length(p_caller.subject_id) between 1 and 255 and p_amount <= 9007199254740991) is not true then
@@ -45,19 +45,20 @@ begin
       return quota.replayed(v_answer);
     end if;
   end if;
-  v_now := quota.lock_call(p_caller.subject_id, p_feature_id);
+  v_own := quota.lock_call(p_caller, array[p_feature_id]);
   if p_idempotency_key is not null then
-    v_answer := quota.replay(p_caller, p_idempotency_key, p_arguments, v_now);
+    v_answer := quota.replay(v_own.caller, p_idempotency_key, p_arguments, v_own.at);
   end if;
   if v_answer is null then
     v_decision := quota.take_call(
-      p_caller, p_feature_id, p_amount, v_now, case when p_ttl is null then 'consume' else 'reserve' end,
+      v_own.caller, p_feature_id, p_amount, v_own.at,
+      case when p_ttl is null then 'consume' else 'reserve' end,
       p_idempotency_key, p_arguments, p_metadata, p_partial, p_ttl
     );
     if v_decision.allowed is not null then
       return v_decision;
     end if;
-    v_answer := quota.replay_taken(p_caller, p_idempotency_key, p_arguments, v_now);
+    v_answer := quota.replay_taken(v_own.caller, p_idempotency_key, p_arguments, v_own.at);
   end if;
   return quota.replayed(v_answer);
 end

@@ -50,7 +50,7 @@ returns setof public.usage_share
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_caller quota.caller := quota.caller_for(p_subject);
+  v_caller quota.caller := quota.caller_by_account(p_subject);
   v_key text := quota.breakdown_key(p_by);
   v_period record;
   v_forgiven_at timestamptz := '-infinity';
@@ -233,7 +233,7 @@ begin
       and e.feature_id = p_feature_id
       and e.counts_at >= p_from
       and e.counts_at < p_until
-      and e.kind not in ('reset', 'carry')
+      and e.kind not in ('reset', 'open', 'carry')
       and (e.used_change <> 0 or e.kind in ('consume', 'commit'))
       and u.at >= p_forgiven_at
       and not p_at_once ? u.event_id::text

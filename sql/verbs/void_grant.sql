@@ -43,7 +43,7 @@ begin
     into v_grant.subject_id, v_grant.feature_id
     from quota.grants as g
     where g.grant_id = p_grant_id;
-  if not found or v_grant.subject_id <> p_subject then
+  if not found or v_grant.subject_id <> quota.account_of(p_subject) then
     return 0;
   end if;
   -- Or forget_subject() was faster: then the subject is not to be made again.

@@ -141,10 +141,10 @@ comment on column public.usage_events.event_id is 'The line, for refund_usage.';
 comment on column public.usage_events.at is 'When it happened.';
 
 comment on column public.usage_events.kind is
-  '`consume`, `cost` (what a use costs of another feature), `level` (what a subject below used), `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value`, `member` or `parent`.';
+  '`consume`, `cost` (what a use costs of another feature), `level` (what a subject below used), `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value`, `member`, `parent` or `merge`.';
 
 comment on column public.usage_events.feature is
-  'The id of the feature; null for a change of plan, members, or a switch or value (metadata names it).';
+  'The id of the feature; null for a merge, a change of plan, members, or a switch or value (metadata names it).';
 
 comment on column public.usage_events.counts_at is 'The instant whose periods the line counts in.';
 

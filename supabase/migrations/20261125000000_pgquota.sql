@@ -57,12 +57,12 @@ begin
         'acknowledge_alerts', 'add_member', 'apply_plans', 'check_usage', 'clear_limit',
         'commit_usage', 'consume_usage', 'consume_usage_batch', 'current_usage', 'deliver_alerts',
         'enforce_usage', 'entitlements', 'explain_usage', 'extend_usage', 'forget_subject',
-        'grant_usage', 'import_result', 'installation_problem', 'plan_catalog', 'plan_change',
-        'refund_usage', 'release_usage', 'remove_member', 'reserve_usage', 'reset_usage',
-        'return_usage', 'set_limit', 'set_parent', 'set_plan', 'set_value', 'usage_alerts',
-        'usage_breakdown', 'usage_decision', 'usage_events', 'usage_explanation', 'usage_history',
-        'usage_mismatch', 'usage_overview', 'usage_share', 'verify_installation', 'verify_usage',
-        'void_grant'
+        'grant_usage', 'import_result', 'installation_problem', 'merge_subjects', 'plan_catalog',
+        'plan_change', 'refund_usage', 'release_usage', 'remove_member', 'reserve_usage',
+        'reset_usage', 'return_usage', 'set_limit', 'set_parent', 'set_plan', 'set_value',
+        'usage_alerts', 'usage_breakdown', 'usage_decision', 'usage_events', 'usage_explanation',
+        'usage_history', 'usage_mismatch', 'usage_overview', 'usage_share', 'verify_installation',
+        'verify_usage', 'void_grant'
       ]);
   if exists (select from pg_catalog.pg_namespace where nspname = 'quota') then
     if pg_catalog.to_regclass('quota.meters') is not null
@@ -2572,7 +2572,7 @@ declare
   v_now timestamptz;
 begin
   perform quota.require_trusted();
-  v_caller := quota.caller_for(p_subject);
+  v_caller := quota.caller_by_account(p_subject);
   if p_user_id is null or length(p_user_id) not between 1 and 255 then
     raise exception 'the user id is missing, empty or over 255 characters'
       using errcode = 'QSUBJ', hint = 'pass the sub of the user''s JWT';
@@ -2710,7 +2710,7 @@ declare
   v_now timestamptz;
 begin
   perform quota.require_trusted();
-  v_caller := quota.caller_for(p_subject);
+  v_caller := quota.caller_by_account(p_subject);
   perform quota.check_feature(p_feature);
   if p_limit is not null then
     perform quota.check_amount(p_limit, 0);
@@ -2854,7 +2854,7 @@ declare
   v_now timestamptz;
 begin
   perform quota.require_trusted();
-  v_caller := quota.caller_for(p_subject);
+  v_caller := quota.caller_by_account(p_subject);
   perform quota.check_instant('set_value', 'ends_at', p_ends_at);
   -- for key share: apply_plans() neither removes the feature nor makes it another before this has ended.
   select f.kind into v_kind from quota.features as f where f.feature_id = p_feature for key share;
@@ -2905,7 +2905,10 @@ comment on function quota.set_value is 'See public.set_value.';
 
 -- What concerns a whole subject (its plan, its exceptions, being forgotten) locks the
 -- subject's row before any of its meters.
-create function quota.lock_subject(p_subject_id text)
+create function quota.lock_subject(
+  p_subject_id text,
+  p_is_forgotten boolean default false
+)
 returns quota.subjects
 language plpgsql volatile strict security invoker set search_path = pg_catalog, pg_temp
 as $$
@@ -2927,12 +2930,17 @@ begin
     -- Not found: forget_subject() was faster.
     exit when found;
   end loop;
+  -- In a statement after the lock. Who names an old name was led to its account before.
+  if not p_is_forgotten and quota.account_of(p_subject_id) <> p_subject_id then
+    raise exception 'the subject was merged into another meanwhile'
+      using errcode = '55P03', hint = 'call again';
+  end if;
   return v_subject;
 end
 $$;
 
 comment on function quota.lock_subject is
-  'Makes the subject if it was never seen, and locks its row.';
+  'Makes the subject if it was never seen, and locks its row. Errors: 55P03, it was just merged into another.';
 
 -- For those who change or forget all meters of a subject whose row they hold: at read committed nobody
 -- can have made one meanwhile that a new statement does not see. The snapshot of a whole transaction
@@ -2988,6 +2996,115 @@ $$;
 
 comment on function quota.lock_terms is
   'Locks subject and meter, makes the meter forget what it remembers of the limits, and returns the time. Errors: QFEAT.';
+
+-- sql/subjects/merges.sql
+
+-- Who became whom: an anonymous visitor an account, two accounts one. The old name stays, as another
+-- name of the account, so that it has no fresh allowance: its calls are answered as the account's.
+--
+-- A table of its own, which no plain call looks at: a name that was merged has no meter any more that a
+-- plain call could find, so only who must make one, or asks properly, meets this.
+create table quota.merges (
+  subject_id text collate "C" not null,
+  account_id text collate "C" not null,
+  merged_at timestamptz not null,
+  constraint merges_pkey primary key (subject_id),
+  constraint merges_account_is_another check (subject_id <> account_id)
+);
+
+comment on table quota.merges is
+  'Old names of accounts: one row per subject that was merged into another.';
+
+comment on column quota.merges.account_id is
+  'Who it became; that one may have been merged since (quota.account_of()).';
+
+-- Serves forget_subject(): the old names of an account.
+create index merges_by_account on quota.merges (account_id);
+
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.merges
+  alter column subject_id set statistics 0,
+  alter column account_id set statistics 0,
+  alter column merged_at set statistics 0;
+
+alter table quota.merges enable row level security;
+
+create policy select_service on quota.merges
+  for select to service_role using (true);
+
+-- Withheld: everything from authenticated: who was the old name sees nothing new.
+
+create function quota.account_of(p_subject_id text)
+returns text
+language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_account_id text := p_subject_id;
+  v_next_id text;
+begin
+  loop
+    select m.account_id
+      into v_next_id
+      from quota.merges as m
+      where m.subject_id = v_account_id;
+    exit when not found;
+    v_account_id := v_next_id;
+  end loop;
+  return v_account_id;
+end
+$$;
+
+comment on function quota.account_of is
+  'The subject that this one was merged into, or, as nearly all, itself. No circle: merge_subjects() refuses one.';
+
+-- For what is not called often: it looks for the account at once.
+create function quota.caller_by_account(p_subject_id text)
+returns quota.caller
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller quota.caller := quota.caller_for(p_subject_id);
+begin
+  v_caller.subject_id := quota.account_of(v_caller.subject_id);
+  return v_caller;
+end
+$$;
+
+comment on function quota.caller_by_account is
+  'caller_for(), where a subject that was merged is the account that it became. Errors: as caller_for().';
+
+create type quota.own_lock as (
+  caller quota.caller,
+  at timestamptz
+);
+
+comment on type quota.own_lock is
+  'For whom a call is made in the end, its meters locked, and the time read under that lock.';
+
+-- What concerns one meter alone: a fresh start, a gauge that goes down. Calls have lock_call().
+create function quota.lock_own(
+  p_caller quota.caller,
+  p_feature_id text
+)
+returns quota.own_lock
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_own quota.own_lock := row(p_caller, null)::quota.own_lock;
+  v_account_id text;
+begin
+  loop
+    v_own.at := quota.lock_meter((v_own.caller).subject_id, p_feature_id);
+    v_account_id := quota.account_of((v_own.caller).subject_id);
+    exit when v_own.at is not null and v_account_id = (v_own.caller).subject_id;
+    v_own.caller.subject_id := v_account_id;
+  end loop;
+  return v_own;
+end
+$$;
+
+comment on function quota.lock_own is
+  'lock_meter() for a caller, also where its subject was merged into another. Errors: QFEAT.';
 
 
 -- meter: what was used, in tables.
@@ -3349,7 +3466,7 @@ comment on table quota.events is
 comment on column quota.events.at is 'When it happened, by quota.clock().';
 
 comment on column quota.events.kind is
-  'consume, cost, level, batch, reserve, commit, release, expire, refund, return, reset, open, table, import, grant, void, draw, carry, plan, limit, value, member or parent.';
+  'consume, cost, level, batch, reserve, commit, release, expire, refund, return, reset, open, table, import, grant, void, draw, carry, plan, limit, value, member, parent or merge.';
 
 comment on column quota.events.counts_at is
   'The instant whose periods it counts in: at, or for a refund, commit or release the instant of the use or hold.';
@@ -3890,11 +4007,8 @@ comment on function quota.limits_of is
 
 -- What current_usage shows of one subject. Read as the owner: as the reader, each statement
 -- of limits_of() would ask its policy for the list of subjects again (100 organisations 0.2 s, 400 2.7).
--- So it is asked here who reads, once a call.
-create function quota.limits_shown(
-  p_subject_id text,
-  p_at timestamptz
-)
+-- So it is asked here who reads, once a call. A merged subject has nothing of its own.
+create function quota.limits_shown(p_subject_id text, p_at timestamptz)
 returns setof quota.allowance
 language plpgsql stable strict rows 5 security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -3909,7 +4023,8 @@ begin
   return query
     select a.kind, a.server_only, a.plan_id, a.upgrade_url, a.changes_at, a.limits, a.is_plain,
       a.catalogue_version, a.time_zone, a.feature_id, a.opens
-    from quota.allowances_of(p_subject_id, null, p_at, null, false) as a;
+    from quota.allowances_of(p_subject_id, null, p_at, null, false) as a
+    where quota.account_of(p_subject_id) = p_subject_id;
 end
 $$;
 
@@ -6184,7 +6299,7 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_answer jsonb;
-  v_now timestamptz;
+  v_own quota.own_lock;
   v_decision public.usage_decision;
 begin
   if (length(p_caller.subject_id) between 1 and 255 and p_amount <= 9007199254740991) is not true then
@@ -6210,19 +6325,20 @@ begin
       return quota.replayed(v_answer);
     end if;
   end if;
-  v_now := quota.lock_call(p_caller.subject_id, p_feature_id);
+  v_own := quota.lock_call(p_caller, array[p_feature_id]);
   if p_idempotency_key is not null then
-    v_answer := quota.replay(p_caller, p_idempotency_key, p_arguments, v_now);
+    v_answer := quota.replay(v_own.caller, p_idempotency_key, p_arguments, v_own.at);
   end if;
   if v_answer is null then
     v_decision := quota.take_call(
-      p_caller, p_feature_id, p_amount, v_now, case when p_ttl is null then 'consume' else 'reserve' end,
+      v_own.caller, p_feature_id, p_amount, v_own.at,
+      case when p_ttl is null then 'consume' else 'reserve' end,
       p_idempotency_key, p_arguments, p_metadata, p_partial, p_ttl
     );
     if v_decision.allowed is not null then
       return v_decision;
     end if;
-    v_answer := quota.replay_taken(p_caller, p_idempotency_key, p_arguments, v_now);
+    v_answer := quota.replay_taken(v_own.caller, p_idempotency_key, p_arguments, v_own.at);
   end if;
   return quota.replayed(v_answer);
 end
@@ -6328,26 +6444,39 @@ comment on function quota.take is
 
 -- sql/verbs/lock_call.sql
 
--- What every call locks before it asks what applies.
+-- What every call locks before it asks what applies: the meters of who is called for, or of the account
+-- that it was merged into. That is looked at under the lock, since merge_subjects() holds it, too.
 create function quota.lock_call(
-  p_subject_id text,
-  p_feature_id text
+  p_caller quota.caller,
+  p_feature_ids text[]
 )
-returns timestamptz
+returns quota.own_lock
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_parts quota.part[] := quota.parts_of(p_subject_id, p_feature_id);
+  v_own quota.own_lock := row(p_caller, null)::quota.own_lock;
+  v_subject_id text := p_caller.subject_id;
+  v_parts quota.part[];
 begin
-  if v_parts is null then
-    return quota.lock_meter(p_subject_id, p_feature_id);
-  end if;
-  return quota.lock_parts(v_parts);
+  loop
+    v_parts := case cardinality(p_feature_ids)
+      when 1 then quota.parts_of(v_subject_id, p_feature_ids[1])
+      else quota.parts_of_calls(v_subject_id, p_feature_ids)
+    end;
+    v_own.at := case
+      when v_parts is null then quota.lock_meter(v_subject_id, p_feature_ids[1])
+      else quota.lock_parts(v_parts)
+    end;
+    v_own.caller.subject_id := quota.account_of(v_subject_id);
+    exit when v_own.at is not null and (v_own.caller).subject_id = v_subject_id;
+    v_subject_id := (v_own.caller).subject_id;
+  end loop;
+  return v_own;
 end
 $$;
 
 comment on function quota.lock_call is
-  'Locks the meters that a call takes from, settles what has expired, and returns the time of the decision. Errors: QFEAT.';
+  'Locks the meters that calls of distinct features take from, settles what has expired, and returns for whom, and the time of the decision. Errors: QFEAT.';
 
 create function quota.lock_parts(p_parts quota.part[])
 returns timestamptz
@@ -6367,10 +6496,15 @@ begin
   -- None is made while another is held: it would wait for the subject's row in the wrong order.
   foreach v_subject_id in array v_subjects loop
     exit when cardinality(v_subjects) = 1;
-    perform quota.create_meters(v_subject_id, quota.features_at(p_parts, v_subject_id));
+    if not quota.create_meters(v_subject_id, quota.features_at(p_parts, v_subject_id)) then
+      return null;
+    end if;
   end loop;
   foreach v_subject_id in array v_subjects loop
     v_now := quota.lock_meters(v_subject_id, quota.features_at(p_parts, v_subject_id));
+    if v_now is null then
+      return null;
+    end if;
   end loop;
   -- What has expired while others were waited for.
   if cardinality(v_subjects) > 1 then
@@ -6383,7 +6517,7 @@ end
 $$;
 
 comment on function quota.lock_parts is
-  'Locks the meters of parts, which come from the top down, and returns the time.';
+  'Locks the meters of parts, which come from the top down, and returns the time; null: a subject was merged into another, ask again whose they are.';
 
 create function quota.features_at(
   p_parts quota.part[],
@@ -6729,7 +6863,7 @@ declare
   v_amounts bigint[];
   v_arguments jsonb;
   v_answer jsonb;
-  v_now timestamptz;
+  v_own quota.own_lock;
   v_batch_id uuid;
   v_decision public.usage_decision;
   v_decisions public.usage_decision[];
@@ -6749,12 +6883,13 @@ begin
   if v_caller.is_trusted is not true then
     perform quota.check_feature(f.feature_id) from unnest(v_features) as f (feature_id);
     perform quota.check_server_only(v_caller, v_features);
-    v_now := quota.clock();
+    v_caller.subject_id := quota.account_of(v_caller.subject_id);
+    v_own.at := quota.clock();
     if p_idempotency_key is null
-      or quota.replay(v_caller, p_idempotency_key, v_arguments, v_now) is null
+      or quota.replay(v_caller, p_idempotency_key, v_arguments, v_own.at) is null
     then
       v_decisions := (quota.judge_batch(
-        v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => false
+        v_caller.subject_id, v_features, v_amounts, v_own.at, p_is_settled => false
       )).decisions;
       if not quota.all_have_room(v_decisions) then
         foreach v_decision in array v_decisions loop
@@ -6765,9 +6900,10 @@ begin
     end if;
   end if;
 
-  v_now := quota.lock_parts(quota.parts_of_calls(v_caller.subject_id, v_features));
+  v_own := quota.lock_call(v_caller, array(select distinct f from unnest(v_features) as f));
+  v_caller := v_own.caller;
   if p_idempotency_key is not null then
-    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
+    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_own.at);
     if v_answer is not null then
       for v_answer in select value from jsonb_array_elements(v_answer) loop
         return next quota.replayed(v_answer);
@@ -6778,19 +6914,19 @@ begin
 
   -- What belongs to the batch as a whole stands once, in a line that its items are about.
   if p_idempotency_key is not null or v_metadata <> '{}' then
-    v_batch_id := quota.new_id(v_now);
+    v_batch_id := quota.new_id(v_own.at);
   end if;
-  v_decisions := quota.take_all_plainly(v_caller, v_features, v_amounts, v_now, v_batch_id);
+  v_decisions := quota.take_all_plainly(v_caller, v_features, v_amounts, v_own.at, v_batch_id);
   if v_decisions is null then
     select j.decisions, j.allowances
       into v_decisions, v_allowances
       from quota.judge_batch(
-        v_caller.subject_id, v_features, v_amounts, v_now, p_is_settled => true
+        v_caller.subject_id, v_features, v_amounts, v_own.at, p_is_settled => true
       ) as j;
     if quota.all_have_room(v_decisions) then
       for i in 1 .. cardinality(v_features) loop
         v_decisions[i] := quota.take_item(
-          v_caller, v_features[i], v_amounts[i], v_now, v_batch_id, v_allowances[i]
+          v_caller, v_features[i], v_amounts[i], v_own.at, v_batch_id, v_allowances[i]
         );
       end loop;
     end if;
@@ -6798,15 +6934,15 @@ begin
   if v_batch_id is not null and (v_decisions[1]).allowed then
     perform quota.record(
       row(
-        v_caller.subject_id, v_batch_id, v_now, 'batch', null, v_now, 0, 0, 0, null, null,
+        v_caller.subject_id, v_batch_id, v_own.at, 'batch', null, v_own.at, 0, 0, 0, null, null,
         v_caller.actor, p_idempotency_key, v_metadata
       )::quota.events
     );
     if p_idempotency_key is not null and not quota.bind_key(
-      v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_now
+      v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_own.at
     ) then
       -- Taken under other meters, so with other features: this raises, and undoes the items.
-      perform quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_now);
+      perform quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_own.at);
     end if;
   end if;
   foreach v_decision in array v_decisions loop
@@ -7180,6 +7316,7 @@ begin
     return v_decision;
   end if;
   perform quota.check_known(p_feature);
+  v_caller.subject_id := quota.account_of(v_caller.subject_id);
   v_parts := quota.parts_of(v_caller.subject_id, p_feature);
   if v_parts is not null then
     return (quota.judge_parts(
@@ -7326,7 +7463,7 @@ returns setof public.usage_explanation
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_caller quota.caller := quota.caller_for(p_subject);
+  v_caller quota.caller := quota.caller_by_account(p_subject);
   v_now timestamptz := quota.clock();
   v_allowance quota.allowance;
   v_parts quota.part[];
@@ -7627,7 +7764,7 @@ returns setof public.usage_share
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_caller quota.caller := quota.caller_for(p_subject);
+  v_caller quota.caller := quota.caller_by_account(p_subject);
   v_key text := quota.breakdown_key(p_by);
   v_period record;
   v_forgiven_at timestamptz := '-infinity';
@@ -7810,7 +7947,7 @@ begin
       and e.feature_id = p_feature_id
       and e.counts_at >= p_from
       and e.counts_at < p_until
-      and e.kind not in ('reset', 'carry')
+      and e.kind not in ('reset', 'open', 'carry')
       and (e.used_change <> 0 or e.kind in ('consume', 'commit'))
       and u.at >= p_forgiven_at
       and not p_at_once ? u.event_id::text
@@ -8352,17 +8489,18 @@ declare
   v_at timestamptz;
 begin
   perform quota.require_trusted();
-  select r.subject_id, r.feature_id
-    into v_hold.subject_id, v_hold.feature_id
-    from quota.reservations as r
-    where r.reservation_id = p_reservation_id
-      -- A share ends with its call alone.
-      and not exists (
-        select from quota.shares as s
-        where s.share_subject_id = r.subject_id
-          and s.share_id = r.reservation_id
-      );
-  if found and v_hold.subject_id <> p_subject is not true then
+  loop
+    select r.subject_id, r.feature_id
+      into v_hold.subject_id, v_hold.feature_id
+      from quota.reservations as r
+      where r.reservation_id = p_reservation_id
+        -- A share ends with its call alone.
+        and not exists (
+          select from quota.shares as s
+          where s.share_subject_id = r.subject_id
+            and s.share_id = r.reservation_id
+        );
+    exit when not found or v_hold.subject_id <> quota.account_of(p_subject);
     v_shares := quota.shares_of(v_hold.subject_id, p_reservation_id);
     v_at := quota.lock_shared(v_hold.subject_id, v_hold.feature_id, v_shares);
     -- Again, now that nobody else can end it.
@@ -8372,7 +8510,11 @@ begin
       from quota.reservations as r
       where r.subject_id = v_hold.subject_id
         and r.reservation_id = p_reservation_id;
-  end if;
+    -- Else a subject that it holds for was merged into another meanwhile, which has it, or was forgotten.
+    exit when found
+      and v_at is not null
+      and v_shares is not distinct from quota.shares_of(v_hold.subject_id, p_reservation_id);
+  end loop;
   if v_hold.reservation_id is null then
     raise exception 'no such reservation: %', coalesce(p_reservation_id::text, 'null')
       using errcode = 'QRSRV', hint = 'pass the reservation_id of an allowed reserve_usage';
@@ -8441,7 +8583,7 @@ end
 $$;
 
 comment on function quota.lock_shared is
-  'Locks the meters that a call took from, settles what has expired, and returns the time.';
+  'Locks the meters that a call took from, settles what has expired, and returns the time; null: a subject was merged into another, ask again whose they are.';
 
 create function quota.hold_of(p_share quota.shares)
 returns quota.reservations
@@ -8726,21 +8868,15 @@ begin
   v_refund.metadata := jsonb_strip_nulls(jsonb_build_object('reason', p_reason));
   perform quota.check_metadata(v_refund.metadata);
 
-  -- A line never changes, so it can be read before the lock that its subject is needed for.
-  select e.subject_id, e.feature_id, e.counts_at,
-      case e.kind when 'commit' then e.about_id else e.event_id end, e.actor
-    into v_use.subject_id, v_use.feature_id, v_use.counts_at, v_use.about_id, v_use.actor
-    from quota.events as e
-    where e.event_id = p_event_id
-      and e.kind in ('consume', 'commit', 'import');
-  if not found or v_use.subject_id <> p_subject then
-    raise exception 'no such use to refund: %', coalesce(p_event_id::text, 'null')
-      using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
-  end if;
-
-  v_shares := quota.shares_of(v_use.subject_id, v_use.about_id);
-  v_refund.at := quota.lock_shared(v_use.subject_id, v_use.feature_id, v_shares);
-
+  loop
+    v_use := quota.use_to_refund(p_event_id, p_subject);
+    v_shares := quota.shares_of(v_use.subject_id, v_use.about_id);
+    v_refund.at := quota.lock_shared(v_use.subject_id, v_use.feature_id, v_shares);
+    -- Else a subject that it counted for was merged into another meanwhile.
+    exit when v_refund.at is not null
+      and quota.account_of(v_use.subject_id) = v_use.subject_id
+      and v_shares is not distinct from quota.shares_of(v_use.subject_id, v_use.about_id);
+  end loop;
   if p_idempotency_key is not null then
     v_caller := row(v_use.subject_id, true, null)::quota.caller;
     v_arguments := jsonb_build_object(
@@ -8781,6 +8917,34 @@ end
 $$;
 
 comment on function quota.refund_usage is 'See public.refund_usage.';
+
+-- A line never changes, but for a merge, so it can be read before the lock that its subject is needed for.
+create function quota.use_to_refund(
+  p_event_id uuid,
+  p_subject text
+)
+returns quota.events
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_use quota.events;
+begin
+  select e.subject_id, e.feature_id, e.counts_at,
+      case e.kind when 'commit' then e.about_id else e.event_id end, e.actor
+    into v_use.subject_id, v_use.feature_id, v_use.counts_at, v_use.about_id, v_use.actor
+    from quota.events as e
+    where e.event_id = p_event_id
+      and e.kind in ('consume', 'commit', 'import');
+  if not found or v_use.subject_id <> quota.account_of(p_subject) then
+    raise exception 'no such use to refund: %', coalesce(p_event_id::text, 'null')
+      using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
+  end if;
+  return v_use;
+end
+$$;
+
+comment on function quota.use_to_refund is
+  'The use, with what its draws are about. Errors: QRSRV none, or not this subject''s.';
 
 -- Under the meter. A gauge may have been lowered since, by return_usage(); and what rows are, only they
 -- give back.
@@ -8865,6 +9029,7 @@ declare
   v_caller quota.caller;
   v_arguments jsonb;
   v_answer jsonb;
+  v_own quota.own_lock;
   v_now timestamptz;
   v_decision public.usage_decision;
 begin
@@ -8879,7 +9044,9 @@ begin
       using errcode = 'QFEAT', hint = 'give a counted event back with refund_usage';
   end if;
 
-  v_now := quota.lock_meter(v_caller.subject_id, p_feature);
+  v_own := quota.lock_own(v_caller, p_feature);
+  v_caller := v_own.caller;
+  v_now := v_own.at;
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object('call', 'return_usage', 'feature', p_feature, 'amount', p_amount);
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
@@ -9051,6 +9218,7 @@ declare
     'call', 'reset_usage', 'feature', p_feature, 'period', p_period
   );
   v_answer jsonb;
+  v_own quota.own_lock;
   v_event quota.events;
   v_allowance quota.allowance;
   v_before quota.limit_state[];
@@ -9065,10 +9233,12 @@ begin
   perform quota.check_metadata(v_event.metadata);
   perform quota.check_reset(p_feature, p_period);
 
+  v_own := quota.lock_own(v_caller, p_feature);
+  v_caller := v_own.caller;
   v_event.subject_id := v_caller.subject_id;
   v_event.feature_id := p_feature;
   v_event.idempotency_key := p_idempotency_key;
-  v_event.at := quota.lock_meter(v_caller.subject_id, p_feature);
+  v_event.at := v_own.at;
   if p_idempotency_key is not null then
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_event.at);
     if v_answer is not null then
@@ -9201,7 +9371,7 @@ declare
   v_grant_id uuid;
 begin
   perform quota.require_trusted();
-  v_caller := quota.caller_for(p_subject);
+  v_caller := quota.caller_by_account(p_subject);
   perform quota.check_arguments(p_amount, p_idempotency_key, p_metadata);
   perform quota.check_instant('grant_usage', 'expires_at', p_expires_at);
 
@@ -9304,7 +9474,7 @@ begin
     into v_grant.subject_id, v_grant.feature_id
     from quota.grants as g
     where g.grant_id = p_grant_id;
-  if not found or v_grant.subject_id <> p_subject then
+  if not found or v_grant.subject_id <> quota.account_of(p_subject) then
     return 0;
   end if;
   -- Or forget_subject() was faster: then the subject is not to be made again.
@@ -9397,7 +9567,7 @@ begin
       using errcode = 'QPLAN', hint = 'name a plan of plan_catalog';
   end if;
   perform quota.put_on_plan(
-    (quota.caller_for(p_subject)).subject_id, p_plan, p_anchor, p_time_zone, p_ends_at
+    (quota.caller_by_account(p_subject)).subject_id, p_plan, p_anchor, p_time_zone, p_ends_at
   );
 end
 $$;
@@ -9614,9 +9784,9 @@ declare
   v_now timestamptz;
 begin
   perform quota.require_trusted();
-  v_subject_id := (quota.caller_for(p_subject)).subject_id;
+  v_subject_id := (quota.caller_by_account(p_subject)).subject_id;
   if p_parent is not null then
-    v_parent_id := (quota.caller_for(p_parent)).subject_id;
+    v_parent_id := (quota.caller_by_account(p_parent)).subject_id;
   end if;
   perform quota.lock_family(v_subject_id, v_parent_id);
   perform quota.check_family(v_subject_id, v_parent_id);
@@ -9785,7 +9955,7 @@ begin
   perform quota.require_trusted();
   v_caller := quota.caller_for(p_subject);
   perform quota.lock_namers(v_caller.subject_id);
-  perform quota.lock_subject(v_caller.subject_id);
+  perform quota.lock_subject(v_caller.subject_id, true);
   v_now := quota.lock_meters(v_caller.subject_id, quota.meters_of(v_caller.subject_id));
   delete from quota.events as e where e.subject_id = v_caller.subject_id;
   get diagnostics v_lines = row_count;
@@ -9807,6 +9977,7 @@ begin
     where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
   perform quota.forget_actor(v_caller.subject_id);
   perform quota.take_children_off(v_caller.subject_id);
+  perform quota.forget_merges(v_caller.subject_id);
   delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
   delete from quota.meters as m where m.subject_id = v_caller.subject_id and m.rows_used = 0;
   perform quota.keep_rows_used(v_caller.subject_id, v_now);
@@ -9815,6 +9986,32 @@ end
 $$;
 
 comment on function quota.forget_subject is 'See public.forget_subject.';
+
+-- Of an account its old names, of an old name that it is one: what it used is the account's.
+create function quota.forget_merges(p_subject_id text)
+returns void
+language plpgsql volatile strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_account_id text := quota.account_of(p_subject_id);
+  v_merge_id uuid := quota.merge_id(p_subject_id);
+begin
+  update quota.events as e
+    set metadata = e.metadata - 'from',
+        about_id = null
+    where e.subject_id = v_account_id
+      and e.about_id = v_merge_id;
+  -- What was merged into an old name is the account's as well.
+  update quota.merges as m
+    set account_id = v_account_id
+    where m.account_id = p_subject_id
+      and v_account_id <> p_subject_id;
+  delete from quota.merges as m
+    where m.subject_id = p_subject_id or m.account_id = p_subject_id;
+end
+$$;
+
+comment on function quota.forget_merges is 'Takes a subject out of what is known of merged ones.';
 
 -- What it did for others stays, and loses the name. The lines lead to the holds and keys that have it,
 -- so all of it is found by events_by_user. Nobody else changes a line, the actor of a hold or the
@@ -9937,6 +10134,510 @@ $$;
 comment on function quota.keep_rows_used is
   'Sets what meters are left of a forgotten subject to what rows of limited tables count, with a line each.';
 
+-- sql/subjects/merge_subjects.sql
+
+-- An anonymous visitor becomes an account; two accounts become one.
+create function public.merge_subjects(
+  from_subject text,
+  into_subject text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  perform quota.merge_subjects(from_subject, into_subject);
+end
+$$;
+
+comment on function public.merge_subjects is
+  'Makes one subject another name of an account. Its use counts in the account''s periods by the instant of each use (what lies before them is history), its grants, holds, idempotency keys and members come along, and so does its membership of organisations; plan, billing day, zone, exceptions and overrides of the account stay, those of the old name end. The old name has no allowance of its own from then on: calls that name it are answered as the account''s, ids of its uses, holds and grants stay good, and whoever was signed in as it sees nothing of the account. What rows of limited tables count stays with the old name until the rows name the account; no more rows that name it fit. A fresh start by hand of the old name does not come along. It has no parent and nobody below it: take it, or them, off first (set_parent(…, null)); the account may have, and what came along does not count for those above. Into an account that was merged itself, it is merged into what that became. Repeated, it changes nothing. Errors: QSUBJ a subject missing, empty or over 255 characters, into itself, in a circle, merged into another account before, with a parent or others below it, or of uses that counted for the account, too; QAMNT a counter would pass 2^53 - 1; 42501 not a trusted role; 55P03 retry.';
+
+-- The ledger lines of the old name become the account's, and with them everything that is their sum. All
+-- of both subjects is locked for it: rows in byte order, then meters, subject by subject.
+create function quota.merge_subjects(
+  p_from text,
+  p_into text
+)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
+as $$
+declare
+  v_from text;
+  v_into text;
+  v_features text[];
+  v_feature_id text;
+  v_limits jsonb := '{}';
+  v_before quota.limit_state[];
+  v_now timestamptz;
+begin
+  perform quota.require_trusted();
+  v_from := (quota.caller_for(p_from)).subject_id;
+  v_into := (quota.caller_for(p_into)).subject_id;
+  if quota.account_to_join(v_from, v_into) is null then
+    return;
+  end if;
+  v_into := quota.lock_to_merge(v_from, v_into);
+  if v_into is null then
+    return;
+  end if;
+  v_features := quota.meters_of(v_from);
+  v_now := quota.lock_both(v_from, v_into, v_features);
+  foreach v_feature_id in array v_features loop
+    v_limits := v_limits || jsonb_build_object(
+      v_feature_id,
+      coalesce(to_jsonb((quota.limits_of(v_into, v_feature_id, v_now)).limits), '[]')
+    );
+  end loop;
+
+  perform quota.move_windows(v_from, v_into);
+  perform quota.move_belongings(v_from, v_into);
+  foreach v_feature_id in array v_features loop
+    perform quota.move_use(v_from, v_into, v_feature_id, v_now);
+  end loop;
+  insert into quota.merges (subject_id, account_id, merged_at) values (v_from, v_into, v_now);
+  -- Also where nothing changes: who makes a meter of the old name looks at this row.
+  update quota.subjects as s
+    set plan_id = null, plan_ends_at = null, anchor_at = null, time_zone = 'UTC', has_extras = false
+    where s.subject_id = v_from;
+  perform quota.record(
+    row(
+      v_into, quota.new_id(v_now), v_now, 'merge', null, v_now, 0, 0, 0, quota.merge_id(v_from), null,
+      null, null, jsonb_build_object('from', v_from)
+    )::quota.events
+  );
+  foreach v_feature_id in array v_features loop
+    v_before := array(
+      select l from jsonb_populate_recordset(null::quota.limit_state, v_limits -> v_feature_id) as l
+    );
+    perform quota.open_counters(
+      v_into, v_feature_id, v_now, (quota.limits_of(v_into, v_feature_id, v_now)).limits
+    );
+    perform quota.write_alerts(
+      v_into, v_feature_id, v_now, v_before,
+      (quota.limits_of(v_into, v_feature_id, v_now)).limits
+    );
+  end loop;
+end
+$$;
+
+comment on function quota.merge_subjects is 'See public.merge_subjects.';
+
+-- What the line of a merge is about: forget_subject() of the old name finds it.
+create function quota.merge_id(p_from text)
+returns uuid
+language plpgsql immutable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return md5('merge_subjects ' || p_from)::uuid;
+end
+$$;
+
+comment on function quota.merge_id is 'What the line that merged this subject is about.';
+
+create function quota.account_to_join(
+  p_from text,
+  p_into text
+)
+returns text
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_from text := quota.account_of(p_from);
+  v_into text := quota.account_of(p_into);
+begin
+  if v_from <> p_from and v_from = v_into then
+    return null;
+  end if;
+  if v_from = v_into then
+    raise exception 'merge_subjects: % is merged into itself',
+      quote_literal(left(p_from, 100))
+      using errcode = 'QSUBJ', hint = 'into_subject is another subject, and none that was merged into from_subject';
+  end if;
+  if v_from <> p_from then
+    raise exception 'merge_subjects: % was merged into another account before',
+      quote_literal(left(p_from, 100))
+      using errcode = 'QSUBJ', hint = 'merge the account that it became';
+  end if;
+  return v_into;
+end
+$$;
+
+comment on function quota.account_to_join is
+  'Into which account it is to be merged; null: it was already. Errors: QSUBJ into itself, in a circle, or merged elsewhere.';
+
+-- In byte order, with the organisations that the old name belongs to, whose members change.
+create function quota.lock_to_merge(
+  p_from text,
+  p_into text
+)
+returns text
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_into text := quota.account_of(p_into);
+  v_locked integer;
+begin
+  loop
+    insert into quota.subjects (subject_id)
+      values (least(p_from collate "C", v_into collate "C"))
+      on conflict do nothing;
+    insert into quota.subjects (subject_id)
+      values (greatest(p_from collate "C", v_into collate "C"))
+      on conflict do nothing;
+    perform from quota.subjects as s
+      where s.subject_id in (p_from, v_into)
+        or s.subject_id in (select m.subject_id from quota.members as m where m.user_id = p_from)
+      order by s.subject_id
+      for no key update;
+    select count(*) into v_locked from quota.subjects as s where s.subject_id in (p_from, v_into);
+    -- Else forget_subject() was faster.
+    exit when v_locked = 2;
+  end loop;
+  if quota.account_to_join(p_from, v_into) <> v_into then
+    raise exception 'merge_subjects: the account was merged meanwhile'
+      using errcode = '55P03', hint = 'call again';
+  end if;
+  perform quota.check_levels(p_from, v_into);
+  return quota.account_to_join(p_from, v_into);
+end
+$$;
+
+comment on function quota.lock_to_merge is
+  'Locks the rows of both subjects, and returns the account; null: merged meanwhile. Errors: QSUBJ; 55P03.';
+
+-- What others count for it, or it for others, would have to be locked as well. And a use that counted for
+-- both would count for the account twice.
+create function quota.check_levels(
+  p_from text,
+  p_into text
+)
+returns void
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if cardinality(quota.levels_of(p_from)) > 1 or quota.below(array[p_from]) <> '{}' then
+    raise exception 'merge_subjects: % has a parent, or others below it',
+      quote_literal(left(p_from, 100))
+      using errcode = 'QSUBJ', hint = 'take it off its parent, and those below off it, first: set_parent(…, null)';
+  end if;
+  if exists (
+    select from quota.shares as s
+    where s.share_subject_id = p_into
+      and s.subject_id <> p_into
+      and (
+        s.subject_id = p_from
+        or exists (
+          select from quota.shares as o
+          where o.subject_id = s.subject_id
+            and o.call_id = s.call_id
+            and o.share_subject_id = p_from
+        )
+      )
+  ) or exists (
+    select from quota.shares as s
+    where s.share_subject_id = p_from
+      and s.subject_id = p_into
+  ) then
+    raise exception 'merge_subjects: the same uses counted for % and for the account',
+      quote_literal(left(p_from, 100))
+      using errcode = 'QSUBJ', hint = 'they were levels of one another; forget_subject ends the one that is not needed';
+  end if;
+end
+$$;
+
+comment on function quota.check_levels is
+  'Expects the rows of both to be locked. Errors: QSUBJ, it stands in levels, or stood in those of the account.';
+
+-- The meters of the one, and those of the same features of the other.
+create function quota.lock_both(
+  p_from text,
+  p_into text,
+  p_feature_ids text[]
+)
+returns timestamptz
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject_id text;
+  v_now timestamptz;
+begin
+  -- Both exist before the first is locked.
+  perform quota.create_meters(p_into, p_feature_ids);
+  foreach v_subject_id in array array[
+    least(p_from collate "C", p_into collate "C"), greatest(p_from collate "C", p_into collate "C")
+  ] loop
+    v_now := greatest(
+      v_now,
+      quota.lock_meters(
+        v_subject_id,
+        case when v_subject_id = p_from then p_feature_ids else quota.meters_of(p_into) end
+      )
+    );
+  end loop;
+  return v_now;
+end
+$$;
+
+comment on function quota.lock_both is
+  'Locks all meters of two subjects whose rows are locked, and returns the time read under the locks.';
+
+-- sql/subjects/move_windows.sql
+
+-- Windows of a subject that becomes an account are the account's: who has used one up has no fresh one. But
+-- windows of a kind never overlap. One that does ends, and what was used in it counts in the account's own.
+create function quota.move_windows(
+  p_from text,
+  p_into text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_window record;
+begin
+  for v_window in
+    select c.feature_id, c.period, c.period_start, c.period_end
+    from quota.counters as c
+    where c.subject_id = p_from
+      and c.period like '% %'
+  loop
+    if exists (
+      select from quota.counters as o
+      where o.subject_id = p_into
+        and o.feature_id = v_window.feature_id
+        and o.period = v_window.period
+        and o.period_start < v_window.period_end
+        and o.period_end > v_window.period_start
+    ) then
+      -- What opened it stays to be read.
+      update quota.events as e
+        set metadata = e.metadata - 'period'
+          || jsonb_build_object('former_period', v_window.period)
+        where e.subject_id = p_from
+          and e.feature_id = v_window.feature_id
+          and e.counts_at >= v_window.period_start
+          and e.counts_at < v_window.period_end
+          and e.kind = 'open'
+          and e.metadata ->> 'period' = v_window.period;
+    else
+      update quota.counters as c
+        set subject_id = p_into
+        where c.subject_id = p_from
+          and c.feature_id = v_window.feature_id
+          and c.period_end = v_window.period_end
+          and c.period = v_window.period;
+    end if;
+  end loop;
+end
+$$;
+
+comment on function quota.move_windows is
+  'Moves the windows of a subject whose lines are to be moved; what they count is to be summed up after.';
+
+-- sql/subjects/move_use.sql
+
+-- What is moved when a subject becomes an account. Expects both, and all their meters, to be locked.
+
+-- Everything that is no sum. What both have stays the account's: a key that both bound, a member of both.
+create function quota.move_belongings(
+  p_from text,
+  p_into text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.subjects as s
+    set has_extras = true
+    where s.subject_id = p_into
+      and exists (select from quota.grants as g where g.subject_id = p_from);
+  update quota.grants as g set subject_id = p_into where g.subject_id = p_from;
+  update quota.reservations as r set subject_id = p_into where r.subject_id = p_from;
+  update quota.shares as s set subject_id = p_into where s.subject_id = p_from;
+  update quota.shares as s set share_subject_id = p_into where s.share_subject_id = p_from;
+  update quota.overages as o set subject_id = p_into where o.subject_id = p_from;
+  -- Its own keys are the account's own.
+  insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answer)
+    select p_into, case k.owner_id when p_from then p_into else k.owner_id end, k.idempotency_key,
+      k.bound_at, k.arguments, k.answer
+    from quota.keys as k
+    where k.subject_id = p_from
+    on conflict do nothing;
+  insert into quota.members (subject_id, user_id)
+    select p_into, m.user_id
+    from quota.members as m
+    where m.subject_id = p_from
+      and m.user_id <> p_into
+    on conflict do nothing;
+  insert into quota.members (subject_id, user_id)
+    select m.subject_id, p_into
+    from quota.members as m
+    where m.user_id = p_from
+      and m.subject_id <> p_into
+    on conflict do nothing;
+  delete from quota.keys as k where k.subject_id = p_from;
+  delete from quota.members as m where m.subject_id = p_from or m.user_id = p_from;
+  -- Its own terms end, and what was told of its periods.
+  delete from quota.exceptions as x where x.subject_id = p_from;
+  delete from quota.overrides as o where o.subject_id = p_from;
+  delete from quota.alerts as a where a.subject_id = p_from;
+  update quota.meters as m set fresh_from = 'infinity' where m.subject_id = p_into;
+  -- The lines of rows of limited tables stay: only the rows give back what they are. A reset was of a period
+  -- of its own: its line stays to be read, and counts in no period.
+  update quota.events as e
+    set about_id = null,
+        metadata = e.metadata - 'period'
+          || jsonb_build_object('former_period', e.metadata -> 'period')
+    where e.subject_id = p_from
+      and e.kind = 'reset'
+      and e.metadata ? 'period';
+  update quota.events as e
+    set subject_id = p_into
+    where e.subject_id = p_from
+      and e.kind <> 'table';
+end
+$$;
+
+comment on function quota.move_belongings is
+  'Grants, holds, keys, members and ledger lines of a subject become another''s; exceptions, overrides and alerts end.';
+
+-- The readings: what moved is all but what rows of limited tables are. What the account''s counters say
+-- is summed up again from its ledger, closed ones too: each line counts where its instant lies.
+create function quota.move_use(
+  p_from text,
+  p_into text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_former quota.meters;
+  v_most bigint;
+begin
+  select m.used - m.rows_used, m.reserved, m.drawn, m.rows_used, m.holds_expire_at,
+      greatest(
+        p_at, m.counted_until,
+        (
+          select max(e.counts_at)
+          from quota.events as e
+          where e.subject_id = p_into
+            and e.feature_id = p_feature_id
+        )
+      )
+    into v_former.used, v_former.reserved, v_former.drawn, v_former.rows_used,
+      v_former.holds_expire_at, v_former.counted_until
+    from quota.meters as m
+    where m.subject_id = p_from
+      and m.feature_id = p_feature_id;
+  update quota.meters as m
+    set used = m.used + v_former.used,
+        reserved = m.reserved + v_former.reserved,
+        drawn = m.drawn + v_former.drawn,
+        counted_until = greatest(m.counted_until, v_former.counted_until),
+        holds_expire_at = least(m.holds_expire_at, v_former.holds_expire_at),
+        minute_until = '-infinity',
+        hour_until = '-infinity'
+    where m.subject_id = p_into
+      and m.feature_id = p_feature_id
+    returning m.used + m.reserved
+    into v_most;
+  if v_most > 9007199254740991 then
+    raise exception 'merge_subjects: a counter would pass 9007199254740991 (2^53 - 1)'
+      using errcode = 'QAMNT', hint = 'count in a larger unit';
+  end if;
+  perform quota.note_open_span(p_into, p_feature_id, '-infinity');
+  perform quota.sum_counters_up(p_into, p_feature_id);
+  delete from quota.counters as c where c.subject_id = p_from and c.feature_id = p_feature_id;
+  delete from quota.meters as m
+    where m.subject_id = p_from
+      and m.feature_id = p_feature_id
+      and m.rows_used = 0;
+  update quota.meters as m
+    set used = m.rows_used,
+        reserved = 0,
+        drawn = 0,
+        holds_expire_at = 'infinity',
+        open_from = '-infinity',
+        open_until = 'infinity',
+        fresh_from = 'infinity'
+    where m.subject_id = p_from
+      and m.feature_id = p_feature_id;
+end
+$$;
+
+comment on function quota.move_use is
+  'Adds the readings of a subject''s meter to another''s, and counts the lines that moved where their instants lie. Errors: QAMNT.';
+
+-- Closed ones, too.
+create function quota.sum_counters_up(
+  p_subject_id text,
+  p_feature_id text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_meter quota.meters;
+  v_counter record;
+  v_balance quota.balance;
+  v_over bigint;
+begin
+  select m.used, m.reserved, m.drawn
+    into v_meter.used, v_meter.reserved, v_meter.drawn
+    from quota.meters as m
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+  for v_counter in
+    select c.period, c.period_start, c.period_end, c.used is null as is_open
+    from quota.counters as c
+    where c.subject_id = p_subject_id
+      and c.feature_id = p_feature_id
+  loop
+    v_balance := quota.ledger_balance(
+      p_subject_id, p_feature_id, v_counter.period, v_counter.period_start, v_counter.period_end
+    );
+    v_over := quota.overage_in(
+      p_subject_id, p_feature_id, v_counter.period, v_counter.period_start, v_counter.period_end
+    );
+    update quota.counters as c
+      set used_before = case when v_counter.is_open then v_meter.used - v_balance.used else 0 end,
+          reserved_before = case
+            when v_counter.is_open then v_meter.reserved - v_balance.reserved else 0
+          end,
+          drawn_before = case when v_counter.is_open then v_meter.drawn - v_balance.drawn else 0 end,
+          used = case when not v_counter.is_open then v_balance.used end,
+          reserved = case when not v_counter.is_open then v_balance.reserved end,
+          drawn = case when not v_counter.is_open then v_balance.drawn end,
+          over = v_over,
+          crossed_at = coalesce(
+            c.crossed_at,
+            (
+              select min(o.counts_at)
+              from quota.overages as o
+              where v_over > 0
+                and o.subject_id = p_subject_id
+                and o.feature_id = p_feature_id
+                and o.period = v_counter.period
+                and o.counts_at >= v_counter.period_start
+                and o.counts_at < v_counter.period_end
+                and o.mode <> 'shadow'
+            )
+          )
+      where c.subject_id = p_subject_id
+        and c.feature_id = p_feature_id
+        and c.period = v_counter.period
+        and c.period_end = v_counter.period_end;
+  end loop;
+end
+$$;
+
+comment on function quota.sum_counters_up is
+  'Sets the counters of a meter to what its ledger says of their periods.';
+
 
 -- meter, the bricks: the lock, the one writer, what begins and ends.
 -- sql/meter/lock_meters.sql
@@ -9955,7 +10656,8 @@ comment on function quota.keep_rows_used is
 
 create function quota.lock_meters(
   p_subject_id text,
-  p_feature_ids text[]
+  p_feature_ids text[],
+  p_is_table boolean default false
 )
 returns timestamptz
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -9985,7 +10687,9 @@ begin
         for no key update
       ) as l;
     exit when v_locked = cardinality(p_feature_ids);
-    perform quota.create_meters(p_subject_id, p_feature_ids);
+    if not quota.create_meters(p_subject_id, p_feature_ids, p_is_table) then
+      return null;
+    end if;
   end loop;
   v_now := quota.clock();
   if v_holds_expire_at <= v_now then
@@ -10005,7 +10709,8 @@ comment on function quota.lock_meters is
 
 create function quota.lock_meter(
   p_subject_id text,
-  p_feature_id text
+  p_feature_id text,
+  p_is_table boolean default false
 )
 returns timestamptz
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -10022,7 +10727,9 @@ begin
         and m.feature_id = p_feature_id
       for no key update;
     exit when found;
-    perform quota.create_meters(p_subject_id, array[p_feature_id]);
+    if not quota.create_meters(p_subject_id, array[p_feature_id], p_is_table) then
+      return null;
+    end if;
   end loop;
   -- The time is read under the lock: a call that waited over midnight counts into the new day, and a
   -- hold or grant that expired during the wait is over.
@@ -10035,13 +10742,14 @@ end
 $$;
 
 comment on function quota.lock_meter is
-  'Locks the meter of a subject and feature, settles what has expired, and returns the time of the decision. Errors: QFEAT unknown feature, before any lock.';
+  'Locks the meter of a subject and feature, settles what has expired, and returns the time of the decision; null: there is none, since the subject was merged into another (but where p_is_table). Errors: QFEAT unknown feature, before any lock.';
 
 create function quota.create_meters(
   p_subject_id text,
-  p_feature_ids text[]
+  p_feature_ids text[],
+  p_is_table boolean default false
 )
-returns void
+returns boolean
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -10067,16 +10775,21 @@ begin
     -- Not found: forget_subject() was faster. A meter must not be made without the lock.
     exit when found;
   end loop;
+  -- In a statement after the lock: was it merged? Rows of tables count for the name that they have.
+  if not p_is_table and quota.account_of(p_subject_id) <> p_subject_id then
+    return false;
+  end if;
   insert into quota.meters (subject_id, feature_id)
     select p_subject_id, f.feature_id
     from unnest(p_feature_ids) as f (feature_id)
     order by f.feature_id collate "C"
     on conflict do nothing;
+  return true;
 end
 $$;
 
 comment on function quota.create_meters is
-  'First use: makes the subject and its meters, if they do not exist. Errors: QFEAT.';
+  'First use: makes the subject and its meters, if they do not exist. False: it was merged into another, see lock_call(). Errors: QFEAT.';
 
 -- sql/meter/record.sql
 
@@ -13170,7 +13883,7 @@ begin
       v_now := null;
       -- All at once: a meter that is made while another is held could meet set_plan() crosswise.
       if cardinality(v_features) > 1 then
-        v_now := quota.lock_meters(v_subject_id, v_features);
+        v_now := quota.lock_meters(v_subject_id, v_features, true);
       end if;
     end if;
     perform quota.count_change(v_caller, v_feature_id, v_change::bigint, v_now, tg_relid);
@@ -13254,8 +13967,15 @@ begin
   if p_change > 0 and quota.count_plainly(p_caller, p_feature_id, p_change, v_metadata) then
     return;
   end if;
-  v_now := coalesce(p_locked_at, quota.lock_meter(p_caller.subject_id, p_feature_id));
-  if p_change > 0 then
+  v_now := coalesce(p_locked_at, quota.lock_meter(p_caller.subject_id, p_feature_id, true));
+  if p_change > 0 and quota.account_of(p_caller.subject_id) <> p_caller.subject_id then
+    -- What was merged has no allowance: a row of the account has its name.
+    perform quota.enforce(
+      quota.decision(
+        p_caller.subject_id, p_feature_id, p_change, null, null, 'feature_not_in_plan'
+      )
+    );
+  elsif p_change > 0 then
     perform quota.enforce(
       quota.take(p_caller, p_feature_id, p_change, v_now, 'table', null, null, null, v_metadata)
     );
@@ -13418,9 +14138,9 @@ begin
     order by t.subject_id collate "C"
   loop
     if cardinality(v_feature_ids) = 1 then
-      perform quota.lock_meter(v_subject_id, v_feature_ids[1]);
+      perform quota.lock_meter(v_subject_id, v_feature_ids[1], true);
     else
-      perform quota.lock_meters(v_subject_id, v_feature_ids);
+      perform quota.lock_meters(v_subject_id, v_feature_ids, true);
     end if;
   end loop;
 end
@@ -13869,8 +14589,10 @@ begin
   v_subject_ids := array(
     select r.subject_id
     from unnest(p_subject_ids, p_plan_ids) as r (subject_id, plan_id)
-    where r.plan_id is not null
-      or exists (select from quota.subjects as s where s.subject_id = r.subject_id)
+    where (r.plan_id is not null or exists (
+        select from quota.subjects as s where s.subject_id = r.subject_id
+      ))
+      and not exists (select from quota.merges as g where g.subject_id = r.subject_id)
     order by r.subject_id collate "C"
   );
   v_counted := quota.lock_terms_of(v_subject_ids);
@@ -14515,10 +15237,10 @@ comment on column public.usage_events.event_id is 'The line, for refund_usage.';
 comment on column public.usage_events.at is 'When it happened.';
 
 comment on column public.usage_events.kind is
-  '`consume`, `cost` (what a use costs of another feature), `level` (what a subject below used), `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value`, `member` or `parent`.';
+  '`consume`, `cost` (what a use costs of another feature), `level` (what a subject below used), `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value`, `member`, `parent` or `merge`.';
 
 comment on column public.usage_events.feature is
-  'The id of the feature; null for a change of plan, members, or a switch or value (metadata names it).';
+  'The id of the feature; null for a merge, a change of plan, members, or a switch or value (metadata names it).';
 
 comment on column public.usage_events.counts_at is 'The instant whose periods the line counts in.';
 
@@ -15328,6 +16050,8 @@ begin
       from quota.events as e
       where (p_subject is null or e.subject_id = p_subject)
         and e.kind = 'open'
+        -- Of a subject that was merged into this one: its windows are over.
+        and e.metadata ? 'period'
     ),
     windows as materialized (
       select c.subject_id, c.feature_id, c.period_start, c.period, c.period_end,
@@ -16782,6 +17506,10 @@ begin
     end if;
     if not v_is_new or not found then
       perform quota.lock_meters(v_subject_id, v_feature_ids);
+      if quota.account_of(v_subject_id) <> v_subject_id then
+        raise exception 'import_usage: a subject was merged into an account meanwhile'
+          using errcode = '55P03', hint = 'call again';
+      end if;
     end if;
   end loop;
 end
@@ -16926,6 +17654,8 @@ begin
       select coalesce(
         quota.import_problem(i.value, i.counts_at, i.metadata, p_at),
         case
+          when exists (select from quota.merges as g where g.subject_id = i.subject_id)
+            then 'the subject was merged into an account: name that one'
           when f.feature_id is null
             then 'unknown feature; features come from the plan document'
           when f.kind in ('switch', 'value')
@@ -17307,7 +18037,7 @@ revoke all on function
   public.grant_usage, public.void_grant, public.set_plan, public.set_parent, public.set_limit,
   public.clear_limit,
   public.set_value, public.add_member, public.remove_member, public.forget_subject,
-  public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
+  public.merge_subjects, public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
   public.verify_installation
   from public, anon, authenticated, service_role;
 
@@ -17327,9 +18057,10 @@ grant execute on function
   public.reserve_usage, public.extend_usage, public.commit_usage, public.release_usage,
   public.refund_usage, public.return_usage, public.reset_usage, public.grant_usage,
   public.void_grant, public.set_plan, public.set_parent, public.set_limit, public.clear_limit, public.set_value,
-  public.add_member, public.remove_member, public.forget_subject, public.apply_plans,
-  public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
+  public.add_member, public.remove_member, public.forget_subject, public.merge_subjects,
+  public.apply_plans, public.deliver_alerts, public.acknowledge_alerts, public.verify_usage,
   public.verify_installation,
+  quota.merge_subjects,
   quota.reserve_usage, quota.extend_usage, quota.commit_usage, quota.release_usage,
   quota.refund_usage, quota.return_usage, quota.reset_usage, quota.grant_usage,
   quota.void_grant, quota.set_plan, quota.set_parent, quota.change_limit, quota.set_value, quota.change_member,
@@ -17353,7 +18084,8 @@ grant select on
   to authenticated, service_role;
 -- A key is a secret between its caller and the answer; the operator's list is of all subjects.
 grant select on
-  public.usage_overview, quota.keys, quota.shares, quota.overrides, quota.limited_tables, quota.followed_tables
+  public.usage_overview, quota.keys, quota.shares, quota.overrides, quota.merges, quota.limited_tables,
+  quota.followed_tables
   to service_role;
 
 -- What policies and views ask as their reader: who it is, what the time is, which period that lies in.
@@ -17627,6 +18359,9 @@ begin
     ('column', 'quota.locked_hold.shares', '{"of": "type", "on": "quota.locked_hold", "name": "shares", "type": "quota.shares[]", "default": null, "is_required": false}'),
     ('column', 'quota.members.subject_id', '{"of": "table", "on": "quota.members", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.members.user_id', '{"of": "table", "on": "quota.members", "name": "user_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.merges.account_id', '{"of": "table", "on": "quota.merges", "name": "account_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.merges.merged_at', '{"of": "table", "on": "quota.merges", "name": "merged_at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
+    ('column', 'quota.merges.subject_id', '{"of": "table", "on": "quota.merges", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.meters.allowed', '{"of": "table", "on": "quota.meters", "name": "allowed", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.meters.catalogue_version', '{"of": "table", "on": "quota.meters", "name": "catalogue_version", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.ceiling', '{"of": "table", "on": "quota.meters", "name": "ceiling", "type": "bigint", "default": "''-1''::integer", "is_required": true}'),
@@ -17693,6 +18428,8 @@ begin
     ('column', 'quota.overrides.feature_id', '{"of": "table", "on": "quota.overrides", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.overrides.subject_id', '{"of": "table", "on": "quota.overrides", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.overrides.value', '{"of": "table", "on": "quota.overrides", "name": "value", "type": "jsonb", "default": null, "is_required": true}'),
+    ('column', 'quota.own_lock.at', '{"of": "type", "on": "quota.own_lock", "name": "at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.own_lock.caller', '{"of": "type", "on": "quota.own_lock", "name": "caller", "type": "quota.caller", "default": null, "is_required": false}'),
     ('column', 'quota.part.feature_id', '{"of": "type", "on": "quota.part", "name": "feature_id", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.part.is_price', '{"of": "type", "on": "quota.part", "name": "is_price", "type": "boolean", "default": null, "is_required": false}'),
     ('column', 'quota.part.per', '{"of": "type", "on": "quota.part", "name": "per", "type": "bigint", "default": null, "is_required": false}'),
@@ -17807,6 +18544,8 @@ begin
     ('constraint', 'limited_tables_pkey on quota.limited_tables', '{"on": "quota.limited_tables", "name": "limited_tables_pkey", "text": "PRIMARY KEY (table_id, feature_id)"}'),
     ('constraint', 'members_ids_are_1_to_255_characters on quota.members', '{"on": "quota.members", "name": "members_ids_are_1_to_255_characters", "text": "CHECK (((length(subject_id) >= 1) AND (length(subject_id) <= 255) AND (length(user_id) >= 1) AND (length(user_id) <= 255)))"}'),
     ('constraint', 'members_pkey on quota.members', '{"on": "quota.members", "name": "members_pkey", "text": "PRIMARY KEY (subject_id, user_id)"}'),
+    ('constraint', 'merges_account_is_another on quota.merges', '{"on": "quota.merges", "name": "merges_account_is_another", "text": "CHECK ((subject_id <> account_id))"}'),
+    ('constraint', 'merges_pkey on quota.merges', '{"on": "quota.merges", "name": "merges_pkey", "text": "PRIMARY KEY (subject_id)"}'),
     ('constraint', 'meters_pkey on quota.meters', '{"on": "quota.meters", "name": "meters_pkey", "text": "PRIMARY KEY (subject_id, feature_id)"}'),
     ('constraint', 'overages_mode_is_known on quota.overages', '{"on": "quota.overages", "name": "overages_mode_is_known", "text": "CHECK ((mode = ANY (ARRAY[''hard''::text, ''soft''::text, ''shadow''::text])))"}'),
     ('constraint', 'overages_pkey on quota.overages', '{"on": "quota.overages", "name": "overages_pkey", "text": "PRIMARY KEY (subject_id, event_id, period)"}'),
@@ -17849,6 +18588,7 @@ begin
     ('function', 'public.extend_usage(uuid, interval, text)', '{"body": "82751968c6708ada0e70b889a2d6a422", "name": "public.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, ttl interval DEFAULT ''00:15:00''::interval, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.forget_subject(text)', '{"body": "f7fe2bfbe26d35843280a6096f3176dc", "name": "public.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text) returns bigint"}'),
     ('function', 'public.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "096e0077493780fa8d73c1be57ce63c6", "name": "public.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint, subject text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns uuid"}'),
+    ('function', 'public.merge_subjects(text, text)', '{"body": "65c718e5279fc224ccac0d6ebde9d522", "name": "public.merge_subjects", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(from_subject text, into_subject text) returns void"}'),
     ('function', 'public.refund_usage(uuid, bigint, text, text, text)', '{"body": "44cfb650ed6556519cb3ee2bf4a92bf8", "name": "public.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(event_id uuid, amount bigint DEFAULT NULL::bigint, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.release_usage(uuid, text)', '{"body": "205f981820b43e1b6bf9a468427ebf08", "name": "public.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.remove_member(text, text)', '{"body": "a0940b072a6b03c5e305f4b044595e25", "name": "public.remove_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, user_id text) returns void"}'),
@@ -17863,6 +18603,8 @@ begin
     ('function', 'public.verify_installation()', '{"body": "3cf13c667324fadda3c0925610047283", "name": "public.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
     ('function', 'public.verify_usage(text)', '{"body": "ff0463556d1b2a3a067f15846e96ff9b", "name": "public.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text DEFAULT NULL::text) returns SETOF public.usage_mismatch"}'),
     ('function', 'public.void_grant(uuid, text, bigint)', '{"body": "c82bad5435df41fc9e6df18c853939c3", "name": "public.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(grant_id uuid, subject text DEFAULT NULL::text, amount bigint DEFAULT NULL::bigint) returns bigint"}'),
+    ('function', 'quota.account_of(text)', '{"body": "86ba329499d10cb7b665e07768ab39fd", "name": "quota.account_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text"}'),
+    ('function', 'quota.account_to_join(text, text)', '{"body": "d204545ef38893eef460c4e96edc2d5c", "name": "quota.account_to_join", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text"}'),
     ('function', 'quota.acknowledge_alerts(uuid[])', '{"body": "7194c2a6d8aace3d6c85ed23e0a57d17", "name": "quota.acknowledge_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_ids uuid[]) returns bigint"}'),
     ('function', 'quota.acts_for(text, text)', '{"body": "d25813c43f7f0e629d1ad5ed4c527713", "name": "quota.acts_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.after_event(quota.limit_state[], quota.events, bigint)', '{"body": "3e008cadbcf333c1ce5d665b9d333ca0", "name": "quota.after_event", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_event quota.events, p_drawn bigint DEFAULT 0) returns quota.limit_state[]"}'),
@@ -17882,11 +18624,12 @@ begin
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "3fe3d2a556e7fd4d9a27415faf60b19f", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.breakdown_key(text)', '{"body": "87c864c3228784dac5d2a9ffd516e83a", "name": "quota.breakdown_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_by text) returns text"}'),
     ('function', 'quota.breakdown_period(text, text)', '{"body": "84596c960aaf547fbb92038027a8e691", "name": "quota.breakdown_period", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, OUT period text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
+    ('function', 'quota.caller_by_account(text)', '{"body": "96bfe981f1994412d559f242be15f2fb", "name": "quota.caller_by_account", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
     ('function', 'quota.caller_for(text)', '{"body": "3a2ae27f57e4bc60ba0b292d2dd2b813", "name": "quota.caller_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
     ('function', 'quota.carried_into(text, text, quota.limit_state, timestamp with time zone, timestamp with time zone, text, timestamp with time zone)', '{"body": "b79ed7972adb16e23bd9709dcf446020", "name": "quota.carried_into", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_terms_changed_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "38ee7c8d097cdcb62d8e77d6e069b423", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
-    ('function', 'quota.change_limit(text, text, text, bigint, timestamp with time zone, boolean)', '{"body": "42ddc95f782df052d3e91f94fbdbc24b", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_ends_at timestamp with time zone, p_is_cleared boolean) returns void"}'),
-    ('function', 'quota.change_member(text, text, boolean)', '{"body": "7c750940bcb6c774ef70429676e52fbe", "name": "quota.change_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_user_id text, p_is_member boolean) returns void"}'),
+    ('function', 'quota.change_limit(text, text, text, bigint, timestamp with time zone, boolean)', '{"body": "f3ad7bb347f5a6dc04e05ef8a2ee84b9", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_ends_at timestamp with time zone, p_is_cleared boolean) returns void"}'),
+    ('function', 'quota.change_member(text, text, boolean)', '{"body": "61b1e10fc3996fd7e72a447f9469558b", "name": "quota.change_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_user_id text, p_is_member boolean) returns void"}'),
     ('function', 'quota.changed_objects()', '{"body": "56daf3fd4f8d5b12e10640cc780698df", "name": "quota.changed_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.changes_query(text, text, text[])', '{"body": "73bd30b43b72d6b0122c57a883a85fed", "name": "quota.changes_query", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_operation text, p_table text, p_arguments text[]) returns text"}'),
     ('function', 'quota.check_amount(bigint, bigint)', '{"body": "77436148c5ec1965dbd61a9c5240dada", "name": "quota.check_amount", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_amount bigint, p_least bigint DEFAULT 1) returns void"}'),
@@ -17904,6 +18647,7 @@ begin
     ('function', 'quota.check_instant(text, text, timestamp with time zone)', '{"body": "4d727a981af712a4b54f340ffe3f3af3", "name": "quota.check_instant", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.check_key(text)', '{"body": "c17ce8e99d1ae8665d85132d5db25be3", "name": "quota.check_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_idempotency_key text) returns void"}'),
     ('function', 'quota.check_known(text)', '{"body": "47c1857d41586fe263ff02503676eb55", "name": "quota.check_known", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
+    ('function', 'quota.check_levels(text, text)', '{"body": "d9844812ef86181df30b11f01e21bc79", "name": "quota.check_levels", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.check_limited_table(regclass, text, name, name)', '{"body": "5f4e2a8322df01e44e9bb6f0cea356dc", "name": "quota.check_limited_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature_id text, p_subject_column name, p_amount_column name) returns void"}'),
     ('function', 'quota.check_metadata(jsonb)', '{"body": "7dcc741abda687122bdfb3e9ebc0a0d9", "name": "quota.check_metadata", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_metadata jsonb) returns void"}'),
     ('function', 'quota.check_plan_age(jsonb, text, jsonb)', '{"body": "c94ad5b34a1b09b7ad6b793ee3c3607a", "name": "quota.check_plan_age", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text, p_plan jsonb) returns void"}'),
@@ -17921,7 +18665,7 @@ begin
     ('function', 'quota.check_rollover(text, text, jsonb, jsonb)', '{"body": "f063e9aada4234bc80545b8173efddbf", "name": "quota.check_rollover", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_period text, p_limit jsonb, p_mode jsonb) returns void"}'),
     ('function', 'quota.check_server_only(quota.caller, text[])', '{"body": "dfd9d82a5aebe3c3616e8346269d96c0", "name": "quota.check_server_only", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.check_sums(quota.events[])', '{"body": "1895c770c035c5135d954f0bf260942e", "name": "quota.check_sums", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
-    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "e82343fc0a1335fc03678f9ca9d185ad", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "4db8dbb2763123f43db624fd47491624", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.check_value(text, text, bigint, timestamp with time zone, quota.allowance)', '{"body": "59236fde0d47ce53d3a07ca37f5460b7", "name": "quota.check_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_decision"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
@@ -17929,13 +18673,13 @@ begin
     ('function', 'quota.commit_shares(quota.reservations, bigint, jsonb, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "2ff3ce1c780202eda97fae946fdc484d", "name": "quota.commit_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_metadata jsonb, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "38cce3f7ae0b77a8b37a8207682b6e97", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "75522fe5d3053703fc814f69fabc074a", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "59961a1445fb5a17ec389c2608f562c6", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
+    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "7917711be4dee7f4e3f75d291ab7ca77", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.costs_content(jsonb)', '{"body": "354aa4134b8af8f79ea6e320f42c54d9", "name": "quota.costs_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_costs jsonb) returns jsonb"}'),
     ('function', 'quota.costs_of(text)', '{"body": "dfbbd216999164869b64531ccc6745d4", "name": "quota.costs_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns jsonb"}'),
-    ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "26fbba8b4d41cbd0483642ed48766839", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
+    ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "8a07272ec49837cf8dd9c1f2b994c8fd", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
     ('function', 'quota.count_plainly(quota.caller, text, bigint, jsonb)', '{"body": "e97a5098622d83411dc291d39dc1a83b", "name": "quota.count_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_metadata jsonb) returns boolean"}'),
-    ('function', 'quota.count_rows()', '{"body": "81555ec1a34e58bb4647d41575bde8a6", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
-    ('function', 'quota.create_meters(text, text[])', '{"body": "cd17ecf9789c6eb67936d0767dd3e66b", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns void"}'),
+    ('function', 'quota.count_rows()', '{"body": "14256917e4322b957c5709582cf16481", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
+    ('function', 'quota.create_meters(text, text[], boolean)', '{"body": "cd3bdffd2f7add2ac0a616cfd8c101a8", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns boolean"}'),
     ('function', 'quota.cut_short(text, text, timestamp with time zone, quota.limit_state)', '{"body": "2a67ed4c9ae7b0dfd6b8862e604f648e", "name": "quota.cut_short", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, OUT is_simple boolean, OUT crossed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "7ce701d1b6ecb3dbfdca01e5c57aaabd", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
     ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "3f9284c87544811491f91d02434470c1", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
@@ -17953,7 +18697,7 @@ begin
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
     ('function', 'quota.explain_grants(text, text, timestamp with time zone, quota.allowance)', '{"body": "0a0d8319ad4b9e5d04d85a193f262a2c", "name": "quota.explain_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.explain_part(quota.caller, quota.part, bigint, timestamp with time zone, quota.allowance)', '{"body": "222dd81c84227e298820225921718de6", "name": "quota.explain_part", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_part quota.part, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
-    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "68b9502ca89483286b7cbceb591fa9b7", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "f823f81c7e09a5356ed8335864b115b5", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "464217c1cdcf253cb6399623596cc926", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
     ('function', 'quota.extend_shares(timestamp with time zone, quota.shares[])', '{"body": "d4b9b5af19a206e64e3a95eaf78869da", "name": "quota.extend_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_expires_at timestamp with time zone, p_shares quota.shares[]) returns void"}'),
     ('function', 'quota.extend_usage(uuid, interval, text)', '{"body": "197203bcccc5fb5be1a9333ea178080b", "name": "quota.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_ttl interval, p_subject text) returns public.usage_decision"}'),
@@ -17961,17 +18705,18 @@ begin
     ('function', 'quota.features_at(quota.part[], text)', '{"body": "c4fa52e07fa33cf9d322d03757286349", "name": "quota.features_at", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_subject_id text) returns text[]"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
-    ('function', 'quota.follow_rows(text[], text[])', '{"body": "1ee752093f587c0262d947e28544ab2e", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
+    ('function', 'quota.follow_rows(text[], text[])', '{"body": "79e333dc393abdc6966dbac363c97021", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.forecast(quota.limit_state, timestamp with time zone)', '{"body": "13cb64a3b0dacf31c63cfe6149b6fd4c", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.forget_actor(text)', '{"body": "25bcdb2662c9ce8b4730f452e21f64ea", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
-    ('function', 'quota.forget_subject(text)', '{"body": "7ee9e8ef162fd34ace00ea04af278424", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
+    ('function', 'quota.forget_merges(text)', '{"body": "dae398b3092a709eaa76ecfb721d1477", "name": "quota.forget_merges", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
+    ('function', 'quota.forget_subject(text)', '{"body": "624bac031a2ae05b7dfa6fbfcbadd446", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
     ('function', 'quota.forgive_earlier(text, text, quota.limit_state, quota.balance)', '{"body": "4e7c30a896d72ba4b724f97e7b76b54e", "name": "quota.forgive_earlier", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_earlier quota.balance) returns void"}'),
     ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "f9de6c7fd86d0cc764e4652d40168ffc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
     ('function', 'quota.further_arguments(text, boolean)', '{"body": "99784a10cff5c3638a63d0db3b6717bb", "name": "quota.further_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_actor text, p_partial boolean) returns jsonb"}'),
     ('function', 'quota.give_back(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "a32965002c641144e738b94dba89fa0a", "name": "quota.give_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns bigint"}'),
-    ('function', 'quota.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "510715d3d8603f9e4e6e7b1e938098e9", "name": "quota.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_expires_at timestamp with time zone, p_idempotency_key text, p_metadata jsonb) returns uuid"}'),
+    ('function', 'quota.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "0167422f0637a038e120b19e071ce030", "name": "quota.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_expires_at timestamp with time zone, p_idempotency_key text, p_metadata jsonb) returns uuid"}'),
     ('function', 'quota.granted_to(text, text, timestamp with time zone)', '{"body": "93d49a742db82c63ff99a84f703b8897", "name": "quota.granted_to", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.grants_change_at(text, text, timestamp with time zone)', '{"body": "316f235196f600752ddf7b4f9b94015e", "name": "quota.grants_change_at", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns timestamp with time zone"}'),
     ('function', 'quota.has_number_types(regtype[])', '{"body": "9c03bb73d63a8744faa9810c96a21a5b", "name": "quota.has_number_types", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_types regtype[]) returns boolean"}'),
@@ -17983,7 +18728,7 @@ begin
     ('function', 'quota.hold_removed(public.plan_change[], jsonb)', '{"body": "d5b399101c5b8fc3db51089ec2c3e1c9", "name": "quota.hold_removed", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
     ('function', 'quota.import_key(text, timestamp with time zone)', '{"body": "c96a77ee7c74234c0d94414ce3a295fa", "name": "quota.import_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_counts_at timestamp with time zone) returns text"}'),
     ('function', 'quota.import_problem(jsonb, timestamp with time zone, jsonb, timestamp with time zone)', '{"body": "30e356a92e1f060af2ca2613fe4eee51", "name": "quota.import_problem", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_row jsonb, p_counts_at timestamp with time zone, p_metadata jsonb, p_at timestamp with time zone) returns text"}'),
-    ('function', 'quota.import_rows(jsonb, timestamp with time zone)', '{"body": "9a996cfb42bc81fcfd48e58d753b8959", "name": "quota.import_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_at timestamp with time zone) returns SETOF quota.import_row"}'),
+    ('function', 'quota.import_rows(jsonb, timestamp with time zone)', '{"body": "83a4bb13212d934c841cdb15d9478d2e", "name": "quota.import_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_at timestamp with time zone) returns SETOF quota.import_row"}'),
     ('function', 'quota.import_usage(jsonb, boolean)', '{"body": "2a5b325277dd73bd4ac64765f9a9609b", "name": "quota.import_usage", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_dry_run boolean DEFAULT false) returns SETOF public.import_result"}'),
     ('function', 'quota.installation_findings()', '{"body": "d464956bb5b6382db4a66f4d06d50bd8", "name": "quota.installation_findings", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.installed_columns()', '{"body": "4b3cc68962c737fb8d30d8c6a5d3ae0a", "name": "quota.installed_columns", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
@@ -18021,21 +18766,24 @@ begin
     ('function', 'quota.limited_table_problems()', '{"body": "ebf74cf1fc9fe8b53614756a25da9cdf", "name": "quota.limited_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.limits_of(text, text, timestamp with time zone, text, boolean)', '{"body": "c134edeb117f9d9c6ad559a854f7570f", "name": "quota.limits_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text, p_is_settled boolean DEFAULT false) returns quota.allowance"}'),
     ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "69eb0b87cd9d55e0f42249a2a5c3f555", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
-    ('function', 'quota.limits_shown(text, timestamp with time zone)', '{"body": "e724925ad928f2a1ac9956dd836e6d0a", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
-    ('function', 'quota.lock_call(text, text)', '{"body": "54df86b369200be944080770a5ca59fa", "name": "quota.lock_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
+    ('function', 'quota.limits_shown(text, timestamp with time zone)', '{"body": "86dac1fdb9ee7a6c4b176e9b028b2575", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
+    ('function', 'quota.lock_both(text, text, text[])', '{"body": "4eedacbe8290d1f8d9dde1556a898227", "name": "quota.lock_both", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_ids text[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_call(quota.caller, text[])', '{"body": "9c88784b123f0769a393bd225c0c42b7", "name": "quota.lock_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns quota.own_lock"}'),
     ('function', 'quota.lock_family(text, text)', '{"body": "5c0174b1bc88bc3e28a605eb2eba411a", "name": "quota.lock_family", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns void"}'),
-    ('function', 'quota.lock_gauges(text[])', '{"body": "f06a466502019bccb92b6fb3ad27fbd2", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
-    ('function', 'quota.lock_imports(quota.import_row[])', '{"body": "fbd4402f068652dbd11744691cdc3129", "name": "quota.lock_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns void"}'),
+    ('function', 'quota.lock_gauges(text[])', '{"body": "c3c96aa1bce20ffaa8ef178285919148", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
+    ('function', 'quota.lock_imports(quota.import_row[])', '{"body": "4b4d7935aabc2b6d4f9339e40b424ddc", "name": "quota.lock_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns void"}'),
     ('function', 'quota.lock_late(quota.part[])', '{"body": "81b54ae14db17a2b2bbb0d9515ca173a", "name": "quota.lock_late", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns void"}'),
-    ('function', 'quota.lock_meter(text, text)', '{"body": "9284b0ee2f34e5bdf3ae7d013b8ac141", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
-    ('function', 'quota.lock_meters(text, text[])', '{"body": "2a33cc3f8764b80de96f3e1f24d5f9b4", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_meter(text, text, boolean)', '{"body": "bd969ce0e22a160f97795d72e3dba942", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_meters(text, text[], boolean)', '{"body": "2bf61c77311a91d36fbb23e8ca2669b3", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
     ('function', 'quota.lock_namers(text)', '{"body": "dbc0428c5a3969dea264779dafac704f", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
-    ('function', 'quota.lock_parts(quota.part[])', '{"body": "27928ef07b1467cdf23834a0ba03a350", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
-    ('function', 'quota.lock_reservation(uuid, text)', '{"body": "f4a2962e0e030002f606b178b68a1e33", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
+    ('function', 'quota.lock_own(quota.caller, text)', '{"body": "3960a944e808e68b0fd41d994c2ab869", "name": "quota.lock_own", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text) returns quota.own_lock"}'),
+    ('function', 'quota.lock_parts(quota.part[])', '{"body": "adffa9737d1117a217c2bf3a1a13ecb2", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_reservation(uuid, text)', '{"body": "f963d900e47f10449ddef24c2412c15e", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
     ('function', 'quota.lock_shared(text, text, quota.shares[])', '{"body": "f8140619638e8a472912cceed5090361", "name": "quota.lock_shared", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns timestamp with time zone"}'),
-    ('function', 'quota.lock_subject(text)', '{"body": "e2935c145adf20ef5b5f79eabd148cfb", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.subjects"}'),
+    ('function', 'quota.lock_subject(text, boolean)', '{"body": "8df2953e94856b651d78b83e3b9d05c8", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_is_forgotten boolean DEFAULT false) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_terms_of(text[])', '{"body": "97c471dcd24ff78b8a9542fedb2fd28b", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
+    ('function', 'quota.lock_to_merge(text, text)', '{"body": "8aecdbb4f46ecd7c66019d9327994f70", "name": "quota.lock_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text"}'),
     ('function', 'quota.longest_period(text[])', '{"body": "c737a7ffae0b03b5136d73840aa4c83a", "name": "quota.longest_period", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods text[]) returns text"}'),
     ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "e47b443bc3f2f7fb3fc88a4a85d9fcc3", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT carried bigint, OUT fits boolean) returns record"}'),
     ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "de9358b74aa0600273b840e8da5e890f", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
@@ -18046,13 +18794,18 @@ begin
     ('function', 'quota.mark_of(bigint, bigint, bigint, bigint[])', '{"body": "cdc1657baab176b2e5ed33c2f0c21c27", "name": "quota.mark_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_reserved bigint, p_limit bigint, p_marks bigint[]) returns bigint"}'),
     ('function', 'quota.mark_spent(text, text, uuid[], uuid)', '{"body": "8739556466d458f80aec213bb4f8277a", "name": "quota.mark_spent", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_grant_ids uuid[], p_about_id uuid) returns void"}'),
     ('function', 'quota.may_see(text, text)', '{"body": "dca9bd47a13dd9d199f31633298fbbdb", "name": "quota.may_see", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
+    ('function', 'quota.merge_id(text)', '{"body": "7b3d76712aee70c8a375b29d40274118", "name": "quota.merge_id", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text) returns uuid"}'),
+    ('function', 'quota.merge_subjects(text, text)', '{"body": "a0110b2216727261e9cfdc7c32c7668c", "name": "quota.merge_subjects", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.meters_of(text)', '{"body": "74efc11976ad1208d876a476a449c114", "name": "quota.meters_of", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.missing_objects(quota.installed_object[], quota.installed_object[])', '{"body": "509148318b3c764bcf8aba00843174ff", "name": "quota.missing_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.most_allowed(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "00b2e711740ebc50b33cac71619de4f1", "name": "quota.most_allowed", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns bigint"}'),
+    ('function', 'quota.move_belongings(text, text)', '{"body": "c62d5a08efde9b507e2e12164364c503", "name": "quota.move_belongings", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.move_carried(quota.events)', '{"body": "0228a6f34bb0b5850b649f4f72b3fecb", "name": "quota.move_carried", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.move_counters(quota.events[])', '{"body": "512c4927ec8cdc86c0062031d73c13d2", "name": "quota.move_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_meters(quota.events[])', '{"body": "3549745242f4c0a8a527cc9891ed5def", "name": "quota.move_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_starts(quota.events)', '{"body": "419c27dd069b351b84bc5ea5c2fb4fd4", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
+    ('function', 'quota.move_use(text, text, text, timestamp with time zone)', '{"body": "7f255e4763d265df27729870520bcbc1", "name": "quota.move_use", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.move_windows(text, text)', '{"body": "ce0f628e3c0b720cf5cbfcec13c2b2a8", "name": "quota.move_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.moves_note(jsonb, text)', '{"body": "085a3138662c5cd61cfeb55e0d61f2b1", "name": "quota.moves_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text) returns text"}'),
     ('function', 'quota.needed_features(quota.part[])', '{"body": "8eb681722c997f5c1da7db0502f2b0e6", "name": "quota.needed_features", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns text[]"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "2ef64750bed84617a258b6d1edb223f4", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
@@ -18111,7 +18864,7 @@ begin
     ('function', 'quota.recount_gauge(text)', '{"body": "c0512650998d8c5e56004095f1ac603e", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
     ('function', 'quota.refund_overages(quota.events)', '{"body": "7cc0ae0832ebd5af2e7d50f41c63b634", "name": "quota.refund_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events) returns void"}'),
     ('function', 'quota.refund_shares(quota.events, quota.shares[], public.usage_decision)', '{"body": "507e09119c8a7993b6b976083b840b26", "name": "quota.refund_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
-    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "00210ad8cdf6529d250f379b812d1812", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "dd40c1e01066f753578c28ba0350290b", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "220f7adc6af171c9821aaa0fa3d5bb08", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),
     ('function', 'quota.refuse_writing()', '{"body": "b02ec244ace65a4cab64c9e5bedbaaec", "name": "quota.refuse_writing", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
@@ -18133,8 +18886,8 @@ begin
     ('function', 'quota.reset_lines(quota.events, text, quota.limit_state[])', '{"body": "d3eb02f9f8bbf88228ede4bba0e72124", "name": "quota.reset_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_period text, p_limits quota.limit_state[]) returns SETOF quota.events"}'),
     ('function', 'quota.reset_overages(quota.events)', '{"body": "9c32d7331a6e2db2549a3a2f6e2d9e75", "name": "quota.reset_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reset quota.events) returns void"}'),
     ('function', 'quota.reset_steps(text)', '{"body": "c0300184e11a109d80e3eafe1fc181df", "name": "quota.reset_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, period text, counts_at timestamp with time zone, used_change bigint, drawn_change bigint)"}'),
-    ('function', 'quota.reset_usage(text, text, text, text, text)', '{"body": "f48168fd23b17f945a87b0068020f20e", "name": "quota.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_subject text, p_period text, p_reason text, p_idempotency_key text) returns public.usage_decision"}'),
-    ('function', 'quota.return_usage(text, bigint, text, text, jsonb)', '{"body": "5175dd239c178dfa9ac2338c7fa69223", "name": "quota.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.reset_usage(text, text, text, text, text)', '{"body": "a715e8bef789a4a4d0db050654612291", "name": "quota.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_subject text, p_period text, p_reason text, p_idempotency_key text) returns public.usage_decision"}'),
+    ('function', 'quota.return_usage(text, bigint, text, text, jsonb)', '{"body": "f20ec03f56f6f6d67042e9ec484d9e74", "name": "quota.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.rewrite_counters(quota.events, bigint, bigint, bigint, timestamp with time zone)', '{"body": "dfe5b2c9c4971ccaffa0922f0f519e4c", "name": "quota.rewrite_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_used bigint, p_reserved bigint, p_drawn bigint, p_open_until timestamp with time zone) returns void"}'),
     ('function', 'quota.rights_in(aclitem[], oid, text)', '{"body": "5023efea40ac53e5ac67ceda677833cd", "name": "quota.rights_in", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rights aclitem[], p_owner oid, p_column text DEFAULT NULL::text) returns SETOF text"}'),
     ('function', 'quota.rights_statement(text, text, jsonb)', '{"body": "7502571cbb136a999fbb8404f84874b8", "name": "quota.rights_statement", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_rights jsonb) returns text"}'),
@@ -18143,18 +18896,19 @@ begin
     ('function', 'quota.rows_in_tables(text, text)', '{"body": "4e1fd12184b93cf60bceb9f261dfe101", "name": "quota.rows_in_tables", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_subject_id text DEFAULT NULL::text) returns SETOF quota.row_sum"}'),
     ('function', 'quota.rows_query(text, text, text, text, text)', '{"body": "4d21869140b714cdf6063fe9d5a0c87b", "name": "quota.rows_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_sign text, p_feature_id text, p_subject_column text, p_amount_column text) returns text"}'),
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
-    ('function', 'quota.set_parent(text, text)', '{"body": "8411eff866074e0de17a2fd7dbb31edd", "name": "quota.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_parent text) returns void"}'),
-    ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "cf8dc9cbda526afdf8fb6edc52649ff0", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
-    ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "1ed644d3d107c332013b0a782b599c23", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.set_parent(text, text)', '{"body": "7c9ccb9c3598f9dcf298c11278ae6cd2", "name": "quota.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_parent text) returns void"}'),
+    ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "5900cdcb31568ad66359018165a7f001", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "95b4470c9128f20e2e5f39fcf5f131b9", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "9a75b048c5dc22c37eea3676d82ec65e", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.share_kind(boolean, boolean)', '{"body": "28ea1f08a9bc51520958ee3ed4204bc0", "name": "quota.share_kind", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_is_price boolean, p_is_held boolean) returns text"}'),
-    ('function', 'quota.shares(text, text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, jsonb)', '{"body": "402cc3f616324f86ef68ebcb2f06a39c", "name": "quota.shares", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_key text, p_from timestamp with time zone, p_until timestamp with time zone, p_forgiven_at timestamp with time zone, p_at_once jsonb) returns SETOF public.usage_share"}'),
+    ('function', 'quota.shares(text, text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, jsonb)', '{"body": "774f576e5b4c08dd50ff845e35b9d763", "name": "quota.shares", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_key text, p_from timestamp with time zone, p_until timestamp with time zone, p_forgiven_at timestamp with time zone, p_at_once jsonb) returns SETOF public.usage_share"}'),
     ('function', 'quota.shares_of(text, uuid)', '{"body": "9f6b0e7f2d7345cd41a9857d54e1f914", "name": "quota.shares_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call_id uuid) returns quota.shares[]"}'),
     ('function', 'quota.shown_instant(timestamp with time zone)', '{"body": "5009620076b475244d938a3cc78c846b", "name": "quota.shown_instant", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns text"}'),
     ('function', 'quota.standing_grants(text, text, timestamp with time zone)', '{"body": "733f380c25cff93090016269fd3cda6b", "name": "quota.standing_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.still_counts(text, text, jsonb, timestamp with time zone)', '{"body": "f0e0411b7c53669675f44844d80abe7d", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
+    ('function', 'quota.sum_counters_up(text, text)', '{"body": "84d9d70e4dc5db63fb7c1fd651c6f839", "name": "quota.sum_counters_up", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "5bd64662e90d5fd074cb73014dfe7659", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "9bad82b4ab5c49900857fe9055e82ce0", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid) returns public.usage_decision[]"}'),
@@ -18163,7 +18917,7 @@ begin
     ('function', 'quota.take_children_off(text)', '{"body": "0ff32e43ec520b695a914cc5e07fb19d", "name": "quota.take_children_off", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
     ('function', 'quota.take_item(quota.caller, text, bigint, timestamp with time zone, uuid, quota.allowance)', '{"body": "ffdb8bf00dabba2f965d3fa84a29768d", "name": "quota.take_item", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_batch_id uuid, p_allowance quota.allowance) returns public.usage_decision"}'),
     ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "f58176fd26cdc27a824bd25cf8bdd7c1", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
-    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "a829c0240bd75319fba2a96ccfda2274", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
+    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "819537db029c0bef342230daeae8cfd9", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "14e64808cd8fbd5017728248b1ff7ab4", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "5a723d783c1a434c5db5d0208d084957", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.tidy()', '{"body": "c86570c16c3c1a198fc157a3891bbfb9", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
@@ -18176,8 +18930,9 @@ begin
     ('function', 'quota.unproved_grants(text)', '{"body": "0ee0dcf6811a3a1cbd580a8fa30da67b", "name": "quota.unproved_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_overages(text)', '{"body": "61102b23bec0131985ed9f52d5768d7a", "name": "quota.unproved_overages", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_rows(text)', '{"body": "58e8db85d89df368c8ca0949d9f28941", "name": "quota.unproved_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
-    ('function', 'quota.unproved_windows(text)', '{"body": "103c484368cbde89ef359216a5a5d95c", "name": "quota.unproved_windows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
-    ('function', 'quota.usage_breakdown(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "f814d5fbdbdbae7ee2ff14fcac08d255", "name": "quota.usage_breakdown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_by text, p_subject text, p_since timestamp with time zone, p_until timestamp with time zone) returns SETOF public.usage_share"}'),
+    ('function', 'quota.unproved_windows(text)', '{"body": "ff27e2869e3ee4d8dd74353a601c7bef", "name": "quota.unproved_windows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
+    ('function', 'quota.usage_breakdown(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "e4d52139c8817c0639d65e0e4f992377", "name": "quota.usage_breakdown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_by text, p_subject text, p_since timestamp with time zone, p_until timestamp with time zone) returns SETOF public.usage_share"}'),
+    ('function', 'quota.use_to_refund(uuid, text)', '{"body": "92c56f21807d31a79b75dcc0afaf4844", "name": "quota.use_to_refund", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject text) returns quota.events"}'),
     ('function', 'quota.used_at_once(text, text, timestamp with time zone)', '{"body": "824e7d61263339f49e19749b87c10bc5", "name": "quota.used_at_once", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.user_id()', '{"body": "1cc609b08630ef15a1ab0ca89c2eede5", "name": "quota.user_id", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.uses(bigint, quota.part)', '{"body": "c1e61553c619f6478a5c607f6394a18b", "name": "quota.uses", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_room bigint, p_part quota.part) returns bigint"}'),
@@ -18186,7 +18941,7 @@ begin
     ('function', 'quota.verify_installation()', '{"body": "b9ad9a171b5f39351452d3ea95c157f4", "name": "quota.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
     ('function', 'quota.verify_usage(text)', '{"body": "ef9c33df08b2c5318ca664c5f8dc3ce6", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
-    ('function', 'quota.void_grant(uuid, text, bigint)', '{"body": "8e40977b4fc879ceb4bcc58ef09a36c9", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text, p_amount bigint) returns bigint"}'),
+    ('function', 'quota.void_grant(uuid, text, bigint)', '{"body": "c671570bf5b3ff765cddcb8a36f9e59f", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.what_fits(quota.limit_state[])', '{"body": "e7fd2482b4226e328017bc832f8bf4cd", "name": "quota.what_fits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[]) returns bigint"}'),
     ('function', 'quota.widen_window(text, text, timestamp with time zone, quota.limit_state)', '{"body": "e3183ad7bb9fe63c16314529f9f9d720", "name": "quota.widen_window", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.balance"}'),
     ('function', 'quota.window_ahead(text, text, timestamp with time zone, quota.limit_state)', '{"body": "93c8bc2498bdc950bc819570b6346bc1", "name": "quota.window_ahead", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.limit_state"}'),
@@ -18221,6 +18976,7 @@ begin
     ('index', 'quota.keys_by_age', '{"on": "quota.keys", "text": "CREATE INDEX keys_by_age ON quota.keys USING btree (bound_at)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.limited_tables_by_feature', '{"on": "quota.limited_tables", "text": "CREATE INDEX limited_tables_by_feature ON quota.limited_tables USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.members_by_user', '{"on": "quota.members", "text": "CREATE INDEX members_by_user ON quota.members USING btree (user_id, subject_id)", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.merges_by_account', '{"on": "quota.merges", "text": "CREATE INDEX merges_by_account ON quota.merges USING btree (account_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.meters_near_a_short_limit', '{"on": "quota.meters", "text": "CREATE INDEX meters_near_a_short_limit ON quota.meters USING btree (subject_id, feature_id) WHERE ((GREATEST(minute_alerted, hour_alerted) >= 80) AND (GREATEST(minute_alerted, hour_alerted) <= 100))", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.overages_by_time', '{"on": "quota.overages", "text": "CREATE INDEX overages_by_time ON quota.overages USING btree (subject_id, feature_id, counts_at)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.overrides_by_feature', '{"on": "quota.overrides", "text": "CREATE INDEX overrides_by_feature ON quota.overrides USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
@@ -18258,6 +19014,7 @@ begin
     ('policy', 'select_service on quota.keys', '{"on": "quota.keys", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.limited_tables', '{"on": "quota.limited_tables", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.members', '{"on": "quota.members", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
+    ('policy', 'select_service on quota.merges', '{"on": "quota.merges", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.meters', '{"on": "quota.meters", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.overages', '{"on": "quota.overages", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.overrides', '{"on": "quota.overrides", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
@@ -18277,6 +19034,7 @@ begin
     ('table', 'quota.keys', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.limited_tables', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.members', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
+    ('table', 'quota.merges', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.meters', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.overages', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.overrides', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
@@ -18305,6 +19063,7 @@ begin
     ('type', 'quota.limit_terms', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.locked_hold', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.overage', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.own_lock', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.part', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.plan_age', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.plan_impact', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),

@@ -97,6 +97,7 @@ const PLAYS: Record<string, Play> = {
     say(await usage.removeMember({ subject, user_id: 'somebody' }));
     say(await usage.consumeUsage({ feature: 'kb_file', subject }));
     say(await usage.returnUsage({ feature: 'kb_file', amount: 5, subject }));
+    say(await usage.mergeSubjects({ from_subject: `${subject}-before`, into_subject: subject }));
     say(await usage.forgetSubject({ subject }));
   },
   'switches and values': async (usage, subject, say) => {

@@ -25,7 +25,7 @@ export const holdReadBeforeTheLock: Sabotage = async (owner) => {
     [
       /(where r\.subject_id = v_hold\.subject_id\s+and r\.reservation_id = p_reservation_id;)/,
       `where r.subject_id = v_hold.subject_id and r.reservation_id = p_reservation_id;
-       v_at := quota.lock_meter(v_hold.subject_id, v_hold.feature_id);`,
+       v_at := quota.lock_shared(v_hold.subject_id, v_hold.feature_id, v_shares);`,
     ],
   );
 };
@@ -58,8 +58,8 @@ export const holdBesideTheMeter: Sabotage = async (owner) => {
 /** A batch locks its features in the order in which it names them. */
 export const unsortedBatch: Sabotage = async (owner) => {
   await rewrite(owner, 'quota.consume_usage_batch', [
-    'quota.lock_parts(quota.parts_of_calls(v_caller.subject_id, v_features))',
-    'quota.lock_meters(v_caller.subject_id, v_features)',
+    'quota.lock_call(v_caller, array(select distinct f from unnest(v_features) as f))',
+    'row(v_caller, quota.lock_meters(v_caller.subject_id, v_features))::quota.own_lock',
   ]);
   await rewrite(owner, 'quota.lock_meters', [
     /select count\(\*\), min\(l\.holds_expire_at\)\s.*?for no key update\s+\) as l;/s,

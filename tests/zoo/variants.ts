@@ -39,11 +39,11 @@ export const limitReadBeforeTheLock: Sabotage = async (owner) => {
     'exit plainly;',
   ]);
   await rewrite(owner, 'quota.take_properly', [
-    'v_now := quota.lock_call(',
+    'v_own := quota.lock_call(',
     `perform set_config('zoo.stale', (
         (quota.fresh_limits_of(p_caller.subject_id, p_feature_id, quota.clock())).limits[1].amount
       )::text, true);
-      v_now := quota.lock_call(`,
+      v_own := quota.lock_call(`,
   ]);
 };
 

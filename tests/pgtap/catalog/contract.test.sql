@@ -36,6 +36,7 @@ insert into contract values
   ('reset_usage', 'feature text, subject text, period text DEFAULT NULL::text, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text', 'usage_decision'),
   ('apply_plans', 'plans jsonb, dry_run boolean DEFAULT false', 'SETOF plan_change'),
   ('explain_usage', 'feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text', 'SETOF usage_explanation'),
+  ('merge_subjects', 'from_subject text, into_subject text', 'void'),
   ('usage_breakdown', 'feature text, by text DEFAULT ''actor''::text, subject text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone', 'SETOF usage_share'),
   ('forget_subject', 'subject text', 'bigint'),
   ('deliver_alerts', 'max integer DEFAULT 100', 'SETOF usage_alerts'),

@@ -60,7 +60,7 @@ select set_eq(
       'check_usage', 'consume_usage', 'consume_usage_batch', 'reserve_usage', 'extend_usage',
       'commit_usage',
       'release_usage', 'refund_usage', 'grant_usage', 'void_grant', 'set_plan', 'change_limit',
-      'set_value', 'set_parent', 'change_member', 'return_usage', 'reset_usage', 'apply_plans', 'explain_usage', 'usage_breakdown', 'forget_subject', 'verify_usage',
+      'set_value', 'set_parent', 'change_member', 'return_usage', 'reset_usage', 'apply_plans', 'explain_usage', 'usage_breakdown', 'merge_subjects', 'forget_subject', 'verify_usage',
       'deliver_alerts', 'acknowledge_alerts',
       'verify_installation',
       -- What npx pgquota plans --impact asks.
@@ -82,7 +82,7 @@ select is_empty(
   $$select name from ours
     where (prosecdef or proname = 'lock_reservation')
       and not is_trigger
-      and code !~ '\mquota\.(caller_for|require_trusted|lock_reservation)\('
+      and code !~ '\mquota\.(caller_(for|by_account)|require_trusted|lock_reservation)\('
       -- It shows nothing of others instead of raising: a view must not fail.
       and (proname not in ('limits_shown', 'entitlements_shown') or code !~ '\mquota\.is_trusted\(.*\mquota\.user_id\(')$$,
   'every function with its owner''s rights asks who is calling'
@@ -181,7 +181,7 @@ select is_empty(
     where called in (
       select proname::text from pg_proc
       where pronamespace in ('quota'::regnamespace, 'pg_catalog'::regnamespace)
-        and (provolatile = 'v' or proname in ('user_id', 'is_trusted', 'caller_for', 'acts_for', 'current_setting'))
+        and (provolatile = 'v' or proname in ('user_id', 'is_trusted', 'caller_for', 'caller_by_account', 'account_of', 'acts_for', 'current_setting'))
     )$$,
   'no insert, update or delete calls a volatile function or asks who is calling'
 );

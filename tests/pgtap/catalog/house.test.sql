@@ -60,6 +60,7 @@ select set_eq(
     where text ~* '\minsert\s+into\s+quota\.(alerts|counters|events|exceptions|grants|keys|members|meters|overages|overrides|reservations|subjects)\s*\([^)]*\)\s*(with|select)\M'$$,
   array[
     'consume_usage', 'count_plainly', 'create_meters', 'end_plainly', 'lock_imports', 'make_counters',
+    'move_belongings',
     'open_counters', 'write_imports', 'write_lines'
   ],
   'a subject''s rows are inserted one by one, but for these'
@@ -100,10 +101,10 @@ select is_empty(
       and u.text !~* ('=\s*' || u.alias || '\.subject_id\M')
       and u.name not in (
         -- Of all subjects, by what they do.
-        'check_granted', 'check_in_use', 'hold_removed', 'lock_gauges', 'lock_namers', 'recount_gauge',
+        'check_granted', 'check_in_use', 'hold_removed', 'lock_gauges', 'lock_namers', 'lock_to_merge', 'recount_gauge',
         'tidy', 'tidy_terms', 'write_catalogue', 'forget_actor', 'below', 'take_children_off', 'over_limit_note', 'plan_steps',
         -- Told an id alone; a caller that names the subject is not asked less.
-        'lock_reservation', 'end_plainly', 'refund_usage', 'void_grant'
+        'lock_reservation', 'end_plainly', 'use_to_refund', 'void_grant'
       )$$,
   'a statement names the subject of each table that it reads, so that one node can answer it'
 );

@@ -18,7 +18,7 @@ create temporary view tables as
 select is(
   (select array_agg(name order by name collate "C") from tables),
   array['alerts', 'catalogue', 'counters', 'events', 'exceptions', 'feature_costs', 'features', 'followed_tables',
-    'grants', 'keys', 'limited_tables', 'members', 'meters', 'overages', 'overrides', 'plan_limits', 'plan_values',
+    'grants', 'keys', 'limited_tables', 'members', 'merges', 'meters', 'overages', 'overrides', 'plan_limits', 'plan_values',
     'plans', 'reservations', 'shares', 'subjects'],
   'the tables are these'
 );
@@ -64,6 +64,7 @@ select set_eq(
     ('overages', 'select_own', 'SELECT', '{authenticated}'),
     ('overages', 'select_service', 'SELECT', '{service_role}'),
     ('overrides', 'select_service', 'SELECT', '{service_role}'),
+    ('merges', 'select_service', 'SELECT', '{service_role}'),
     ('subjects', 'select_own', 'SELECT', '{authenticated}'),
     ('subjects', 'select_service', 'SELECT', '{service_role}'),
     ('members', 'select_own', 'SELECT', '{authenticated}'),

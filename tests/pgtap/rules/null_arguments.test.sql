@@ -104,6 +104,8 @@ insert into arguments values
   ('public.add_member', 'user_id', '''ada''', 'QSUBJ'),
   ('public.remove_member', 'subject', '''team''', 'QSUBJ'),
   ('public.remove_member', 'user_id', '''ada''', 'QSUBJ'),
+  ('public.merge_subjects', 'from_subject', '''mia''', 'QSUBJ'),
+  ('public.merge_subjects', 'into_subject', '''moe''', 'QSUBJ'),
   ('public.forget_subject', 'subject', '''eve''', 'QSUBJ'),
   ('public.apply_plans', 'plans', '''{"features": {}, "plans": {}}''', 'QPLAN'),
   ('public.apply_plans', 'dry_run', 'true', '22023'),
