@@ -8578,7 +8578,12 @@ begin
   if p_shares is null then
     return quota.lock_meter(p_subject_id, p_feature_id);
   end if;
-  return quota.lock_parts(quota.parts_of_shares(p_subject_id, p_feature_id, p_shares));
+  -- From the top down, as calls do it: who has nobody above first.
+  return quota.lock_parts(array(
+    select p
+    from unnest(quota.parts_of_shares(p_subject_id, p_feature_id, p_shares)) as p
+    order by coalesce(cardinality(quota.levels_of(p.subject_id)), 1), p.subject_id, p.feature_id
+  ));
 end
 $$;
 
@@ -18779,7 +18784,7 @@ begin
     ('function', 'quota.lock_own(quota.caller, text)', '{"body": "3960a944e808e68b0fd41d994c2ab869", "name": "quota.lock_own", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text) returns quota.own_lock"}'),
     ('function', 'quota.lock_parts(quota.part[])', '{"body": "adffa9737d1117a217c2bf3a1a13ecb2", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_reservation(uuid, text)', '{"body": "f963d900e47f10449ddef24c2412c15e", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
-    ('function', 'quota.lock_shared(text, text, quota.shares[])', '{"body": "f8140619638e8a472912cceed5090361", "name": "quota.lock_shared", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_shared(text, text, quota.shares[])', '{"body": "b6113c2a44f6d2653b48a3bc36687b48", "name": "quota.lock_shared", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_subject(text, boolean)', '{"body": "8df2953e94856b651d78b83e3b9d05c8", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_is_forgotten boolean DEFAULT false) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_terms_of(text[])', '{"body": "97c471dcd24ff78b8a9542fedb2fd28b", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),

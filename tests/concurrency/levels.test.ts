@@ -64,3 +64,30 @@ test('a parent that is set while a call waits counts it', () =>
       { subject_id: 'org', used: 2 },
     ]);
   }));
+
+test('a refund and a commit lock from the top down, as the uses beside them', () =>
+  run(async (race) => {
+    await applyPlans(race.owner, PLANS);
+    const [one, two, three, four] = await Promise.all(Array.from({ length: 4 }, race.server));
+    if (!one || !two || !three || !four) throw new Error('no sessions');
+    // Names of which neither order is the levels'.
+    await one.query(`select public.set_parent('b', 'c'), public.set_parent('c', 'a')`);
+    const use = await decisionOf(one, calls.consume({ subject: 'b', feature }));
+    const hold = await decisionOf(one, calls.reserve({ subject: 'b', feature }));
+    for (const top of ['a', 'c']) {
+      await one.query('begin');
+      await decisionOf(one, calls.consume({ subject: top, feature }));
+      const waiting = [
+        await startBlocked(race, two, calls.consume({ subject: 'b', feature })),
+        await startBlocked(
+          race,
+          three,
+          top === 'a' ? calls.refund(use.event_id, 1) : calls.commit(hold.reservation_id),
+        ),
+        await startBlocked(race, four, calls.consume({ subject: 'c', feature })),
+      ];
+      await one.query('commit');
+      for (const { answer } of waiting) expect(await answer).toMatchObject({ allowed: true });
+    }
+    expect((await race.owner.query('select from public.verify_usage()')).rows).toEqual([]);
+  }));
