@@ -24,6 +24,8 @@ declare
   v_alert_id uuid;
 begin
   foreach v_limit in array coalesce(p_after, '{}') loop
+    -- Nothing is crossed in a window that is closed.
+    continue when v_limit.period_start is null;
     v_passed := quota.passed_mark(v_limit);
     continue when v_passed = 0 and v_limit.alerted = 0 and v_limit.passed = 0;
     foreach v_former in array p_before loop

@@ -3,7 +3,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(113);
+select plan(114);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -404,6 +404,10 @@ select results_eq(
 );
 select is((forget_subject('pia') > 0), true, 'and who is forgotten');
 select is_empty($$select 1 from quota.counters where subject_id = 'pia'$$, 'has none');
+
+-- Nothing is crossed in one that is closed, also where its limit is 0.
+do $$ begin perform consume_usage('image', 1, 'zoe'); perform set_limit('zoe', 'image', '7 days', 0); end $$;
+select lives_ok($$select reset_usage('image', 'zoe', 'month')$$, 'a closed window of nothing stands in nobody''s way');
 
 select * from finish();
 rollback;
