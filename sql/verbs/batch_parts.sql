@@ -9,8 +9,14 @@ returns quota.part[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_levels text[] := coalesce(quota.levels_of(p_subject_id), array[p_subject_id]);
+  v_levels text[] := quota.levels_of(p_subject_id);
 begin
+  if v_levels is null
+    and not exists (select from quota.feature_costs as c where c.feature_id = any (p_feature_ids))
+  then
+    return null;
+  end if;
+  v_levels := coalesce(v_levels, array[p_subject_id]);
   return array(
     select row(p.subject_id, p.feature_id, 1, 1, false)::quota.part
     from (select distinct f from unnest(p_feature_ids) as f) as c (feature_id)
@@ -27,7 +33,7 @@ end
 $$;
 
 comment on function quota.parts_of_calls is
-  'All meters that calls of these features take from, each once, in lock order.';
+  'All meters that calls of these features take from, each once, in lock order; null: their own alone.';
 
 create function quota.judge_batch_parts(
   p_subject_id text,

@@ -18,8 +18,9 @@ begin
       else quota.parts_of_calls(v_subject_id, p_feature_ids)
     end;
     v_own.at := case
-      when v_parts is null then quota.lock_meter(v_subject_id, p_feature_ids[1])
-      else quota.lock_parts(v_parts)
+      when v_parts is not null then quota.lock_parts(v_parts)
+      when cardinality(p_feature_ids) = 1 then quota.lock_meter(v_subject_id, p_feature_ids[1])
+      else quota.lock_meters(v_subject_id, p_feature_ids)
     end;
     v_own.caller.subject_id := quota.account_of(v_subject_id);
     exit when v_own.at is not null and (v_own.caller).subject_id = v_subject_id;
