@@ -25,7 +25,8 @@ join (
   where n.mode <> 'shadow'
   union all
   -- A limit in shadow is for nobody; where there is no other, the feature is unlimited.
-  select n.plan_id, n.feature_id, n.period, null, null, null, 'hard', null
+  select n.plan_id, n.feature_id, n.period, null::bigint as amount, null::jsonb as value,
+    null::bigint as rollover, 'hard'::text as mode, null::bigint as ceiling
   from quota.plan_limits as n
   where n.mode = 'shadow'
     and not exists (
@@ -35,7 +36,8 @@ join (
         and o.mode <> 'shadow'
     )
   union all
-  select v.plan_id, v.feature_id, null::text as period, null::bigint as amount, v.value, null, null, null
+  select v.plan_id, v.feature_id, null::text as period, null::bigint as amount, v.value,
+    null::bigint as rollover, null::text as mode, null::bigint as ceiling
   from quota.plan_values as v
 ) as l on l.plan_id = p.plan_id
 join quota.features as f on f.feature_id = l.feature_id

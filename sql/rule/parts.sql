@@ -145,7 +145,7 @@ declare
   v_room bigint;
   v_decision public.usage_decision;
   v_decisions public.usage_decision[];
-  v_named text[] := '{}';
+  v_named text[] := '{}'::text[];
   v_needed text[] := quota.needed_features(p_parts);
   v_judgement quota.judgement;
 begin

@@ -30,7 +30,7 @@ declare
   v_into text;
   v_features text[];
   v_feature_id text;
-  v_limits jsonb := '{}';
+  v_limits jsonb := '{}'::jsonb;
   v_before quota.limit_state[];
   v_now timestamptz;
 begin

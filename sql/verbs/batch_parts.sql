@@ -47,7 +47,7 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_parts quota.part[];
-  v_taken jsonb := '{}';
+  v_taken jsonb := '{}'::jsonb;
   v_before bigint[];
   v_decision public.usage_decision;
   v_decisions public.usage_decision[];

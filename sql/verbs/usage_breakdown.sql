@@ -53,7 +53,7 @@ declare
   v_caller quota.caller := quota.caller_by_account(p_subject);
   v_key text := quota.breakdown_key(p_by);
   v_period record;
-  v_forgiven_at timestamptz := '-infinity';
+  v_forgiven_at timestamptz := '-infinity'::timestamptz;
   v_at_once jsonb;
 begin
   perform quota.check_feature(p_feature);
