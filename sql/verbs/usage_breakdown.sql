@@ -78,7 +78,7 @@ begin
   end if;
   return query
     select s.value, s.used, s.calls
-    from quota.shares(
+    from quota.sums_by_value(
       v_caller.subject_id, p_feature, v_key, coalesce(p_since, v_period.period_start),
       coalesce(p_until, case when p_since is null then v_period.resets_at end, 'infinity'),
       coalesce(v_forgiven_at, '-infinity'), coalesce(v_at_once, '[]')
@@ -173,7 +173,7 @@ comment on function quota.last_reset is
 
 -- A line is summed up with its use: a refund has the instant, actor and metadata of what it gives back.
 -- What a reset has forgiven is left out with what was refunded of it, so reset lines themselves are, too.
-create function quota.shares(
+create function quota.sums_by_value(
   p_subject_id text,
   p_feature_id text,
   p_key text,
@@ -245,5 +245,5 @@ begin
 end
 $$;
 
-comment on function quota.shares is
+comment on function quota.sums_by_value is
   'Sums of the lines of a feature that count in [p_from, p_until), by actor (no key) or metadata key, without the uses that a reset at p_forgiven_at has forgiven.';
