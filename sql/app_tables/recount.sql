@@ -54,10 +54,7 @@ begin
     having sum(t.change) <> 0
   );
   perform quota.record_rows(v_lines);
-  -- Statistics of before would have every call scan the ledger (verify_usage() took minutes, not 1 s).
-  if cardinality(v_lines) > 1000 then
-    analyze quota.subjects, quota.meters, quota.counters, quota.events;
-  end if;
+  perform quota.note_sizes(cardinality(v_lines));
 end
 $$;
 

@@ -67,6 +67,7 @@ begin
   v_rows := array(select r from quota.import_rows(p_rows, quota.clock()) as r);
   if p_dry_run is false then
     perform quota.lock_imports(v_rows);
+    perform quota.note_sizes(cardinality(v_rows));
   end if;
   v_rows := array(select r from quota.fresh_imports(v_rows) as r);
   v_rows := quota.fitting_imports(v_rows);

@@ -30,6 +30,7 @@ begin
       )
     from unnest(p_rows) as r;
   perform quota.write_lines(v_lines);
+  perform quota.note_sizes(cardinality(v_lines));
   perform quota.move_counters(v_lines);
   perform quota.move_meters(v_lines);
   perform quota.check_sums(v_lines);

@@ -15,10 +15,6 @@ const MANY = 2000;
 beforeAll(async () => {
   database = await createDatabase();
   owner = await database.connect();
-  // What read() has rolled back, an autovacuum takes for an empty table, and Postgres plans so from then on.
-  for (const table of ['subjects', 'meters', 'counters', 'events', 'keys']) {
-    await owner.query(`alter table quota.${table} set (autovacuum_enabled = off)`);
-  }
   await applyPlans(owner, {
     features: { export: {} },
     plans: {
@@ -58,6 +54,14 @@ test('import_usage() reads rows in proportion, and asks for limits only where a 
   expect(many.calls.open_counters ?? 0).toBe(0);
   expect(many.calls.limits_of).toBe(MANY);
   expect(many.calls.move_counters).toBe(1);
+});
+
+test('so it does where Postgres takes the tables for empty', async () => {
+  // What an import that was rolled back leaves to a vacuum. It is planned so until it is analyzed.
+  await owner.query(`vacuum quota.subjects, quota.meters, quota.counters, quota.events, quota.keys`);
+  const few = await read(importing(10));
+  const many = await read(importing(MANY));
+  expect(many.rows).toBeLessThan(few.rows * (MANY / 10) * 1.2);
 });
 
 test('a second import of the same rows, and one into other months, too', async () => {
