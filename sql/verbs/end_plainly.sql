@@ -84,7 +84,8 @@ begin
         actor, metadata
       )
         select
-          v_hold.subject_id, v_event_id, v_now, case p_state when 'committed' then 'commit' else 'release' end,
+          v_hold.subject_id, v_event_id, greatest(v_now, v_hold.reserved_at),
+          case p_state when 'committed' then 'commit' else 'release' end,
           v_hold.feature_id, v_hold.reserved_at, v_used, -v_hold.amount, p_reservation_id, v_hold.actor,
           coalesce(p_metadata, '{}')
         from quota.catalogue as k
@@ -93,8 +94,7 @@ begin
         return v_decision;
       end if;
       update quota.reservations as r
-        set state = 'open',
-            answer = null
+        set state = 'open', answer = null
         where r.subject_id = v_hold.subject_id
           and r.reservation_id = p_reservation_id;
     end if;

@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(57);
+select plan(58);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -315,6 +315,20 @@ select is(
 select is(
   (select row(reason, "limit", used)::text from commit_usage(pg_temp.id('max'))), '(ok,40,2)',
   'is not asked what a hold of before was under'
+);
+
+-- The clock is set back while it is held, by less than since the meter was last asked properly.
+set local test.clock = '2026-12-15 12:25:00+00';
+do $$ begin
+  perform consume_usage('ai_generation', 1, 'lea');
+  perform set_config('test.clock', '2026-12-15 12:25:40+00', true);
+  perform pg_temp.hold('lea', 'lea', 2), pg_temp.hold('lea again', 'lea', 1);
+  perform set_config('test.clock', '2026-12-15 12:25:10+00', true);
+  perform commit_usage(pg_temp.id('lea')), release_usage(pg_temp.id('lea again'));
+end $$;
+select is_empty(
+  $$select kind from usage_events where subject = 'lea' and at < counts_at$$,
+  'no line lies before the instant that it counts in, also when the clock was set back'
 );
 
 reset role;
