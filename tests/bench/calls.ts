@@ -163,12 +163,12 @@ export async function useOnce(client: pg.ClientBase, from: number, to: number, a
   );
 }
 
-/** Ledger lines of these subjects, one call each. */
-export async function addLines(client: pg.ClientBase, lines: number, subjects: number) {
+/** Lines from..to of the ledger, one call each: pieces side by side are of different subjects. */
+export async function addLines(client: pg.ClientBase, from: number, to: number, subjects: number) {
   await client.query(
-    `select count(public.consume_usage('ai_generation', 1, 'user-' || 1 + i % $2::int))
-     from generate_series(1, $1::int) as i`,
-    [lines, subjects],
+    `select count(public.consume_usage('ai_generation', 1, 'user-' || 1 + i % $3::int))
+     from generate_series($1::int, $2::int) as i`,
+    [from, to, subjects],
   );
 }
 

@@ -59,7 +59,7 @@ async function fill(url: string, name: string, { subjects, lines }: Size, all: b
     useOnce(client, from, to, all),
   );
   await inSessions(url, `${name}: more lines`, lines - subjects, (client, from, to) =>
-    addLines(client, to - from + 1, subjects),
+    addLines(client, from, to, subjects),
   );
   await withClient(url, async (client) => {
     await client.query('vacuum analyze');
