@@ -7,6 +7,8 @@ export interface ApiOptions extends Omit<GatewayOptions, 'postgrestUrl'> {
   /** Who PostgREST signs in as: a role that may become anon, authenticated and service_role. */
   databaseUrl: string;
   jwtSecret: string;
+  /** See PostgrestOptions. */
+  isPooled?: boolean;
 }
 
 export interface Api extends Keys {
@@ -18,9 +20,14 @@ export interface Api extends Keys {
   stop(): Promise<void>;
 }
 
-export async function startApi({ databaseUrl, jwtSecret, ...options }: ApiOptions): Promise<Api> {
+export async function startApi({
+  databaseUrl,
+  jwtSecret,
+  isPooled,
+  ...options
+}: ApiOptions): Promise<Api> {
   const keys = await createKeys(jwtSecret);
-  const postgrest = await startPostgrest({ databaseUrl, jwtSecret });
+  const postgrest = await startPostgrest({ databaseUrl, jwtSecret, isPooled });
   try {
     const gateway = await startGateway({ ...options, postgrestUrl: postgrest.url });
     return {

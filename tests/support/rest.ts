@@ -1,9 +1,13 @@
-/** HTTP for one test database: real PostgREST, the gateway, and supabase-js clients to call it. */
+/**
+ * HTTP for one test database: real PostgREST, the gateway, and supabase-js clients to call it. With POOLED=1
+ * PostgREST asks through pgbouncer in transaction mode.
+ */
 import { randomBytes } from 'node:crypto';
 import type { SupabaseClient } from '@supabase/supabase-js';
 import { type Api, startApi } from '../../scripts/local/api.ts';
 import { connectSupabase } from '../../scripts/local/supabase.ts';
 import type { TestDatabase } from './database.ts';
+import { startPooler } from './pooler.ts';
 
 export interface Rest extends Api {
   /** What signs its tokens. */
@@ -15,9 +19,15 @@ export interface Rest extends Api {
 
 export async function startRest(database: TestDatabase): Promise<Rest> {
   const jwtSecret = randomBytes(32).toString('hex');
-  const api = await startApi({ databaseUrl: database.authenticatorUrl, jwtSecret });
+  const pooler = process.env.POOLED ? await startPooler(database.authenticatorUrl) : undefined;
+  const databaseUrl = pooler?.url ?? database.authenticatorUrl;
+  const api = await startApi({ databaseUrl, jwtSecret, isPooled: Boolean(pooler) });
   return {
     ...api,
+    async stop() {
+      await api.stop();
+      await pooler?.stop();
+    },
     jwtSecret,
     asUser: (sub) => connectSupabase(api.url, api.anonKey, () => api.userToken(sub)),
     asAnon: () => connectSupabase(api.url, api.anonKey),
