@@ -136,6 +136,7 @@ interface Plan {
   moves?: string;
   limits: Record<string, object>;
   values?: Record<string, unknown>;
+  per_member?: Record<string, object>;
 }
 
 const isCounted = (kind = 'metered') => kind !== 'switch' && kind !== 'value';
@@ -143,7 +144,9 @@ const isCounted = (kind = 'metered') => kind !== 'switch' && kind !== 'value';
 function findContradictions({ features, plans }: Document): Fault[] {
   const faults: Fault[] = [];
   let first: string | undefined;
-  for (const [plan, { default: isDefault, limits, values = {} }] of Object.entries(plans)) {
+  for (const [plan, { default: isDefault, limits, values = {}, per_member = {} }] of Object.entries(
+    plans,
+  )) {
     if (isDefault && first !== undefined) {
       const expected = `one default plan, and ${first} is it already`;
       faults.push({ path: ['plans', plan, 'default'], found: true, expected });
@@ -164,6 +167,14 @@ function findContradictions({ features, plans }: Document): Fault[] {
         const expected = 'the period lifetime, which is the only one of a gauge';
         faults.push({ path: [...path, period], found: period, expected });
       }
+    }
+    for (const feature of Object.keys(per_member)) {
+      const { kind = 'metered' } = (Object.hasOwn(features, feature) && features[feature]) || {
+        kind: null,
+      };
+      if (kind === 'metered') continue;
+      const path = ['plans', plan, 'per_member', feature];
+      faults.push({ path, found: feature, expected: 'a metered feature of this document' });
     }
     for (const [feature, value] of Object.entries(values)) {
       const path = ['plans', plan, 'values', feature];

@@ -28,6 +28,7 @@
 \ir catalogue/plans.sql
 \ir catalogue/plan_limits.sql
 \ir catalogue/plan_values.sql
+\ir catalogue/member_limits.sql
 \ir catalogue/edition.sql
 \ir catalogue/apply_plans.sql
 \ir catalogue/plan_changes.sql
@@ -46,6 +47,7 @@
 \ir subjects/overrides.sql
 \ir subjects/lock_subject.sql
 \ir subjects/merges.sql
+\ir subjects/caps.sql
 
 -- meter: what was used, in tables.
 \ir meter/meters.sql
@@ -60,6 +62,7 @@
 
 -- rule: what is allowed. Nothing of it is said anywhere else.
 \ir rule/limits_of.sql
+\ir rule/with_details.sql
 \ir rule/terms_of.sql
 \ir rule/plan_at.sql
 \ir rule/balances.sql
@@ -71,6 +74,7 @@
 \ir rule/wait.sql
 \ir rule/parts.sql
 \ir rule/joint_decision.sql
+\ir rule/caps.sql
 \ir rule/entitlements.sql
 
 -- verbs: what callers do, each with its wrapper in schema public.
@@ -84,11 +88,13 @@
 \ir verbs/consume_usage_batch.sql
 \ir verbs/take_all_plainly.sql
 \ir verbs/batch_parts.sql
+\ir verbs/batch_callers.sql
 \ir verbs/check_usage.sql
 \ir verbs/explain_usage.sql
 \ir verbs/explain_part.sql
 \ir verbs/explain_value.sql
 \ir verbs/usage_breakdown.sql
+\ir verbs/sums_by_value.sql
 \ir verbs/reserve_usage.sql
 \ir verbs/extend_usage.sql
 \ir verbs/commit_usage.sql
@@ -104,6 +110,7 @@
 \ir subjects/set_plan.sql
 \ir subjects/set_parent.sql
 \ir subjects/forget_subject.sql
+\ir subjects/forget_caps.sql
 \ir subjects/merge_subjects.sql
 \ir subjects/move_windows.sql
 \ir subjects/move_use.sql
@@ -117,6 +124,7 @@
 \ir meter/remember.sql
 \ir meter/open_many.sql
 \ir meter/make_counters.sql
+\ir meter/begin_cap.sql
 \ir meter/write_carry.sql
 \ir meter/draw.sql
 \ir meter/open_grants.sql

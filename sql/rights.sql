@@ -69,7 +69,8 @@ grant select on
   to authenticated, service_role;
 -- A key is a secret between its caller and the answer; the operator's list is of all subjects.
 grant select on
-  public.usage_overview, quota.keys, quota.shares, quota.overrides, quota.merges, quota.limited_tables,
+  public.usage_overview, quota.keys, quota.shares, quota.caps, quota.member_limits, quota.overrides, quota.merges,
+  quota.limited_tables,
   quota.followed_tables
   to service_role;
 
@@ -77,7 +78,7 @@ grant select on
 grant execute on function
   quota.user_id, quota.is_trusted, quota.subjects_of, quota.organisations_of, quota.clock,
   quota.instant_of, quota.period_of, quota.period_rank, quota.room, quota.limits_shown,
-  quota.entitlements_shown, quota.forecast
+  quota.entitlements_shown, quota.forecast, quota.caps_shown
   to authenticated, service_role;
 
 -- For DBAs alone, who own the schema: quota.limit_table(), quota.follow_plan(), quota.import_usage(),

@@ -102,6 +102,11 @@ export type CurrentUsage<Feature extends string = string> = {
    * limit lasts until the reset, and where projected is null.
    */
   exhausted_at: string | null;
+  /**
+   * The member whose own cap this row is, within what the organisation has; null where it is none.
+   * A user sees its own, and where quota.sees_members() says so those of all.
+   */
+  member: string | null;
 };
 
 /**
@@ -205,9 +210,12 @@ export type PlanCatalog<Feature extends string = string> = {
 export type PlanChange = {
   /** `add`, `change` or `remove`. */
   action: 'add' | 'change' | 'remove';
-  /** `feature`, `plan`, `limit` or `value`. */
-  kind: 'feature' | 'plan' | 'limit' | 'value';
-  /** The id of the feature or plan; of a limit plan/feature/period, of a value plan/feature. */
+  /** `feature`, `plan`, `limit`, `value` or `cap`. */
+  kind: 'feature' | 'plan' | 'limit' | 'value' | 'cap';
+  /**
+   * The id of the feature or plan; of a limit or a member's cap plan/feature/period, of a value
+   * plan/feature.
+   */
   id: string;
   /** What changes, in words: "amount: 50 → 100". */
   detail: string;
@@ -323,7 +331,7 @@ export type UsageDecision<Feature extends string = string> = {
    * that has least room or refuses, one that it costs.
    */
   limiting_feature: string;
-  /** Whose limit is shown: the subject. */
+  /** Whose limit is shown: the subject, or one above it. */
   limiting_subject: string;
   /** The member whose own cap is shown; null where it is none. */
   limiting_member: string | null;
@@ -481,6 +489,8 @@ export type UsageExplanation<Feature extends string = string> = {
    * grace. Null: no further than the limit, or without end where mode is soft.
    */
   ceiling: number | null;
+  /** The member whose cap it is; null where it is none. */
+  member: string | null;
 };
 
 /**
@@ -521,7 +531,7 @@ export type UsageMismatch<Feature extends string = string> = {
    * The counter's period; reserved where holds differ from open reservations, granted where a
    * grant's draws do, over where what was used past a limit does, rows where what a meter remembers
    * of the rows of limited tables does, window (1 or 0) where one is open that no use and no line
-   * has opened, or the other way.
+   * has opened, or the other way. Of a member's cap it says whose, as in month of ada.
    */
   period: string;
   /** When the period began or the grant was made; null for lifetime. */
@@ -576,8 +586,8 @@ export type UsageOverview<Feature extends string = string> = {
 /** What one user, or one value of a metadata key, has used. */
 export type UsageShare = {
   /**
-   * The actor, or the value of the metadata key as text, its first 255 characters; null for what
-   * has none, or an object or array there.
+   * The actor, the feature that was called, or the value of the metadata key as text, its first 255
+   * characters; null for what has none, or an object or array there.
    */
   value: string | null;
   /** Units used in the time asked for, less what was refunded of them since, whenever that was. */
@@ -620,6 +630,7 @@ export type ClearLimitArgs<Feature extends string = string> = {
   subject: string;
   feature: Feature;
   period: Period;
+  member?: string | null;
 };
 
 /** The arguments of commitUsage. */
@@ -775,6 +786,7 @@ export type SetLimitArgs<Feature extends string = string> = {
   period: Period;
   limit: number | null;
   ends_at?: string | null;
+  member?: string | null;
 };
 
 /** The arguments of setParent. */
@@ -849,12 +861,12 @@ export interface UsageMethods<Feature extends string = string> {
    */
   addMember(args: AddMemberArgs, options?: CallOptions): Promise<void>;
   /**
-   * Makes features, plans, limits and values equal to the document, and returns a row (action,
-   * kind, id, detail) for each change; none when there is nothing to do. dry_run only says what
-   * would change. A limit of null is unlimited. A period is minute, hour, day, week, month, year,
-   * lifetime, or a window from the first use: 1 minute to 9999 months, as in "5 hours", "1 day".
-   * Removing a plan that subjects are on, or a feature that has use, is an error. On an error
-   * nothing is changed.
+   * Makes features, plans, limits, values and members' caps equal to the document, and returns a
+   * row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only
+   * says what would change. A limit of null is unlimited. A period is minute, hour, day, week,
+   * month, year, lifetime, or a window from the first use: 1 minute to 9999 months, as in "5
+   * hours", "1 day". Removing a plan that subjects are on, or a feature that has use, is an error.
+   * On an error nothing is changed.
    *
    * Server only: needs the service key.
    *
@@ -882,8 +894,8 @@ export interface UsageMethods<Feature extends string = string> {
    */
   checkUsage(args: CheckUsageArgs<Feature>, options?: CallOptions): Promise<UsageDecision<Feature>>;
   /**
-   * Takes an exception away: the plan's limit holds again, at once. Nothing happens when there is
-   * none.
+   * Takes an exception away: the plan's limit holds again, at once; of a member the plan's
+   * per_member. Nothing happens when there is none.
    *
    * Server only: needs the service key.
    *
@@ -947,17 +959,20 @@ export interface UsageMethods<Feature extends string = string> {
   /**
    * Consumes several items, all or none, in one atomic step: items is an array of 1 to 100 objects
    * {"feature": …, "amount": …} (amount in units of the feature, default 1; a feature may appear
-   * twice). Returns one decision per item, in order. When one is refused nothing is counted:
-   * refused items say why, the others have allowed = false and reason not_taken. subject,
-   * idempotency_key and metadata are as in consume_usage; the key stands for the whole batch.
+   * twice); of a trusted caller an item may name its own subject and actor, and subject may be left
+   * out where every item does (the key is then of the first one). Returns one decision per item, in
+   * order. When one is refused nothing is counted: refused items say why, the others have allowed =
+   * false and reason not_taken. subject, idempotency_key and metadata are as in consume_usage; the
+   * key stands for the whole batch.
    *
    * May be called by a signed-in user and by the server.
    *
    * @throws UsageError with one of the codes
-   * - `22023` items malformed, empty or more than 100
+   * - `22023` items malformed, empty or more than 100, or a use of more than 400 meters
    * - `QAMNT`
    * - `QFEAT`
-   * - `42501` no identity, a subject that is not yours, or a server_only feature
+   * - `42501` no identity, a subject that is not yours, a server_only feature, or an item of a user
+   *   that names subject or actor
    * - `QSUBJ`
    * - `QIDEM`
    * - `QMETA`
@@ -1205,16 +1220,18 @@ export interface UsageMethods<Feature extends string = string> {
    * Gives one subject its own limit for a feature and period, in place of its plan's; it also opens
    * a feature that the plan lacks. limit is in units of the feature per period (also a window, as
    * in '5 hours'), null is unlimited. Holds at once, also for calls that are waiting, until ends_at
-   * (null: until clear_limit), when the plan's limit holds again by itself.
+   * (null: until clear_limit), when the plan's limit holds again by itself. member gives that user
+   * a cap of its own in what the organisation has, in place of the plan's per_member.
    *
    * Server only: needs the service key.
    *
    * @throws UsageError with one of the codes
    * - `QAMNT` limit below 0 or too large
    * - `QFEAT` unknown feature
-   * - `QPLAN` unknown period
+   * - `QPLAN` unknown period, or a gauge with member
    * - `22023` ends_at in the past, infinite or after the year 9999
-   * - `QSUBJ`
+   * - `QSUBJ` subject missing, it or member empty or over 255 characters, or member the subject
+   *   itself
    * - `42501` not a trusted role
    * - `55P03` retry
    */
@@ -1271,22 +1288,24 @@ export interface UsageMethods<Feature extends string = string> {
    */
   setValue(args: SetValueArgs<Feature>, options?: CallOptions): Promise<void>;
   /**
-   * What a subject has used of a feature, by the user that acted (by = actor) or by a metadata key
-   * (by = metadata.project): largest first, at most 1,000 rows. Without since and until: the
-   * running period of its longest limit (the month, where the feature is not in the plan), since
-   * its last fresh start by hand, and the rows add up to used in current_usage. since (included,
-   * default: the start of that period) and until (excluded, default: now on) ask for another time,
-   * whatever was reset. A refund counts in the time of its use and for its actor and key; a commit
-   * has the metadata of its hold, and an item that of its batch, where it has not the key itself.
-   * subject defaults to the signed-in user; who may act for an organisation may ask. Features that
-   * are hidden have no rows for users. Reads the lines of that feature and time alone.
+   * What a subject has used of a feature, by the user that acted (by = actor), by a metadata key
+   * (by = metadata.project) or by the feature that was called (by = feature: what credits went
+   * for): largest first, at most 1,000 rows. Without since and until: the running period of its
+   * longest limit (the month, where the feature is not in the plan), since its last fresh start by
+   * hand, and the rows add up to used in current_usage. since (included, default: the start of that
+   * period) and until (excluded, default: now on) ask for another time, whatever was reset. A
+   * refund counts in the time of its use and for its actor and key; a commit has the metadata of
+   * its hold, and an item that of its batch, where it has not the key itself. subject defaults to
+   * the signed-in user; who may act for an organisation may ask, and under a cap sees its own sums
+   * alone, unless quota.sees_members() says that it sees all. Features that are hidden have no rows
+   * for users. Reads the lines of that feature and time alone.
    *
    * May be called by a signed-in user and by the server.
    *
    * @throws UsageError with one of the codes
    * - `42501` no identity or a subject that is not yours
    * - `QFEAT` unknown feature, or a switch or value
-   * - `22023` by is neither, since or until is infinite, or since is not before until
+   * - `22023` by is none of these, since or until is infinite, or since is not before until
    * - `QSUBJ` subject missing (trusted callers), empty or over 255 characters
    */
   usageBreakdown(args: UsageBreakdownArgs<Feature>, options?: CallOptions): Promise<UsageShare[]>;
@@ -1294,8 +1313,8 @@ export interface UsageMethods<Feature extends string = string> {
    * Compares the installation with what this release says: bodies, owners, rights, options,
    * policies, indexes, constraints, views, the triggers of limited and followed tables, and roles
    * that pass by all of it. No rows: nothing is wrong. Each row (object, problem, statement) is
-   * something to put right. Reads only. quota.acts_for() and quota.subjects_of() may be the app's
-   * own.
+   * something to put right. Reads only. quota.acts_for(), quota.subjects_of() and
+   * quota.sees_members() may be the app's own.
    *
    * Server only: needs the service key.
    *

@@ -17,6 +17,7 @@ export type Database = {
           granted: number | null;
           kind: string;
           limit: number | null;
+          member: string | null;
           percent_used: number | null;
           period: string | null;
           period_start: string | null;
@@ -217,7 +218,7 @@ export type Database = {
         };
       };
       clear_limit: {
-        Args: { feature: string; period: string; subject: string };
+        Args: { feature: string; member?: string; period: string; subject: string };
         Returns: undefined;
       };
       commit_usage: {
@@ -408,7 +409,14 @@ export type Database = {
         };
       };
       set_limit: {
-        Args: { ends_at?: string; feature: string; limit: number; period: string; subject: string };
+        Args: {
+          ends_at?: string;
+          feature: string;
+          limit: number;
+          member?: string;
+          period: string;
+          subject: string;
+        };
         Returns: undefined;
       };
       set_parent: { Args: { parent: string; subject: string }; Returns: undefined };
@@ -533,6 +541,7 @@ export type Database = {
         carried: number | null;
         mode: string | null;
         ceiling: number | null;
+        member: string | null;
       };
       usage_mismatch: {
         subject: string | null;

@@ -15,7 +15,10 @@ export const ROUTINES: Record<string, RoutineShape> = {
     answer: 'one',
     parameters: { feature: 'text', amount: 'bigint', subject: 'text' },
   },
-  clear_limit: { answer: 'none', parameters: { subject: 'text', feature: 'text', period: 'text' } },
+  clear_limit: {
+    answer: 'none',
+    parameters: { subject: 'text', feature: 'text', period: 'text', member: 'text' },
+  },
   commit_usage: {
     answer: 'one',
     parameters: { reservation_id: 'uuid', amount: 'bigint', subject: 'text', metadata: 'jsonb' },
@@ -123,6 +126,7 @@ export const ROUTINES: Record<string, RoutineShape> = {
       period: 'text',
       limit: 'bigint',
       ends_at: 'timestamp with time zone',
+      member: 'text',
     },
   },
   set_parent: { answer: 'none', parameters: { subject: 'text', parent: 'text' } },
@@ -187,6 +191,7 @@ export const VIEWS: Record<string, Record<string, string>> = {
     carried: 'bigint',
     projected: 'bigint',
     exhausted_at: 'timestamp with time zone',
+    member: 'text',
   },
   entitlements: {
     subject: 'text',

@@ -5,7 +5,7 @@ import type { Statement } from './statements.ts';
 export type Objects = Map<string, string>;
 
 /** Functions that an app may have put its own in place of; no upgrade overwrites them. */
-export const REPLACEABLE = ['quota.acts_for', 'quota.subjects_of'];
+export const REPLACEABLE = ['quota.acts_for', 'quota.subjects_of', 'quota.sees_members'];
 
 const withoutArguments = (key: string) => key.replace(/^(function [\w.]+)\(.*$/, '$1');
 

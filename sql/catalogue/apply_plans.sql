@@ -14,10 +14,10 @@ comment on type public.plan_change is
 
 comment on column public.plan_change.action is '`add`, `change` or `remove`.';
 
-comment on column public.plan_change.kind is '`feature`, `plan`, `limit` or `value`.';
+comment on column public.plan_change.kind is '`feature`, `plan`, `limit`, `value` or `cap`.';
 
 comment on column public.plan_change.id is
-  'The id of the feature or plan; of a limit plan/feature/period, of a value plan/feature.';
+  'The id of the feature or plan; of a limit or a member''s cap plan/feature/period, of a value plan/feature.';
 
 comment on column public.plan_change.detail is 'What changes, in words: "amount: 50 → 100".';
 
@@ -37,7 +37,7 @@ end
 $$;
 
 comment on function public.apply_plans is
-  'Makes features, plans, limits and values equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. A period is minute, hour, day, week, month, year, lifetime, or a window from the first use: 1 minute to 9999 months, as in "5 hours", "1 day". Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 22023 dry_run is null; 42501 not a trusted role; 55P03 retry.';
+  'Makes features, plans, limits, values and members'' caps equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. A period is minute, hour, day, week, month, year, lifetime, or a window from the first use: 1 minute to 9999 months, as in "5 hours", "1 day". Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 22023 dry_run is null; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.apply_plans(
   p_plans jsonb,

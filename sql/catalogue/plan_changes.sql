@@ -25,6 +25,9 @@ begin
       union all
       select 4, 'value', array[v.plan_id, v.feature_id], jsonb_build_object('value', v.value)
       from quota.plan_values as v
+      union all
+      select 5, 'cap', array[c.plan_id, c.feature_id, c.period], jsonb_build_object('amount', c.amount)
+      from quota.member_limits as c
     )
     select
       case when c.path is null then 'add' when d.path is null then 'remove' else 'change' end,
@@ -82,7 +85,12 @@ begin
     union all
     select 4, 'value', array[p.key, v.key], jsonb_build_object('value', v.value)
     from jsonb_each(p_plans -> 'plans') as p
-    cross join lateral jsonb_each(p.value -> 'values') as v;
+    cross join lateral jsonb_each(p.value -> 'values') as v
+    union all
+    select 5, 'cap', array[p.key, c.key, a.key], jsonb_build_object('amount', a.value)
+    from jsonb_each(p_plans -> 'plans') as p
+    cross join lateral jsonb_each(p.value -> 'per_member') as c
+    cross join lateral jsonb_each(c.value) as a;
 end
 $$;
 

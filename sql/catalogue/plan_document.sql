@@ -37,7 +37,8 @@ begin
     perform quota.check_plan_object(
       v_place, v_item,
       array[
-        'name', 'default', 'upgrade_url', 'limits', 'values', 'hidden', 'retired', 'successor', 'moves'
+        'name', 'default', 'upgrade_url', 'limits', 'values', 'hidden', 'retired', 'successor', 'moves',
+        'per_member'
       ]
     );
     perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
@@ -58,6 +59,9 @@ begin
     perform quota.check_plan_values(v_place || '.values', v_item -> 'values', p_plans -> 'features');
     perform quota.check_plan_age(p_plans, v_id, v_item);
     perform quota.check_plan_limits(p_plans, v_id, v_item -> 'limits');
+    perform quota.check_per_member(
+      v_place || '.per_member', v_item -> 'per_member', p_plans -> 'features'
+    );
   end loop;
 end
 $$;

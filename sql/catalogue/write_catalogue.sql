@@ -11,6 +11,8 @@ begin
   update quota.catalogue as k set version = k.version + 1;
   delete from quota.plan_limits as l
     where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;
+  delete from quota.member_limits as c
+    where p_plans #> array['plans', c.plan_id, 'per_member', c.feature_id, c.period] is null;
   delete from quota.plans as p
     where not p_plans -> 'plans' ? p.plan_id;
   perform quota.write_costs(p_plans, false);
@@ -57,6 +59,7 @@ begin
           ceiling = excluded.ceiling,
           grace = excluded.grace;
   perform quota.write_plan_values(p_plans);
+  perform quota.write_member_limits(p_plans);
 end
 $$;
 

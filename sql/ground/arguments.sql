@@ -212,3 +212,18 @@ end
 $$;
 
 comment on function quota.reject_user is 'Refuses a user a server_only feature. Errors: 42501.';
+
+-- It stands between an organisation and its member (quota.cap_id()).
+create function quota.check_separator(p_id text)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if strpos(p_id, chr(31)) > 0 then
+    raise exception 'the id of a subject or user has a unit separator in it (character 31)'
+      using errcode = 'QSUBJ', hint = 'ids have no control characters';
+  end if;
+end
+$$;
+
+comment on function quota.check_separator is 'Errors: QSUBJ.';

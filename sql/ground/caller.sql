@@ -20,7 +20,9 @@ declare
   v_user_id text;
 begin
   -- The server's own calls, in one look.
-  if current_setting('role', true) = 'service_role' and length(p_subject_id) between 1 and 255 then
+  if current_setting('role', true) = 'service_role' and length(p_subject_id) between 1 and 255
+    and strpos(p_subject_id, chr(31)) = 0
+  then
     return row(p_subject_id, true, null)::quota.caller;
   end if;
   v_caller.is_trusted := quota.is_trusted() is true;
@@ -59,6 +61,7 @@ begin
     raise exception 'the subject has % characters, 1 to 255 are allowed', length(v_caller.subject_id)
       using errcode = 'QSUBJ', hint = 'pass an id; hash what is longer';
   end if;
+  perform quota.check_separator(v_caller.subject_id || coalesce(v_caller.actor, ''));
   return v_caller;
 end
 $$;
@@ -90,6 +93,7 @@ begin
     raise exception '%: the actor has % characters, 1 to 255 are allowed', p_function, length(p_actor)
       using errcode = 'QSUBJ', hint = 'pass the id of the user that acts for the subject, or leave it out';
   end if;
+  perform quota.check_separator(p_actor);
   v_caller.actor := nullif(p_actor, v_caller.subject_id);
   return v_caller;
 end
@@ -208,6 +212,13 @@ returns boolean
 language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if strpos(p_subject_id, chr(31)) > 0 then
+    return quota.may_see(p_user_id, quota.cap_holder(p_subject_id))
+      and (
+        quota.cap_member(p_subject_id) = p_user_id
+        or quota.sees_members(p_user_id, quota.cap_holder(p_subject_id)) is true
+      );
+  end if;
   return p_subject_id = p_user_id
     or quota.acts_for(p_user_id, p_subject_id) is true
     or exists (

@@ -111,6 +111,7 @@ as $$
 declare
   v_known bigint;
 begin
+  perform quota.check_separator(p_subject_id);
   -- for key share: apply_plans() does not remove a feature before its first uses have ended.
   perform from quota.features as f
     where f.feature_id = any (p_feature_ids)

@@ -148,6 +148,17 @@ begin
       and not exists (
         select from quota.subjects as s where s.subject_id = p_subject_id and s.parent_id is not null
       )
+      -- Nor is what a member may have a cap of, or what is one.
+      and not exists (
+        select from quota.member_limits as l
+        where l.plan_id = p_allowance.plan_id
+          and l.feature_id = p_feature_id
+      )
+      and not exists (
+        select from quota.caps as l
+        where l.subject_id = p_subject_id and l.feature_id = p_feature_id and l.is_set
+      )
+      and strpos(p_subject_id, chr(31)) = 0
       -- An open counter that a former plan left behind is no limit.
       and v_long_limits = (
         select count(*)

@@ -29,6 +29,10 @@ begin
   for v_subject_id, v_feature_id in
     select m.subject_id, m.feature_id
     from quota.meters as m
+    -- The cap of a member is touched under its organisation's meter alone.
+    join quota.meters as h
+      on h.subject_id = split_part(m.subject_id, chr(31), 1)
+      and h.feature_id = m.feature_id
     where m.holds_expire_at < v_now - interval '31 days'
     order by m.subject_id, m.feature_id
     for no key update skip locked

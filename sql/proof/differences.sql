@@ -10,7 +10,9 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- Of the app, when it has a membership table of its own; its search path and rights are looked at.
-  v_is_own constant boolean := p_wanted ->> 'name' in ('quota.acts_for', 'quota.subjects_of');
+  v_is_own constant boolean := p_wanted ->> 'name' in (
+    'quota.acts_for', 'quota.subjects_of', 'quota.sees_members'
+  );
   v_key text;
   v_finding quota.finding;
 begin

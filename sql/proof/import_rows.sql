@@ -71,7 +71,8 @@ begin
       then 'other keys than subject, feature, amount, period, period_start and metadata'
     when jsonb_typeof(p_row -> 'subject') not in ('string', 'number')
         or coalesce(length(p_row ->> 'subject'), 0) not between 1 and 255
-      then 'subject is missing, empty, over 255 characters or no text'
+        or strpos(p_row ->> 'subject', chr(31)) > 0
+      then 'subject is missing, empty, over 255 characters or no text, or has a unit separator in it'
     when not quota.is_whole(p_row -> 'amount', 0)
       then 'amount is not a whole number from 0 to 9007199254740991'
     when p_counts_at is null

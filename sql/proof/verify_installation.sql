@@ -44,7 +44,7 @@ end
 $$;
 
 comment on function public.verify_installation is
-  'Compares the installation with what this release says: bodies, owners, rights, options, policies, indexes, constraints, views, the triggers of limited and followed tables, and roles that pass by all of it. No rows: nothing is wrong. Each row (object, problem, statement) is something to put right. Reads only. quota.acts_for() and quota.subjects_of() may be the app''s own. Errors: 42501 not a trusted role.';
+  'Compares the installation with what this release says: bodies, owners, rights, options, policies, indexes, constraints, views, the triggers of limited and followed tables, and roles that pass by all of it. No rows: nothing is wrong. Each row (object, problem, statement) is something to put right. Reads only. quota.acts_for(), quota.subjects_of() and quota.sees_members() may be the app''s own. Errors: 42501 not a trusted role.';
 
 create function quota.verify_installation()
 returns setof public.installation_problem

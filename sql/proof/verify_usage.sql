@@ -16,7 +16,7 @@ comment on column public.usage_mismatch.subject is 'Whose number it is.';
 comment on column public.usage_mismatch.feature is 'The feature it counts.';
 
 comment on column public.usage_mismatch.period is
-  'The counter''s period; reserved where holds differ from open reservations, granted where a grant''s draws do, over where what was used past a limit does, rows where what a meter remembers of the rows of limited tables does, window (1 or 0) where one is open that no use and no line has opened, or the other way.';
+  'The counter''s period; reserved where holds differ from open reservations, granted where a grant''s draws do, over where what was used past a limit does, rows where what a meter remembers of the rows of limited tables does, window (1 or 0) where one is open that no use and no line has opened, or the other way. Of a member''s cap it says whose, as in month of ada.';
 
 comment on column public.usage_mismatch.period_start is
   'When the period began or the grant was made; null for lifetime.';
@@ -50,23 +50,34 @@ returns setof public.usage_mismatch
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off
 as $$
+declare
+  -- And the caps of its members.
+  v_scopes text[] := p_subject || quota.caps_below(p_subject);
 begin
   perform quota.require_trusted();
   return query
-    select c.subject, c.feature, c.period, c.period_start, c.counted, c.ledger
-    from quota.unproved_counters(p_subject) as c
-    union
-    select g.subject, g.feature, g.period, g.period_start, g.counted, g.ledger
-    from quota.unproved_grants(p_subject) as g
-    union
-    select r.subject, r.feature, r.period, r.period_start, r.counted, r.ledger
-    from quota.unproved_rows(p_subject) as r
-    union
-    select o.subject, o.feature, o.period, o.period_start, o.counted, o.ledger
-    from quota.unproved_overages(p_subject) as o
-    union
-    select w.subject, w.feature, w.period, w.period_start, w.counted, w.ledger
-    from quota.unproved_windows(p_subject) as w;
+    with mismatches as (
+      select c.subject, c.feature, c.period, c.period_start, c.counted, c.ledger
+      from unnest(v_scopes) as s (subject)
+      cross join lateral quota.unproved_counters(s.subject) as c
+      union
+      select g.subject, g.feature, g.period, g.period_start, g.counted, g.ledger
+      from quota.unproved_grants(p_subject) as g
+      union
+      select r.subject, r.feature, r.period, r.period_start, r.counted, r.ledger
+      from quota.unproved_rows(p_subject) as r
+      union
+      select o.subject, o.feature, o.period, o.period_start, o.counted, o.ledger
+      from unnest(v_scopes) as s (subject)
+      cross join lateral quota.unproved_overages(s.subject) as o
+      union
+      select w.subject, w.feature, w.period, w.period_start, w.counted, w.ledger
+      from unnest(v_scopes) as s (subject)
+      cross join lateral quota.unproved_windows(s.subject) as w
+    )
+    select quota.cap_holder(m.subject), m.feature,
+      m.period || coalesce(' of ' || quota.cap_member(m.subject), ''), m.period_start, m.counted, m.ledger
+    from mismatches as m;
 end
 $$;
 

@@ -12,8 +12,17 @@ returns quota.balance
 language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_subject_id text := p_subject_id;
+  v_names text[];
   v_balance quota.balance;
 begin
+  -- A cap that no call has met yet.
+  if strpos(p_subject_id, chr(31)) > 0 and not exists (
+    select from quota.meters as m where m.subject_id = p_subject_id and m.feature_id = p_feature_id
+  ) then
+    v_subject_id := quota.cap_holder(p_subject_id);
+    v_names := quota.names_of(quota.cap_member(p_subject_id));
+  end if;
   -- At most 2^62: a sum that is no bigint would make a view fail for everybody.
   select
     least(coalesce(sum(e.used_change), 0), 4611686018427387904),
@@ -21,10 +30,11 @@ begin
     least(coalesce(sum(e.drawn_change), 0), 4611686018427387904)
   into v_balance.used, v_balance.reserved, v_balance.drawn
   from quota.events as e
-  where e.subject_id = p_subject_id
+  where e.subject_id = v_subject_id
     and e.feature_id = p_feature_id
     and e.counts_at >= p_from
     and e.counts_at < p_until
+    and (v_names is null or e.actor = any (v_names))
     -- A reset counts in one period alone.
     and (e.kind <> 'reset' or e.metadata ->> 'period' = p_period);
   return v_balance;

@@ -93,7 +93,7 @@ comment on column public.usage_decision.limiting_feature is
   'Whose units used, reserved, limit, remaining and granted are: the feature asked for or, where that has least room or refuses, one that it costs.';
 
 comment on column public.usage_decision.limiting_subject is
-  'Whose limit is shown: the subject.';
+  'Whose limit is shown: the subject, or one above it.';
 
 comment on column public.usage_decision.limiting_member is
   'The member whose own cap is shown; null where it is none.';

@@ -8,7 +8,11 @@ returns bigint
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return least(div(greatest(p_room, 0)::numeric * p_part.per, p_part.units), 9007199254740991);
+  -- greatest() would take no limit for no room.
+  return case
+    when p_room is not null
+    then least(div(greatest(p_room, 0)::numeric * p_part.per, p_part.units), 9007199254740991)
+  end;
 end
 $$;
 
@@ -58,6 +62,8 @@ begin
   v_decision := coalesce(p_decisions[v_limiting], v_own);
   v_decision.feature := p_feature_id;
   v_decision.subject := p_subject_id;
+  v_decision.limiting_member := quota.cap_member(v_decision.limiting_subject);
+  v_decision.limiting_subject := quota.cap_holder(v_decision.limiting_subject);
   v_decision.amount := p_amount;
   if v_decision.allowed then
     v_decision.plan := v_own.plan;

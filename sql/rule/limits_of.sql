@@ -130,14 +130,19 @@ declare
   v_allowance quota.allowance;
   v_counted_before timestamptz;
   v_needs_details boolean;
+  v_cap_plan_id text;
 begin
-  -- The subject, then its plan's limits: they may live on another node.
+  -- The subject, then its plan's limits: they may live on another node. A cap has its holder's terms.
   select t.plan_id, t.upgrade_url, t.changes_at, t.anchor_at, t.time_zone, t.has_extras, t.changed_at,
       -- None after a copy of the schema alone: then nothing is remembered for good.
       coalesce((select k.version from quota.catalogue as k), 0)
     into v_plan_id, v_upgrade_url, v_changes_at, v_anchor_at, v_time_zone, v_has_extras,
       v_terms_changed_at, v_catalogue_version
-    from quota.terms_of(p_subject_id, p_at, p_plan_id) as t;
+    from quota.terms_of(split_part(p_subject_id, chr(31), 1), p_at, p_plan_id) as t;
+  if strpos(p_subject_id, chr(31)) > 0 then
+    v_cap_plan_id := coalesce(v_plan_id, '');
+    v_plan_id := null;
+  end if;
 
   -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
   -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
@@ -151,7 +156,7 @@ begin
           least(coalesce(c.used, 0), 9007199254740991), coalesce(c.reserved, 0),
           case when l.period ~ 'minute|hour' then 0 else coalesce(c.drawn, 0) end,
           0, c.period_end is not null, c.last_limit, coalesce(c.alerted, 0), coalesce(c.passed, 0),
-          f.marks, 0, l.rollover,
+          case when v_cap_plan_id is null then f.marks else '{}'::bigint[] end, 0, l.rollover,
           case
             when l.mode = 'soft'
               or l.grace is not null and (c.crossed_at is null or p_at < c.crossed_at + l.grace)
@@ -161,7 +166,11 @@ begin
           l.trial, l.mode, c.mode
         )::quota.limit_state
       ) filter (where l.period is not null),
-      coalesce(greatest(m.counted_until + interval '1 microsecond', m.fresh_until), '-infinity'),
+      coalesce(
+        greatest(m.counted_until + interval '1 microsecond', m.fresh_until),
+        -- Until its meter is made the organisation's lines say what a member has used.
+        case when v_cap_plan_id is null then '-infinity' else 'infinity'::timestamptz end
+      ),
       bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled or l.rollover is not null),
       bool_or(c.period_end is null and l.period like '% %'), min(l.ends_at)
     from quota.features as f
@@ -195,6 +204,18 @@ begin
         and x.subject_id = p_subject_id
         and x.feature_id = f.feature_id
         and x.ends_at > p_at
+      union all
+      select c.period, c.amount, 'plan', null, null, 'hard', null, null, null
+      from quota.member_limits as c
+      where c.plan_id = v_cap_plan_id
+        and c.feature_id = f.feature_id
+        and not exists (
+          select from quota.exceptions as x
+          where x.subject_id = p_subject_id
+            and x.feature_id = f.feature_id
+            and x.period = c.period
+            and x.ends_at > p_at
+        )
     ) as l on true
     left join lateral (
       select c.period_start, c.period_end, coalesce(c.used, m.used - c.used_before) as used,
@@ -228,7 +249,7 @@ begin
       or p_feature_id is null and f.kind in ('metered', 'gauge')
     group by f.feature_id, m.counted_until, m.fresh_until
   loop
-    v_allowance.plan_id := v_plan_id;
+    v_allowance.plan_id := coalesce(v_plan_id, nullif(v_cap_plan_id, ''));
     v_allowance.upgrade_url := v_upgrade_url;
     v_allowance.changes_at := least(v_changes_at, v_allowance.changes_at);
     v_allowance.is_plain := not v_has_extras;
@@ -246,77 +267,3 @@ end
 $$;
 
 comment on function quota.allowances_of is 'limits_of() for one feature, or for all (null).';
-
--- What most calls need not look at: periods that have not been counted in yet, holds, grants.
-create function quota.with_details(
-  p_limits quota.limit_state[],
-  p_subject_id text,
-  p_feature_id text,
-  p_at timestamptz,
-  p_counted_before timestamptz,
-  p_anchor_at timestamptz,
-  p_time_zone text,
-  p_is_plain boolean,
-  p_is_settled boolean,
-  p_terms_changed_at timestamptz
-)
-returns quota.limit_state[]
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_granted bigint := case
-    when p_is_plain then 0
-    else quota.granted_to(p_subject_id, p_feature_id, p_at)
-  end;
-  v_limits quota.limit_state[];
-  v_limit quota.limit_state;
-  v_balance quota.balance;
-begin
-  foreach v_limit in array coalesce(p_limits, '{}') loop
-    if v_limit.period like '% %' and not v_limit.is_counted and p_at < p_counted_before then
-      v_limit := quota.window_ahead(p_subject_id, p_feature_id, p_at, v_limit);
-    elsif v_limit.period not like '% %' and not v_limit.is_counted then
-      select p.period_start, p.resets_at
-        into v_limit.period_start, v_limit.resets_at
-        from quota.period_of(v_limit.period, p_at, p_anchor_at, p_time_zone) as p;
-      -- Most periods begin after the last line, and with nothing.
-      if v_limit.period_start < p_counted_before then
-        v_balance := quota.ledger_balance(
-          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
-        );
-        v_limit.used := least(v_balance.used, 9007199254740991);
-        v_limit.reserved := v_balance.reserved;
-        v_limit.drawn := v_balance.drawn;
-      end if;
-    end if;
-    if v_limit.reserved > 0 and not (p_is_settled and v_limit.is_counted) then
-      v_balance := quota.expired_holds(
-        p_subject_id, p_feature_id, p_at, v_limit.period_start, v_limit.resets_at, v_limit.drawn > 0
-      );
-      v_limit.reserved := v_limit.reserved - v_balance.reserved;
-      v_limit.drawn := v_limit.drawn - v_balance.drawn;
-    end if;
-    if v_limit.rollover is not null then
-      v_limit.carried := quota.carried_into(
-        p_subject_id, p_feature_id, v_limit, p_at, p_anchor_at, p_time_zone, p_terms_changed_at
-      );
-      v_limit.amount := v_limit.amount + coalesce(v_limit.carried, 0);
-    end if;
-    -- Grants do not lift limits of minutes and hours.
-    if v_limit.period ~ 'minute|hour' then
-      v_limit.drawn := 0;
-    else
-      -- A plan that ends brings a limit that no call could refuse; it shows at most 2^53 - 1.
-      if v_limit.amount is not null then
-        v_limit.amount := least(v_limit.amount, 9007199254740991 - v_limit.drawn);
-      end if;
-      v_limit.granted := least(v_granted, 9007199254740991 - coalesce(v_limit.amount, 0) - v_limit.drawn);
-    end if;
-    v_limits := v_limits || v_limit;
-  end loop;
-  return v_limits;
-end
-$$;
-
-comment on function quota.with_details is
-  'The limits with the periods that have not been counted in yet, expired holds, what is carried over and grants worked in.';

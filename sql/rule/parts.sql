@@ -153,7 +153,8 @@ begin
     v_judgement.allowances[i] := quota.limits_of(
       p_parts[i].subject_id, p_parts[i].feature_id, p_at, p_is_settled => p_is_settled
     );
-    if (v_judgement.allowances[i]).limits is not null then
+    -- A cap names nothing: it limits what the plan allows.
+    if (v_judgement.allowances[i]).limits is not null and strpos(p_parts[i].subject_id, chr(31)) = 0 then
       v_named := v_named || p_parts[i].feature_id;
     end if;
   end loop;

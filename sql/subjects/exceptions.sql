@@ -54,7 +54,8 @@ create function public.set_limit(
   feature text,
   period text,
   "limit" bigint,
-  ends_at timestamptz default null
+  ends_at timestamptz default null,
+  member text default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -62,30 +63,31 @@ as $$
 #variable_conflict error
 -- The names are keys of JSON, reserved words or not. @plpgsql_check_options: other_warnings = false
 begin
-  perform quota.change_limit(subject, feature, period, "limit", ends_at, false);
+  perform quota.change_limit(subject, feature, period, "limit", ends_at, false, member);
 end
 $$;
 
 comment on function public.set_limit is
-  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period (also a window, as in ''5 hours''), null is unlimited. Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when the plan''s limit holds again by itself. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period (also a window, as in ''5 hours''), null is unlimited. Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when the plan''s limit holds again by itself. member gives that user a cap of its own in what the organisation has, in place of the plan''s per_member. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period, or a gauge with member; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ subject missing, it or member empty or over 255 characters, or member the subject itself; 42501 not a trusted role; 55P03 retry.';
 
 -- Ends one customer's exception; its plan's limit holds again.
 create function public.clear_limit(
   subject text,
   feature text,
-  period text
+  period text,
+  member text default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  perform quota.change_limit(subject, feature, period, null, null, true);
+  perform quota.change_limit(subject, feature, period, null, null, true, member);
 end
 $$;
 
 comment on function public.clear_limit is
-  'Takes an exception away: the plan''s limit holds again, at once. Nothing happens when there is none. Errors: QFEAT unknown feature; QPLAN unknown period; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+  'Takes an exception away: the plan''s limit holds again, at once; of a member the plan''s per_member. Nothing happens when there is none. Errors: QFEAT unknown feature; QPLAN unknown period; QSUBJ; 42501 not a trusted role; 55P03 retry.';
 
 -- One customer's exception to its plan. Holds at once, also for callers that wait.
 create function quota.change_limit(
@@ -94,7 +96,8 @@ create function quota.change_limit(
   p_period text,
   p_limit bigint,
   p_ends_at timestamptz,
-  p_is_cleared boolean
+  p_is_cleared boolean,
+  p_member text
 )
 returns void
 language plpgsql volatile security definer
@@ -102,32 +105,22 @@ set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
 declare
   v_caller quota.caller;
+  -- The subject or, of a member, its cap.
+  v_limited_id text;
   v_now timestamptz;
 begin
   perform quota.require_trusted();
   v_caller := quota.caller_by_account(p_subject);
-  perform quota.check_feature(p_feature);
-  if p_limit is not null then
-    perform quota.check_amount(p_limit, 0);
-  end if;
-  if p_period is null or quota.period_rank(p_period) is null
-    or (p_period <> 'lifetime' and exists (
-      select from quota.features as f where f.feature_id = p_feature and f.kind = 'gauge'
-    ))
-  then
-    raise exception 'unknown period % for this feature', coalesce(quote_literal(left(p_period, 100)), 'null')
-      using errcode = 'QPLAN',
-        hint = 'minute, hour, day, week, month, year, lifetime, or a window as in ''5 hours'', ''1 day''; a gauge has lifetime alone';
-  end if;
-
+  perform quota.check_exception(v_caller.subject_id, p_feature, p_period, p_limit, p_member);
   perform quota.check_instant('set_limit', 'ends_at', p_ends_at);
+  v_limited_id := coalesce(quota.cap_id(v_caller.subject_id, p_member), v_caller.subject_id);
 
   v_now := quota.lock_terms(v_caller.subject_id, p_feature);
   if p_ends_at <= v_now then
     raise exception 'set_limit: the exception would have ended at %', p_ends_at
       using errcode = '22023', hint = 'ends_at lies in the future, or is null for until clear_limit';
   end if;
-  if not p_is_cleared and p_limit + quota.most_allowed(
+  if not p_is_cleared and p_member is null and p_limit + quota.most_allowed(
     v_caller.subject_id, p_feature, v_now,
     array(
       select row(
@@ -144,12 +137,12 @@ begin
   end if;
   if p_is_cleared then
     delete from quota.exceptions as x
-      where x.subject_id = v_caller.subject_id
+      where x.subject_id = v_limited_id
         and x.feature_id = p_feature
         and x.period = p_period;
   else
     insert into quota.exceptions (subject_id, feature_id, period, amount, ends_at)
-      values (v_caller.subject_id, p_feature, p_period, p_limit, coalesce(p_ends_at, 'infinity'))
+      values (v_limited_id, p_feature, p_period, p_limit, coalesce(p_ends_at, 'infinity'))
       on conflict (subject_id, feature_id, period) do update
         set amount = excluded.amount,
             ends_at = excluded.ends_at;
@@ -157,7 +150,7 @@ begin
   perform quota.record(
     row(
       v_caller.subject_id, quota.new_id(v_now), v_now, 'limit', p_feature, v_now, 0, 0, 0,
-      null, null, null, null,
+      null, null, p_member, null,
       case
         when p_is_cleared then jsonb_build_object('period', p_period, 'cleared', true)
         when p_ends_at is null then jsonb_build_object('period', p_period, 'limit', p_limit)
@@ -165,11 +158,82 @@ begin
       end
     )::quota.events
   );
-  perform quota.open_counters(
-    v_caller.subject_id, p_feature, v_now,
-    (quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits
-  );
+  -- A cap that no call has met yet has no meter, and so no counters.
+  if p_member is null or quota.note_exception(v_caller.subject_id, p_feature, p_member) then
+    perform quota.open_counters(
+      v_limited_id, p_feature, v_now, (quota.limits_of(v_limited_id, p_feature, v_now)).limits
+    );
+  end if;
 end
 $$;
 
 comment on function quota.change_limit is 'See public.set_limit and public.clear_limit.';
+
+create function quota.check_exception(
+  p_subject_id text,
+  p_feature text,
+  p_period text,
+  p_limit bigint,
+  p_member text
+)
+returns void
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_is_gauge boolean;
+begin
+  perform quota.check_feature(p_feature);
+  if p_limit is not null then
+    perform quota.check_amount(p_limit, 0);
+  end if;
+  select f.kind = 'gauge' into v_is_gauge from quota.features as f where f.feature_id = p_feature;
+  if p_period is null or quota.period_rank(p_period) is null or p_period <> 'lifetime' and v_is_gauge then
+    raise exception 'unknown period % for this feature', coalesce(quote_literal(left(p_period, 100)), 'null')
+      using errcode = 'QPLAN',
+        hint = 'minute, hour, day, week, month, year, lifetime, or a window as in ''5 hours'', ''1 day''; a gauge has lifetime alone';
+  end if;
+  if p_member is null then
+    return;
+  end if;
+  if length(p_member) not between 1 and 255 or p_member = p_subject_id then
+    raise exception 'set_limit: the member is %, a user that acts for the subject is expected',
+      quote_literal(left(p_member, 100))
+      using errcode = 'QSUBJ', hint = 'pass the id of the user, of 1 to 255 characters, or leave member out';
+  end if;
+  perform quota.check_separator(p_member);
+  if v_is_gauge then
+    raise exception 'set_limit: % is a gauge, of which members have no caps', quote_literal(left(p_feature, 100))
+      using errcode = 'QPLAN', hint = 'what a gauge counts is nobody''s: any member may delete a file';
+  end if;
+end
+$$;
+
+comment on function quota.check_exception is
+  'The arguments of set_limit(). Errors: QFEAT, QAMNT, QPLAN, QSUBJ.';
+
+create function quota.note_exception(
+  p_subject_id text,
+  p_feature_id text,
+  p_member text
+)
+returns boolean
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap_id text := quota.cap_id(p_subject_id, p_member);
+  v_is_set boolean := exists (
+    select from quota.exceptions as x where x.subject_id = v_cap_id and x.feature_id = p_feature_id
+  );
+begin
+  insert into quota.caps (subject_id, feature_id, member, is_set)
+    values (p_subject_id, p_feature_id, p_member, v_is_set)
+    on conflict (subject_id, feature_id, member) do update
+      set is_set = excluded.is_set;
+  return exists (
+    select from quota.meters as m where m.subject_id = v_cap_id and m.feature_id = p_feature_id
+  );
+end
+$$;
+
+comment on function quota.note_exception is
+  'Notes whether a member has an exception, and returns whether its cap has a meter.';

@@ -55,6 +55,7 @@ begin
   perform quota.forget_actor(v_caller.subject_id);
   perform quota.take_children_off(v_caller.subject_id);
   perform quota.forget_merges(v_caller.subject_id);
+  perform quota.forget_caps(quota.caps_below(v_caller.subject_id));
   delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
   delete from quota.meters as m where m.subject_id = v_caller.subject_id and m.rows_used = 0;
   perform quota.keep_rows_used(v_caller.subject_id, v_now);
@@ -98,7 +99,16 @@ create function quota.forget_actor(p_user_id text)
 returns void
 language plpgsql volatile strict security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_caps text[] := array(
+    select quota.cap_id(quota.cap_holder(e.subject_id), p_user_id)
+    from quota.events as e
+    where e.actor = p_user_id
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
+    group by 1
+  );
 begin
+  perform quota.forget_caps(v_caps);
   delete from quota.keys as k
     using quota.events as e
     where e.actor = p_user_id
@@ -107,15 +117,20 @@ begin
       and k.owner_id = p_user_id
       and k.idempotency_key = e.idempotency_key;
   update quota.keys as k
-    set arguments = k.arguments - 'actor'
+    set arguments = case
+          when k.arguments ->> 'actor' = p_user_id then k.arguments - 'actor' else k.arguments
+        end,
+        answer = quota.without_member(k.answer, p_user_id)
     from quota.events as e
+    -- Of an item the key stands in the line of its batch.
+    left join quota.events as b on e.kind = 'consume' and b.event_id = e.about_id and b.kind = 'batch'
     where e.actor = p_user_id
       and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
-      and k.subject_id = e.subject_id
-      and k.idempotency_key = e.idempotency_key
-      and k.arguments ->> 'actor' = p_user_id;
+      and k.subject_id = coalesce(b.subject_id, e.subject_id)
+      and k.idempotency_key = coalesce(b.idempotency_key, e.idempotency_key);
   update quota.reservations as r
-    set actor = null
+    set actor = null,
+        answer = quota.without_member(r.answer, p_user_id)
     from quota.events as e
     where e.actor = p_user_id
       and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
@@ -133,6 +148,29 @@ $$;
 
 comment on function quota.forget_actor is
   'Takes the name of a user off the lines, holds and keys of organisations for which it acted.';
+
+create function quota.without_member(
+  p_answer jsonb,
+  p_member text
+)
+returns jsonb
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(p_answer) = 'array' then
+    return (
+      select jsonb_agg(quota.without_member(a.value, p_member) order by a.n)
+      from jsonb_array_elements(p_answer) with ordinality as a (value, n)
+    );
+  end if;
+  if p_answer ->> 'limiting_member' = p_member then
+    return p_answer || '{"limiting_member": null}';
+  end if;
+  return p_answer;
+end
+$$;
+
+comment on function quota.without_member is 'An answer, or those of a batch, without the name of a member.';
 
 -- Whose rows name it. All locked in byte order before anything goes: an organisation and its member
 -- that are forgotten at once meet here, and not crosswise in each other's rows.

@@ -88,6 +88,7 @@ begin
     raise exception 'the user id is missing, empty or over 255 characters'
       using errcode = 'QSUBJ', hint = 'pass the sub of the user''s JWT';
   end if;
+  perform quota.check_separator(p_user_id);
   perform quota.lock_subject(v_caller.subject_id);
   if p_is_member then
     insert into quota.members (subject_id, user_id)

@@ -32,6 +32,7 @@ declare
   v_feature_id text;
   v_limits jsonb := '{}'::jsonb;
   v_before quota.limit_state[];
+  v_caps text[];
   v_now timestamptz;
 begin
   perform quota.require_trusted();
@@ -46,6 +47,9 @@ begin
   end if;
   v_features := quota.meters_of(v_from);
   v_now := quota.lock_both(v_from, v_into, v_features);
+  -- The next call begins them anew, with the use of both.
+  v_caps := quota.caps_to_merge(v_from, v_into);
+  perform quota.end_caps(v_caps);
   foreach v_feature_id in array v_features loop
     v_limits := v_limits || jsonb_build_object(
       v_feature_id,

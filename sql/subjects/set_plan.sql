@@ -183,15 +183,24 @@ as $$
 declare
   v_anchor_at timestamptz;
   v_time_zone text;
+  v_caps text[] := quota.caps_below(p_subject_id);
+  v_limited_id text;
   v_feature_id text;
 begin
   select s.anchor_at, s.time_zone
     into v_anchor_at, v_time_zone
     from quota.subjects as s
     where s.subject_id = p_subject_id;
-  foreach v_feature_id in array p_feature_ids loop
+  for v_limited_id, v_feature_id in
+    select p_subject_id, f from unnest(p_feature_ids) as f
+    union all
+    -- The caps of its members, whose periods are its own.
+    select m.subject_id, m.feature_id
+    from unnest(v_caps) as c
+    join quota.meters as m on m.subject_id = c
+  loop
     perform quota.open_counters(
-      p_subject_id, v_feature_id, p_at,
+      v_limited_id, v_feature_id, p_at,
       array(
         select row(
           c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null, 0, 0,
@@ -200,7 +209,7 @@ begin
         )::quota.limit_state
         from quota.counters as c
         cross join lateral quota.period_of(c.period, p_at, v_anchor_at, v_time_zone) as p
-        where c.subject_id = p_subject_id
+        where c.subject_id = v_limited_id
           and c.feature_id = v_feature_id
           and c.period_end > p_at
           and c.period_start <= p_at
@@ -209,7 +218,7 @@ begin
       )
     );
     perform quota.open_counters(
-      p_subject_id, v_feature_id, p_at, (quota.limits_of(p_subject_id, v_feature_id, p_at)).limits
+      v_limited_id, v_feature_id, p_at, (quota.limits_of(v_limited_id, v_feature_id, p_at)).limits
     );
   end loop;
 end

@@ -35,8 +35,9 @@ $$;
 comment on function quota.parts_of_calls is
   'All meters that calls of these features take from, each once, in lock order; null: their own alone.';
 
+-- One caller: of all items.
 create function quota.judge_batch_parts(
-  p_subject_id text,
+  p_callers quota.caller[],
   p_features text[],
   p_amounts bigint[],
   p_at timestamptz,
@@ -46,6 +47,7 @@ returns public.usage_decision[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_caller quota.caller;
   v_parts quota.part[];
   v_taken jsonb := '{}'::jsonb;
   v_before bigint[];
@@ -53,9 +55,10 @@ declare
   v_decisions public.usage_decision[];
 begin
   for i in 1 .. cardinality(p_features) loop
+    v_caller := p_callers[least(i, cardinality(p_callers))];
     v_parts := coalesce(
-      quota.parts_of(p_subject_id, p_features[i]),
-      array[row(p_subject_id, p_features[i], 1, 1, false)::quota.part]
+      quota.parts_of_call(v_caller, p_features[i], p_at),
+      array[row(v_caller.subject_id, p_features[i], 1, 1, false)::quota.part]
     );
     v_before := array(
       select coalesce((v_taken ->> jsonb_build_array(p.subject_id, p.feature_id)::text)::bigint, 0)
@@ -63,7 +66,7 @@ begin
       order by p.n
     );
     v_decision := (quota.judge_parts(
-      p_subject_id, p_features[i], v_parts, p_amounts[i], p_at, p_is_settled, v_before
+      v_caller.subject_id, p_features[i], v_parts, p_amounts[i], p_at, p_is_settled, v_before
     )).decision;
     if v_decision.allowed then
       v_decision.allowed := false;
@@ -82,7 +85,7 @@ end
 $$;
 
 comment on function quota.judge_batch_parts is
-  'judge_batch() where an item costs something. Errors: QAMNT.';
+  'judge_batch() where an item counts in several places, or items are of several callers. Errors: QAMNT.';
 
 create function quota.take_item(
   p_caller quota.caller,
@@ -90,22 +93,25 @@ create function quota.take_item(
   p_amount bigint,
   p_at timestamptz,
   p_batch_id uuid,
-  p_allowance quota.allowance
+  p_metadata jsonb,
+  p_allowance quota.allowance,
+  p_is_of_batch boolean
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_parts quota.part[] := quota.parts_of(p_caller.subject_id, p_feature_id);
+  v_parts quota.part[] := quota.parts_of_call(p_caller, p_feature_id, p_at);
 begin
+  -- Other subjects and features do not read the line of the batch: their lines say themselves what they were for.
   if v_parts is null then
     return quota.take(
-      p_caller, p_feature_id, p_amount, p_at, 'consume', null, null, null, '{}', p_batch_id,
-      p_allowance
+      p_caller, p_feature_id, p_amount, p_at, 'consume', null, null, null,
+      case when p_is_of_batch then '{}'::jsonb else p_metadata end, p_batch_id, p_allowance
     );
   end if;
   return quota.take_parts(
-    p_caller, p_feature_id, p_amount, p_at, 'consume', null, null, '{}', v_parts, p_batch_id
+    p_caller, p_feature_id, p_amount, p_at, 'consume', null, null, p_metadata, v_parts, p_batch_id
   );
 end
 $$;

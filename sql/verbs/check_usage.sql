@@ -45,7 +45,7 @@ begin
   end if;
   perform quota.check_known(p_feature);
   v_caller.subject_id := quota.account_of(v_caller.subject_id);
-  v_parts := quota.parts_of(v_caller.subject_id, p_feature);
+  v_parts := quota.parts_of_call(v_caller, p_feature, v_now);
   if v_parts is not null then
     return (quota.judge_parts(
       v_caller.subject_id, p_feature, v_parts, p_amount, v_now, p_is_settled => false

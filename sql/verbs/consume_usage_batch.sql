@@ -20,7 +20,7 @@ end
 $$;
 
 comment on function public.consume_usage_batch is
-  'Consumes several items, all or none, in one atomic step: items is an array of 1 to 100 objects {"feature": …, "amount": …} (amount in units of the feature, default 1; a feature may appear twice). Returns one decision per item, in order. When one is refused nothing is counted: refused items say why, the others have allowed = false and reason not_taken. subject, idempotency_key and metadata are as in consume_usage; the key stands for the whole batch. Errors: 22023 items malformed, empty or more than 100; QAMNT; QFEAT; 42501 no identity, a subject that is not yours, or a server_only feature; QSUBJ; QIDEM; QMETA; 55P03 retry.';
+  'Consumes several items, all or none, in one atomic step: items is an array of 1 to 100 objects {"feature": …, "amount": …} (amount in units of the feature, default 1; a feature may appear twice); of a trusted caller an item may name its own subject and actor, and subject may be left out where every item does (the key is then of the first one). Returns one decision per item, in order. When one is refused nothing is counted: refused items say why, the others have allowed = false and reason not_taken. subject, idempotency_key and metadata are as in consume_usage; the key stands for the whole batch. Errors: 22023 items malformed, empty or more than 100, or a use of more than 400 meters; QAMNT; QFEAT; 42501 no identity, a subject that is not yours, a server_only feature, or an item of a user that names subject or actor; QSUBJ; QIDEM; QMETA; 55P03 retry.';
 
 create function quota.consume_usage_batch(
   p_items jsonb,
@@ -33,7 +33,8 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_caller quota.caller := quota.caller_for(p_subject);
+  v_caller quota.caller;
+  v_callers quota.caller[];
   v_metadata jsonb := coalesce(p_metadata, '{}');
   v_features text[];
   v_amounts bigint[];
@@ -43,15 +44,16 @@ declare
   v_batch_id uuid;
   v_decision public.usage_decision;
   v_decisions public.usage_decision[];
-  v_allowances quota.allowance[];
 begin
+  v_caller := quota.batch_caller(p_items, p_subject);
   perform quota.check_key(p_idempotency_key);
   perform quota.check_metadata(p_metadata);
   select i.feature_ids, i.amounts into v_features, v_amounts from quota.batch_items(p_items) as i;
+  v_callers := quota.batch_callers(p_items, v_caller);
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object(
       'call', 'consume_usage_batch', 'features', v_features, 'amounts', v_amounts
-    ) || quota.further_arguments(v_caller.actor, false);
+    ) || quota.further_arguments(v_caller.actor, false) || quota.callers_argument(v_callers);
   end if;
 
   -- What is refused without a lock makes nobody wait: a member could else stop an organisation with
@@ -65,7 +67,7 @@ begin
       or quota.replay(v_caller, p_idempotency_key, v_arguments, v_own.at) is null
     then
       v_decisions := (quota.judge_batch(
-        v_caller.subject_id, v_features, v_amounts, v_own.at, p_is_settled => false
+        v_caller, v_features, v_amounts, v_own.at, p_is_settled => false
       )).decisions;
       if not quota.all_have_room(v_decisions) then
         foreach v_decision in array v_decisions loop
@@ -76,8 +78,13 @@ begin
     end if;
   end if;
 
-  v_own := quota.lock_call(v_caller, array(select distinct f from unnest(v_features) as f));
-  v_caller := v_own.caller;
+  if v_callers is null then
+    v_own := quota.lock_call(v_caller, array(select distinct f from unnest(v_features) as f));
+    v_caller := v_own.caller;
+  else
+    select l.callers, l.at into v_callers, v_own.at from quota.lock_several(v_callers, v_features) as l;
+    v_caller.subject_id := quota.account_of(v_caller.subject_id);
+  end if;
   if p_idempotency_key is not null then
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_own.at);
     if v_answer is not null then
@@ -92,20 +99,13 @@ begin
   if p_idempotency_key is not null or v_metadata <> '{}' then
     v_batch_id := quota.new_id(v_own.at);
   end if;
-  v_decisions := quota.take_all_plainly(v_caller, v_features, v_amounts, v_own.at, v_batch_id);
+  if v_callers is null then
+    v_decisions := quota.take_all_plainly(v_caller, v_features, v_amounts, v_own.at, v_batch_id);
+  end if;
   if v_decisions is null then
-    select j.decisions, j.allowances
-      into v_decisions, v_allowances
-      from quota.judge_batch(
-        v_caller.subject_id, v_features, v_amounts, v_own.at, p_is_settled => true
-      ) as j;
-    if quota.all_have_room(v_decisions) then
-      for i in 1 .. cardinality(v_features) loop
-        v_decisions[i] := quota.take_item(
-          v_caller, v_features[i], v_amounts[i], v_own.at, v_batch_id, v_allowances[i]
-        );
-      end loop;
-    end if;
+    v_decisions := quota.take_all_properly(
+      v_caller, v_callers, v_features, v_amounts, v_own.at, v_batch_id, v_metadata
+    );
   end if;
   if v_batch_id is not null and (v_decisions[1]).allowed then
     perform quota.record(
@@ -148,9 +148,9 @@ begin
   for v_item in select value from jsonb_array_elements(p_items) loop
     if jsonb_typeof(v_item) <> 'object'
       or jsonb_typeof(v_item -> 'feature') is distinct from 'string'
-      or v_item - 'feature' - 'amount' <> '{}'
+      or v_item - 'feature' - 'amount' - 'subject' - 'actor' <> '{}'
     then
-      raise exception 'an item is %, an object with feature and amount is expected',
+      raise exception 'an item is %, an object with feature and amount (of a server, subject and actor, too) is expected',
         left(v_item::text, 100)
         using errcode = '22023', hint = 'for example {"feature": "ai_generation", "amount": 1}';
     end if;
@@ -171,7 +171,7 @@ comment on function quota.batch_items is
 -- An answer for each item: 'not_taken' where it has room beside the items before it, else the refusal.
 -- One refusal per feature and amount, since a hundred of them took a second.
 create function quota.judge_batch(
-  p_subject_id text,
+  p_caller quota.caller,
   p_features text[],
   p_amounts bigint[],
   p_at timestamptz,
@@ -182,6 +182,7 @@ create function quota.judge_batch(
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_subject_id text := p_caller.subject_id;
   v_feature_id text;
   v_allowance quota.allowance;
   v_verdict quota.verdict;
@@ -191,18 +192,17 @@ declare
   v_items integer;
   v_decision public.usage_decision;
 begin
-  if cardinality(quota.parts_of_calls(p_subject_id, p_features))
+  if cardinality(quota.parts_of_calls(v_subject_id, p_features))
     > (select count(distinct f) from unnest(p_features) as f)
     or exists (select from quota.feature_costs as c where c.feature_id = any (p_features))
+    or cardinality(quota.caps_of_calls(array[p_caller], p_features, p_at)) > 0
   then
-    decisions := quota.judge_batch_parts(
-      p_subject_id, p_features, p_amounts, p_at, p_is_settled
-    );
+    decisions := quota.judge_batch_parts(array[p_caller], p_features, p_amounts, p_at, p_is_settled);
     return;
   end if;
   for v_feature_id in select distinct f from unnest(p_features) as f loop
     v_allowance := quota.limits_of(
-      p_subject_id, v_feature_id, p_at, p_is_settled => p_is_settled
+      v_subject_id, v_feature_id, p_at, p_is_settled => p_is_settled
     );
     v_items := 0;
     v_sum := 0;
@@ -214,13 +214,13 @@ begin
       v_verdict := quota.decide(v_allowance.limits, v_sum);
       if v_verdict.is_allowed then
         v_decision := quota.decision(
-          p_subject_id, v_feature_id, p_amounts[i], v_allowance, v_verdict.shown, 'not_taken'
+          v_subject_id, v_feature_id, p_amounts[i], v_allowance, v_verdict.shown, 'not_taken'
         );
       elsif p_amounts[i] = any (v_refused) then
         v_decision := v_refusals[array_position(v_refused, p_amounts[i])];
       else
         v_decision := quota.refusal(
-          p_subject_id, v_feature_id, v_sum, p_at, v_allowance, v_verdict
+          v_subject_id, v_feature_id, v_sum, p_at, v_allowance, v_verdict
         );
         v_decision.amount := p_amounts[i];
         v_refused := v_refused || p_amounts[i];

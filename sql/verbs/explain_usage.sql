@@ -21,7 +21,8 @@ create type public.usage_explanation as (
   exhausted_at timestamptz,
   carried bigint,
   mode text,
-  ceiling bigint
+  ceiling bigint,
+  member text
 );
 
 comment on type public.usage_explanation is
@@ -87,6 +88,9 @@ comment on column public.usage_explanation.mode is
 comment on column public.usage_explanation.ceiling is
   'How far use may go where that is past the limit: of a soft limit, and of a hard one in its grace. Null: no further than the limit, or without end where mode is soft.';
 
+comment on column public.usage_explanation.member is
+  'The member whose cap it is; null where it is none.';
+
 -- One call feeds a paywall, or answers a support desk.
 create function public.explain_usage(
   feature text,
@@ -133,7 +137,7 @@ begin
     return;
   end if;
   v_parts := coalesce(
-    quota.parts_of(v_caller.subject_id, p_feature),
+    quota.parts_of_call(v_caller, p_feature, v_now),
     array[row(v_caller.subject_id, p_feature, 1, 1, false)::quota.part]
   );
   v_judgement := quota.judge_parts(
@@ -144,7 +148,7 @@ begin
       v_caller.subject_id, v_parts, p_amount, v_now, v_allowance.plan_id
     );
   end if;
-  -- The feature's own limits first, then those of what it costs.
+  -- The feature's own limits first, then those of what it costs; of each, caps last.
   for v_part in
     select p.n
     from unnest(v_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
@@ -154,7 +158,7 @@ begin
       select e.feature, e.subject, e.plan, e.period, e.source, e."limit", e.used, e.reserved,
         e.remaining, e.unlimited, e.granted, e.resets_at, e.refuses,
         (v_judgement.decision).retry_after, e.top_up, v_plans, e.upgrade_url, e.projected,
-        e.exhausted_at, e.carried, e.mode, e.ceiling
+        e.exhausted_at, e.carried, e.mode, e.ceiling, e.member
       from quota.explain_part(
         v_caller, v_parts[v_part], p_amount, v_now, v_judgement.allowances[v_part]
       ) as e;
@@ -184,19 +188,21 @@ begin
     cross join lateral (
       select
         bool_and(a.limits is null or (quota.decide(a.limits, c.amount)).is_allowed) as fits,
-        coalesce(array_agg(c.feature_id) filter (where a.limits is not null), '{}') as named,
+        coalesce(array_agg(c.feature_id) filter (where a.limits is not null and c.member is null), '{}')
+          as named,
         array_agg(
           (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l)
           order by c.is_price, c.feature_id
         ) filter (where c.subject_id = p_subject_id) as amounts
       from (
-        select o.subject_id, o.feature_id, o.is_price,
+        select o.subject_id, o.feature_id, o.is_price, quota.cap_member(o.subject_id) as member,
           quota.price(p_amount, o.units, o.per) as amount
         from unnest(p_parts) as o
       ) as c
       -- The plans of the levels above stay what they are.
       cross join lateral quota.limits_of(
-        c.subject_id, c.feature_id, p_at, case when c.subject_id = p_subject_id then p.plan_id end
+        c.subject_id, c.feature_id, p_at,
+        case when quota.cap_holder(c.subject_id) = p_subject_id then p.plan_id end
       ) as a
     ) as r
     where p.plan_id <> coalesce(p_but_plan_id, '')

@@ -42,7 +42,7 @@ begin
     case when not v_entitlement.enabled then 0 end, 0, 0,
     case when not v_entitlement.enabled then 0 end, v_entitlement.enabled, 0,
     nullif(v_entitlement.override_ends_at, 'infinity'), not v_entitlement.enabled, v_wait, null,
-    v_plans, p_allowance.upgrade_url, null, null, 0, 'hard', null
+    v_plans, p_allowance.upgrade_url, null, null, 0, 'hard', null, null
   )::public.usage_explanation;
 end
 $$;

@@ -17,6 +17,7 @@ begin
       when 1 then quota.parts_of(v_subject_id, p_feature_ids[1])
       else quota.parts_of_calls(v_subject_id, p_feature_ids)
     end;
+    perform quota.check_meters(v_parts);
     v_own.at := case
       when v_parts is not null then quota.lock_parts(v_parts)
       when cardinality(p_feature_ids) = 1 then quota.lock_meter(v_subject_id, p_feature_ids[1])
@@ -41,6 +42,7 @@ declare
   v_subjects text[] := array(
     select p.subject_id
     from unnest(p_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
+    where strpos(p.subject_id, chr(31)) = 0
     group by p.subject_id
     order by min(p.n)
   );
@@ -64,9 +66,11 @@ begin
   -- What has expired while others were waited for.
   if cardinality(v_subjects) > 1 then
     foreach v_part in array p_parts loop
+      continue when strpos(v_part.subject_id, chr(31)) > 0;
       perform quota.settle_expired(v_part.subject_id, v_part.feature_id, v_now);
     end loop;
   end if;
+  perform quota.lock_caps(p_parts, v_now, true);
   return v_now;
 end
 $$;
@@ -95,13 +99,14 @@ returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_parts quota.part[] := array(select p from unnest(p_parts) as p where strpos(p.subject_id, chr(31)) = 0);
   v_locked bigint;
 begin
   perform from quota.meters as m
-    join unnest(p_parts) as p on p.subject_id = m.subject_id and p.feature_id = m.feature_id
+    join unnest(v_parts) as p on p.subject_id = m.subject_id and p.feature_id = m.feature_id
     for no key update of m nowait;
   get diagnostics v_locked = row_count;
-  if v_locked < cardinality(p_parts) then
+  if v_locked < cardinality(v_parts) then
     raise exception 'what a use of this feature counts in has changed while the call waited'
       using errcode = '55P03', hint = 'call again';
   end if;

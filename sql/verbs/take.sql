@@ -22,7 +22,10 @@ declare
   v_own quota.own_lock;
   v_decision public.usage_decision;
 begin
-  if (length(p_caller.subject_id) between 1 and 255 and p_amount <= 9007199254740991) is not true then
+  if (
+    length(p_caller.subject_id) between 1 and 255 and strpos(p_caller.subject_id, chr(31)) = 0
+    and p_amount <= 9007199254740991
+  ) is not true then
     perform quota.caller_for(p_caller.subject_id);
     perform quota.check_amount(p_amount);
   end if;

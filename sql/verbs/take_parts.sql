@@ -17,7 +17,7 @@ returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_parts quota.part[] := quota.parts_of(p_caller.subject_id, p_feature_id);
+  v_parts quota.part[] := quota.parts_of_call(p_caller, p_feature_id, p_at);
   v_reservation_id uuid;
   v_decision public.usage_decision;
 begin
@@ -79,6 +79,7 @@ declare
   v_decisions public.usage_decision[];
 begin
   perform quota.lock_late(p_parts);
+  perform quota.lock_caps(p_parts, p_at);
   v_judgement := quota.judge_parts(
     p_caller.subject_id, p_feature_id, p_parts, v_amount, p_at, p_is_settled => true
   );

@@ -9,7 +9,7 @@ create type public.usage_share as (
 comment on type public.usage_share is 'What one user, or one value of a metadata key, has used.';
 
 comment on column public.usage_share.value is
-  'The actor, or the value of the metadata key as text, its first 255 characters; null for what has none, or an object or array there.';
+  'The actor, the feature that was called, or the value of the metadata key as text, its first 255 characters; null for what has none, or an object or array there.';
 
 comment on column public.usage_share.used is
   'Units used in the time asked for, less what was refunded of them since, whenever that was.';
@@ -37,7 +37,7 @@ end
 $$;
 
 comment on function public.usage_breakdown is
-  'What a subject has used of a feature, by the user that acted (by = actor) or by a metadata key (by = metadata.project): largest first, at most 1,000 rows. Without since and until: the running period of its longest limit (the month, where the feature is not in the plan), since its last fresh start by hand, and the rows add up to used in current_usage. since (included, default: the start of that period) and until (excluded, default: now on) ask for another time, whatever was reset. A refund counts in the time of its use and for its actor and key; a commit has the metadata of its hold, and an item that of its batch, where it has not the key itself. subject defaults to the signed-in user; who may act for an organisation may ask. Features that are hidden have no rows for users. Reads the lines of that feature and time alone. Errors: 42501 no identity or a subject that is not yours; QFEAT unknown feature, or a switch or value; 22023 by is neither, since or until is infinite, or since is not before until; QSUBJ subject missing (trusted callers), empty or over 255 characters.';
+  'What a subject has used of a feature, by the user that acted (by = actor), by a metadata key (by = metadata.project) or by the feature that was called (by = feature: what credits went for): largest first, at most 1,000 rows. Without since and until: the running period of its longest limit (the month, where the feature is not in the plan), since its last fresh start by hand, and the rows add up to used in current_usage. since (included, default: the start of that period) and until (excluded, default: now on) ask for another time, whatever was reset. A refund counts in the time of its use and for its actor and key; a commit has the metadata of its hold, and an item that of its batch, where it has not the key itself. subject defaults to the signed-in user; who may act for an organisation may ask, and under a cap sees its own sums alone, unless quota.sees_members() says that it sees all. Features that are hidden have no rows for users. Reads the lines of that feature and time alone. Errors: 42501 no identity or a subject that is not yours; QFEAT unknown feature, or a switch or value; 22023 by is none of these, since or until is infinite, or since is not before until; QSUBJ subject missing (trusted callers), empty or over 255 characters.';
 
 create function quota.usage_breakdown(
   p_feature text,
@@ -55,6 +55,8 @@ declare
   v_period record;
   v_forgiven_at timestamptz := '-infinity'::timestamptz;
   v_at_once jsonb;
+  -- Of a member under a cap, what it has used itself.
+  v_only text;
 begin
   perform quota.check_feature(p_feature);
   perform quota.check_instant('usage_breakdown', 'since', p_since);
@@ -63,6 +65,12 @@ begin
     select from quota.features as f where f.feature_id = p_feature and f.hidden
   ) then
     return;
+  end if;
+  if v_caller.is_trusted is not true
+    and quota.is_capped(v_caller.subject_id, p_feature, v_caller.actor, quota.clock())
+    and quota.sees_members(v_caller.actor, v_caller.subject_id) is not true
+  then
+    v_only := v_caller.actor;
   end if;
   v_period := quota.breakdown_period(v_caller.subject_id, p_feature);
   if p_since is null and p_until is null then
@@ -81,7 +89,7 @@ begin
     from quota.sums_by_value(
       v_caller.subject_id, p_feature, v_key, coalesce(p_since, v_period.period_start),
       coalesce(p_until, case when p_since is null then v_period.resets_at end, 'infinity'),
-      coalesce(v_forgiven_at, '-infinity'), coalesce(v_at_once, '[]')
+      coalesce(v_forgiven_at, '-infinity'), coalesce(v_at_once, '[]'), p_by, v_only
     ) as s;
 end
 $$;
@@ -93,20 +101,20 @@ returns text
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if p_by = 'actor' then
+  if p_by in ('actor', 'feature') then
     return null;
   end if;
   if p_by like 'metadata._%' and length(p_by) <= 264 then
     return substr(p_by, 10);
   end if;
-  raise exception 'usage_breakdown: by is %, actor or metadata and a key is expected',
+  raise exception 'usage_breakdown: by is %, actor, feature or metadata and a key is expected',
     coalesce(quote_literal(left(p_by, 100)), 'null')
     using errcode = '22023',
       hint = 'for example metadata.project; a key has at most 255 characters and is taken as it is, dots too';
 end
 $$;
 
-comment on function quota.breakdown_key is 'The metadata key to sum up by; null for the actor. Errors: 22023.';
+comment on function quota.breakdown_key is 'The metadata key to sum up by; null for the actor or feature. Errors: 22023.';
 
 -- Of what is not in the plan any more something may have been used all the same: the month of it.
 create function quota.breakdown_period(
@@ -170,80 +178,3 @@ $$;
 
 comment on function quota.last_reset is
   'The line that last brought a period to 0 by hand, in or after the instant p_from; null without one.';
-
--- A line is summed up with its use: a refund has the instant, actor and metadata of what it gives back.
--- What a reset has forgiven is left out with what was refunded of it, so reset lines themselves are, too.
-create function quota.sums_by_value(
-  p_subject_id text,
-  p_feature_id text,
-  p_key text,
-  p_from timestamptz,
-  p_until timestamptz,
-  p_forgiven_at timestamptz,
-  p_at_once jsonb
-)
-returns setof public.usage_share
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-    select v.value,
-      greatest(least(sum(e.used_change), 9007199254740991), -9007199254740991)::bigint as used,
-      count(*) filter (where e.kind in ('consume', 'commit')) as calls
-    from quota.events as e
-    left join lateral (
-      select n.event_id, n.at, n.kind, n.about_id, n.metadata
-      from quota.events as n
-      where e.kind = 'refund'
-        and n.subject_id = p_subject_id
-        and n.event_id = e.about_id
-    ) as r on true
-    cross join lateral (
-      select coalesce(r.event_id, e.event_id) as event_id, coalesce(r.at, e.at) as at,
-        coalesce(r.kind, e.kind) as kind, coalesce(r.about_id, e.about_id) as about_id,
-        coalesce(r.metadata, e.metadata) as metadata
-    ) as u
-    -- The hold of a commit, the batch of an item.
-    left join lateral (
-      select h.metadata
-      from quota.events as h
-      where u.kind = 'commit'
-        and not u.metadata ? p_key
-        and h.subject_id = p_subject_id
-        and h.about_id = u.about_id
-        and h.kind = 'reserve'
-      union all
-      select b.metadata
-      from quota.events as b
-      where u.kind = 'consume'
-        and not u.metadata ? p_key
-        and b.subject_id = p_subject_id
-        and b.event_id = u.about_id
-    ) as o on true
-    cross join lateral (
-      select case when u.metadata ? p_key then u.metadata else o.metadata end -> p_key as value
-    ) as m
-    cross join lateral (
-      select case
-        when p_key is null then e.actor
-        when jsonb_typeof(m.value) in ('string', 'number', 'boolean') then left(m.value #>> '{}', 255)
-      end as value
-    ) as v
-    where e.subject_id = p_subject_id
-      and e.feature_id = p_feature_id
-      and e.counts_at >= p_from
-      and e.counts_at < p_until
-      and e.kind not in ('reset', 'open', 'carry')
-      and (e.used_change <> 0 or e.kind in ('consume', 'commit'))
-      and u.at >= p_forgiven_at
-      and not p_at_once ? u.event_id::text
-    group by v.value
-    having sum(e.used_change) <> 0
-      or count(*) filter (where e.kind in ('consume', 'commit')) > 0
-    order by used desc, v.value collate "C"
-    limit 1000;
-end
-$$;
-
-comment on function quota.sums_by_value is
-  'Sums of the lines of a feature that count in [p_from, p_until), by actor (no key) or metadata key, without the uses that a reset at p_forgiven_at has forgiven.';

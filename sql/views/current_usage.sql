@@ -52,10 +52,17 @@ select
   a.time_zone,
   coalesce(l.carried, 0) as carried,
   w.projected,
-  w.exhausted_at
+  w.exhausted_at,
+  i.member
 from moment as m
 cross join subjects as s
-cross join lateral quota.limits_shown(s.subject_id, m.at) as a
+cross join lateral (
+  select s.subject_id as limited_id, null::text as member
+  union all
+  select c.cap_id as limited_id, c.member
+  from quota.caps_shown(s.subject_id) as c
+) as i
+cross join lateral quota.limits_shown(i.limited_id, m.at) as a
 join quota.features as f on f.feature_id = a.feature_id
 cross join lateral unnest(a.limits) as l
 cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n
@@ -123,5 +130,8 @@ comment on column public.current_usage.projected is
 
 comment on column public.current_usage.exhausted_at is
   'When nothing is left at that pace, held units included (now, where nothing is); null where the limit lasts until the reset, and where projected is null.';
+
+comment on column public.current_usage.member is
+  'The member whose own cap this row is, within what the organisation has; null where it is none. A user sees its own, and where quota.sees_members() says so those of all.';
 
 -- Withheld: everything from anon (nobody's usage), and every write.

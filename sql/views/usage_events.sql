@@ -58,6 +58,8 @@ from (
     e.used_change, e.reserved_change, e.drawn_change,
     e.about_id, e.grant_id, e.actor, e.idempotency_key, e.metadata
   from quota.events as e
+  -- What caps of members count stands in the organisation's lines, too.
+  where strpos(e.subject_id, chr(31)) = 0
   union all
   (select
     false as is_all,

@@ -13,7 +13,9 @@ select
   c.carried,
   c.over
 from quota.counters as c
-join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id;
+join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+-- Caps of members: see current_usage and usage_breakdown().
+where strpos(c.subject_id, chr(31)) = 0;
 
 comment on view public.usage_history is
   'Use per period, closed and open ones, minutes and hours left out, windows not. A period in which nothing was used has no row. Periods of a kind never overlap.';

@@ -38,7 +38,8 @@ cross join lateral (
   select least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
     least(coalesce(c.reserved, m.reserved - c.reserved_before), 9007199254740991) as reserved
 ) as n
-where c.passed between 80 and 100
+where strpos(c.subject_id, chr(31)) = 0
+  and c.passed between 80 and 100
   and c.period_end > (select m.at from moment as m)
 union all
 select
@@ -60,7 +61,8 @@ cross join lateral (
   select least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
     least(coalesce(c.reserved, m.reserved - c.reserved_before), 9007199254740991) as reserved
 ) as n
-where c.passed not between 80 and 100
+where strpos(c.subject_id, chr(31)) = 0
+  and c.passed not between 80 and 100
   and c.period_end > (select m.at from moment as m)
 -- Minutes and hours stand with the meter; the same two halves.
 union all
@@ -96,7 +98,8 @@ cross join lateral (values
     m.reserved - m.hour_reserved_before, nullif(m.hour_limit, -1)
   )
 ) as w (period, period_end, length, used, reserved, allowed)
-where greatest(m.minute_alerted, m.hour_alerted) between 80 and 100
+where strpos(m.subject_id, chr(31)) = 0
+  and greatest(m.minute_alerted, m.hour_alerted) between 80 and 100
   and w.period_end > (select m.at from moment as m)
 union all
 select
@@ -123,7 +126,8 @@ cross join lateral (values
     m.reserved - m.hour_reserved_before, nullif(m.hour_limit, -1)
   )
 ) as w (period, period_end, length, used, reserved, allowed)
-where greatest(m.minute_alerted, m.hour_alerted) not between 80 and 100
+where strpos(m.subject_id, chr(31)) = 0
+  and greatest(m.minute_alerted, m.hour_alerted) not between 80 and 100
   and w.period_end > (select m.at from moment as m);
 
 comment on view public.usage_overview is

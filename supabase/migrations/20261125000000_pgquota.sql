@@ -153,7 +153,9 @@ declare
   v_user_id text;
 begin
   -- The server's own calls, in one look.
-  if current_setting('role', true) = 'service_role' and length(p_subject_id) between 1 and 255 then
+  if current_setting('role', true) = 'service_role' and length(p_subject_id) between 1 and 255
+    and strpos(p_subject_id, chr(31)) = 0
+  then
     return row(p_subject_id, true, null)::quota.caller;
   end if;
   v_caller.is_trusted := quota.is_trusted() is true;
@@ -192,6 +194,7 @@ begin
     raise exception 'the subject has % characters, 1 to 255 are allowed', length(v_caller.subject_id)
       using errcode = 'QSUBJ', hint = 'pass an id; hash what is longer';
   end if;
+  perform quota.check_separator(v_caller.subject_id || coalesce(v_caller.actor, ''));
   return v_caller;
 end
 $$;
@@ -223,6 +226,7 @@ begin
     raise exception '%: the actor has % characters, 1 to 255 are allowed', p_function, length(p_actor)
       using errcode = 'QSUBJ', hint = 'pass the id of the user that acts for the subject, or leave it out';
   end if;
+  perform quota.check_separator(p_actor);
   v_caller.actor := nullif(p_actor, v_caller.subject_id);
   return v_caller;
 end
@@ -341,6 +345,13 @@ returns boolean
 language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if strpos(p_subject_id, chr(31)) > 0 then
+    return quota.may_see(p_user_id, quota.cap_holder(p_subject_id))
+      and (
+        quota.cap_member(p_subject_id) = p_user_id
+        or quota.sees_members(p_user_id, quota.cap_holder(p_subject_id)) is true
+      );
+  end if;
   return p_subject_id = p_user_id
     or quota.acts_for(p_user_id, p_subject_id) is true
     or exists (
@@ -586,6 +597,21 @@ end
 $$;
 
 comment on function quota.reject_user is 'Refuses a user a server_only feature. Errors: 42501.';
+
+-- It stands between an organisation and its member (quota.cap_id()).
+create function quota.check_separator(p_id text)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if strpos(p_id, chr(31)) > 0 then
+    raise exception 'the id of a subject or user has a unit separator in it (character 31)'
+      using errcode = 'QSUBJ', hint = 'ids have no control characters';
+  end if;
+end
+$$;
+
+comment on function quota.check_separator is 'Errors: QSUBJ.';
 
 
 -- catalogue: what plans allow.
@@ -875,6 +901,114 @@ $$;
 
 comment on function quota.value_expected is 'What is_value() wants, in words.';
 
+-- sql/catalogue/member_limits.sql
+
+-- Plan × feature × period → how much each member of an organisation on it may take of what the
+-- organisation has. Written by apply_plans() alone.
+create table quota.member_limits (
+  plan_id text collate "C" not null,
+  feature_id text collate "C" not null,
+  period text not null,
+  amount bigint,
+  constraint member_limits_pkey primary key (plan_id, feature_id, period),
+  constraint member_limits_plan_exists
+    foreign key (plan_id) references quota.plans (plan_id) on delete cascade,
+  constraint member_limits_feature_exists
+    foreign key (feature_id) references quota.features (feature_id),
+  constraint member_limits_period_is_known
+    check (
+      period in ('minute', 'hour', 'day', 'week', 'month', 'year', 'lifetime')
+      -- A window (see quota.period_rank()).
+      or period ~ '^[1-9][0-9]{0,3} (minute|hour|day|week|month)s?$'
+    ),
+  constraint member_limits_amount_is_0_to_9007199254740991
+    check (amount between 0 and 9007199254740991)
+);
+
+comment on table quota.member_limits is
+  'Caps: how much of a feature each user that acts for a subject on the plan may take in a period, beside the limits of the subject.';
+
+comment on column quota.member_limits.amount is 'Units per period; null is unlimited.';
+
+-- Serves the foreign key to features (removing a feature).
+create index member_limits_by_feature on quota.member_limits (feature_id);
+
+alter table quota.member_limits enable row level security;
+
+create policy select_service on quota.member_limits
+  for select to service_role using (true);
+
+-- Withheld: insert, update, delete, truncate (see features); a member reads its caps in current_usage.
+
+-- The part of check_plans() that judges `per_member`.
+create function quota.check_per_member(
+  p_place text,
+  p_caps jsonb,
+  p_features jsonb
+)
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_feature_id text;
+  v_caps jsonb;
+  v_period text;
+  v_cap jsonb;
+begin
+  if p_caps is null then
+    return;
+  end if;
+  perform quota.check_plan_object(p_place, p_caps, null);
+  for v_feature_id, v_caps in select key, value from jsonb_each(p_caps) loop
+    -- What a gauge counts is nobody's: any member may delete a file.
+    if not p_features ? v_feature_id
+      or coalesce(p_features -> v_feature_id ->> 'kind', 'metered') <> 'metered'
+    then
+      perform quota.reject_plans(
+        p_place || '.' || v_feature_id, to_jsonb(v_feature_id), 'a metered feature of this document'
+      );
+    end if;
+    perform quota.check_plan_object(p_place || '.' || v_feature_id, v_caps, null);
+    if v_caps = '{}' then
+      perform quota.reject_plans(
+        p_place || '.' || v_feature_id, v_caps, 'at least one period; leave the feature out for no cap'
+      );
+    end if;
+    for v_period, v_cap in select key, value from jsonb_each(v_caps) loop
+      if quota.period_rank(v_period) is null then
+        perform quota.reject_plans(
+          p_place || '.' || v_feature_id, to_jsonb(v_period),
+          'one of the keys minute, hour, day, week, month, year, lifetime, or a window as in "5 hours", "1 day"'
+        );
+      end if;
+      perform quota.check_plan_amount(
+        p_place || '.' || v_feature_id || '.' || v_period, v_cap, 'null for unlimited'
+      );
+    end loop;
+  end loop;
+end
+$$;
+
+comment on function quota.check_per_member is 'Judges the caps of a plan; null is none. Errors: QPLAN.';
+
+create function quota.write_member_limits(p_plans jsonb)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into quota.member_limits (plan_id, feature_id, period, amount)
+    select p.key, c.key, a.key, (a.value #>> '{}')::numeric
+    from jsonb_each(p_plans -> 'plans') as p
+    cross join lateral jsonb_each(p.value -> 'per_member') as c
+    cross join lateral jsonb_each(c.value) as a
+    on conflict (plan_id, feature_id, period) do update
+      set amount = excluded.amount;
+end
+$$;
+
+comment on function quota.write_member_limits is
+  'The caps of the document; those that it has not are gone before.';
+
 -- sql/catalogue/edition.sql
 
 -- Which edition of features, plans and limits holds. What a meter remembers of its
@@ -914,10 +1048,10 @@ comment on type public.plan_change is
 
 comment on column public.plan_change.action is '`add`, `change` or `remove`.';
 
-comment on column public.plan_change.kind is '`feature`, `plan`, `limit` or `value`.';
+comment on column public.plan_change.kind is '`feature`, `plan`, `limit`, `value` or `cap`.';
 
 comment on column public.plan_change.id is
-  'The id of the feature or plan; of a limit plan/feature/period, of a value plan/feature.';
+  'The id of the feature or plan; of a limit or a member''s cap plan/feature/period, of a value plan/feature.';
 
 comment on column public.plan_change.detail is 'What changes, in words: "amount: 50 → 100".';
 
@@ -937,7 +1071,7 @@ end
 $$;
 
 comment on function public.apply_plans is
-  'Makes features, plans, limits and values equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. A period is minute, hour, day, week, month, year, lifetime, or a window from the first use: 1 minute to 9999 months, as in "5 hours", "1 day". Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 22023 dry_run is null; 42501 not a trusted role; 55P03 retry.';
+  'Makes features, plans, limits, values and members'' caps equal to the document, and returns a row (action, kind, id, detail) for each change; none when there is nothing to do. dry_run only says what would change. A limit of null is unlimited. A period is minute, hour, day, week, month, year, lifetime, or a window from the first use: 1 minute to 9999 months, as in "5 hours", "1 day". Removing a plan that subjects are on, or a feature that has use, is an error. On an error nothing is changed. Errors: QPLAN with the place in the document, what was found and what was expected; 22023 dry_run is null; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.apply_plans(
   p_plans jsonb,
@@ -1152,6 +1286,9 @@ begin
       union all
       select 4, 'value', array[v.plan_id, v.feature_id], jsonb_build_object('value', v.value)
       from quota.plan_values as v
+      union all
+      select 5, 'cap', array[c.plan_id, c.feature_id, c.period], jsonb_build_object('amount', c.amount)
+      from quota.member_limits as c
     )
     select
       case when c.path is null then 'add' when d.path is null then 'remove' else 'change' end,
@@ -1209,7 +1346,12 @@ begin
     union all
     select 4, 'value', array[p.key, v.key], jsonb_build_object('value', v.value)
     from jsonb_each(p_plans -> 'plans') as p
-    cross join lateral jsonb_each(p.value -> 'values') as v;
+    cross join lateral jsonb_each(p.value -> 'values') as v
+    union all
+    select 5, 'cap', array[p.key, c.key, a.key], jsonb_build_object('amount', a.value)
+    from jsonb_each(p_plans -> 'plans') as p
+    cross join lateral jsonb_each(p.value -> 'per_member') as c
+    cross join lateral jsonb_each(c.value) as a;
 end
 $$;
 
@@ -1347,6 +1489,8 @@ begin
   update quota.catalogue as k set version = k.version + 1;
   delete from quota.plan_limits as l
     where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;
+  delete from quota.member_limits as c
+    where p_plans #> array['plans', c.plan_id, 'per_member', c.feature_id, c.period] is null;
   delete from quota.plans as p
     where not p_plans -> 'plans' ? p.plan_id;
   perform quota.write_costs(p_plans, false);
@@ -1393,6 +1537,7 @@ begin
           ceiling = excluded.ceiling,
           grace = excluded.grace;
   perform quota.write_plan_values(p_plans);
+  perform quota.write_member_limits(p_plans);
 end
 $$;
 
@@ -1480,7 +1625,8 @@ begin
     perform quota.check_plan_object(
       v_place, v_item,
       array[
-        'name', 'default', 'upgrade_url', 'limits', 'values', 'hidden', 'retired', 'successor', 'moves'
+        'name', 'default', 'upgrade_url', 'limits', 'values', 'hidden', 'retired', 'successor', 'moves',
+        'per_member'
       ]
     );
     perform quota.check_plan_text(v_place || '.name', v_item -> 'name');
@@ -1501,6 +1647,9 @@ begin
     perform quota.check_plan_values(v_place || '.values', v_item -> 'values', p_plans -> 'features');
     perform quota.check_plan_age(p_plans, v_id, v_item);
     perform quota.check_plan_limits(p_plans, v_id, v_item -> 'limits');
+    perform quota.check_per_member(
+      v_place || '.per_member', v_item -> 'per_member', p_plans -> 'features'
+    );
   end loop;
 end
 $$;
@@ -2577,6 +2726,7 @@ begin
     raise exception 'the user id is missing, empty or over 255 characters'
       using errcode = 'QSUBJ', hint = 'pass the sub of the user''s JWT';
   end if;
+  perform quota.check_separator(p_user_id);
   perform quota.lock_subject(v_caller.subject_id);
   if p_is_member then
     insert into quota.members (subject_id, user_id)
@@ -2659,7 +2809,8 @@ create function public.set_limit(
   feature text,
   period text,
   "limit" bigint,
-  ends_at timestamptz default null
+  ends_at timestamptz default null,
+  member text default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -2667,30 +2818,31 @@ as $$
 #variable_conflict error
 -- The names are keys of JSON, reserved words or not. @plpgsql_check_options: other_warnings = false
 begin
-  perform quota.change_limit(subject, feature, period, "limit", ends_at, false);
+  perform quota.change_limit(subject, feature, period, "limit", ends_at, false, member);
 end
 $$;
 
 comment on function public.set_limit is
-  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period (also a window, as in ''5 hours''), null is unlimited. Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when the plan''s limit holds again by itself. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period (also a window, as in ''5 hours''), null is unlimited. Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when the plan''s limit holds again by itself. member gives that user a cap of its own in what the organisation has, in place of the plan''s per_member. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period, or a gauge with member; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ subject missing, it or member empty or over 255 characters, or member the subject itself; 42501 not a trusted role; 55P03 retry.';
 
 -- Ends one customer's exception; its plan's limit holds again.
 create function public.clear_limit(
   subject text,
   feature text,
-  period text
+  period text,
+  member text default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  perform quota.change_limit(subject, feature, period, null, null, true);
+  perform quota.change_limit(subject, feature, period, null, null, true, member);
 end
 $$;
 
 comment on function public.clear_limit is
-  'Takes an exception away: the plan''s limit holds again, at once. Nothing happens when there is none. Errors: QFEAT unknown feature; QPLAN unknown period; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+  'Takes an exception away: the plan''s limit holds again, at once; of a member the plan''s per_member. Nothing happens when there is none. Errors: QFEAT unknown feature; QPLAN unknown period; QSUBJ; 42501 not a trusted role; 55P03 retry.';
 
 -- One customer's exception to its plan. Holds at once, also for callers that wait.
 create function quota.change_limit(
@@ -2699,7 +2851,8 @@ create function quota.change_limit(
   p_period text,
   p_limit bigint,
   p_ends_at timestamptz,
-  p_is_cleared boolean
+  p_is_cleared boolean,
+  p_member text
 )
 returns void
 language plpgsql volatile security definer
@@ -2707,32 +2860,22 @@ set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
 declare
   v_caller quota.caller;
+  -- The subject or, of a member, its cap.
+  v_limited_id text;
   v_now timestamptz;
 begin
   perform quota.require_trusted();
   v_caller := quota.caller_by_account(p_subject);
-  perform quota.check_feature(p_feature);
-  if p_limit is not null then
-    perform quota.check_amount(p_limit, 0);
-  end if;
-  if p_period is null or quota.period_rank(p_period) is null
-    or (p_period <> 'lifetime' and exists (
-      select from quota.features as f where f.feature_id = p_feature and f.kind = 'gauge'
-    ))
-  then
-    raise exception 'unknown period % for this feature', coalesce(quote_literal(left(p_period, 100)), 'null')
-      using errcode = 'QPLAN',
-        hint = 'minute, hour, day, week, month, year, lifetime, or a window as in ''5 hours'', ''1 day''; a gauge has lifetime alone';
-  end if;
-
+  perform quota.check_exception(v_caller.subject_id, p_feature, p_period, p_limit, p_member);
   perform quota.check_instant('set_limit', 'ends_at', p_ends_at);
+  v_limited_id := coalesce(quota.cap_id(v_caller.subject_id, p_member), v_caller.subject_id);
 
   v_now := quota.lock_terms(v_caller.subject_id, p_feature);
   if p_ends_at <= v_now then
     raise exception 'set_limit: the exception would have ended at %', p_ends_at
       using errcode = '22023', hint = 'ends_at lies in the future, or is null for until clear_limit';
   end if;
-  if not p_is_cleared and p_limit + quota.most_allowed(
+  if not p_is_cleared and p_member is null and p_limit + quota.most_allowed(
     v_caller.subject_id, p_feature, v_now,
     array(
       select row(
@@ -2749,12 +2892,12 @@ begin
   end if;
   if p_is_cleared then
     delete from quota.exceptions as x
-      where x.subject_id = v_caller.subject_id
+      where x.subject_id = v_limited_id
         and x.feature_id = p_feature
         and x.period = p_period;
   else
     insert into quota.exceptions (subject_id, feature_id, period, amount, ends_at)
-      values (v_caller.subject_id, p_feature, p_period, p_limit, coalesce(p_ends_at, 'infinity'))
+      values (v_limited_id, p_feature, p_period, p_limit, coalesce(p_ends_at, 'infinity'))
       on conflict (subject_id, feature_id, period) do update
         set amount = excluded.amount,
             ends_at = excluded.ends_at;
@@ -2762,7 +2905,7 @@ begin
   perform quota.record(
     row(
       v_caller.subject_id, quota.new_id(v_now), v_now, 'limit', p_feature, v_now, 0, 0, 0,
-      null, null, null, null,
+      null, null, p_member, null,
       case
         when p_is_cleared then jsonb_build_object('period', p_period, 'cleared', true)
         when p_ends_at is null then jsonb_build_object('period', p_period, 'limit', p_limit)
@@ -2770,14 +2913,85 @@ begin
       end
     )::quota.events
   );
-  perform quota.open_counters(
-    v_caller.subject_id, p_feature, v_now,
-    (quota.limits_of(v_caller.subject_id, p_feature, v_now)).limits
-  );
+  -- A cap that no call has met yet has no meter, and so no counters.
+  if p_member is null or quota.note_exception(v_caller.subject_id, p_feature, p_member) then
+    perform quota.open_counters(
+      v_limited_id, p_feature, v_now, (quota.limits_of(v_limited_id, p_feature, v_now)).limits
+    );
+  end if;
 end
 $$;
 
 comment on function quota.change_limit is 'See public.set_limit and public.clear_limit.';
+
+create function quota.check_exception(
+  p_subject_id text,
+  p_feature text,
+  p_period text,
+  p_limit bigint,
+  p_member text
+)
+returns void
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_is_gauge boolean;
+begin
+  perform quota.check_feature(p_feature);
+  if p_limit is not null then
+    perform quota.check_amount(p_limit, 0);
+  end if;
+  select f.kind = 'gauge' into v_is_gauge from quota.features as f where f.feature_id = p_feature;
+  if p_period is null or quota.period_rank(p_period) is null or p_period <> 'lifetime' and v_is_gauge then
+    raise exception 'unknown period % for this feature', coalesce(quote_literal(left(p_period, 100)), 'null')
+      using errcode = 'QPLAN',
+        hint = 'minute, hour, day, week, month, year, lifetime, or a window as in ''5 hours'', ''1 day''; a gauge has lifetime alone';
+  end if;
+  if p_member is null then
+    return;
+  end if;
+  if length(p_member) not between 1 and 255 or p_member = p_subject_id then
+    raise exception 'set_limit: the member is %, a user that acts for the subject is expected',
+      quote_literal(left(p_member, 100))
+      using errcode = 'QSUBJ', hint = 'pass the id of the user, of 1 to 255 characters, or leave member out';
+  end if;
+  perform quota.check_separator(p_member);
+  if v_is_gauge then
+    raise exception 'set_limit: % is a gauge, of which members have no caps', quote_literal(left(p_feature, 100))
+      using errcode = 'QPLAN', hint = 'what a gauge counts is nobody''s: any member may delete a file';
+  end if;
+end
+$$;
+
+comment on function quota.check_exception is
+  'The arguments of set_limit(). Errors: QFEAT, QAMNT, QPLAN, QSUBJ.';
+
+create function quota.note_exception(
+  p_subject_id text,
+  p_feature_id text,
+  p_member text
+)
+returns boolean
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap_id text := quota.cap_id(p_subject_id, p_member);
+  v_is_set boolean := exists (
+    select from quota.exceptions as x where x.subject_id = v_cap_id and x.feature_id = p_feature_id
+  );
+begin
+  insert into quota.caps (subject_id, feature_id, member, is_set)
+    values (p_subject_id, p_feature_id, p_member, v_is_set)
+    on conflict (subject_id, feature_id, member) do update
+      set is_set = excluded.is_set;
+  return exists (
+    select from quota.meters as m where m.subject_id = v_cap_id and m.feature_id = p_feature_id
+  );
+end
+$$;
+
+comment on function quota.note_exception is
+  'Notes whether a member has an exception, and returns whether its cap has a meter.';
 
 -- sql/subjects/overrides.sql
 
@@ -3107,6 +3321,176 @@ $$;
 
 comment on function quota.lock_own is
   'lock_meter() for a caller, also where its subject was merged into another. Errors: QFEAT.';
+
+-- sql/subjects/caps.sql
+
+-- Caps: how much one member may take of what an organisation has. A cap is a meter beside the organisation's,
+-- of a subject that is the organisation's id, a unit separator (chr(31), which no other subject has) and the
+-- member's. A call takes from it as from any other part; it is touched under the organisation's meter of that
+-- feature alone, so it needs no place in the lock order, and it has no row in subjects: its terms are
+-- the organisation's. Who has no cap, has no such meter.
+create table quota.caps (
+  subject_id text collate "C" not null,
+  feature_id text collate "C" not null,
+  member text collate "C" not null,
+  is_set boolean not null default false,
+  constraint caps_pkey primary key (subject_id, feature_id, member)
+);
+
+comment on table quota.caps is
+  'Which members of a subject have caps that a call has met, or that were set for them.';
+
+comment on column quota.caps.is_set is
+  'True where it has an exception (quota.exceptions, of quota.cap_id()): calls for the subject must look.';
+
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.caps
+  alter column subject_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column member set statistics 0,
+  alter column is_set set statistics 0;
+
+alter table quota.caps enable row level security;
+
+create policy select_service on quota.caps
+  for select to service_role using (true);
+
+-- Withheld: everything from authenticated; current_usage shows a member its own.
+
+create function quota.cap_id(
+  p_subject_id text,
+  p_member text
+)
+returns text
+language plpgsql immutable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_subject_id || chr(31) || p_member;
+end
+$$;
+
+comment on function quota.cap_id is 'What stands for a member of a subject where subjects stand.';
+
+create function quota.cap_holder(p_subject_id text)
+returns text
+language plpgsql immutable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return split_part(p_subject_id, chr(31), 1);
+end
+$$;
+
+comment on function quota.cap_holder is 'Whose member a cap is of; what is no cap is its own.';
+
+create function quota.cap_member(p_subject_id text)
+returns text
+language plpgsql immutable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return nullif(split_part(p_subject_id, chr(31), 2), '');
+end
+$$;
+
+comment on function quota.cap_member is 'The member whose cap it is; null: it is none.';
+
+-- A cap that is begun counts what was used under former names as well.
+create function quota.names_of(p_user_id text)
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_names text[] := array[p_user_id];
+  v_more text[];
+begin
+  loop
+    v_more := array(
+      select m.subject_id
+      from quota.merges as m
+      where m.account_id = any (v_names)
+        and m.subject_id <> all (v_names)
+    );
+    exit when v_more = '{}';
+    v_names := v_names || v_more;
+  end loop;
+  return v_names;
+end
+$$;
+
+comment on function quota.names_of is 'A user and the names that were merged into it.';
+
+create function quota.caps_below(p_subject_id text)
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select quota.cap_id(c.subject_id, c.member)
+    from quota.caps as c
+    where c.subject_id = p_subject_id
+    group by c.subject_id, c.member
+    order by c.member
+  );
+end
+$$;
+
+comment on function quota.caps_below is
+  'The caps of members of a subject that were met by a call, or set.';
+
+-- An owner may see what each member has used; who else sees that, an app says.
+create function quota.sees_members(
+  p_user_id text,
+  p_subject_id text
+)
+returns boolean
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return false;
+end
+$$;
+
+comment on function quota.sees_members is
+  'May this user see the caps and use of all members of this subject? Default: false. Replace it when your app knows owners; null means no.';
+
+-- Read as the owner, who asks who reads. Of a trusted role all that were met or set; of a user its own,
+-- also where nothing was used yet.
+create function quota.caps_shown(p_subject_id text)
+returns table (cap_id text, member text)
+language plpgsql stable strict rows 2 security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user_id text;
+begin
+  if not exists (select from quota.member_limits) and quota.caps_below(p_subject_id) = '{}' then
+    return;
+  end if;
+  if quota.is_trusted() is not true then
+    v_user_id := quota.user_id();
+    if v_user_id = p_subject_id or quota.may_see(v_user_id, p_subject_id) is not true then
+      return;
+    end if;
+    if quota.sees_members(v_user_id, p_subject_id) is not true then
+      return query select quota.cap_id(p_subject_id, v_user_id), v_user_id;
+      return;
+    end if;
+  end if;
+  return query
+    select quota.cap_id(p_subject_id, u.member), u.member
+    from (
+      select quota.cap_member(c) as member
+      from unnest(quota.caps_below(p_subject_id)) as c
+      union
+      select n.user_id
+      from quota.members as n
+      where n.subject_id = p_subject_id
+        and n.user_id <> p_subject_id
+    ) as u
+    order by u.member;
+end
+$$;
+
+comment on function quota.caps_shown is
+  'The caps of a subject''s members that the reader may see; of some there may be no limit.';
 
 
 -- meter: what was used, in tables.
@@ -4056,14 +4440,19 @@ declare
   v_allowance quota.allowance;
   v_counted_before timestamptz;
   v_needs_details boolean;
+  v_cap_plan_id text;
 begin
-  -- The subject, then its plan's limits: they may live on another node.
+  -- The subject, then its plan's limits: they may live on another node. A cap has its holder's terms.
   select t.plan_id, t.upgrade_url, t.changes_at, t.anchor_at, t.time_zone, t.has_extras, t.changed_at,
       -- None after a copy of the schema alone: then nothing is remembered for good.
       coalesce((select k.version from quota.catalogue as k), 0)
     into v_plan_id, v_upgrade_url, v_changes_at, v_anchor_at, v_time_zone, v_has_extras,
       v_terms_changed_at, v_catalogue_version
-    from quota.terms_of(p_subject_id, p_at, p_plan_id) as t;
+    from quota.terms_of(split_part(p_subject_id, chr(31), 1), p_at, p_plan_id) as t;
+  if strpos(p_subject_id, chr(31)) > 0 then
+    v_cap_plan_id := coalesce(v_plan_id, '');
+    v_plan_id := null;
+  end if;
 
   -- An open counter is the current one: set_plan() closes those that a moved anchor leaves behind. One
   -- that no plan watched may have passed 2^53 - 1; as a full one it refuses, and breaks no view.
@@ -4077,7 +4466,7 @@ begin
           least(coalesce(c.used, 0), 9007199254740991), coalesce(c.reserved, 0),
           case when l.period ~ 'minute|hour' then 0 else coalesce(c.drawn, 0) end,
           0, c.period_end is not null, c.last_limit, coalesce(c.alerted, 0), coalesce(c.passed, 0),
-          f.marks, 0, l.rollover,
+          case when v_cap_plan_id is null then f.marks else '{}'::bigint[] end, 0, l.rollover,
           case
             when l.mode = 'soft'
               or l.grace is not null and (c.crossed_at is null or p_at < c.crossed_at + l.grace)
@@ -4087,7 +4476,11 @@ begin
           l.trial, l.mode, c.mode
         )::quota.limit_state
       ) filter (where l.period is not null),
-      coalesce(greatest(m.counted_until + interval '1 microsecond', m.fresh_until), '-infinity'),
+      coalesce(
+        greatest(m.counted_until + interval '1 microsecond', m.fresh_until),
+        -- Until its meter is made the organisation's lines say what a member has used.
+        case when v_cap_plan_id is null then '-infinity' else 'infinity'::timestamptz end
+      ),
       bool_or(c.period_end is null or c.reserved > 0 and not p_is_settled or l.rollover is not null),
       bool_or(c.period_end is null and l.period like '% %'), min(l.ends_at)
     from quota.features as f
@@ -4121,6 +4514,18 @@ begin
         and x.subject_id = p_subject_id
         and x.feature_id = f.feature_id
         and x.ends_at > p_at
+      union all
+      select c.period, c.amount, 'plan', null, null, 'hard', null, null, null
+      from quota.member_limits as c
+      where c.plan_id = v_cap_plan_id
+        and c.feature_id = f.feature_id
+        and not exists (
+          select from quota.exceptions as x
+          where x.subject_id = p_subject_id
+            and x.feature_id = f.feature_id
+            and x.period = c.period
+            and x.ends_at > p_at
+        )
     ) as l on true
     left join lateral (
       select c.period_start, c.period_end, coalesce(c.used, m.used - c.used_before) as used,
@@ -4154,7 +4559,7 @@ begin
       or p_feature_id is null and f.kind in ('metered', 'gauge')
     group by f.feature_id, m.counted_until, m.fresh_until
   loop
-    v_allowance.plan_id := v_plan_id;
+    v_allowance.plan_id := coalesce(v_plan_id, nullif(v_cap_plan_id, ''));
     v_allowance.upgrade_url := v_upgrade_url;
     v_allowance.changes_at := least(v_changes_at, v_allowance.changes_at);
     v_allowance.is_plain := not v_has_extras;
@@ -4172,6 +4577,8 @@ end
 $$;
 
 comment on function quota.allowances_of is 'limits_of() for one feature, or for all (null).';
+
+-- sql/rule/with_details.sql
 
 -- What most calls need not look at: periods that have not been counted in yet, holds, grants.
 create function quota.with_details(
@@ -4403,8 +4810,17 @@ returns quota.balance
 language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_subject_id text := p_subject_id;
+  v_names text[];
   v_balance quota.balance;
 begin
+  -- A cap that no call has met yet.
+  if strpos(p_subject_id, chr(31)) > 0 and not exists (
+    select from quota.meters as m where m.subject_id = p_subject_id and m.feature_id = p_feature_id
+  ) then
+    v_subject_id := quota.cap_holder(p_subject_id);
+    v_names := quota.names_of(quota.cap_member(p_subject_id));
+  end if;
   -- At most 2^62: a sum that is no bigint would make a view fail for everybody.
   select
     least(coalesce(sum(e.used_change), 0), 4611686018427387904),
@@ -4412,10 +4828,11 @@ begin
     least(coalesce(sum(e.drawn_change), 0), 4611686018427387904)
   into v_balance.used, v_balance.reserved, v_balance.drawn
   from quota.events as e
-  where e.subject_id = p_subject_id
+  where e.subject_id = v_subject_id
     and e.feature_id = p_feature_id
     and e.counts_at >= p_from
     and e.counts_at < p_until
+    and (v_names is null or e.actor = any (v_names))
     -- A reset counts in one period alone.
     and (e.kind <> 'reset' or e.metadata ->> 'period' = p_period);
   return v_balance;
@@ -5068,7 +5485,7 @@ comment on column public.usage_decision.limiting_feature is
   'Whose units used, reserved, limit, remaining and granted are: the feature asked for or, where that has least room or refuses, one that it costs.';
 
 comment on column public.usage_decision.limiting_subject is
-  'Whose limit is shown: the subject.';
+  'Whose limit is shown: the subject, or one above it.';
 
 comment on column public.usage_decision.limiting_member is
   'The member whose own cap is shown; null where it is none.';
@@ -5434,7 +5851,8 @@ begin
     v_judgement.allowances[i] := quota.limits_of(
       p_parts[i].subject_id, p_parts[i].feature_id, p_at, p_is_settled => p_is_settled
     );
-    if (v_judgement.allowances[i]).limits is not null then
+    -- A cap names nothing: it limits what the plan allows.
+    if (v_judgement.allowances[i]).limits is not null and strpos(p_parts[i].subject_id, chr(31)) = 0 then
       v_named := v_named || p_parts[i].feature_id;
     end if;
   end loop;
@@ -5490,7 +5908,11 @@ returns bigint
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return least(div(greatest(p_room, 0)::numeric * p_part.per, p_part.units), 9007199254740991);
+  -- greatest() would take no limit for no room.
+  return case
+    when p_room is not null
+    then least(div(greatest(p_room, 0)::numeric * p_part.per, p_part.units), 9007199254740991)
+  end;
 end
 $$;
 
@@ -5540,6 +5962,8 @@ begin
   v_decision := coalesce(p_decisions[v_limiting], v_own);
   v_decision.feature := p_feature_id;
   v_decision.subject := p_subject_id;
+  v_decision.limiting_member := quota.cap_member(v_decision.limiting_subject);
+  v_decision.limiting_subject := quota.cap_holder(v_decision.limiting_subject);
   v_decision.amount := p_amount;
   if v_decision.allowed then
     v_decision.plan := v_own.plan;
@@ -5556,6 +5980,134 @@ $$;
 
 comment on function quota.joint_decision is
   'What the parts of a call are told, as one answer: that of the part that limits, in its units.';
+
+-- sql/rule/caps.sql
+
+-- Which caps a call meets: those of who acts, at each level that has some (see sql/subjects/caps.sql).
+
+create function quota.parts_of_call(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns quota.part[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts quota.part[] := quota.parts_of(p_caller.subject_id, p_feature_id);
+  v_all quota.part[];
+  v_caps quota.part[];
+begin
+  if p_caller.actor is null then
+    return v_parts;
+  end if;
+  v_all := coalesce(v_parts, array[row(p_caller.subject_id, p_feature_id, 1, 1, false)::quota.part]);
+  v_caps := quota.caps_of(v_all, p_caller.actor, p_at);
+  return case when v_caps = '{}' then v_parts else v_all || v_caps end;
+end
+$$;
+
+comment on function quota.parts_of_call is
+  'parts_of(), and after them the caps of who acts; null: the call''s own meter alone.';
+
+-- Of the actor, or of the account that it was merged into, at each level where it has one. In byte order, as they
+-- are locked.
+create function quota.caps_of(
+  p_parts quota.part[],
+  p_actor text,
+  p_at timestamptz
+)
+returns quota.part[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_member text := quota.account_of(p_actor);
+  v_part quota.part;
+  v_caps quota.part[] := '{}'::quota.part[];
+begin
+  foreach v_part in array p_parts loop
+    continue when v_part.subject_id = v_member
+      or not quota.is_capped(v_part.subject_id, v_part.feature_id, v_member, p_at);
+    v_part.subject_id := quota.cap_id(v_part.subject_id, v_member);
+    v_caps := v_caps || v_part;
+  end loop;
+  return array(
+    select c
+    from unnest(v_caps) as c
+    order by c.subject_id collate "C", c.feature_id collate "C"
+  );
+end
+$$;
+
+comment on function quota.caps_of is
+  'The caps of a user that acts for the subjects of these parts; none: an empty array.';
+
+create function quota.is_capped(
+  p_subject_id text,
+  p_feature_id text,
+  p_member text,
+  p_at timestamptz
+)
+returns boolean
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap_id text := quota.cap_id(p_subject_id, p_member);
+  v_plan_id text := (quota.terms_of(p_subject_id, p_at, null)).plan_id;
+begin
+  return exists (
+    select from quota.exceptions as x
+    where x.subject_id = v_cap_id
+      and x.feature_id = p_feature_id
+      and x.ends_at > p_at
+  )
+    or exists (
+      select from quota.member_limits as c
+      where c.feature_id = p_feature_id
+        and c.plan_id = v_plan_id
+    );
+end
+$$;
+
+comment on function quota.is_capped is 'Whether a member of a subject has a cap of a feature, at an instant.';
+
+-- Holding the organisation's meters.
+create function quota.lock_caps(
+  p_parts quota.part[],
+  p_at timestamptz,
+  p_is_begun boolean default false
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap record;
+  v_holds_expire_at timestamptz;
+begin
+  for v_cap in
+    select p.subject_id, p.feature_id
+    from unnest(p_parts) as p
+    where strpos(p.subject_id, chr(31)) > 0
+    group by p.subject_id, p.feature_id
+    order by p.subject_id collate "C", p.feature_id collate "C"
+  loop
+    select m.holds_expire_at
+      into v_holds_expire_at
+      from quota.meters as m
+      where m.subject_id = v_cap.subject_id
+        and m.feature_id = v_cap.feature_id
+      for no key update;
+    if not found and not p_is_begun then
+      perform quota.begin_cap(v_cap.subject_id, v_cap.feature_id, p_at);
+    elsif v_holds_expire_at <= p_at then
+      perform quota.settle_expired(v_cap.subject_id, v_cap.feature_id, p_at);
+    end if;
+  end loop;
+end
+$$;
+
+comment on function quota.lock_caps is
+  'Locks the caps among parts and settles what has expired; makes those that are new, unless the call is begun.';
 
 -- sql/rule/entitlements.sql
 
@@ -6304,7 +6856,10 @@ declare
   v_own quota.own_lock;
   v_decision public.usage_decision;
 begin
-  if (length(p_caller.subject_id) between 1 and 255 and p_amount <= 9007199254740991) is not true then
+  if (
+    length(p_caller.subject_id) between 1 and 255 and strpos(p_caller.subject_id, chr(31)) = 0
+    and p_amount <= 9007199254740991
+  ) is not true then
     perform quota.caller_for(p_caller.subject_id);
     perform quota.check_amount(p_amount);
   end if;
@@ -6465,6 +7020,7 @@ begin
       when 1 then quota.parts_of(v_subject_id, p_feature_ids[1])
       else quota.parts_of_calls(v_subject_id, p_feature_ids)
     end;
+    perform quota.check_meters(v_parts);
     v_own.at := case
       when v_parts is not null then quota.lock_parts(v_parts)
       when cardinality(p_feature_ids) = 1 then quota.lock_meter(v_subject_id, p_feature_ids[1])
@@ -6489,6 +7045,7 @@ declare
   v_subjects text[] := array(
     select p.subject_id
     from unnest(p_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
+    where strpos(p.subject_id, chr(31)) = 0
     group by p.subject_id
     order by min(p.n)
   );
@@ -6512,9 +7069,11 @@ begin
   -- What has expired while others were waited for.
   if cardinality(v_subjects) > 1 then
     foreach v_part in array p_parts loop
+      continue when strpos(v_part.subject_id, chr(31)) > 0;
       perform quota.settle_expired(v_part.subject_id, v_part.feature_id, v_now);
     end loop;
   end if;
+  perform quota.lock_caps(p_parts, v_now, true);
   return v_now;
 end
 $$;
@@ -6543,13 +7102,14 @@ returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_parts quota.part[] := array(select p from unnest(p_parts) as p where strpos(p.subject_id, chr(31)) = 0);
   v_locked bigint;
 begin
   perform from quota.meters as m
-    join unnest(p_parts) as p on p.subject_id = m.subject_id and p.feature_id = m.feature_id
+    join unnest(v_parts) as p on p.subject_id = m.subject_id and p.feature_id = m.feature_id
     for no key update of m nowait;
   get diagnostics v_locked = row_count;
-  if v_locked < cardinality(p_parts) then
+  if v_locked < cardinality(v_parts) then
     raise exception 'what a use of this feature counts in has changed while the call waited'
       using errcode = '55P03', hint = 'call again';
   end if;
@@ -6580,7 +7140,7 @@ returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_parts quota.part[] := quota.parts_of(p_caller.subject_id, p_feature_id);
+  v_parts quota.part[] := quota.parts_of_call(p_caller, p_feature_id, p_at);
   v_reservation_id uuid;
   v_decision public.usage_decision;
 begin
@@ -6642,6 +7202,7 @@ declare
   v_decisions public.usage_decision[];
 begin
   perform quota.lock_late(p_parts);
+  perform quota.lock_caps(p_parts, p_at);
   v_judgement := quota.judge_parts(
     p_caller.subject_id, p_feature_id, p_parts, v_amount, p_at, p_is_settled => true
   );
@@ -6847,7 +7408,7 @@ end
 $$;
 
 comment on function public.consume_usage_batch is
-  'Consumes several items, all or none, in one atomic step: items is an array of 1 to 100 objects {"feature": …, "amount": …} (amount in units of the feature, default 1; a feature may appear twice). Returns one decision per item, in order. When one is refused nothing is counted: refused items say why, the others have allowed = false and reason not_taken. subject, idempotency_key and metadata are as in consume_usage; the key stands for the whole batch. Errors: 22023 items malformed, empty or more than 100; QAMNT; QFEAT; 42501 no identity, a subject that is not yours, or a server_only feature; QSUBJ; QIDEM; QMETA; 55P03 retry.';
+  'Consumes several items, all or none, in one atomic step: items is an array of 1 to 100 objects {"feature": …, "amount": …} (amount in units of the feature, default 1; a feature may appear twice); of a trusted caller an item may name its own subject and actor, and subject may be left out where every item does (the key is then of the first one). Returns one decision per item, in order. When one is refused nothing is counted: refused items say why, the others have allowed = false and reason not_taken. subject, idempotency_key and metadata are as in consume_usage; the key stands for the whole batch. Errors: 22023 items malformed, empty or more than 100, or a use of more than 400 meters; QAMNT; QFEAT; 42501 no identity, a subject that is not yours, a server_only feature, or an item of a user that names subject or actor; QSUBJ; QIDEM; QMETA; 55P03 retry.';
 
 create function quota.consume_usage_batch(
   p_items jsonb,
@@ -6860,7 +7421,8 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_caller quota.caller := quota.caller_for(p_subject);
+  v_caller quota.caller;
+  v_callers quota.caller[];
   v_metadata jsonb := coalesce(p_metadata, '{}');
   v_features text[];
   v_amounts bigint[];
@@ -6870,15 +7432,16 @@ declare
   v_batch_id uuid;
   v_decision public.usage_decision;
   v_decisions public.usage_decision[];
-  v_allowances quota.allowance[];
 begin
+  v_caller := quota.batch_caller(p_items, p_subject);
   perform quota.check_key(p_idempotency_key);
   perform quota.check_metadata(p_metadata);
   select i.feature_ids, i.amounts into v_features, v_amounts from quota.batch_items(p_items) as i;
+  v_callers := quota.batch_callers(p_items, v_caller);
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object(
       'call', 'consume_usage_batch', 'features', v_features, 'amounts', v_amounts
-    ) || quota.further_arguments(v_caller.actor, false);
+    ) || quota.further_arguments(v_caller.actor, false) || quota.callers_argument(v_callers);
   end if;
 
   -- What is refused without a lock makes nobody wait: a member could else stop an organisation with
@@ -6892,7 +7455,7 @@ begin
       or quota.replay(v_caller, p_idempotency_key, v_arguments, v_own.at) is null
     then
       v_decisions := (quota.judge_batch(
-        v_caller.subject_id, v_features, v_amounts, v_own.at, p_is_settled => false
+        v_caller, v_features, v_amounts, v_own.at, p_is_settled => false
       )).decisions;
       if not quota.all_have_room(v_decisions) then
         foreach v_decision in array v_decisions loop
@@ -6903,8 +7466,13 @@ begin
     end if;
   end if;
 
-  v_own := quota.lock_call(v_caller, array(select distinct f from unnest(v_features) as f));
-  v_caller := v_own.caller;
+  if v_callers is null then
+    v_own := quota.lock_call(v_caller, array(select distinct f from unnest(v_features) as f));
+    v_caller := v_own.caller;
+  else
+    select l.callers, l.at into v_callers, v_own.at from quota.lock_several(v_callers, v_features) as l;
+    v_caller.subject_id := quota.account_of(v_caller.subject_id);
+  end if;
   if p_idempotency_key is not null then
     v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_own.at);
     if v_answer is not null then
@@ -6919,20 +7487,13 @@ begin
   if p_idempotency_key is not null or v_metadata <> '{}' then
     v_batch_id := quota.new_id(v_own.at);
   end if;
-  v_decisions := quota.take_all_plainly(v_caller, v_features, v_amounts, v_own.at, v_batch_id);
+  if v_callers is null then
+    v_decisions := quota.take_all_plainly(v_caller, v_features, v_amounts, v_own.at, v_batch_id);
+  end if;
   if v_decisions is null then
-    select j.decisions, j.allowances
-      into v_decisions, v_allowances
-      from quota.judge_batch(
-        v_caller.subject_id, v_features, v_amounts, v_own.at, p_is_settled => true
-      ) as j;
-    if quota.all_have_room(v_decisions) then
-      for i in 1 .. cardinality(v_features) loop
-        v_decisions[i] := quota.take_item(
-          v_caller, v_features[i], v_amounts[i], v_own.at, v_batch_id, v_allowances[i]
-        );
-      end loop;
-    end if;
+    v_decisions := quota.take_all_properly(
+      v_caller, v_callers, v_features, v_amounts, v_own.at, v_batch_id, v_metadata
+    );
   end if;
   if v_batch_id is not null and (v_decisions[1]).allowed then
     perform quota.record(
@@ -6975,9 +7536,9 @@ begin
   for v_item in select value from jsonb_array_elements(p_items) loop
     if jsonb_typeof(v_item) <> 'object'
       or jsonb_typeof(v_item -> 'feature') is distinct from 'string'
-      or v_item - 'feature' - 'amount' <> '{}'
+      or v_item - 'feature' - 'amount' - 'subject' - 'actor' <> '{}'
     then
-      raise exception 'an item is %, an object with feature and amount is expected',
+      raise exception 'an item is %, an object with feature and amount (of a server, subject and actor, too) is expected',
         left(v_item::text, 100)
         using errcode = '22023', hint = 'for example {"feature": "ai_generation", "amount": 1}';
     end if;
@@ -6998,7 +7559,7 @@ comment on function quota.batch_items is
 -- An answer for each item: 'not_taken' where it has room beside the items before it, else the refusal.
 -- One refusal per feature and amount, since a hundred of them took a second.
 create function quota.judge_batch(
-  p_subject_id text,
+  p_caller quota.caller,
   p_features text[],
   p_amounts bigint[],
   p_at timestamptz,
@@ -7009,6 +7570,7 @@ create function quota.judge_batch(
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_subject_id text := p_caller.subject_id;
   v_feature_id text;
   v_allowance quota.allowance;
   v_verdict quota.verdict;
@@ -7018,18 +7580,17 @@ declare
   v_items integer;
   v_decision public.usage_decision;
 begin
-  if cardinality(quota.parts_of_calls(p_subject_id, p_features))
+  if cardinality(quota.parts_of_calls(v_subject_id, p_features))
     > (select count(distinct f) from unnest(p_features) as f)
     or exists (select from quota.feature_costs as c where c.feature_id = any (p_features))
+    or cardinality(quota.caps_of_calls(array[p_caller], p_features, p_at)) > 0
   then
-    decisions := quota.judge_batch_parts(
-      p_subject_id, p_features, p_amounts, p_at, p_is_settled
-    );
+    decisions := quota.judge_batch_parts(array[p_caller], p_features, p_amounts, p_at, p_is_settled);
     return;
   end if;
   for v_feature_id in select distinct f from unnest(p_features) as f loop
     v_allowance := quota.limits_of(
-      p_subject_id, v_feature_id, p_at, p_is_settled => p_is_settled
+      v_subject_id, v_feature_id, p_at, p_is_settled => p_is_settled
     );
     v_items := 0;
     v_sum := 0;
@@ -7041,13 +7602,13 @@ begin
       v_verdict := quota.decide(v_allowance.limits, v_sum);
       if v_verdict.is_allowed then
         v_decision := quota.decision(
-          p_subject_id, v_feature_id, p_amounts[i], v_allowance, v_verdict.shown, 'not_taken'
+          v_subject_id, v_feature_id, p_amounts[i], v_allowance, v_verdict.shown, 'not_taken'
         );
       elsif p_amounts[i] = any (v_refused) then
         v_decision := v_refusals[array_position(v_refused, p_amounts[i])];
       else
         v_decision := quota.refusal(
-          p_subject_id, v_feature_id, v_sum, p_at, v_allowance, v_verdict
+          v_subject_id, v_feature_id, v_sum, p_at, v_allowance, v_verdict
         );
         v_decision.amount := p_amounts[i];
         v_refused := v_refused || p_amounts[i];
@@ -7187,8 +7748,9 @@ $$;
 comment on function quota.parts_of_calls is
   'All meters that calls of these features take from, each once, in lock order; null: their own alone.';
 
+-- One caller: of all items.
 create function quota.judge_batch_parts(
-  p_subject_id text,
+  p_callers quota.caller[],
   p_features text[],
   p_amounts bigint[],
   p_at timestamptz,
@@ -7198,6 +7760,7 @@ returns public.usage_decision[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_caller quota.caller;
   v_parts quota.part[];
   v_taken jsonb := '{}'::jsonb;
   v_before bigint[];
@@ -7205,9 +7768,10 @@ declare
   v_decisions public.usage_decision[];
 begin
   for i in 1 .. cardinality(p_features) loop
+    v_caller := p_callers[least(i, cardinality(p_callers))];
     v_parts := coalesce(
-      quota.parts_of(p_subject_id, p_features[i]),
-      array[row(p_subject_id, p_features[i], 1, 1, false)::quota.part]
+      quota.parts_of_call(v_caller, p_features[i], p_at),
+      array[row(v_caller.subject_id, p_features[i], 1, 1, false)::quota.part]
     );
     v_before := array(
       select coalesce((v_taken ->> jsonb_build_array(p.subject_id, p.feature_id)::text)::bigint, 0)
@@ -7215,7 +7779,7 @@ begin
       order by p.n
     );
     v_decision := (quota.judge_parts(
-      p_subject_id, p_features[i], v_parts, p_amounts[i], p_at, p_is_settled, v_before
+      v_caller.subject_id, p_features[i], v_parts, p_amounts[i], p_at, p_is_settled, v_before
     )).decision;
     if v_decision.allowed then
       v_decision.allowed := false;
@@ -7234,7 +7798,7 @@ end
 $$;
 
 comment on function quota.judge_batch_parts is
-  'judge_batch() where an item costs something. Errors: QAMNT.';
+  'judge_batch() where an item counts in several places, or items are of several callers. Errors: QAMNT.';
 
 create function quota.take_item(
   p_caller quota.caller,
@@ -7242,22 +7806,25 @@ create function quota.take_item(
   p_amount bigint,
   p_at timestamptz,
   p_batch_id uuid,
-  p_allowance quota.allowance
+  p_metadata jsonb,
+  p_allowance quota.allowance,
+  p_is_of_batch boolean
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_parts quota.part[] := quota.parts_of(p_caller.subject_id, p_feature_id);
+  v_parts quota.part[] := quota.parts_of_call(p_caller, p_feature_id, p_at);
 begin
+  -- Other subjects and features do not read the line of the batch: their lines say themselves what they were for.
   if v_parts is null then
     return quota.take(
-      p_caller, p_feature_id, p_amount, p_at, 'consume', null, null, null, '{}', p_batch_id,
-      p_allowance
+      p_caller, p_feature_id, p_amount, p_at, 'consume', null, null, null,
+      case when p_is_of_batch then '{}'::jsonb else p_metadata end, p_batch_id, p_allowance
     );
   end if;
   return quota.take_parts(
-    p_caller, p_feature_id, p_amount, p_at, 'consume', null, null, '{}', v_parts, p_batch_id
+    p_caller, p_feature_id, p_amount, p_at, 'consume', null, null, p_metadata, v_parts, p_batch_id
   );
 end
 $$;
@@ -7276,6 +7843,214 @@ end
 $$;
 
 comment on function quota.all_have_room is 'Whether judge_batch() refuses no item.';
+
+-- sql/verbs/batch_callers.sql
+
+-- Items of a batch that name whose they are: one transaction of a server for several subjects, in one step, with
+-- all locks in order. Who signs in acts for itself, and names nobody.
+
+create function quota.batch_caller(
+  p_items jsonb,
+  p_subject text
+)
+returns quota.caller
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return quota.caller_for(
+    coalesce(
+      p_subject,
+      -- Every item names one: the batch is of the first.
+      case
+        when jsonb_typeof(p_items) = 'array' and quota.is_trusted()
+          and not jsonb_path_exists(p_items, '$[*] ? (!exists (@.subject))')
+        then p_items -> 0 ->> 'subject'
+      end
+    )
+  );
+end
+$$;
+
+comment on function quota.batch_caller is
+  'Who calls a batch, and whose its key is. Errors: as caller_for().';
+
+create function quota.batch_callers(
+  p_items jsonb,
+  p_caller quota.caller
+)
+returns quota.caller[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_item jsonb;
+  v_caller quota.caller;
+  v_callers quota.caller[];
+begin
+  if not jsonb_path_exists(p_items, '$[*] ? (exists (@.subject) || exists (@.actor))') then
+    return null;
+  end if;
+  if p_caller.is_trusted is not true then
+    raise exception 'consume_usage_batch: an item names its subject or actor'
+      using errcode = '42501', hint = 'a server may; a user names the subject of the whole batch';
+  end if;
+  for v_item in select value from jsonb_array_elements(p_items) loop
+    if jsonb_typeof(v_item -> 'subject') not in ('string', 'null')
+      or jsonb_typeof(v_item -> 'actor') not in ('string', 'null')
+    then
+      raise exception 'consume_usage_batch: subject and actor of the item % are text', left(v_item::text, 100)
+        using errcode = '22023', hint = 'for example {"feature": "export", "subject": "org_1", "actor": "user_1"}';
+    end if;
+    v_caller := quota.caller_for(coalesce(v_item ->> 'subject', p_caller.subject_id));
+    v_callers := v_callers || quota.with_actor('consume_usage_batch', v_caller, v_item ->> 'actor');
+  end loop;
+  return v_callers;
+end
+$$;
+
+comment on function quota.batch_callers is
+  'For whom each item is; null: all for the caller of the batch. Errors: 42501, 22023, QSUBJ.';
+
+-- A digest: the names of users stand in no key.
+create function quota.callers_argument(p_callers quota.caller[])
+returns jsonb
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_callers is null then
+    return '{}'::jsonb;
+  end if;
+  return jsonb_build_object(
+    'callers', encode(sha256(convert_to(to_jsonb(p_callers)::text, 'UTF8')), 'hex')
+  );
+end
+$$;
+
+comment on function quota.callers_argument is 'What else the key of a batch for several is bound to.';
+
+create function quota.caps_of_calls(
+  p_callers quota.caller[],
+  p_feature_ids text[],
+  p_at timestamptz
+)
+returns quota.part[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select p
+    from (
+      select distinct
+        p_callers[least(i.n, cardinality(p_callers))] as caller, p_feature_ids[i.n] as feature_id
+      from generate_subscripts(p_feature_ids, 1) as i (n)
+    ) as c
+    cross join lateral unnest(quota.parts_of_call(c.caller, c.feature_id, p_at)) as p
+    where (c.caller).actor is not null
+      and strpos(p.subject_id, chr(31)) > 0
+  );
+end
+$$;
+
+comment on function quota.caps_of_calls is 'All caps that the items of a batch take from; one caller: of all items.';
+
+-- From the top down, and of one level in byte order, over all of them.
+create function quota.lock_several(
+  p_callers quota.caller[],
+  p_feature_ids text[],
+  out callers quota.caller[],
+  out at timestamptz
+)
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts quota.part[];
+  v_is_moved boolean;
+begin
+  callers := p_callers;
+  loop
+    v_parts := array(
+      select row(p.subject_id, p.feature_id, 1, 1, false)::quota.part
+      from (
+        select distinct (callers[i.n]).subject_id as subject_id, p_feature_ids[i.n] as feature_id
+        from generate_subscripts(callers, 1) as i (n)
+      ) as c
+      cross join lateral unnest(
+        coalesce(
+          quota.parts_of(c.subject_id, c.feature_id),
+          array[row(c.subject_id, c.feature_id, 1, 1, false)::quota.part]
+        )
+      ) as p
+      group by p.subject_id, p.feature_id
+      order by coalesce(cardinality(quota.levels_of(p.subject_id)), 1), p.subject_id, p.feature_id
+    );
+    perform quota.check_meters(v_parts);
+    at := quota.lock_parts(v_parts);
+    v_is_moved := false;
+    for i in 1 .. cardinality(callers) loop
+      v_is_moved := v_is_moved or quota.account_of((callers[i]).subject_id) <> (callers[i]).subject_id;
+      callers[i].subject_id := quota.account_of((callers[i]).subject_id);
+    end loop;
+    exit when at is not null and not v_is_moved;
+  end loop;
+end
+$$;
+
+comment on function quota.lock_several is
+  'lock_call() for items of several subjects: for whom each is in the end, and the time. Errors: QFEAT; 22023 more than 400 meters.';
+
+create function quota.check_meters(p_parts quota.part[])
+returns void
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if cardinality(p_parts) > 400 then
+    raise exception 'this call would take from % meters (features, what they cost, at each level), at most 400 are allowed',
+      cardinality(p_parts)
+      using errcode = '22023', hint = 'call for fewer items, features or subjects at once';
+  end if;
+end
+$$;
+
+comment on function quota.check_meters is 'Errors: 22023, more than 400 parts.';
+
+create function quota.take_all_properly(
+  p_caller quota.caller,
+  p_callers quota.caller[],
+  p_features text[],
+  p_amounts bigint[],
+  p_at timestamptz,
+  p_batch_id uuid,
+  p_metadata jsonb
+)
+returns public.usage_decision[]
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_callers quota.caller[] := coalesce(p_callers, array[p_caller]);
+  v_decisions public.usage_decision[];
+  v_allowances quota.allowance[];
+begin
+  perform quota.lock_caps(quota.caps_of_calls(v_callers, p_features, p_at), p_at);
+  if p_callers is null then
+    select j.decisions, j.allowances
+      into v_decisions, v_allowances
+      from quota.judge_batch(p_caller, p_features, p_amounts, p_at, p_is_settled => true) as j;
+  else
+    v_decisions := quota.judge_batch_parts(v_callers, p_features, p_amounts, p_at, true);
+  end if;
+  if quota.all_have_room(v_decisions) then
+    for i in 1 .. cardinality(p_features) loop
+      v_decisions[i] := quota.take_item(
+        v_callers[least(i, cardinality(v_callers))], p_features[i], p_amounts[i], p_at, p_batch_id,
+        p_metadata, v_allowances[i], p_callers is null
+      );
+    end loop;
+  end if;
+  return v_decisions;
+end
+$$;
+
+comment on function quota.take_all_properly is
+  'Counts all items of a batch, if they have room beside one another, or none; expects the meters to be locked.';
 
 -- sql/verbs/check_usage.sql
 
@@ -7326,7 +8101,7 @@ begin
   end if;
   perform quota.check_known(p_feature);
   v_caller.subject_id := quota.account_of(v_caller.subject_id);
-  v_parts := quota.parts_of(v_caller.subject_id, p_feature);
+  v_parts := quota.parts_of_call(v_caller, p_feature, v_now);
   if v_parts is not null then
     return (quota.judge_parts(
       v_caller.subject_id, p_feature, v_parts, p_amount, v_now, p_is_settled => false
@@ -7376,7 +8151,8 @@ create type public.usage_explanation as (
   exhausted_at timestamptz,
   carried bigint,
   mode text,
-  ceiling bigint
+  ceiling bigint,
+  member text
 );
 
 comment on type public.usage_explanation is
@@ -7442,6 +8218,9 @@ comment on column public.usage_explanation.mode is
 comment on column public.usage_explanation.ceiling is
   'How far use may go where that is past the limit: of a soft limit, and of a hard one in its grace. Null: no further than the limit, or without end where mode is soft.';
 
+comment on column public.usage_explanation.member is
+  'The member whose cap it is; null where it is none.';
+
 -- One call feeds a paywall, or answers a support desk.
 create function public.explain_usage(
   feature text,
@@ -7488,7 +8267,7 @@ begin
     return;
   end if;
   v_parts := coalesce(
-    quota.parts_of(v_caller.subject_id, p_feature),
+    quota.parts_of_call(v_caller, p_feature, v_now),
     array[row(v_caller.subject_id, p_feature, 1, 1, false)::quota.part]
   );
   v_judgement := quota.judge_parts(
@@ -7499,7 +8278,7 @@ begin
       v_caller.subject_id, v_parts, p_amount, v_now, v_allowance.plan_id
     );
   end if;
-  -- The feature's own limits first, then those of what it costs.
+  -- The feature's own limits first, then those of what it costs; of each, caps last.
   for v_part in
     select p.n
     from unnest(v_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
@@ -7509,7 +8288,7 @@ begin
       select e.feature, e.subject, e.plan, e.period, e.source, e."limit", e.used, e.reserved,
         e.remaining, e.unlimited, e.granted, e.resets_at, e.refuses,
         (v_judgement.decision).retry_after, e.top_up, v_plans, e.upgrade_url, e.projected,
-        e.exhausted_at, e.carried, e.mode, e.ceiling
+        e.exhausted_at, e.carried, e.mode, e.ceiling, e.member
       from quota.explain_part(
         v_caller, v_parts[v_part], p_amount, v_now, v_judgement.allowances[v_part]
       ) as e;
@@ -7539,19 +8318,21 @@ begin
     cross join lateral (
       select
         bool_and(a.limits is null or (quota.decide(a.limits, c.amount)).is_allowed) as fits,
-        coalesce(array_agg(c.feature_id) filter (where a.limits is not null), '{}') as named,
+        coalesce(array_agg(c.feature_id) filter (where a.limits is not null and c.member is null), '{}')
+          as named,
         array_agg(
           (select min(coalesce(l.amount, 9007199254740991)) from unnest(a.limits) as l)
           order by c.is_price, c.feature_id
         ) filter (where c.subject_id = p_subject_id) as amounts
       from (
-        select o.subject_id, o.feature_id, o.is_price,
+        select o.subject_id, o.feature_id, o.is_price, quota.cap_member(o.subject_id) as member,
           quota.price(p_amount, o.units, o.per) as amount
         from unnest(p_parts) as o
       ) as c
       -- The plans of the levels above stay what they are.
       cross join lateral quota.limits_of(
-        c.subject_id, c.feature_id, p_at, case when c.subject_id = p_subject_id then p.plan_id end
+        c.subject_id, c.feature_id, p_at,
+        case when quota.cap_holder(c.subject_id) = p_subject_id then p.plan_id end
       ) as a
     ) as r
     where p.plan_id <> coalesce(p_but_plan_id, '')
@@ -7590,6 +8371,8 @@ returns setof public.usage_explanation
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_holder_id text := quota.cap_holder(p_part.subject_id);
+  v_member text := quota.cap_member(p_part.subject_id);
   v_amount bigint := quota.price(p_amount, p_part.units, p_part.per);
   v_refusing text[];
   v_limit quota.limit_state;
@@ -7597,10 +8380,10 @@ declare
   v_is_refusing boolean;
 begin
   v_refusing := coalesce((quota.decide(p_allowance.limits, v_amount)).refusing, '{}');
-  if p_allowance.limits is null then
+  if p_allowance.limits is null and v_member is null then
     return next row(
       p_part.feature_id, p_part.subject_id, p_allowance.plan_id, null, 'plan', 0, 0, 0, 0, false, 0, null,
-      true, null, null, null, p_allowance.upgrade_url, null, null, 0, 'hard', null
+      true, null, null, null, p_allowance.upgrade_url, null, null, 0, 'hard', null, null
     )::public.usage_explanation;
   end if;
   foreach v_limit in array coalesce(p_allowance.limits, '{}') loop
@@ -7614,14 +8397,14 @@ begin
     select w.projected, w.exhausted_at into v_forecast from quota.forecast(v_limit, p_at) as w;
     v_is_refusing := v_limit.period = any (v_refusing);
     return next row(
-      p_part.feature_id, p_part.subject_id, p_allowance.plan_id, v_limit.period, v_limit.source,
+      p_part.feature_id, v_holder_id, p_allowance.plan_id, v_limit.period, v_limit.source,
       v_limit.amount + v_limit.drawn + v_limit.granted, v_limit.used, v_limit.reserved,
       case when v_limit.amount is not null then greatest(quota.room(v_limit), 0) end,
       v_limit.amount is null, v_limit.granted, nullif(v_limit.resets_at, 'infinity'),
       v_is_refusing,
       null,
       case
-        when v_is_refusing and v_limit.period !~ 'minute|hour'
+        when v_is_refusing and v_limit.period !~ 'minute|hour' and v_member is null
         then v_amount - quota.room(v_limit) - v_limit.slack
       end,
       null, p_allowance.upgrade_url, v_forecast.projected, v_forecast.exhausted_at,
@@ -7629,13 +8412,14 @@ begin
       case
         when v_limit.slack > 0 and v_limit.slack < 9007199254740991
         then v_limit.amount + v_limit.drawn + v_limit.granted + v_limit.slack
-      end
+      end,
+      v_member
     )::public.usage_explanation;
   end loop;
   return query
     select g.feature, g.subject, g.plan, g.period, g.source, g."limit", g.used, g.reserved, g.remaining,
       g.unlimited, g.granted, g.resets_at, g.refuses, g.retry_after, g.top_up, g.plans, g.upgrade_url,
-      g.projected, g.exhausted_at, g.carried, g.mode, g.ceiling
+      g.projected, g.exhausted_at, g.carried, g.mode, g.ceiling, null::text
     from quota.explain_grants(p_part.subject_id, p_part.feature_id, p_at, p_allowance) as g;
 end
 $$;
@@ -7657,7 +8441,7 @@ begin
     select p_feature_id, p_subject_id, p_allowance.plan_id, null::text, 'grant', g.amount, g.drawn, 0::bigint,
       g.amount - g.drawn, false, g.amount - g.drawn, nullif(g.expires_at, 'infinity'), false,
       null::integer, null::bigint, null::text[], p_allowance.upgrade_url, null::bigint,
-      null::timestamptz, 0::bigint, 'hard', null::bigint
+      null::timestamptz, 0::bigint, 'hard', null::bigint, null::text
     from quota.standing_grants(p_subject_id, p_feature_id, p_at) as g
     order by g.expires_at, g.grant_id;
 end
@@ -7711,7 +8495,7 @@ begin
     case when not v_entitlement.enabled then 0 end, 0, 0,
     case when not v_entitlement.enabled then 0 end, v_entitlement.enabled, 0,
     nullif(v_entitlement.override_ends_at, 'infinity'), not v_entitlement.enabled, v_wait, null,
-    v_plans, p_allowance.upgrade_url, null, null, 0, 'hard', null
+    v_plans, p_allowance.upgrade_url, null, null, 0, 'hard', null, null
   )::public.usage_explanation;
 end
 $$;
@@ -7732,7 +8516,7 @@ create type public.usage_share as (
 comment on type public.usage_share is 'What one user, or one value of a metadata key, has used.';
 
 comment on column public.usage_share.value is
-  'The actor, or the value of the metadata key as text, its first 255 characters; null for what has none, or an object or array there.';
+  'The actor, the feature that was called, or the value of the metadata key as text, its first 255 characters; null for what has none, or an object or array there.';
 
 comment on column public.usage_share.used is
   'Units used in the time asked for, less what was refunded of them since, whenever that was.';
@@ -7760,7 +8544,7 @@ end
 $$;
 
 comment on function public.usage_breakdown is
-  'What a subject has used of a feature, by the user that acted (by = actor) or by a metadata key (by = metadata.project): largest first, at most 1,000 rows. Without since and until: the running period of its longest limit (the month, where the feature is not in the plan), since its last fresh start by hand, and the rows add up to used in current_usage. since (included, default: the start of that period) and until (excluded, default: now on) ask for another time, whatever was reset. A refund counts in the time of its use and for its actor and key; a commit has the metadata of its hold, and an item that of its batch, where it has not the key itself. subject defaults to the signed-in user; who may act for an organisation may ask. Features that are hidden have no rows for users. Reads the lines of that feature and time alone. Errors: 42501 no identity or a subject that is not yours; QFEAT unknown feature, or a switch or value; 22023 by is neither, since or until is infinite, or since is not before until; QSUBJ subject missing (trusted callers), empty or over 255 characters.';
+  'What a subject has used of a feature, by the user that acted (by = actor), by a metadata key (by = metadata.project) or by the feature that was called (by = feature: what credits went for): largest first, at most 1,000 rows. Without since and until: the running period of its longest limit (the month, where the feature is not in the plan), since its last fresh start by hand, and the rows add up to used in current_usage. since (included, default: the start of that period) and until (excluded, default: now on) ask for another time, whatever was reset. A refund counts in the time of its use and for its actor and key; a commit has the metadata of its hold, and an item that of its batch, where it has not the key itself. subject defaults to the signed-in user; who may act for an organisation may ask, and under a cap sees its own sums alone, unless quota.sees_members() says that it sees all. Features that are hidden have no rows for users. Reads the lines of that feature and time alone. Errors: 42501 no identity or a subject that is not yours; QFEAT unknown feature, or a switch or value; 22023 by is none of these, since or until is infinite, or since is not before until; QSUBJ subject missing (trusted callers), empty or over 255 characters.';
 
 create function quota.usage_breakdown(
   p_feature text,
@@ -7778,6 +8562,8 @@ declare
   v_period record;
   v_forgiven_at timestamptz := '-infinity'::timestamptz;
   v_at_once jsonb;
+  -- Of a member under a cap, what it has used itself.
+  v_only text;
 begin
   perform quota.check_feature(p_feature);
   perform quota.check_instant('usage_breakdown', 'since', p_since);
@@ -7786,6 +8572,12 @@ begin
     select from quota.features as f where f.feature_id = p_feature and f.hidden
   ) then
     return;
+  end if;
+  if v_caller.is_trusted is not true
+    and quota.is_capped(v_caller.subject_id, p_feature, v_caller.actor, quota.clock())
+    and quota.sees_members(v_caller.actor, v_caller.subject_id) is not true
+  then
+    v_only := v_caller.actor;
   end if;
   v_period := quota.breakdown_period(v_caller.subject_id, p_feature);
   if p_since is null and p_until is null then
@@ -7804,7 +8596,7 @@ begin
     from quota.sums_by_value(
       v_caller.subject_id, p_feature, v_key, coalesce(p_since, v_period.period_start),
       coalesce(p_until, case when p_since is null then v_period.resets_at end, 'infinity'),
-      coalesce(v_forgiven_at, '-infinity'), coalesce(v_at_once, '[]')
+      coalesce(v_forgiven_at, '-infinity'), coalesce(v_at_once, '[]'), p_by, v_only
     ) as s;
 end
 $$;
@@ -7816,20 +8608,20 @@ returns text
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if p_by = 'actor' then
+  if p_by in ('actor', 'feature') then
     return null;
   end if;
   if p_by like 'metadata._%' and length(p_by) <= 264 then
     return substr(p_by, 10);
   end if;
-  raise exception 'usage_breakdown: by is %, actor or metadata and a key is expected',
+  raise exception 'usage_breakdown: by is %, actor, feature or metadata and a key is expected',
     coalesce(quote_literal(left(p_by, 100)), 'null')
     using errcode = '22023',
       hint = 'for example metadata.project; a key has at most 255 characters and is taken as it is, dots too';
 end
 $$;
 
-comment on function quota.breakdown_key is 'The metadata key to sum up by; null for the actor. Errors: 22023.';
+comment on function quota.breakdown_key is 'The metadata key to sum up by; null for the actor or feature. Errors: 22023.';
 
 -- Of what is not in the plan any more something may have been used all the same: the month of it.
 create function quota.breakdown_period(
@@ -7894,6 +8686,8 @@ $$;
 comment on function quota.last_reset is
   'The line that last brought a period to 0 by hand, in or after the instant p_from; null without one.';
 
+-- sql/verbs/sums_by_value.sql
+
 -- A line is summed up with its use: a refund has the instant, actor and metadata of what it gives back.
 -- What a reset has forgiven is left out with what was refunded of it, so reset lines themselves are, too.
 create function quota.sums_by_value(
@@ -7903,7 +8697,9 @@ create function quota.sums_by_value(
   p_from timestamptz,
   p_until timestamptz,
   p_forgiven_at timestamptz,
-  p_at_once jsonb
+  p_at_once jsonb,
+  p_by text,
+  p_only text
 )
 returns setof public.usage_share
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
@@ -7912,7 +8708,7 @@ begin
   return query
     select v.value,
       greatest(least(sum(e.used_change), 9007199254740991), -9007199254740991)::bigint as used,
-      count(*) filter (where e.kind in ('consume', 'commit')) as calls
+      count(*) filter (where e.kind in ('consume', 'commit', 'cost', 'level')) as calls
     from quota.events as e
     left join lateral (
       select n.event_id, n.at, n.kind, n.about_id, n.metadata
@@ -7930,7 +8726,7 @@ begin
     left join lateral (
       select h.metadata
       from quota.events as h
-      where u.kind = 'commit'
+      where u.kind in ('commit', 'cost', 'level')
         and not u.metadata ? p_key
         and h.subject_id = p_subject_id
         and h.about_id = u.about_id
@@ -7946,8 +8742,18 @@ begin
     cross join lateral (
       select case when u.metadata ? p_key then u.metadata else o.metadata end -> p_key as value
     ) as m
+    -- What was called, where this is what it cost.
+    left join lateral (
+      select s.feature_id
+      from quota.shares as s
+      where p_by = 'feature'
+        and u.kind = 'cost'
+        and s.share_subject_id = p_subject_id
+        and s.share_id in (u.event_id, u.about_id)
+    ) as f on true
     cross join lateral (
       select case
+        when p_by = 'feature' then coalesce(f.feature_id, p_feature_id)
         when p_key is null then e.actor
         when jsonb_typeof(m.value) in ('string', 'number', 'boolean') then left(m.value #>> '{}', 255)
       end as value
@@ -7957,19 +8763,20 @@ begin
       and e.counts_at >= p_from
       and e.counts_at < p_until
       and e.kind not in ('reset', 'open', 'carry')
-      and (e.used_change <> 0 or e.kind in ('consume', 'commit'))
+      and (e.used_change <> 0 or e.kind in ('consume', 'commit', 'cost', 'level'))
       and u.at >= p_forgiven_at
       and not p_at_once ? u.event_id::text
+      and (p_only is null or e.actor = p_only)
     group by v.value
     having sum(e.used_change) <> 0
-      or count(*) filter (where e.kind in ('consume', 'commit')) > 0
+      or count(*) filter (where e.kind in ('consume', 'commit', 'cost', 'level')) > 0
     order by used desc, v.value collate "C"
     limit 1000;
 end
 $$;
 
 comment on function quota.sums_by_value is
-  'Sums of the lines of a feature that count in [p_from, p_until), by actor (no key) or metadata key, without the uses that a reset at p_forgiven_at has forgiven.';
+  'Sums of the lines of a feature that count in [p_from, p_until), by actor (no key), feature or metadata key, of one actor only or of all, without the uses that a reset at p_forgiven_at has forgiven.';
 
 -- sql/verbs/reserve_usage.sql
 
@@ -9728,15 +10535,24 @@ as $$
 declare
   v_anchor_at timestamptz;
   v_time_zone text;
+  v_caps text[] := quota.caps_below(p_subject_id);
+  v_limited_id text;
   v_feature_id text;
 begin
   select s.anchor_at, s.time_zone
     into v_anchor_at, v_time_zone
     from quota.subjects as s
     where s.subject_id = p_subject_id;
-  foreach v_feature_id in array p_feature_ids loop
+  for v_limited_id, v_feature_id in
+    select p_subject_id, f from unnest(p_feature_ids) as f
+    union all
+    -- The caps of its members, whose periods are its own.
+    select m.subject_id, m.feature_id
+    from unnest(v_caps) as c
+    join quota.meters as m on m.subject_id = c
+  loop
     perform quota.open_counters(
-      p_subject_id, v_feature_id, p_at,
+      v_limited_id, v_feature_id, p_at,
       array(
         select row(
           c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null, 0, 0,
@@ -9745,7 +10561,7 @@ begin
         )::quota.limit_state
         from quota.counters as c
         cross join lateral quota.period_of(c.period, p_at, v_anchor_at, v_time_zone) as p
-        where c.subject_id = p_subject_id
+        where c.subject_id = v_limited_id
           and c.feature_id = v_feature_id
           and c.period_end > p_at
           and c.period_start <= p_at
@@ -9754,7 +10570,7 @@ begin
       )
     );
     perform quota.open_counters(
-      p_subject_id, v_feature_id, p_at, (quota.limits_of(p_subject_id, v_feature_id, p_at)).limits
+      v_limited_id, v_feature_id, p_at, (quota.limits_of(v_limited_id, v_feature_id, p_at)).limits
     );
   end loop;
 end
@@ -9992,6 +10808,7 @@ begin
   perform quota.forget_actor(v_caller.subject_id);
   perform quota.take_children_off(v_caller.subject_id);
   perform quota.forget_merges(v_caller.subject_id);
+  perform quota.forget_caps(quota.caps_below(v_caller.subject_id));
   delete from quota.subjects as s where s.subject_id = v_caller.subject_id;
   delete from quota.meters as m where m.subject_id = v_caller.subject_id and m.rows_used = 0;
   perform quota.keep_rows_used(v_caller.subject_id, v_now);
@@ -10035,7 +10852,16 @@ create function quota.forget_actor(p_user_id text)
 returns void
 language plpgsql volatile strict security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_caps text[] := array(
+    select quota.cap_id(quota.cap_holder(e.subject_id), p_user_id)
+    from quota.events as e
+    where e.actor = p_user_id
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
+    group by 1
+  );
 begin
+  perform quota.forget_caps(v_caps);
   delete from quota.keys as k
     using quota.events as e
     where e.actor = p_user_id
@@ -10044,15 +10870,20 @@ begin
       and k.owner_id = p_user_id
       and k.idempotency_key = e.idempotency_key;
   update quota.keys as k
-    set arguments = k.arguments - 'actor'
+    set arguments = case
+          when k.arguments ->> 'actor' = p_user_id then k.arguments - 'actor' else k.arguments
+        end,
+        answer = quota.without_member(k.answer, p_user_id)
     from quota.events as e
+    -- Of an item the key stands in the line of its batch.
+    left join quota.events as b on e.kind = 'consume' and b.event_id = e.about_id and b.kind = 'batch'
     where e.actor = p_user_id
       and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
-      and k.subject_id = e.subject_id
-      and k.idempotency_key = e.idempotency_key
-      and k.arguments ->> 'actor' = p_user_id;
+      and k.subject_id = coalesce(b.subject_id, e.subject_id)
+      and k.idempotency_key = coalesce(b.idempotency_key, e.idempotency_key);
   update quota.reservations as r
-    set actor = null
+    set actor = null,
+        answer = quota.without_member(r.answer, p_user_id)
     from quota.events as e
     where e.actor = p_user_id
       and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
@@ -10070,6 +10901,29 @@ $$;
 
 comment on function quota.forget_actor is
   'Takes the name of a user off the lines, holds and keys of organisations for which it acted.';
+
+create function quota.without_member(
+  p_answer jsonb,
+  p_member text
+)
+returns jsonb
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(p_answer) = 'array' then
+    return (
+      select jsonb_agg(quota.without_member(a.value, p_member) order by a.n)
+      from jsonb_array_elements(p_answer) with ordinality as a (value, n)
+    );
+  end if;
+  if p_answer ->> 'limiting_member' = p_member then
+    return p_answer || '{"limiting_member": null}';
+  end if;
+  return p_answer;
+end
+$$;
+
+comment on function quota.without_member is 'An answer, or those of a batch, without the name of a member.';
 
 -- Whose rows name it. All locked in byte order before anything goes: an organisation and its member
 -- that are forgotten at once meet here, and not crosswise in each other's rows.
@@ -10148,6 +11002,112 @@ $$;
 comment on function quota.keep_rows_used is
   'Sets what meters are left of a forgotten subject to what rows of limited tables count, with a line each.';
 
+-- sql/subjects/forget_caps.sql
+
+-- Caps are sums of what the organisation's own lines say: the next call that meets one begins it anew. So what
+-- is forgotten, or merged, need only take them away.
+create function quota.forget_caps(p_cap_ids text[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- First, and in byte order, as calls lock them: who forgets a user has no meter of the organisation.
+  perform from quota.meters as m
+    where m.subject_id = any (p_cap_ids)
+    order by m.subject_id, m.feature_id
+    for update;
+  delete from quota.exceptions as x where x.subject_id = any (p_cap_ids);
+  delete from quota.caps as c
+    where (c.subject_id, c.member) in (
+      select quota.cap_holder(i), quota.cap_member(i) from unnest(p_cap_ids) as i
+    );
+  perform quota.end_caps(p_cap_ids);
+end
+$$;
+
+comment on function quota.forget_caps is 'Erases caps and their exceptions.';
+
+create function quota.end_caps(p_cap_ids text[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from quota.shares as s where s.share_subject_id = any (p_cap_ids);
+  delete from quota.reservations as r where r.subject_id = any (p_cap_ids);
+  delete from quota.overages as o where o.subject_id = any (p_cap_ids);
+  delete from quota.events as e where e.subject_id = any (p_cap_ids);
+  delete from quota.counters as c where c.subject_id = any (p_cap_ids);
+  delete from quota.meters as m where m.subject_id = any (p_cap_ids);
+end
+$$;
+
+comment on function quota.end_caps is 'Takes away what caps have counted; expects their meters to be locked.';
+
+create function quota.caps_to_merge(
+  p_from text,
+  p_into text
+)
+returns text[]
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_own text[] := quota.caps_below(p_from);
+  v_holders text[];
+  v_feature_ids text[];
+begin
+  -- Where it is a member itself, in byte order.
+  v_holders := array(
+    select quota.cap_holder(e.subject_id)
+    from quota.events as e
+    where e.actor = p_from
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_from
+      and strpos(e.subject_id, chr(31)) > 0
+    group by 1
+    order by 1
+  );
+  for i in 1 .. cardinality(v_holders) loop
+    v_feature_ids := array(
+      select c.feature_id
+      from quota.caps as c
+      where c.subject_id = v_holders[i]
+        and c.member in (p_from, p_into)
+      group by c.feature_id
+      order by c.feature_id
+    );
+    perform quota.lock_meters(v_holders[i], v_feature_ids);
+    perform quota.end_exceptions(v_holders[i], p_from);
+  end loop;
+  perform quota.end_exceptions(p_from, quota.cap_member(c)) from unnest(v_own) as c;
+  return array(
+    select c from unnest(v_own) as c
+    union
+    select quota.cap_id(p_into, quota.cap_member(c)) from unnest(v_own) as c
+    union
+    select quota.cap_id(h, n) from unnest(v_holders) as h cross join unnest(array[p_from, p_into]) as n
+  );
+end
+$$;
+
+comment on function quota.caps_to_merge is
+  'The caps that a merge changes, of the members of both and of both as members, whose holders'' meters it locks; exceptions of the old name end.';
+
+create function quota.end_exceptions(
+  p_subject_id text,
+  p_member text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap_id text := quota.cap_id(p_subject_id, p_member);
+begin
+  delete from quota.exceptions as x where x.subject_id = v_cap_id;
+  delete from quota.caps as c where c.subject_id = p_subject_id and c.member = p_member;
+end
+$$;
+
+comment on function quota.end_exceptions is 'Takes the exceptions of a member, whose cap ends, away.';
+
 -- sql/subjects/merge_subjects.sql
 
 -- An anonymous visitor becomes an account; two accounts become one.
@@ -10184,6 +11144,7 @@ declare
   v_feature_id text;
   v_limits jsonb := '{}'::jsonb;
   v_before quota.limit_state[];
+  v_caps text[];
   v_now timestamptz;
 begin
   perform quota.require_trusted();
@@ -10198,6 +11159,9 @@ begin
   end if;
   v_features := quota.meters_of(v_from);
   v_now := quota.lock_both(v_from, v_into, v_features);
+  -- The next call begins them anew, with the use of both.
+  v_caps := quota.caps_to_merge(v_from, v_into);
+  perform quota.end_caps(v_caps);
   foreach v_feature_id in array v_features loop
     v_limits := v_limits || jsonb_build_object(
       v_feature_id,
@@ -10769,6 +11733,7 @@ as $$
 declare
   v_known bigint;
 begin
+  perform quota.check_separator(p_subject_id);
   -- for key share: apply_plans() does not remove a feature before its first uses have ended.
   perform from quota.features as f
     where f.feature_id = any (p_feature_ids)
@@ -11697,6 +12662,17 @@ begin
       and not exists (
         select from quota.subjects as s where s.subject_id = p_subject_id and s.parent_id is not null
       )
+      -- Nor is what a member may have a cap of, or what is one.
+      and not exists (
+        select from quota.member_limits as l
+        where l.plan_id = p_allowance.plan_id
+          and l.feature_id = p_feature_id
+      )
+      and not exists (
+        select from quota.caps as l
+        where l.subject_id = p_subject_id and l.feature_id = p_feature_id and l.is_set
+      )
+      and strpos(p_subject_id, chr(31)) = 0
       -- An open counter that a former plan left behind is no limit.
       and v_long_limits = (
         select count(*)
@@ -12026,6 +13002,139 @@ end
 $$;
 
 comment on function quota.make_counters is 'Makes the counters of periods that are missing.';
+
+-- sql/meter/begin_cap.sql
+
+-- A cap may come in the middle of a month: the first call that meets it finds what its member has used so far,
+-- in the organisation's ledger.
+create function quota.begin_cap(
+  p_cap_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_from timestamptz := (
+    select min(l.period_start)
+    from unnest((quota.limits_of(p_cap_id, p_feature_id, p_at)).limits) as l
+  );
+  v_use record;
+  v_share_id uuid;
+begin
+  insert into quota.caps (subject_id, feature_id, member)
+    values (quota.cap_holder(p_cap_id), p_feature_id, quota.cap_member(p_cap_id))
+    on conflict do nothing;
+  insert into quota.meters (subject_id, feature_id)
+    values (p_cap_id, p_feature_id)
+    on conflict do nothing;
+  for v_use in
+    select u.call_subject_id, u.call_id, u.feature_id, u.units, u.per, u.is_price, u.counts_at, u.used,
+      u.held, u.expires_at, u.state
+    from quota.member_uses(p_cap_id, p_feature_id, v_from) as u
+    order by u.counts_at, u.call_id
+  loop
+    v_share_id := quota.new_id(p_at);
+    perform quota.record(
+      row(
+        p_cap_id, v_share_id, p_at, quota.share_kind(v_use.is_price, v_use.held > 0), p_feature_id,
+        v_use.counts_at, v_use.used, case when v_use.state = 'open' then v_use.held else 0 end, 0,
+        case when v_use.state is null then v_use.call_id else v_share_id end, null,
+        quota.cap_member(p_cap_id), null, '{}'
+      )::quota.events
+    );
+    if v_use.state is not null then
+      insert into quota.reservations (
+        subject_id, reservation_id, feature_id, amount, reserved_at, expires_at, state, is_plain, actor
+      )
+      values (
+        p_cap_id, v_share_id, p_feature_id, v_use.held, v_use.counts_at, v_use.expires_at, v_use.state,
+        false, quota.cap_member(p_cap_id)
+      );
+      -- Its end must look at its shares from now on.
+      update quota.reservations as r
+        set is_plain = false
+        where r.subject_id = v_use.call_subject_id
+          and r.reservation_id = v_use.call_id;
+    end if;
+    insert into quota.shares (
+      subject_id, call_id, share_subject_id, share_feature_id, share_id, feature_id, units, per
+    )
+    values (
+      v_use.call_subject_id, v_use.call_id, p_cap_id, p_feature_id, v_share_id, v_use.feature_id,
+      v_use.units, v_use.per
+    )
+    on conflict do nothing;
+  end loop;
+  perform quota.note_first_expiry(p_cap_id, p_feature_id);
+end
+$$;
+
+comment on function quota.begin_cap is
+  'Makes the meter of a cap, with what its member has used of the running periods. Expects the organisation''s meter to be locked.';
+
+-- A line of the organisation leads to its call: its own, or one that it is a share of. A refund is with what it
+-- gives back.
+create function quota.member_uses(
+  p_cap_id text,
+  p_feature_id text,
+  p_from timestamptz
+)
+returns table (
+  call_subject_id text, call_id uuid, feature_id text, units bigint, per bigint, is_price boolean,
+  counts_at timestamptz, used bigint, held bigint, expires_at timestamptz, state text
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_holder_id text := quota.cap_holder(p_cap_id);
+  v_names text[] := quota.names_of(quota.cap_member(p_cap_id));
+begin
+  return query
+    select c.subject_id, c.call_id, c.feature_id, c.units, c.per, c.feature_id <> p_feature_id,
+      min(e.counts_at), sum(e.used_change)::bigint, coalesce(h.amount, 0), h.expires_at, h.state
+    from quota.events as e
+    left join lateral (
+      select o.event_id, o.about_id, o.kind
+      from quota.events as o
+      where e.kind = 'refund'
+        and o.subject_id = v_holder_id
+        and o.event_id = e.about_id
+    ) as r on true
+    cross join lateral (
+      select coalesce(r.event_id, e.event_id) as event_id, coalesce(r.about_id, e.about_id) as about_id,
+        coalesce(r.kind, e.kind) as kind
+    ) as u
+    left join quota.shares as s
+      on s.share_subject_id = v_holder_id
+      and s.share_feature_id = p_feature_id
+      and s.share_id in (u.event_id, u.about_id)
+    cross join lateral (
+      select coalesce(s.subject_id, v_holder_id) as subject_id,
+        coalesce(
+          s.call_id, case when u.kind in ('consume', 'import') then u.event_id else u.about_id end
+        ) as call_id,
+        coalesce(s.feature_id, p_feature_id) as feature_id, coalesce(s.units, 1) as units,
+        coalesce(s.per, 1) as per
+    ) as c
+    left join quota.reservations as h
+      on h.subject_id = v_holder_id
+      and h.reservation_id = coalesce(s.share_id, c.call_id)
+      and h.state in ('open', 'expired')
+    where e.subject_id = v_holder_id
+      and e.feature_id = p_feature_id
+      and e.counts_at >= p_from
+      and e.actor = any (v_names)
+      and (e.used_change <> 0 or e.kind = 'reserve')
+      and e.kind not in ('reset', 'carry')
+    group by c.subject_id, c.call_id, c.feature_id, c.units, c.per, h.amount, h.expires_at, h.state
+    having sum(e.used_change) <> 0 or h.state is not null;
+end
+$$;
+
+comment on function quota.member_uses is
+  'The calls that counted for a member at its organisation since an instant, each with what is left of it or held.';
 
 -- sql/meter/write_carry.sql
 
@@ -13446,6 +14555,10 @@ begin
   for v_subject_id, v_feature_id in
     select m.subject_id, m.feature_id
     from quota.meters as m
+    -- The cap of a member is touched under its organisation's meter alone.
+    join quota.meters as h
+      on h.subject_id = split_part(m.subject_id, chr(31), 1)
+      and h.feature_id = m.feature_id
     where m.holds_expire_at < v_now - interval '31 days'
     order by m.subject_id, m.feature_id
     for no key update skip locked
@@ -14953,10 +16066,17 @@ select
   a.time_zone,
   coalesce(l.carried, 0) as carried,
   w.projected,
-  w.exhausted_at
+  w.exhausted_at,
+  i.member
 from moment as m
 cross join subjects as s
-cross join lateral quota.limits_shown(s.subject_id, m.at) as a
+cross join lateral (
+  select s.subject_id as limited_id, null::text as member
+  union all
+  select c.cap_id as limited_id, c.member
+  from quota.caps_shown(s.subject_id) as c
+) as i
+cross join lateral quota.limits_shown(i.limited_id, m.at) as a
 join quota.features as f on f.feature_id = a.feature_id
 cross join lateral unnest(a.limits) as l
 cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n
@@ -15024,6 +16144,9 @@ comment on column public.current_usage.projected is
 
 comment on column public.current_usage.exhausted_at is
   'When nothing is left at that pace, held units included (now, where nothing is); null where the limit lasts until the reset, and where projected is null.';
+
+comment on column public.current_usage.member is
+  'The member whose own cap this row is, within what the organisation has; null where it is none. A user sees its own, and where quota.sees_members() says so those of all.';
 
 -- Withheld: everything from anon (nobody's usage), and every write.
 
@@ -15093,7 +16216,9 @@ select
   c.carried,
   c.over
 from quota.counters as c
-join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id;
+join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+-- Caps of members: see current_usage and usage_breakdown().
+where strpos(c.subject_id, chr(31)) = 0;
 
 comment on view public.usage_history is
   'Use per period, closed and open ones, minutes and hours left out, windows not. A period in which nothing was used has no row. Periods of a kind never overlap.';
@@ -15184,6 +16309,8 @@ from (
     e.used_change, e.reserved_change, e.drawn_change,
     e.about_id, e.grant_id, e.actor, e.idempotency_key, e.metadata
   from quota.events as e
+  -- What caps of members count stands in the organisation's lines, too.
+  where strpos(e.subject_id, chr(31)) = 0
   union all
   (select
     false as is_all,
@@ -15387,7 +16514,8 @@ cross join lateral (
   select least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
     least(coalesce(c.reserved, m.reserved - c.reserved_before), 9007199254740991) as reserved
 ) as n
-where c.passed between 80 and 100
+where strpos(c.subject_id, chr(31)) = 0
+  and c.passed between 80 and 100
   and c.period_end > (select m.at from moment as m)
 union all
 select
@@ -15409,7 +16537,8 @@ cross join lateral (
   select least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
     least(coalesce(c.reserved, m.reserved - c.reserved_before), 9007199254740991) as reserved
 ) as n
-where c.passed not between 80 and 100
+where strpos(c.subject_id, chr(31)) = 0
+  and c.passed not between 80 and 100
   and c.period_end > (select m.at from moment as m)
 -- Minutes and hours stand with the meter; the same two halves.
 union all
@@ -15445,7 +16574,8 @@ cross join lateral (values
     m.reserved - m.hour_reserved_before, nullif(m.hour_limit, -1)
   )
 ) as w (period, period_end, length, used, reserved, allowed)
-where greatest(m.minute_alerted, m.hour_alerted) between 80 and 100
+where strpos(m.subject_id, chr(31)) = 0
+  and greatest(m.minute_alerted, m.hour_alerted) between 80 and 100
   and w.period_end > (select m.at from moment as m)
 union all
 select
@@ -15472,7 +16602,8 @@ cross join lateral (values
     m.reserved - m.hour_reserved_before, nullif(m.hour_limit, -1)
   )
 ) as w (period, period_end, length, used, reserved, allowed)
-where greatest(m.minute_alerted, m.hour_alerted) not between 80 and 100
+where strpos(m.subject_id, chr(31)) = 0
+  and greatest(m.minute_alerted, m.hour_alerted) not between 80 and 100
   and w.period_end > (select m.at from moment as m);
 
 comment on view public.usage_overview is
@@ -15750,7 +16881,7 @@ comment on column public.usage_mismatch.subject is 'Whose number it is.';
 comment on column public.usage_mismatch.feature is 'The feature it counts.';
 
 comment on column public.usage_mismatch.period is
-  'The counter''s period; reserved where holds differ from open reservations, granted where a grant''s draws do, over where what was used past a limit does, rows where what a meter remembers of the rows of limited tables does, window (1 or 0) where one is open that no use and no line has opened, or the other way.';
+  'The counter''s period; reserved where holds differ from open reservations, granted where a grant''s draws do, over where what was used past a limit does, rows where what a meter remembers of the rows of limited tables does, window (1 or 0) where one is open that no use and no line has opened, or the other way. Of a member''s cap it says whose, as in month of ada.';
 
 comment on column public.usage_mismatch.period_start is
   'When the period began or the grant was made; null for lifetime.';
@@ -15784,23 +16915,34 @@ returns setof public.usage_mismatch
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off
 as $$
+declare
+  -- And the caps of its members.
+  v_scopes text[] := p_subject || quota.caps_below(p_subject);
 begin
   perform quota.require_trusted();
   return query
-    select c.subject, c.feature, c.period, c.period_start, c.counted, c.ledger
-    from quota.unproved_counters(p_subject) as c
-    union
-    select g.subject, g.feature, g.period, g.period_start, g.counted, g.ledger
-    from quota.unproved_grants(p_subject) as g
-    union
-    select r.subject, r.feature, r.period, r.period_start, r.counted, r.ledger
-    from quota.unproved_rows(p_subject) as r
-    union
-    select o.subject, o.feature, o.period, o.period_start, o.counted, o.ledger
-    from quota.unproved_overages(p_subject) as o
-    union
-    select w.subject, w.feature, w.period, w.period_start, w.counted, w.ledger
-    from quota.unproved_windows(p_subject) as w;
+    with mismatches as (
+      select c.subject, c.feature, c.period, c.period_start, c.counted, c.ledger
+      from unnest(v_scopes) as s (subject)
+      cross join lateral quota.unproved_counters(s.subject) as c
+      union
+      select g.subject, g.feature, g.period, g.period_start, g.counted, g.ledger
+      from quota.unproved_grants(p_subject) as g
+      union
+      select r.subject, r.feature, r.period, r.period_start, r.counted, r.ledger
+      from quota.unproved_rows(p_subject) as r
+      union
+      select o.subject, o.feature, o.period, o.period_start, o.counted, o.ledger
+      from unnest(v_scopes) as s (subject)
+      cross join lateral quota.unproved_overages(s.subject) as o
+      union
+      select w.subject, w.feature, w.period, w.period_start, w.counted, w.ledger
+      from unnest(v_scopes) as s (subject)
+      cross join lateral quota.unproved_windows(s.subject) as w
+    )
+    select quota.cap_holder(m.subject), m.feature,
+      m.period || coalesce(' of ' || quota.cap_member(m.subject), ''), m.period_start, m.counted, m.ledger
+    from mismatches as m;
 end
 $$;
 
@@ -16164,7 +17306,7 @@ end
 $$;
 
 comment on function public.verify_installation is
-  'Compares the installation with what this release says: bodies, owners, rights, options, policies, indexes, constraints, views, the triggers of limited and followed tables, and roles that pass by all of it. No rows: nothing is wrong. Each row (object, problem, statement) is something to put right. Reads only. quota.acts_for() and quota.subjects_of() may be the app''s own. Errors: 42501 not a trusted role.';
+  'Compares the installation with what this release says: bodies, owners, rights, options, policies, indexes, constraints, views, the triggers of limited and followed tables, and roles that pass by all of it. No rows: nothing is wrong. Each row (object, problem, statement) is something to put right. Reads only. quota.acts_for(), quota.subjects_of() and quota.sees_members() may be the app''s own. Errors: 42501 not a trusted role.';
 
 create function quota.verify_installation()
 returns setof public.installation_problem
@@ -16491,7 +17633,9 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- Of the app, when it has a membership table of its own; its search path and rights are looked at.
-  v_is_own constant boolean := p_wanted ->> 'name' in ('quota.acts_for', 'quota.subjects_of');
+  v_is_own constant boolean := p_wanted ->> 'name' in (
+    'quota.acts_for', 'quota.subjects_of', 'quota.sees_members'
+  );
   v_key text;
   v_finding quota.finding;
 begin
@@ -17728,7 +18872,8 @@ begin
       then 'other keys than subject, feature, amount, period, period_start and metadata'
     when jsonb_typeof(p_row -> 'subject') not in ('string', 'number')
         or coalesce(length(p_row ->> 'subject'), 0) not between 1 and 255
-      then 'subject is missing, empty, over 255 characters or no text'
+        or strpos(p_row ->> 'subject', chr(31)) > 0
+      then 'subject is missing, empty, over 255 characters or no text, or has a unit separator in it'
     when not quota.is_whole(p_row -> 'amount', 0)
       then 'amount is not a whole number from 0 to 9007199254740991'
     when p_counts_at is null
@@ -18118,7 +19263,8 @@ grant select on
   to authenticated, service_role;
 -- A key is a secret between its caller and the answer; the operator's list is of all subjects.
 grant select on
-  public.usage_overview, quota.keys, quota.shares, quota.overrides, quota.merges, quota.limited_tables,
+  public.usage_overview, quota.keys, quota.shares, quota.caps, quota.member_limits, quota.overrides, quota.merges,
+  quota.limited_tables,
   quota.followed_tables
   to service_role;
 
@@ -18126,7 +19272,7 @@ grant select on
 grant execute on function
   quota.user_id, quota.is_trusted, quota.subjects_of, quota.organisations_of, quota.clock,
   quota.instant_of, quota.period_of, quota.period_rank, quota.room, quota.limits_shown,
-  quota.entitlements_shown, quota.forecast
+  quota.entitlements_shown, quota.forecast, quota.caps_shown
   to authenticated, service_role;
 
 -- For DBAs alone, who own the schema: quota.limit_table(), quota.follow_plan(), quota.import_usage(),
@@ -18208,6 +19354,7 @@ begin
     ('column', 'public.usage_explanation.exhausted_at', '{"of": "type", "on": "public.usage_explanation", "name": "exhausted_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.feature', '{"of": "type", "on": "public.usage_explanation", "name": "feature", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.granted', '{"of": "type", "on": "public.usage_explanation", "name": "granted", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'public.usage_explanation.member', '{"of": "type", "on": "public.usage_explanation", "name": "member", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.mode', '{"of": "type", "on": "public.usage_explanation", "name": "mode", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.period', '{"of": "type", "on": "public.usage_explanation", "name": "period", "type": "text", "default": null, "is_required": false}'),
     ('column', 'public.usage_explanation.plan', '{"of": "type", "on": "public.usage_explanation", "name": "plan", "type": "text", "default": null, "is_required": false}'),
@@ -18261,6 +19408,10 @@ begin
     ('column', 'quota.caller.actor', '{"of": "type", "on": "quota.caller", "name": "actor", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.caller.is_trusted', '{"of": "type", "on": "quota.caller", "name": "is_trusted", "type": "boolean", "default": null, "is_required": false}'),
     ('column', 'quota.caller.subject_id', '{"of": "type", "on": "quota.caller", "name": "subject_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.caps.feature_id', '{"of": "table", "on": "quota.caps", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.caps.is_set', '{"of": "table", "on": "quota.caps", "name": "is_set", "type": "boolean", "default": "false", "is_required": true}'),
+    ('column', 'quota.caps.member', '{"of": "table", "on": "quota.caps", "name": "member", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.caps.subject_id', '{"of": "table", "on": "quota.caps", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.catalogue.version', '{"of": "table", "on": "quota.catalogue", "name": "version", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.counters.alerted', '{"of": "table", "on": "quota.counters", "name": "alerted", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.counters.carried', '{"of": "table", "on": "quota.counters", "name": "carried", "type": "bigint", "default": "0", "is_required": true}'),
@@ -18391,6 +19542,10 @@ begin
     ('column', 'quota.locked_hold.at', '{"of": "type", "on": "quota.locked_hold", "name": "at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.locked_hold.hold', '{"of": "type", "on": "quota.locked_hold", "name": "hold", "type": "quota.reservations", "default": null, "is_required": false}'),
     ('column', 'quota.locked_hold.shares', '{"of": "type", "on": "quota.locked_hold", "name": "shares", "type": "quota.shares[]", "default": null, "is_required": false}'),
+    ('column', 'quota.member_limits.amount', '{"of": "table", "on": "quota.member_limits", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.member_limits.feature_id', '{"of": "table", "on": "quota.member_limits", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.member_limits.period', '{"of": "table", "on": "quota.member_limits", "name": "period", "type": "text", "default": null, "is_required": true}'),
+    ('column', 'quota.member_limits.plan_id', '{"of": "table", "on": "quota.member_limits", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.members.subject_id', '{"of": "table", "on": "quota.members", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.members.user_id', '{"of": "table", "on": "quota.members", "name": "user_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.merges.account_id', '{"of": "table", "on": "quota.merges", "name": "account_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
@@ -18552,6 +19707,7 @@ begin
     ('column', 'quota.verdict.shown', '{"of": "type", "on": "quota.verdict", "name": "shown", "type": "quota.limit_state", "default": null, "is_required": false}'),
     ('constraint', 'alerts_pkey on quota.alerts', '{"on": "quota.alerts", "name": "alerts_pkey", "text": "PRIMARY KEY (subject_id, alert_id)"}'),
     ('constraint', 'alerts_threshold_is_1_to_100 on quota.alerts', '{"on": "quota.alerts", "name": "alerts_threshold_is_1_to_100", "text": "CHECK (((threshold >= 1) AND (threshold <= 100)))"}'),
+    ('constraint', 'caps_pkey on quota.caps', '{"on": "quota.caps", "name": "caps_pkey", "text": "PRIMARY KEY (subject_id, feature_id, member)"}'),
     ('constraint', 'catalogue_pkey on quota.catalogue', '{"on": "quota.catalogue", "name": "catalogue_pkey", "text": "PRIMARY KEY (version)"}'),
     ('constraint', 'counters_pkey on quota.counters', '{"on": "quota.counters", "name": "counters_pkey", "text": "PRIMARY KEY (subject_id, feature_id, period_end, period)"}'),
     ('constraint', 'events_pkey on quota.events', '{"on": "quota.events", "name": "events_pkey", "text": "PRIMARY KEY (subject_id, at, event_id)"}'),
@@ -18576,6 +19732,11 @@ begin
     ('constraint', 'keys_pkey on quota.keys', '{"on": "quota.keys", "name": "keys_pkey", "text": "PRIMARY KEY (subject_id, owner_id, idempotency_key)"}'),
     ('constraint', 'limited_tables_feature_exists on quota.limited_tables', '{"on": "quota.limited_tables", "name": "limited_tables_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id)"}'),
     ('constraint', 'limited_tables_pkey on quota.limited_tables', '{"on": "quota.limited_tables", "name": "limited_tables_pkey", "text": "PRIMARY KEY (table_id, feature_id)"}'),
+    ('constraint', 'member_limits_amount_is_0_to_9007199254740991 on quota.member_limits', '{"on": "quota.member_limits", "name": "member_limits_amount_is_0_to_9007199254740991", "text": "CHECK (((amount >= 0) AND (amount <= ''9007199254740991''::bigint)))"}'),
+    ('constraint', 'member_limits_feature_exists on quota.member_limits', '{"on": "quota.member_limits", "name": "member_limits_feature_exists", "text": "FOREIGN KEY (feature_id) REFERENCES quota.features(feature_id)"}'),
+    ('constraint', 'member_limits_period_is_known on quota.member_limits', '{"on": "quota.member_limits", "name": "member_limits_period_is_known", "text": "CHECK (((period = ANY (ARRAY[''minute''::text, ''hour''::text, ''day''::text, ''week''::text, ''month''::text, ''year''::text, ''lifetime''::text])) OR (period ~ ''^[1-9][0-9]{0,3} (minute|hour|day|week|month)s?$''::text)))"}'),
+    ('constraint', 'member_limits_pkey on quota.member_limits', '{"on": "quota.member_limits", "name": "member_limits_pkey", "text": "PRIMARY KEY (plan_id, feature_id, period)"}'),
+    ('constraint', 'member_limits_plan_exists on quota.member_limits', '{"on": "quota.member_limits", "name": "member_limits_plan_exists", "text": "FOREIGN KEY (plan_id) REFERENCES quota.plans(plan_id) ON DELETE CASCADE"}'),
     ('constraint', 'members_ids_are_1_to_255_characters on quota.members', '{"on": "quota.members", "name": "members_ids_are_1_to_255_characters", "text": "CHECK (((length(subject_id) >= 1) AND (length(subject_id) <= 255) AND (length(user_id) >= 1) AND (length(user_id) <= 255)))"}'),
     ('constraint', 'members_pkey on quota.members', '{"on": "quota.members", "name": "members_pkey", "text": "PRIMARY KEY (subject_id, user_id)"}'),
     ('constraint', 'merges_account_is_another on quota.merges', '{"on": "quota.merges", "name": "merges_account_is_another", "text": "CHECK ((subject_id <> account_id))"}'),
@@ -18612,7 +19773,7 @@ begin
     ('function', 'public.add_member(text, text)', '{"body": "8e51b4ed950cfd8a8aa1ced35fba8fe9", "name": "public.add_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, user_id text) returns void"}'),
     ('function', 'public.apply_plans(jsonb, boolean)', '{"body": "38cf476de70fa0a2d4af7582e4220838", "name": "public.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(plans jsonb, dry_run boolean DEFAULT false) returns SETOF public.plan_change"}'),
     ('function', 'public.check_usage(text, bigint, text)', '{"body": "9ae52d8073f836770d5a89de541c8df1", "name": "public.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
-    ('function', 'public.clear_limit(text, text, text)', '{"body": "1383b2335be5b74561f05f3335d78036", "name": "public.clear_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text) returns void"}'),
+    ('function', 'public.clear_limit(text, text, text, text)', '{"body": "6f316fb8388a70332a20c968169b261c", "name": "public.clear_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, member text DEFAULT NULL::text) returns void"}'),
     ('function', 'public.commit_usage(uuid, bigint, text, jsonb)', '{"body": "cc9e7078615f2dd6f84d6f09503c41c6", "name": "public.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, amount bigint DEFAULT NULL::bigint, subject text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
     ('function', 'public.consume_usage(text, bigint, text, text, jsonb, text, boolean)', '{"body": "5f869fe97846c420ea71256f4a1d665a", "name": "public.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'public.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "98918b4ad8250b918e5fb092d86ae959", "name": "public.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(items jsonb, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns SETOF public.usage_decision"}'),
@@ -18629,7 +19790,7 @@ begin
     ('function', 'public.reserve_usage(text, bigint, text, interval, text, jsonb, text, boolean)', '{"body": "883ecb4813454c5aa895a7d98b2d8bc2", "name": "public.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, ttl interval DEFAULT ''00:15:00''::interval, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'public.reset_usage(text, text, text, text, text)', '{"body": "03cffcbecc33f596f86c58db2cd99be1", "name": "public.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, subject text, period text DEFAULT NULL::text, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.return_usage(text, bigint, text, text, jsonb)', '{"body": "acfccaefabb47eedcb54ddc70ee82d18", "name": "public.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint, subject text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
-    ('function', 'public.set_limit(text, text, text, bigint, timestamp with time zone)', '{"body": "9df2f1d512daf4df7696c9b7d5a80282", "name": "public.set_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, \"limit\" bigint, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
+    ('function', 'public.set_limit(text, text, text, bigint, timestamp with time zone, text)', '{"body": "1cd3c4f7847f5f9d753b0aafda77fd04", "name": "public.set_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, \"limit\" bigint, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, member text DEFAULT NULL::text) returns void"}'),
     ('function', 'public.set_parent(text, text)', '{"body": "e4755c0e3a77ffbc61b2c49f5a0c3735", "name": "public.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, parent text) returns void"}'),
     ('function', 'public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "13a806b915f81b43649b679c00abd518", "name": "public.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, plan text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT NULL::text, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
     ('function', 'public.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "82fea37b05459d8040ae3c1d4cb612a1", "name": "public.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, value jsonb, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
@@ -18647,23 +19808,35 @@ begin
     ('function', 'quota.alerts_content(bigint[])', '{"body": "1c01951fa23b50610763bd841a01e0ba", "name": "quota.alerts_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_alerts bigint[]) returns jsonb"}'),
     ('function', 'quota.alerts_of(jsonb)', '{"body": "c726f66ad7d0fb2fbf6cf89fb84e9bba", "name": "quota.alerts_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature jsonb) returns bigint[]"}'),
     ('function', 'quota.all_have_room(public.usage_decision[])', '{"body": "716fd036214de3aeeffb011d9e552f89", "name": "quota.all_have_room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decisions public.usage_decision[]) returns boolean"}'),
-    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "e1c8c80870ab30852b115debf63990f1", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
+    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "6fd14fce647e16f58592a32e0d679b40", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
     ('function', 'quota.allowing_reason(quota.verdict)', '{"body": "798f5f64c42dab8ca105bc2365b6fe3c", "name": "quota.allowing_reason", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_verdict quota.verdict) returns text"}'),
     ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "682f7fa0698c942466c781b0b9b51c30", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "112ca45174e4416bf70bb993a8273e63", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
-    ('function', 'quota.batch_items(jsonb)', '{"body": "28626ea505e72f4b830ccb95ab8b8b7d", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
-    ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "2a49211d7b7766cda784202d46e88616", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.batch_caller(jsonb, text)', '{"body": "a700ef28e9d95c3357964b915b973fbc", "name": "quota.batch_caller", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text) returns quota.caller"}'),
+    ('function', 'quota.batch_callers(jsonb, quota.caller)', '{"body": "043339981d9936af911958227d34cff0", "name": "quota.batch_callers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_caller quota.caller) returns quota.caller[]"}'),
+    ('function', 'quota.batch_items(jsonb)', '{"body": "25558e801963b216ab30af59464898a4", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
+    ('function', 'quota.begin_cap(text, text, timestamp with time zone)', '{"body": "bf3efe3bb1b58348fe8f44979453051a", "name": "quota.begin_cap", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "0c8b81d6cb624ddcb21f3bf833f082af", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "208d32f09f2bf7098188f2a60ccfbbd5", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
     ('function', 'quota.below(text[])', '{"body": "faabfce1dd66089c2a6a0c1802a378cf", "name": "quota.below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "3fe3d2a556e7fd4d9a27415faf60b19f", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
-    ('function', 'quota.breakdown_key(text)', '{"body": "87c864c3228784dac5d2a9ffd516e83a", "name": "quota.breakdown_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_by text) returns text"}'),
+    ('function', 'quota.breakdown_key(text)', '{"body": "88e555599bd7389eabe5164f3316434c", "name": "quota.breakdown_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_by text) returns text"}'),
     ('function', 'quota.breakdown_period(text, text)', '{"body": "84596c960aaf547fbb92038027a8e691", "name": "quota.breakdown_period", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, OUT period text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
     ('function', 'quota.caller_by_account(text)', '{"body": "96bfe981f1994412d559f242be15f2fb", "name": "quota.caller_by_account", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
-    ('function', 'quota.caller_for(text)', '{"body": "3a2ae27f57e4bc60ba0b292d2dd2b813", "name": "quota.caller_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
+    ('function', 'quota.caller_for(text)', '{"body": "9aa7b1716e3ec40e90b27d79938e17de", "name": "quota.caller_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
+    ('function', 'quota.callers_argument(quota.caller[])', '{"body": "8d46104a33e6851c1e1f0350656e3591", "name": "quota.callers_argument", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[]) returns jsonb"}'),
+    ('function', 'quota.cap_holder(text)', '{"body": "9790bff3b2ee033a99b5cd34de6a0ad2", "name": "quota.cap_holder", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text"}'),
+    ('function', 'quota.cap_id(text, text)', '{"body": "d12039ceb5bff2e756cbfff58eb37484", "name": "quota.cap_id", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns text"}'),
+    ('function', 'quota.cap_member(text)', '{"body": "84102b88c1420589e8533ac376f3a287", "name": "quota.cap_member", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text"}'),
+    ('function', 'quota.caps_below(text)', '{"body": "93612598a0fd5e08c8d19580ace3e375", "name": "quota.caps_below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
+    ('function', 'quota.caps_of(quota.part[], text, timestamp with time zone)', '{"body": "50aaada9ef69620a1b81335ee0b6a051", "name": "quota.caps_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_actor text, p_at timestamp with time zone) returns quota.part[]"}'),
+    ('function', 'quota.caps_of_calls(quota.caller[], text[], timestamp with time zone)', '{"body": "35b62e0da1d76796415cf565ab3293c2", "name": "quota.caps_of_calls", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_feature_ids text[], p_at timestamp with time zone) returns quota.part[]"}'),
+    ('function', 'quota.caps_shown(text)', '{"body": "24973292aef407c1cbdc87f3efd3ce94", "name": "quota.caps_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 2", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns TABLE(cap_id text, member text)"}'),
+    ('function', 'quota.caps_to_merge(text, text)', '{"body": "68c23e030da03e678151b5622bb8dc80", "name": "quota.caps_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
     ('function', 'quota.carried_into(text, text, quota.limit_state, timestamp with time zone, timestamp with time zone, text, timestamp with time zone)', '{"body": "b79ed7972adb16e23bd9709dcf446020", "name": "quota.carried_into", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_terms_changed_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "38ee7c8d097cdcb62d8e77d6e069b423", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
-    ('function', 'quota.change_limit(text, text, text, bigint, timestamp with time zone, boolean)', '{"body": "f3ad7bb347f5a6dc04e05ef8a2ee84b9", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_ends_at timestamp with time zone, p_is_cleared boolean) returns void"}'),
-    ('function', 'quota.change_member(text, text, boolean)', '{"body": "61b1e10fc3996fd7e72a447f9469558b", "name": "quota.change_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_user_id text, p_is_member boolean) returns void"}'),
+    ('function', 'quota.change_limit(text, text, text, bigint, timestamp with time zone, boolean, text)', '{"body": "625446080b3befc86c7cb510afeb743d", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_ends_at timestamp with time zone, p_is_cleared boolean, p_member text) returns void"}'),
+    ('function', 'quota.change_member(text, text, boolean)', '{"body": "8d41931f4741fd0e92e74082f78e217d", "name": "quota.change_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_user_id text, p_is_member boolean) returns void"}'),
     ('function', 'quota.changed_objects()', '{"body": "56daf3fd4f8d5b12e10640cc780698df", "name": "quota.changed_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.changes_query(text, text, text[])', '{"body": "73bd30b43b72d6b0122c57a883a85fed", "name": "quota.changes_query", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_operation text, p_table text, p_arguments text[]) returns text"}'),
     ('function', 'quota.check_amount(bigint, bigint)', '{"body": "77436148c5ec1965dbd61a9c5240dada", "name": "quota.check_amount", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_amount bigint, p_least bigint DEFAULT 1) returns void"}'),
@@ -18671,6 +19844,7 @@ begin
     ('function', 'quota.check_arguments(bigint, text, jsonb)', '{"body": "2d76efc4acea2ac36762cd0e481ac8b5", "name": "quota.check_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_amount bigint, p_idempotency_key text, p_metadata jsonb) returns void"}'),
     ('function', 'quota.check_change(regclass, text, numeric, boolean)', '{"body": "0c8df2bc03e9c3b4340a281a0708916e", "name": "quota.check_change", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_id text, p_change numeric, p_is_wrong boolean) returns void"}'),
     ('function', 'quota.check_columns(regclass, name[])', '{"body": "301db1388c1329fc35173b4b6e781576", "name": "quota.check_columns", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns name[]) returns void"}'),
+    ('function', 'quota.check_exception(text, text, text, bigint, text)', '{"body": "a25575770ad46d51b560ff44d516607f", "name": "quota.check_exception", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature text, p_period text, p_limit bigint, p_member text) returns void"}'),
     ('function', 'quota.check_family(text, text)', '{"body": "0888e00c8ba71f6625378809233a8812", "name": "quota.check_family", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns void"}'),
     ('function', 'quota.check_feature(text)', '{"body": "21c06d25572c90b3d39385377739c20a", "name": "quota.check_feature", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
     ('function', 'quota.check_flag(text, text, boolean)', '{"body": "4c34de66f9c978ef955c7c529575341c", "name": "quota.check_flag", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_flag boolean) returns void"}'),
@@ -18684,6 +19858,8 @@ begin
     ('function', 'quota.check_levels(text, text)', '{"body": "d9844812ef86181df30b11f01e21bc79", "name": "quota.check_levels", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.check_limited_table(regclass, text, name, name)', '{"body": "5f4e2a8322df01e44e9bb6f0cea356dc", "name": "quota.check_limited_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature_id text, p_subject_column name, p_amount_column name) returns void"}'),
     ('function', 'quota.check_metadata(jsonb)', '{"body": "7dcc741abda687122bdfb3e9ebc0a0d9", "name": "quota.check_metadata", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_metadata jsonb) returns void"}'),
+    ('function', 'quota.check_meters(quota.part[])', '{"body": "a12a0ffe1f6ada3c272be0f121e0ae8b", "name": "quota.check_meters", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns void"}'),
+    ('function', 'quota.check_per_member(text, jsonb, jsonb)', '{"body": "4b816490446f19dedf8112ca726fc3e5", "name": "quota.check_per_member", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_caps jsonb, p_features jsonb) returns void"}'),
     ('function', 'quota.check_plan_age(jsonb, text, jsonb)', '{"body": "c94ad5b34a1b09b7ad6b793ee3c3607a", "name": "quota.check_plan_age", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text, p_plan jsonb) returns void"}'),
     ('function', 'quota.check_plan_alerts(text, jsonb)', '{"body": "f47df5bd6eca4814cb094fd83a224e37", "name": "quota.check_plan_alerts", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
     ('function', 'quota.check_plan_amount(text, jsonb, text)', '{"body": "3c360c59d5c5c2488851dea754691e71", "name": "quota.check_plan_amount", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_amount jsonb, p_or text) returns void"}'),
@@ -18694,12 +19870,13 @@ begin
     ('function', 'quota.check_plan_object(text, jsonb, text[])', '{"body": "3741ff514ef73ab5ed3964c07fc288c1", "name": "quota.check_plan_object", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_object jsonb, p_keys text[]) returns void"}'),
     ('function', 'quota.check_plan_text(text, jsonb)', '{"body": "75aedfea66382ba021753dbc8025f0d4", "name": "quota.check_plan_text", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
     ('function', 'quota.check_plan_values(text, jsonb, jsonb)', '{"body": "115ad08c51d80c3ef58d6db073f4c65a", "name": "quota.check_plan_values", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_values jsonb, p_features jsonb) returns void"}'),
-    ('function', 'quota.check_plans(jsonb)', '{"body": "25525298265050ddf3c5f5c3dd63bc44", "name": "quota.check_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
+    ('function', 'quota.check_plans(jsonb)', '{"body": "edb79d7bbe6ce8625bb5e8cc800f0b06", "name": "quota.check_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.check_reset(text, text)', '{"body": "4e2e8c3072970b89f9eb07b0999e2a82", "name": "quota.check_reset", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_period text) returns void"}'),
     ('function', 'quota.check_rollover(text, text, jsonb, jsonb)', '{"body": "f063e9aada4234bc80545b8173efddbf", "name": "quota.check_rollover", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_period text, p_limit jsonb, p_mode jsonb) returns void"}'),
+    ('function', 'quota.check_separator(text)', '{"body": "75923b556fec5ad7d73250fdd8bb8836", "name": "quota.check_separator", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_id text) returns void"}'),
     ('function', 'quota.check_server_only(quota.caller, text[])', '{"body": "dfd9d82a5aebe3c3616e8346269d96c0", "name": "quota.check_server_only", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.check_sums(quota.events[])', '{"body": "1895c770c035c5135d954f0bf260942e", "name": "quota.check_sums", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
-    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "4db8dbb2763123f43db624fd47491624", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "f723d1a650dbb7405e311025a5e705e0", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.check_value(text, text, bigint, timestamp with time zone, quota.allowance)', '{"body": "59236fde0d47ce53d3a07ca37f5460b7", "name": "quota.check_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_decision"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
@@ -18707,32 +19884,34 @@ begin
     ('function', 'quota.commit_shares(quota.reservations, bigint, jsonb, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "2ff3ce1c780202eda97fae946fdc484d", "name": "quota.commit_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_metadata jsonb, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "38cce3f7ae0b77a8b37a8207682b6e97", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "75522fe5d3053703fc814f69fabc074a", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "7917711be4dee7f4e3f75d291ab7ca77", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
+    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "3addaa718161f0f0ab9c8f6dc40a303a", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.costs_content(jsonb)', '{"body": "354aa4134b8af8f79ea6e320f42c54d9", "name": "quota.costs_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_costs jsonb) returns jsonb"}'),
     ('function', 'quota.costs_of(text)', '{"body": "dfbbd216999164869b64531ccc6745d4", "name": "quota.costs_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns jsonb"}'),
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "8a07272ec49837cf8dd9c1f2b994c8fd", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
     ('function', 'quota.count_plainly(quota.caller, text, bigint, jsonb)', '{"body": "e97a5098622d83411dc291d39dc1a83b", "name": "quota.count_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_metadata jsonb) returns boolean"}'),
     ('function', 'quota.count_rows()', '{"body": "14256917e4322b957c5709582cf16481", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
-    ('function', 'quota.create_meters(text, text[], boolean)', '{"body": "cd3bdffd2f7add2ac0a616cfd8c101a8", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns boolean"}'),
+    ('function', 'quota.create_meters(text, text[], boolean)', '{"body": "4921b7b84b8d03685c747cb160acafad", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns boolean"}'),
     ('function', 'quota.cut_short(text, text, timestamp with time zone, quota.limit_state)', '{"body": "2a67ed4c9ae7b0dfd6b8862e604f648e", "name": "quota.cut_short", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, OUT is_simple boolean, OUT crossed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "7ce701d1b6ecb3dbfdca01e5c57aaabd", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
     ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "3f9284c87544811491f91d02434470c1", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
     ('function', 'quota.deliver_alerts(integer)', '{"body": "7d22467eb9722035b7d42ab680d12504", "name": "quota.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_max integer) returns SETOF public.usage_alerts"}'),
-    ('function', 'quota.differences(text, text, jsonb, jsonb)', '{"body": "378a6456779bdf0068cb738dd9c8e4cb", "name": "quota.differences", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns SETOF quota.finding"}'),
+    ('function', 'quota.differences(text, text, jsonb, jsonb)', '{"body": "58fe2a74eaba00c67d8087a36c5573ce", "name": "quota.differences", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns SETOF quota.finding"}'),
     ('function', 'quota.draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "2e6780538aa46a2bf8127b64aa9b79b3", "name": "quota.draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns void"}'),
     ('function', 'quota.draw_excess(quota.reservations, timestamp with time zone, bigint, quota.allowance)', '{"body": "5068e04ba1961ed63661d70802e3b59e", "name": "quota.draw_excess", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_excess bigint, p_allowance quota.allowance) returns quota.allowance"}'),
     ('function', 'quota.drop_stale_triggers()', '{"body": "0dad5b4e49069a018189568abc25a3f6", "name": "quota.drop_stale_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.earlier_part(text, text, timestamp with time zone, quota.limit_state, timestamp with time zone, timestamp with time zone)', '{"body": "60657a916c3fb1e7c2bbbf551da79c13", "name": "quota.earlier_part", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
+    ('function', 'quota.end_caps(text[])', '{"body": "e9a7b9e0c0a7bb39a86ed33156a327cb", "name": "quota.end_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_ids text[]) returns void"}'),
+    ('function', 'quota.end_exceptions(text, text)', '{"body": "533ee1f4c34d6a44e244c0e9dfc9cf78", "name": "quota.end_exceptions", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns void"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint)', '{"body": "3afe5140869b21de568f44688f981f53", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint) returns void"}'),
     ('function', 'quota.end_plainly(uuid, text, text, bigint, jsonb)', '{"body": "763cc77381ff35ff287c09964d1a66bc", "name": "quota.end_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject_id text, p_state text, p_used bigint, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "dab53d7588f22e680dbe149feda908dc", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.entitlements_of(text, text, timestamp with time zone, text)', '{"body": "736850b75bf6bb78ab47952225b6086b", "name": "quota.entitlements_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_at timestamp with time zone, p_feature_id text DEFAULT NULL::text) returns SETOF quota.entitlement"}'),
     ('function', 'quota.entitlements_shown(text, timestamp with time zone)', '{"body": "8c5d741336f0153adddf8ac00fa1411b", "name": "quota.entitlements_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.entitlement"}'),
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
-    ('function', 'quota.explain_grants(text, text, timestamp with time zone, quota.allowance)', '{"body": "0a0d8319ad4b9e5d04d85a193f262a2c", "name": "quota.explain_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
-    ('function', 'quota.explain_part(quota.caller, quota.part, bigint, timestamp with time zone, quota.allowance)', '{"body": "222dd81c84227e298820225921718de6", "name": "quota.explain_part", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_part quota.part, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
-    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "f823f81c7e09a5356ed8335864b115b5", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
-    ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "464217c1cdcf253cb6399623596cc926", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
+    ('function', 'quota.explain_grants(text, text, timestamp with time zone, quota.allowance)', '{"body": "0647be100fb2d5e27356344150930749", "name": "quota.explain_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_part(quota.caller, quota.part, bigint, timestamp with time zone, quota.allowance)', '{"body": "dcbb9477fd6573ea551dc9cf0e4ff15d", "name": "quota.explain_part", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_part quota.part, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "30c6908bbd351919b5796231a91a3189", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "6eb9ba77fe33cd9f9691c7bd54a051bb", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
     ('function', 'quota.extend_shares(timestamp with time zone, quota.shares[])', '{"body": "d4b9b5af19a206e64e3a95eaf78869da", "name": "quota.extend_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_expires_at timestamp with time zone, p_shares quota.shares[]) returns void"}'),
     ('function', 'quota.extend_usage(uuid, interval, text)', '{"body": "197203bcccc5fb5be1a9333ea178080b", "name": "quota.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_ttl interval, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.family_of(text, text)', '{"body": "df30aa31368de9ff53de88e4dcc9d0a2", "name": "quota.family_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns text[]"}'),
@@ -18743,9 +19922,10 @@ begin
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.forecast(quota.limit_state, timestamp with time zone)', '{"body": "13cb64a3b0dacf31c63cfe6149b6fd4c", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
-    ('function', 'quota.forget_actor(text)', '{"body": "25bcdb2662c9ce8b4730f452e21f64ea", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
+    ('function', 'quota.forget_actor(text)', '{"body": "301739243917b289ed99e35d627e9930", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
+    ('function', 'quota.forget_caps(text[])', '{"body": "3a30b1eace96012952a20a590184c8fe", "name": "quota.forget_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_ids text[]) returns void"}'),
     ('function', 'quota.forget_merges(text)', '{"body": "dae398b3092a709eaa76ecfb721d1477", "name": "quota.forget_merges", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
-    ('function', 'quota.forget_subject(text)', '{"body": "624bac031a2ae05b7dfa6fbfcbadd446", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
+    ('function', 'quota.forget_subject(text)', '{"body": "4e32ee19e6028170bd8b78059a553bf1", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
     ('function', 'quota.forgive_earlier(text, text, quota.limit_state, quota.balance)', '{"body": "4e7c30a896d72ba4b724f97e7b76b54e", "name": "quota.forgive_earlier", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_earlier quota.balance) returns void"}'),
     ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "f9de6c7fd86d0cc764e4652d40168ffc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
     ('function', 'quota.further_arguments(text, boolean)', '{"body": "99784a10cff5c3638a63d0db3b6717bb", "name": "quota.further_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_actor text, p_partial boolean) returns jsonb"}'),
@@ -18761,7 +19941,7 @@ begin
     ('function', 'quota.hold_plans(text[])', '{"body": "7f9e8fdc5888f0ba38176b186345e518", "name": "quota.hold_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_ids text[]) returns void"}'),
     ('function', 'quota.hold_removed(public.plan_change[], jsonb)', '{"body": "d5b399101c5b8fc3db51089ec2c3e1c9", "name": "quota.hold_removed", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
     ('function', 'quota.import_key(text, timestamp with time zone)', '{"body": "c96a77ee7c74234c0d94414ce3a295fa", "name": "quota.import_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_counts_at timestamp with time zone) returns text"}'),
-    ('function', 'quota.import_problem(jsonb, timestamp with time zone, jsonb, timestamp with time zone)', '{"body": "30e356a92e1f060af2ca2613fe4eee51", "name": "quota.import_problem", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_row jsonb, p_counts_at timestamp with time zone, p_metadata jsonb, p_at timestamp with time zone) returns text"}'),
+    ('function', 'quota.import_problem(jsonb, timestamp with time zone, jsonb, timestamp with time zone)', '{"body": "935fa76e26f2daf1f71bc9c467e08014", "name": "quota.import_problem", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_row jsonb, p_counts_at timestamp with time zone, p_metadata jsonb, p_at timestamp with time zone) returns text"}'),
     ('function', 'quota.import_rows(jsonb, timestamp with time zone)', '{"body": "83a4bb13212d934c841cdb15d9478d2e", "name": "quota.import_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_at timestamp with time zone) returns SETOF quota.import_row"}'),
     ('function', 'quota.import_usage(jsonb, boolean)', '{"body": "7033a5e1d7dd5b7c43374d581315a086", "name": "quota.import_usage", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_dry_run boolean DEFAULT false) returns SETOF public.import_result"}'),
     ('function', 'quota.installation_findings()', '{"body": "d464956bb5b6382db4a66f4d06d50bd8", "name": "quota.installation_findings", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
@@ -18775,21 +19955,22 @@ begin
     ('function', 'quota.installed_triggers()', '{"body": "96852a5d173a834925549ab623f590ae", "name": "quota.installed_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.instant_from(text)', '{"body": "5e4ffc72f7c6135e92a9266ebf75939a", "name": "quota.instant_from", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["TimeZone=UTC", "search_path=pg_catalog, pg_temp"], "signature": "(p_text text) returns timestamp with time zone"}'),
     ('function', 'quota.instant_of(timestamp without time zone, text)', '{"body": "8c4ac54d2b01b14d3d2cf594749f5df4", "name": "quota.instant_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_local timestamp without time zone, p_time_zone text) returns timestamp with time zone"}'),
+    ('function', 'quota.is_capped(text, text, text, timestamp with time zone)', '{"body": "b354d2a604b7cd4a2dbe987b06a5386a", "name": "quota.is_capped", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_member text, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.is_time_zone(text)', '{"body": "cf04653432ec8a7e02f0eee1d286c00b", "name": "quota.is_time_zone", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_name text) returns boolean"}'),
     ('function', 'quota.is_trusted()', '{"body": "2569ea88567161eee855c1b5bdab9d62", "name": "quota.is_trusted", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns boolean"}'),
     ('function', 'quota.is_value(text, jsonb)', '{"body": "490cfcbd07ff4cd7c773e78a50f190a1", "name": "quota.is_value", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_value jsonb) returns boolean"}'),
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
-    ('function', 'quota.joint_decision(text, text, bigint, quota.part[], public.usage_decision[])', '{"body": "f43a28770fa0465f731f455969554b2c", "name": "quota.joint_decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_parts quota.part[], p_decisions public.usage_decision[]) returns public.usage_decision"}'),
+    ('function', 'quota.joint_decision(text, text, bigint, quota.part[], public.usage_decision[])', '{"body": "e44bbb666a97647c97a2d23ac7729f54", "name": "quota.joint_decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_parts quota.part[], p_decisions public.usage_decision[]) returns public.usage_decision"}'),
     ('function', 'quota.joint_state(text, text, bigint, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "67ace69b1fe029a6101b9cb048339ed1", "name": "quota.joint_state", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
-    ('function', 'quota.judge_batch(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "7bba661e038f3be9d31b2977427a2b56", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
-    ('function', 'quota.judge_batch_parts(text, text[], bigint[], timestamp with time zone, boolean)', '{"body": "d3ca42b3e1677cffe59ec80805fe9ba9", "name": "quota.judge_batch_parts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean) returns public.usage_decision[]"}'),
-    ('function', 'quota.judge_parts(text, text, quota.part[], bigint, timestamp with time zone, boolean, bigint[])', '{"body": "264061870179cad35a9f398107312aaa", "name": "quota.judge_parts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_parts quota.part[], p_amount bigint, p_at timestamp with time zone, p_is_settled boolean, p_taken bigint[] DEFAULT NULL::bigint[]) returns quota.judgement"}'),
+    ('function', 'quota.judge_batch(quota.caller, text[], bigint[], timestamp with time zone, boolean)', '{"body": "86b9878ecad5e2091b9a76666e250705", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
+    ('function', 'quota.judge_batch_parts(quota.caller[], text[], bigint[], timestamp with time zone, boolean)', '{"body": "62926d09abfc3404817c41dd21f1d2d2", "name": "quota.judge_batch_parts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean) returns public.usage_decision[]"}'),
+    ('function', 'quota.judge_parts(text, text, quota.part[], bigint, timestamp with time zone, boolean, bigint[])', '{"body": "1a493270d47c5faae00db8d00f7977d6", "name": "quota.judge_parts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_parts quota.part[], p_amount bigint, p_at timestamp with time zone, p_is_settled boolean, p_taken bigint[] DEFAULT NULL::bigint[]) returns quota.judgement"}'),
     ('function', 'quota.keep_forgiven(quota.events, bigint)', '{"body": "df7e22fc085b7b68afd6df025600fa7d", "name": "quota.keep_forgiven", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_drawn bigint) returns void"}'),
     ('function', 'quota.keep_rows_used(text, timestamp with time zone)', '{"body": "b4317f6af7fd990b04181bd296436c93", "name": "quota.keep_rows_used", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.kept_plan(quota.subjects, text, timestamp with time zone)', '{"body": "daaea939aed0553b70fc658598c75a74", "name": "quota.kept_plan", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject quota.subjects, p_plan_id text, p_ends_at timestamp with time zone) returns text"}'),
     ('function', 'quota.key_arguments(text, jsonb, text, boolean, interval)', '{"body": "9f1d6b8293da9fcd8266f176d23797ae", "name": "quota.key_arguments", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_idempotency_key text, p_arguments jsonb, p_actor text, p_partial boolean, p_ttl interval) returns jsonb"}'),
     ('function', 'quota.last_reset(text, text, text, timestamp with time zone)', '{"body": "d08d4e2c1c2176199eaf814581691593", "name": "quota.last_reset", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, OUT at timestamp with time zone, OUT metadata jsonb) returns record"}'),
-    ('function', 'quota.ledger_balance(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "db5aef65285ab0d5e0bd294e9dfdcc65", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
+    ('function', 'quota.ledger_balance(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "e2d68888064daff3b6e6292806f0bd39", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.ledger_steps(text)', '{"body": "68df6cfa7c9f02b5b3747642d714eaa9", "name": "quota.ledger_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, at timestamp with time zone, side integer, period text, period_start timestamp with time zone, period_end timestamp with time zone, used bigint, reserved bigint, drawn bigint, used_change bigint, reserved_change bigint, drawn_change bigint, held bigint)"}'),
     ('function', 'quota.left_to_carry(bigint, quota.counters)', '{"body": "01710c5d8d15d50f248b87d2780a6ab3", "name": "quota.left_to_carry", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rollover bigint, p_former quota.counters) returns bigint"}'),
     ('function', 'quota.level_of(text, text)', '{"body": "21253a1e853b94eed9a412474be4c4e8", "name": "quota.level_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
@@ -18802,17 +19983,19 @@ begin
     ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "69eb0b87cd9d55e0f42249a2a5c3f555", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
     ('function', 'quota.limits_shown(text, timestamp with time zone)', '{"body": "86dac1fdb9ee7a6c4b176e9b028b2575", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
     ('function', 'quota.lock_both(text, text, text[])', '{"body": "4eedacbe8290d1f8d9dde1556a898227", "name": "quota.lock_both", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_ids text[]) returns timestamp with time zone"}'),
-    ('function', 'quota.lock_call(quota.caller, text[])', '{"body": "e3de51056ce1cab41f763aba1a480fb4", "name": "quota.lock_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns quota.own_lock"}'),
+    ('function', 'quota.lock_call(quota.caller, text[])', '{"body": "80ace0dd5e49266ca99ac5493fe5b7cd", "name": "quota.lock_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns quota.own_lock"}'),
+    ('function', 'quota.lock_caps(quota.part[], timestamp with time zone, boolean)', '{"body": "50258107ae66c9f78c55500ce463a017", "name": "quota.lock_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_at timestamp with time zone, p_is_begun boolean DEFAULT false) returns void"}'),
     ('function', 'quota.lock_family(text, text)', '{"body": "5c0174b1bc88bc3e28a605eb2eba411a", "name": "quota.lock_family", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns void"}'),
     ('function', 'quota.lock_gauges(text[])', '{"body": "c3c96aa1bce20ffaa8ef178285919148", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.lock_imports(quota.import_row[])', '{"body": "4b4d7935aabc2b6d4f9339e40b424ddc", "name": "quota.lock_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns void"}'),
-    ('function', 'quota.lock_late(quota.part[])', '{"body": "81b54ae14db17a2b2bbb0d9515ca173a", "name": "quota.lock_late", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns void"}'),
+    ('function', 'quota.lock_late(quota.part[])', '{"body": "79d340883e211193a23f5b54d2e48861", "name": "quota.lock_late", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns void"}'),
     ('function', 'quota.lock_meter(text, text, boolean)', '{"body": "bd969ce0e22a160f97795d72e3dba942", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meters(text, text[], boolean)', '{"body": "2bf61c77311a91d36fbb23e8ca2669b3", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
     ('function', 'quota.lock_namers(text)', '{"body": "dbc0428c5a3969dea264779dafac704f", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
     ('function', 'quota.lock_own(quota.caller, text)', '{"body": "3960a944e808e68b0fd41d994c2ab869", "name": "quota.lock_own", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text) returns quota.own_lock"}'),
-    ('function', 'quota.lock_parts(quota.part[])', '{"body": "adffa9737d1117a217c2bf3a1a13ecb2", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_parts(quota.part[])', '{"body": "98fff49429ab13996ef485436aed0420", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_reservation(uuid, text)', '{"body": "f963d900e47f10449ddef24c2412c15e", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
+    ('function', 'quota.lock_several(quota.caller[], text[])', '{"body": "89820a4e0171f8a81d36c88fe29bb24b", "name": "quota.lock_several", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_feature_ids text[], OUT callers quota.caller[], OUT at timestamp with time zone) returns record"}'),
     ('function', 'quota.lock_shared(text, text, quota.shares[])', '{"body": "b6113c2a44f6d2653b48a3bc36687b48", "name": "quota.lock_shared", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_subject(text, boolean)', '{"body": "33191f489be22d99ff4e5c734f6d7a61", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_is_forgotten boolean DEFAULT false) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
@@ -18827,9 +20010,10 @@ begin
     ('function', 'quota.make_triggers(regclass)', '{"body": "37b9d33f8a607e554f5f443cd3d0cbc0", "name": "quota.make_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.mark_of(bigint, bigint, bigint, bigint[])', '{"body": "cdc1657baab176b2e5ed33c2f0c21c27", "name": "quota.mark_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_reserved bigint, p_limit bigint, p_marks bigint[]) returns bigint"}'),
     ('function', 'quota.mark_spent(text, text, uuid[], uuid)', '{"body": "8739556466d458f80aec213bb4f8277a", "name": "quota.mark_spent", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_grant_ids uuid[], p_about_id uuid) returns void"}'),
-    ('function', 'quota.may_see(text, text)', '{"body": "dca9bd47a13dd9d199f31633298fbbdb", "name": "quota.may_see", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
+    ('function', 'quota.may_see(text, text)', '{"body": "892f7b88fc9dc75dbaf054cac30dbba2", "name": "quota.may_see", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
+    ('function', 'quota.member_uses(text, text, timestamp with time zone)', '{"body": "b09a30f77af0b8e990fe5da12508594f", "name": "quota.member_uses", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_id text, p_feature_id text, p_from timestamp with time zone) returns TABLE(call_subject_id text, call_id uuid, feature_id text, units bigint, per bigint, is_price boolean, counts_at timestamp with time zone, used bigint, held bigint, expires_at timestamp with time zone, state text)"}'),
     ('function', 'quota.merge_id(text)', '{"body": "7b3d76712aee70c8a375b29d40274118", "name": "quota.merge_id", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text) returns uuid"}'),
-    ('function', 'quota.merge_subjects(text, text)', '{"body": "815176171f8268d91c0a66a92fb5c1f4", "name": "quota.merge_subjects", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
+    ('function', 'quota.merge_subjects(text, text)', '{"body": "6377789bcb4083c6b682147cbb2f7aa8", "name": "quota.merge_subjects", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.meters_of(text)', '{"body": "74efc11976ad1208d876a476a449c114", "name": "quota.meters_of", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.missing_objects(quota.installed_object[], quota.installed_object[])', '{"body": "509148318b3c764bcf8aba00843174ff", "name": "quota.missing_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.most_allowed(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "00b2e711740ebc50b33cac71619de4f1", "name": "quota.most_allowed", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns bigint"}'),
@@ -18841,9 +20025,11 @@ begin
     ('function', 'quota.move_use(text, text, text, timestamp with time zone)', '{"body": "7f255e4763d265df27729870520bcbc1", "name": "quota.move_use", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.move_windows(text, text)', '{"body": "ce0f628e3c0b720cf5cbfcec13c2b2a8", "name": "quota.move_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.moves_note(jsonb, text)', '{"body": "085a3138662c5cd61cfeb55e0d61f2b1", "name": "quota.moves_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text) returns text"}'),
+    ('function', 'quota.names_of(text)', '{"body": "35e2b0b7c0869c277f40672cff418af2", "name": "quota.names_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns text[]"}'),
     ('function', 'quota.needed_features(quota.part[])', '{"body": "8eb681722c997f5c1da7db0502f2b0e6", "name": "quota.needed_features", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns text[]"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "2ef64750bed84617a258b6d1edb223f4", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
     ('function', 'quota.no_search_path(text)', '{"body": "2fcbdca0c8c6ff0525d127d56d75b602", "name": "quota.no_search_path", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text) returns quota.finding"}'),
+    ('function', 'quota.note_exception(text, text, text)', '{"body": "817b05ea2887ed65f991beff9499ea0e", "name": "quota.note_exception", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_member text) returns boolean"}'),
     ('function', 'quota.note_first_expiry(text, text)', '{"body": "dd4c03de7cabc24a8fb460b81065a5ff", "name": "quota.note_first_expiry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
     ('function', 'quota.note_limits(quota.plan_period[])', '{"body": "fc03258170625982e93594c7bc0731e3", "name": "quota.note_limits", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
     ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
@@ -18869,6 +20055,7 @@ begin
     ('function', 'quota.overage_of_commit(quota.reservations, bigint, bigint, quota.limit_state[])', '{"body": "f2bc6fd4aa247d25107ac82e573fc8ed", "name": "quota.overage_of_commit", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_excess bigint, p_limits quota.limit_state[]) returns quota.overage[]"}'),
     ('function', 'quota.own_part(text, quota.part[])', '{"body": "10ca14685f4aa8687be7474a015e36ec", "name": "quota.own_part", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parts quota.part[]) returns integer"}'),
     ('function', 'quota.parts_of(text, text)', '{"body": "2551a11727ee4acbcc9b3909b70356e3", "name": "quota.parts_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.part[]"}'),
+    ('function', 'quota.parts_of_call(quota.caller, text, timestamp with time zone)', '{"body": "b769ff4efcf3d75663b4681c3fa8246a", "name": "quota.parts_of_call", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_at timestamp with time zone) returns quota.part[]"}'),
     ('function', 'quota.parts_of_calls(text, text[])', '{"body": "d8831ffe4b6f17c1702a735a753912c9", "name": "quota.parts_of_calls", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns quota.part[]"}'),
     ('function', 'quota.parts_of_shares(text, text, quota.shares[])', '{"body": "99c87b6d3b06afbdea21521f33739ab2", "name": "quota.parts_of_shares", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns quota.part[]"}'),
     ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "9ff61856ee49848a88dbaa225cbb4c59", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
@@ -18878,7 +20065,7 @@ begin
     ('function', 'quota.plan_ages(jsonb, timestamp with time zone)', '{"body": "e25764f63377768d577cb0b1d74beef1", "name": "quota.plan_ages", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns SETOF quota.plan_age"}'),
     ('function', 'quota.plan_at(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "2bd2f7ed9d12ba2401e25e9bc22183b6", "name": "quota.plan_at", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_id text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone) returns record"}'),
     ('function', 'quota.plan_changed()', '{"body": "168085f3a8d37216f60da3b481b40a46", "name": "quota.plan_changed", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
-    ('function', 'quota.plan_changes(jsonb)', '{"body": "f7bc4b519415441f1560b63b25c5b4c8", "name": "quota.plan_changes", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF public.plan_change"}'),
+    ('function', 'quota.plan_changes(jsonb)', '{"body": "1aacdf792f2e357a5f421653e90c1dd9", "name": "quota.plan_changes", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF public.plan_change"}'),
     ('function', 'quota.plan_impact(jsonb)', '{"body": "edfcf41f53f1cf74439297d06ff06e8e", "name": "quota.plan_impact", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns SETOF quota.plan_impact"}'),
     ('function', 'quota.plan_periods(quota.events[])', '{"body": "9d1ac720984ee1101aef4fe404b1b861", "name": "quota.plan_periods", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns SETOF quota.plan_period"}'),
     ('function', 'quota.plan_sources(regclass, name)', '{"body": "2514f1fff09c93e9608dad28fda1b2d5", "name": "quota.plan_sources", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
@@ -18886,8 +20073,8 @@ begin
     ('function', 'quota.plan_steps(jsonb, timestamp with time zone)', '{"body": "25f92f468c53a0a6b53187855d83088f", "name": "quota.plan_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns SETOF quota.plan_step"}'),
     ('function', 'quota.plan_writer_problems(regclass, name)', '{"body": "8b30525ce6f88342c489778fd7212138", "name": "quota.plan_writer_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns SETOF quota.finding"}'),
     ('function', 'quota.plan_writers(regclass, name)', '{"body": "eba028101bc984b08104d4b701654cd9", "name": "quota.plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_plan_column name) returns name[]"}'),
-    ('function', 'quota.planned_rows(jsonb)', '{"body": "9efe03e62346f1fdd4071c77962f3f3e", "name": "quota.planned_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns TABLE(rank integer, kind text, path text[], content jsonb)"}'),
-    ('function', 'quota.plans_with_room(text, quota.part[], bigint, timestamp with time zone, text)', '{"body": "6197e3309929c61267a91ecf37b9cf52", "name": "quota.plans_with_room", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parts quota.part[], p_amount bigint, p_at timestamp with time zone, p_but_plan_id text) returns text[]"}'),
+    ('function', 'quota.planned_rows(jsonb)', '{"body": "044895119740423c73d8401eee6c0e32", "name": "quota.planned_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns TABLE(rank integer, kind text, path text[], content jsonb)"}'),
+    ('function', 'quota.plans_with_room(text, quota.part[], bigint, timestamp with time zone, text)', '{"body": "e96a6ded68fb75b84785a74ded4632b8", "name": "quota.plans_with_room", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parts quota.part[], p_amount bigint, p_at timestamp with time zone, p_but_plan_id text) returns text[]"}'),
     ('function', 'quota.price(bigint, bigint, bigint)', '{"body": "c06b6ae0b01d32b379c14e1c02b15a38", "name": "quota.price", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_amount bigint, p_units bigint, p_per bigint) returns bigint"}'),
     ('function', 'quota.price_of(jsonb)', '{"body": "e76c04e437e402fd3ee0a8e5fe8b237a", "name": "quota.price_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_price jsonb) returns bigint[]"}'),
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "95f9e73dc8b736130df8038048f18ac6", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
@@ -18910,7 +20097,7 @@ begin
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_shares(quota.reservations, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "00e12ff473ac009459851f81a9c804b3", "name": "quota.release_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.release_usage(uuid, text)', '{"body": "465a09912d0e1cd0c4005caf3ef8327a", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "ae76a947f6b415c7d1378ada2c593d2d", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
+    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "491c88dffc9efbbc7b1b86bb6db17595", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
@@ -18931,6 +20118,7 @@ begin
     ('function', 'quota.rows_in_tables(text, text)', '{"body": "4e1fd12184b93cf60bceb9f261dfe101", "name": "quota.rows_in_tables", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_subject_id text DEFAULT NULL::text) returns SETOF quota.row_sum"}'),
     ('function', 'quota.rows_query(text, text, text, text, text)', '{"body": "4d21869140b714cdf6063fe9d5a0c87b", "name": "quota.rows_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_sign text, p_feature_id text, p_subject_column text, p_amount_column text) returns text"}'),
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
+    ('function', 'quota.sees_members(text, text)', '{"body": "f7c6dc0c50955d4fe26b3c5d15405802", "name": "quota.sees_members", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.set_parent(text, text)', '{"body": "7c9ccb9c3598f9dcf298c11278ae6cd2", "name": "quota.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_parent text) returns void"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "5900cdcb31568ad66359018165a7f001", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "95b4470c9128f20e2e5f39fcf5f131b9", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
@@ -18943,19 +20131,20 @@ begin
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
     ('function', 'quota.sum_counters_up(text, text)', '{"body": "84d9d70e4dc5db63fb7c1fd651c6f839", "name": "quota.sum_counters_up", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
-    ('function', 'quota.sums_by_value(text, text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, jsonb)', '{"body": "774f576e5b4c08dd50ff845e35b9d763", "name": "quota.sums_by_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_key text, p_from timestamp with time zone, p_until timestamp with time zone, p_forgiven_at timestamp with time zone, p_at_once jsonb) returns SETOF public.usage_share"}'),
+    ('function', 'quota.sums_by_value(text, text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, jsonb, text, text)', '{"body": "f59d41a4306899ed44967d4c971545ff", "name": "quota.sums_by_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_key text, p_from timestamp with time zone, p_until timestamp with time zone, p_forgiven_at timestamp with time zone, p_at_once jsonb, p_by text, p_only text) returns SETOF public.usage_share"}'),
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "5bd64662e90d5fd074cb73014dfe7659", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "9bad82b4ab5c49900857fe9055e82ce0", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid) returns public.usage_decision[]"}'),
+    ('function', 'quota.take_all_properly(quota.caller, quota.caller[], text[], bigint[], timestamp with time zone, uuid, jsonb)', '{"body": "a6aaaff1f7f82baa67382068e9b0c9e9", "name": "quota.take_all_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_callers quota.caller[], p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid, p_metadata jsonb) returns public.usage_decision[]"}'),
     ('function', 'quota.take_back(text, text, bigint, bigint, bigint)', '{"body": "c6dbfc656169a331c96bdb188a9a484b", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_used_change bigint, p_reserved_change bigint, p_rows_change bigint DEFAULT 0) returns void"}'),
-    ('function', 'quota.take_call(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb, boolean, interval)', '{"body": "73b132b65996b91032ab7379be5b3ad5", "name": "quota.take_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
+    ('function', 'quota.take_call(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb, boolean, interval)', '{"body": "e88ff1d17cea086681d61e194489bdc6", "name": "quota.take_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.take_children_off(text)', '{"body": "0ff32e43ec520b695a914cc5e07fb19d", "name": "quota.take_children_off", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
-    ('function', 'quota.take_item(quota.caller, text, bigint, timestamp with time zone, uuid, quota.allowance)', '{"body": "ffdb8bf00dabba2f965d3fa84a29768d", "name": "quota.take_item", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_batch_id uuid, p_allowance quota.allowance) returns public.usage_decision"}'),
-    ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "f58176fd26cdc27a824bd25cf8bdd7c1", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
-    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "819537db029c0bef342230daeae8cfd9", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
+    ('function', 'quota.take_item(quota.caller, text, bigint, timestamp with time zone, uuid, jsonb, quota.allowance, boolean)', '{"body": "91af72f848fe53e5b52623576e16ef27", "name": "quota.take_item", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_batch_id uuid, p_metadata jsonb, p_allowance quota.allowance, p_is_of_batch boolean) returns public.usage_decision"}'),
+    ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "dc787bae1961be3d0db983d0596e98d5", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
+    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "fe548cde9a33548ad7c735d59ff20b6e", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "14e64808cd8fbd5017728248b1ff7ab4", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "5a723d783c1a434c5db5d0208d084957", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
-    ('function', 'quota.tidy()', '{"body": "c86570c16c3c1a198fc157a3891bbfb9", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
+    ('function', 'quota.tidy()', '{"body": "aea0734957c6a0b6c6f5f0585b50a75e", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
     ('function', 'quota.tidy_terms(timestamp with time zone)', '{"body": "69a15849fc822cbb3d3952f89c32bcad", "name": "quota.tidy_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.told_after(quota.events)', '{"body": "9b90c5f283326da7909b4e9dc0a7852d", "name": "quota.told_after", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns public.usage_decision"}'),
     ('function', 'quota.types_query(text, text[])', '{"body": "183f9f350ea9eec8a9e61a5f206417b2", "name": "quota.types_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_columns text[]) returns text"}'),
@@ -18966,31 +20155,33 @@ begin
     ('function', 'quota.unproved_overages(text)', '{"body": "61102b23bec0131985ed9f52d5768d7a", "name": "quota.unproved_overages", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_rows(text)', '{"body": "58e8db85d89df368c8ca0949d9f28941", "name": "quota.unproved_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_windows(text)', '{"body": "ff27e2869e3ee4d8dd74353a601c7bef", "name": "quota.unproved_windows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
-    ('function', 'quota.usage_breakdown(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "ee3abe1acc8975165be65ea629a27eda", "name": "quota.usage_breakdown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_by text, p_subject text, p_since timestamp with time zone, p_until timestamp with time zone) returns SETOF public.usage_share"}'),
+    ('function', 'quota.usage_breakdown(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "4fe32e411c27dc35f5208ccc977071ef", "name": "quota.usage_breakdown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_by text, p_subject text, p_since timestamp with time zone, p_until timestamp with time zone) returns SETOF public.usage_share"}'),
     ('function', 'quota.use_to_refund(uuid, text)', '{"body": "92c56f21807d31a79b75dcc0afaf4844", "name": "quota.use_to_refund", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject text) returns quota.events"}'),
     ('function', 'quota.used_at_once(text, text, timestamp with time zone)', '{"body": "824e7d61263339f49e19749b87c10bc5", "name": "quota.used_at_once", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.user_id()', '{"body": "1cc609b08630ef15a1ab0ca89c2eede5", "name": "quota.user_id", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
-    ('function', 'quota.uses(bigint, quota.part)', '{"body": "c1e61553c619f6478a5c607f6394a18b", "name": "quota.uses", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_room bigint, p_part quota.part) returns bigint"}'),
+    ('function', 'quota.uses(bigint, quota.part)', '{"body": "4558793f4c9cc238a41a1cdc4135ec9b", "name": "quota.uses", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_room bigint, p_part quota.part) returns bigint"}'),
     ('function', 'quota.value_expected(text)', '{"body": "d2358259d723933c565c4b42b5193420", "name": "quota.value_expected", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text) returns text"}'),
     ('function', 'quota.value_wait(text, timestamp with time zone, quota.allowance, quota.entitlement)', '{"body": "b798a75e7fefefed7b8d00f9f66ae33c", "name": "quota.value_wait", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_allowance quota.allowance, p_entitlement quota.entitlement) returns integer"}'),
     ('function', 'quota.verify_installation()', '{"body": "b9ad9a171b5f39351452d3ea95c157f4", "name": "quota.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
-    ('function', 'quota.verify_usage(text)', '{"body": "ef9c33df08b2c5318ca664c5f8dc3ce6", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
+    ('function', 'quota.verify_usage(text)', '{"body": "75b342c53b7b88a30f25ac46526cbfae", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.void_grant(uuid, text, bigint)', '{"body": "c671570bf5b3ff765cddcb8a36f9e59f", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.what_fits(quota.limit_state[])', '{"body": "e7fd2482b4226e328017bc832f8bf4cd", "name": "quota.what_fits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[]) returns bigint"}'),
     ('function', 'quota.widen_window(text, text, timestamp with time zone, quota.limit_state)', '{"body": "e3183ad7bb9fe63c16314529f9f9d720", "name": "quota.widen_window", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.balance"}'),
     ('function', 'quota.window_ahead(text, text, timestamp with time zone, quota.limit_state)', '{"body": "93c8bc2498bdc950bc819570b6346bc1", "name": "quota.window_ahead", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.limit_state"}'),
-    ('function', 'quota.with_actor(text, quota.caller, text)', '{"body": "6442a20d6c835e08aeb119a6ddd01608", "name": "quota.with_actor", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_caller quota.caller, p_actor text) returns quota.caller"}'),
+    ('function', 'quota.with_actor(text, quota.caller, text)', '{"body": "c8111d437a2a997d4f07a46e54e4b0d0", "name": "quota.with_actor", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_caller quota.caller, p_actor text) returns quota.caller"}'),
     ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean, timestamp with time zone)', '{"body": "cc4e23e80800bff35812789abea0691c", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean, p_terms_changed_at timestamp with time zone) returns quota.limit_state[]"}'),
     ('function', 'quota.without_later_windows(quota.limit_state[], timestamp with time zone)', '{"body": "bb4e451e674e2fb54ebe234c75dc4026", "name": "quota.without_later_windows", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_at timestamp with time zone) returns quota.limit_state[]"}'),
+    ('function', 'quota.without_member(jsonb, text)', '{"body": "966065f4bdacd3352570b63199537777", "name": "quota.without_member", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer jsonb, p_member text) returns jsonb"}'),
     ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "3741cace1c8d2672fc3904f7831008e9", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),
-    ('function', 'quota.write_catalogue(jsonb)', '{"body": "12236f7c94b3100cdd3b0e7dce5ccb7d", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
+    ('function', 'quota.write_catalogue(jsonb)', '{"body": "428dacd4fc5148b27613caef0ef6043b", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_costs(jsonb, boolean)', '{"body": "f3d2374fd5f86d00675191b5cbb83b44", "name": "quota.write_costs", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_are_features_there boolean) returns void"}'),
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "64ef57169d9819cb6fa1a5716a18629b", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
     ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval, text, boolean)', '{"body": "617aba21bcd7ffc75e0e44e6b3ce3269", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval, p_actor text, p_is_plain boolean) returns void"}'),
     ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "dfeb171163799189b571dea17777c6c4", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.write_lines(quota.events[])', '{"body": "afadf01fe390b749a0e9dc7780fe1315", "name": "quota.write_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
+    ('function', 'quota.write_member_limits(jsonb)', '{"body": "fdb61b5ba227fe61d106cc3e2670200e", "name": "quota.write_member_limits", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_overages(quota.events, quota.overage[], text)', '{"body": "4de91d3e891ddca8d29f98ca1fe707c9", "name": "quota.write_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_over quota.overage[], p_plan_id text) returns void"}'),
     ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_plans(jsonb)', '{"body": "89c82202e0263ca773803b07898af214", "name": "quota.write_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
@@ -19010,6 +20201,7 @@ begin
     ('index', 'quota.grants_open', '{"on": "quota.grants", "text": "CREATE INDEX grants_open ON quota.grants USING btree (subject_id, feature_id, expires_at, grant_id) WHERE ((NOT is_spent) AND (voided_at IS NULL))", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.keys_by_age', '{"on": "quota.keys", "text": "CREATE INDEX keys_by_age ON quota.keys USING btree (bound_at)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.limited_tables_by_feature', '{"on": "quota.limited_tables", "text": "CREATE INDEX limited_tables_by_feature ON quota.limited_tables USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.member_limits_by_feature', '{"on": "quota.member_limits", "text": "CREATE INDEX member_limits_by_feature ON quota.member_limits USING btree (feature_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.members_by_user', '{"on": "quota.members", "text": "CREATE INDEX members_by_user ON quota.members USING btree (user_id, subject_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.merges_by_account', '{"on": "quota.merges", "text": "CREATE INDEX merges_by_account ON quota.merges USING btree (account_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.meters_near_a_short_limit', '{"on": "quota.meters", "text": "CREATE INDEX meters_near_a_short_limit ON quota.meters USING btree (subject_id, feature_id) WHERE ((GREATEST(minute_alerted, hour_alerted) >= 80) AND (GREATEST(minute_alerted, hour_alerted) <= 100))", "is_valid": true, "is_unique": false}'),
@@ -19041,6 +20233,7 @@ begin
     ('policy', 'select_own on quota.reservations', '{"on": "quota.reservations", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_own on quota.subjects', '{"on": "quota.subjects", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_service on quota.alerts', '{"on": "quota.alerts", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
+    ('policy', 'select_service on quota.caps', '{"on": "quota.caps", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.counters', '{"on": "quota.counters", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.events', '{"on": "quota.events", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.exceptions', '{"on": "quota.exceptions", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
@@ -19048,6 +20241,7 @@ begin
     ('policy', 'select_service on quota.grants', '{"on": "quota.grants", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.keys', '{"on": "quota.keys", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.limited_tables', '{"on": "quota.limited_tables", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
+    ('policy', 'select_service on quota.member_limits', '{"on": "quota.member_limits", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.members', '{"on": "quota.members", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.merges', '{"on": "quota.merges", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('policy', 'select_service on quota.meters', '{"on": "quota.meters", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
@@ -19058,6 +20252,7 @@ begin
     ('policy', 'select_service on quota.subjects', '{"on": "quota.subjects", "name": "select_service", "text": "as permissive for select to service_role using (true)"}'),
     ('schema', 'quota', '{"rights": ["anon USAGE", "authenticated USAGE", "service_role USAGE"]}'),
     ('table', 'quota.alerts', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
+    ('table', 'quota.caps', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.catalogue', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.counters', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.events', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
@@ -19068,6 +20263,7 @@ begin
     ('table', 'quota.grants', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.keys', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.limited_tables', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
+    ('table', 'quota.member_limits', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.members', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.merges', '{"rights": ["service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
     ('table', 'quota.meters', '{"rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "is_logged": true, "is_checked": true, "is_secured": true}'),
@@ -19106,13 +20302,13 @@ begin
     ('type', 'quota.plan_step', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.row_sum', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.verdict', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
-    ('view', 'public.current_usage', '{"query": "96a462002474213cdf04b01bd4b00edd", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.current_usage', '{"query": "1995dd4068288a98a05c115794925ded", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.entitlements', '{"query": "6f5abd825e648fb728d0dc42988af32e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.plan_catalog', '{"query": "c2272c1c1458ce5a761d9336163cfc76", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_alerts', '{"query": "9932cc12ebc6569cec2469f08e49ca8e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.usage_events', '{"query": "f53ea90242f9e4976d0e9fdd22b90de1", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.usage_history', '{"query": "02f3490066f258643a0829e92e633300", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.usage_overview', '{"query": "888491dc032cf82ab9b4568ed63c7db7", "rights": ["service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}')
+    ('view', 'public.usage_events', '{"query": "30f49bb4767b6d2570e4db785ded4afc", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.usage_history', '{"query": "3a173813a9e8d32342efda23c6cf2f46", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.usage_overview', '{"query": "28746441d353c3c417c0f54493d03eb7", "rights": ["service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}')
   ) as m (kind, object, definition);
 end
 $$;

@@ -26,9 +26,9 @@ insert into contract values
   ('grant_usage', 'feature text, amount bigint, subject text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'uuid'),
   ('void_grant', 'grant_id uuid, subject text DEFAULT NULL::text, amount bigint DEFAULT NULL::bigint', 'bigint'),
   ('set_plan', 'subject text, plan text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT NULL::text, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone', 'void'),
-  ('set_limit', 'subject text, feature text, period text, "limit" bigint, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone', 'void'),
+  ('set_limit', 'subject text, feature text, period text, "limit" bigint, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, member text DEFAULT NULL::text', 'void'),
   ('set_parent', 'subject text, parent text', 'void'),
-  ('clear_limit', 'subject text, feature text, period text', 'void'),
+  ('clear_limit', 'subject text, feature text, period text, member text DEFAULT NULL::text', 'void'),
   ('set_value', 'subject text, feature text, value jsonb, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone', 'void'),
   ('add_member', 'subject text, user_id text', 'void'),
   ('remove_member', 'subject text, user_id text', 'void'),
@@ -54,7 +54,7 @@ select set_eq(
   $$select proname::text, pg_get_function_arguments(oid), pg_get_function_result(oid)
     from pg_proc
     where pronamespace = 'quota'::regnamespace
-      and proname in ('limit_table', 'unlimit_table', 'follow_plan', 'unfollow_plan', 'version', 'repair_privileges', 'import_usage', 'tidy', 'acts_for', 'subjects_of', 'clock')$$,
+      and proname in ('limit_table', 'unlimit_table', 'follow_plan', 'unfollow_plan', 'version', 'repair_privileges', 'import_usage', 'tidy', 'acts_for', 'subjects_of', 'sees_members', 'clock')$$,
   $$values
     ('limit_table', 'p_table regclass, p_feature text, p_subject_column name, p_amount_column name DEFAULT NULL::name', 'void'),
     ('unlimit_table', 'p_table regclass', 'void'),
@@ -66,6 +66,7 @@ select set_eq(
     ('tidy', '', 'bigint'),
     ('acts_for', 'p_user_id text, p_subject_id text', 'boolean'),
     ('subjects_of', 'p_user_id text', 'SETOF text'),
+    ('sees_members', 'p_user_id text, p_subject_id text', 'boolean'),
     ('clock', '', 'timestamp with time zone')$$,
   'so have those that DBAs call or replace'
 );
@@ -102,7 +103,7 @@ select is(
   'subject text, feature text, feature_name text, unit text, kind text, plan text, period text, '
   || 'used bigint, reserved bigint, limit bigint, remaining bigint, unlimited boolean, '
   || 'percent_used bigint, period_start timestamp with time zone, resets_at timestamp with time zone, '
-  || 'status text, granted bigint, time_zone text, carried bigint, projected bigint, exhausted_at timestamp with time zone',
+  || 'status text, granted bigint, time_zone text, carried bigint, projected bigint, exhausted_at timestamp with time zone, member text',
   'current_usage has these columns in this order'
 );
 select is(

@@ -100,6 +100,7 @@ select set_eq(
     -- What the views compute as their reader.
     ('clock', 'EXECUTE', 'authenticated, service_role'),
     ('entitlements_shown', 'EXECUTE', 'authenticated, service_role'),
+    ('caps_shown', 'EXECUTE', 'authenticated, service_role'),
     ('forecast', 'EXECUTE', 'authenticated, service_role'),
     ('instant_of', 'EXECUTE', 'authenticated, service_role'),
     ('is_trusted', 'EXECUTE', 'authenticated, service_role'),
@@ -159,6 +160,8 @@ select set_eq(
     ('overages', 'SELECT', 'authenticated, service_role'),
     ('overrides', 'SELECT', 'service_role'),
     ('merges', 'SELECT', 'service_role'),
+    ('caps', 'SELECT', 'service_role'),
+    ('member_limits', 'SELECT', 'service_role'),
     ('limited_tables', 'SELECT', 'service_role'),
     ('followed_tables', 'SELECT', 'service_role'),
     ('meters', 'SELECT', 'authenticated, service_role')$$,

@@ -17,8 +17,8 @@ create temporary view tables as
 
 select is(
   (select array_agg(name order by name collate "C") from tables),
-  array['alerts', 'catalogue', 'counters', 'events', 'exceptions', 'feature_costs', 'features', 'followed_tables',
-    'grants', 'keys', 'limited_tables', 'members', 'merges', 'meters', 'overages', 'overrides', 'plan_limits', 'plan_values',
+  array['alerts', 'caps', 'catalogue', 'counters', 'events', 'exceptions', 'feature_costs', 'features', 'followed_tables',
+    'grants', 'keys', 'limited_tables', 'member_limits', 'members', 'merges', 'meters', 'overages', 'overrides', 'plan_limits', 'plan_values',
     'plans', 'reservations', 'shares', 'subjects'],
   'the tables are these'
 );
@@ -65,6 +65,8 @@ select set_eq(
     ('overages', 'select_service', 'SELECT', '{service_role}'),
     ('overrides', 'select_service', 'SELECT', '{service_role}'),
     ('merges', 'select_service', 'SELECT', '{service_role}'),
+    ('caps', 'select_service', 'SELECT', '{service_role}'),
+    ('member_limits', 'select_service', 'SELECT', '{service_role}'),
     ('subjects', 'select_own', 'SELECT', '{authenticated}'),
     ('subjects', 'select_service', 'SELECT', '{service_role}'),
     ('members', 'select_own', 'SELECT', '{authenticated}'),

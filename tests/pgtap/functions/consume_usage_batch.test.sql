@@ -213,8 +213,7 @@ select is(pg_temp.refusal('[{}]'), '22023', 'an item without a feature is 22023'
 select is(pg_temp.refusal('[{"feature": null}]'), '22023', 'a feature that is null is 22023');
 select is(pg_temp.refusal('[{"feature": 1}]'), '22023', 'a feature that is a number is 22023');
 select is(
-  pg_temp.refusal('[{"feature": "export", "subject": "ada"}]'), '22023',
-  'another key in an item is 22023: a subject there would be believed by its writer'
+  pg_temp.refusal('[{"feature": "export", "user": "ada"}]'), '22023', 'another key in an item is 22023'
 );
 select is(
   pg_temp.refusal((select jsonb_agg('{"feature": "export"}'::jsonb)::text from generate_series(1, 101))),

@@ -46,7 +46,7 @@ select is(
   '{"feature": "ai_generation", "subject": "ada", "plan": "free", "period": "month", "source": "plan",
     "limit": 5, "used": 0, "reserved": 0, "remaining": 5, "unlimited": false, "granted": 0,
     "resets_at": "2026-02-01T00:00:00+00:00", "refuses": false, "retry_after": null, "top_up": null,
-    "plans": null, "upgrade_url": "/up", "projected": null, "exhausted_at": null,
+    "plans": null, "upgrade_url": "/up", "projected": null, "exhausted_at": null, "member": null,
     "carried": 0, "mode": "hard", "ceiling": null}',
   'a row says all of one limit; there is nothing to advise while it is allowed'
 );

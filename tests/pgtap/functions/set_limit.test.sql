@@ -40,7 +40,7 @@ select throws_ok(
   $$select clear_limit('ada', 'ai_generation', 'month')$$, '42501', null, 'nor clear it'
 );
 select throws_ok(
-  $$select quota.change_limit('ada', 'ai_generation', 'month', 100, null, false)$$, '42501', null,
+  $$select quota.change_limit('ada', 'ai_generation', 'month', 100, null, false, null)$$, '42501', null,
   'nor by the private function'
 );
 set local role anon;

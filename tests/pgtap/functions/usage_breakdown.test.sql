@@ -191,7 +191,7 @@ select is(
 select throws_ok($$select usage_breakdown('token', subject => 'other')$$, '42501', null, 'nobody else');
 select throws_ok($$select quota.usage_breakdown('token', 'actor', 'other', null, null)$$, '42501', null, 'nor by the private function');
 select throws_ok(
-  $$select quota.sums_by_value('other', 'token', null, '-infinity', 'infinity', '-infinity', '[]')$$, '42501', null, 'nor its brick'
+  $$select quota.sums_by_value('other', 'token', null, '-infinity', 'infinity', '-infinity', '[]', 'actor', null)$$, '42501', null, 'nor its brick'
 );
 select is(pg_temp.shown(p_feature => 'secret', p_since => '2026-01-01Z'), '{}', 'a hidden feature has no rows for users');
 set local request.jwt.claims = '{}';

@@ -25,7 +25,7 @@ do $$ begin perform apply_plans('{
 select columns_are('public', 'current_usage', array[
   'subject', 'feature', 'feature_name', 'unit', 'kind', 'plan', 'period', 'used', 'reserved', 'limit',
   'remaining', 'unlimited', 'percent_used', 'period_start', 'resets_at', 'status', 'granted', 'time_zone',
-  'carried', 'projected', 'exhausted_at'
+  'carried', 'projected', 'exhausted_at', 'member'
 ]);
 
 -- What a user sees.
@@ -37,7 +37,7 @@ select is(
     "unit": "generation", "kind": "metered", "plan": "free", "period": "month", "used": 0,
     "reserved": 0, "limit": 50, "remaining": 50, "unlimited": false, "percent_used": 0,
     "period_start": "2026-09-01T00:00:00+00:00", "resets_at": "2026-10-01T00:00:00+00:00",
-    "status": "ok", "granted": 0, "time_zone": "UTC", "carried": 0, "projected": null, "exhausted_at": null}',
+    "status": "ok", "granted": 0, "time_zone": "UTC", "carried": 0, "projected": null, "exhausted_at": null, "member": null}',
   'a user that was never seen has its row, with nothing used'
 );
 select is(

@@ -1,0 +1,167 @@
+-- Caps: how much one member may take of what an organisation has. A cap is a meter beside the organisation's,
+-- of a subject that is the organisation's id, a unit separator (chr(31), which no other subject has) and the
+-- member's. A call takes from it as from any other part; it is touched under the organisation's meter of that
+-- feature alone, so it needs no place in the lock order, and it has no row in subjects: its terms are
+-- the organisation's. Who has no cap, has no such meter.
+create table quota.caps (
+  subject_id text collate "C" not null,
+  feature_id text collate "C" not null,
+  member text collate "C" not null,
+  is_set boolean not null default false,
+  constraint caps_pkey primary key (subject_id, feature_id, member)
+);
+
+comment on table quota.caps is
+  'Which members of a subject have caps that a call has met, or that were set for them.';
+
+comment on column quota.caps.is_set is
+  'True where it has an exception (quota.exceptions, of quota.cap_id()): calls for the subject must look.';
+
+-- No statistics: estimates would tell of other subjects (see events).
+alter table quota.caps
+  alter column subject_id set statistics 0,
+  alter column feature_id set statistics 0,
+  alter column member set statistics 0,
+  alter column is_set set statistics 0;
+
+alter table quota.caps enable row level security;
+
+create policy select_service on quota.caps
+  for select to service_role using (true);
+
+-- Withheld: everything from authenticated; current_usage shows a member its own.
+
+create function quota.cap_id(
+  p_subject_id text,
+  p_member text
+)
+returns text
+language plpgsql immutable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_subject_id || chr(31) || p_member;
+end
+$$;
+
+comment on function quota.cap_id is 'What stands for a member of a subject where subjects stand.';
+
+create function quota.cap_holder(p_subject_id text)
+returns text
+language plpgsql immutable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return split_part(p_subject_id, chr(31), 1);
+end
+$$;
+
+comment on function quota.cap_holder is 'Whose member a cap is of; what is no cap is its own.';
+
+create function quota.cap_member(p_subject_id text)
+returns text
+language plpgsql immutable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return nullif(split_part(p_subject_id, chr(31), 2), '');
+end
+$$;
+
+comment on function quota.cap_member is 'The member whose cap it is; null: it is none.';
+
+-- A cap that is begun counts what was used under former names as well.
+create function quota.names_of(p_user_id text)
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_names text[] := array[p_user_id];
+  v_more text[];
+begin
+  loop
+    v_more := array(
+      select m.subject_id
+      from quota.merges as m
+      where m.account_id = any (v_names)
+        and m.subject_id <> all (v_names)
+    );
+    exit when v_more = '{}';
+    v_names := v_names || v_more;
+  end loop;
+  return v_names;
+end
+$$;
+
+comment on function quota.names_of is 'A user and the names that were merged into it.';
+
+create function quota.caps_below(p_subject_id text)
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select quota.cap_id(c.subject_id, c.member)
+    from quota.caps as c
+    where c.subject_id = p_subject_id
+    group by c.subject_id, c.member
+    order by c.member
+  );
+end
+$$;
+
+comment on function quota.caps_below is
+  'The caps of members of a subject that were met by a call, or set.';
+
+-- An owner may see what each member has used; who else sees that, an app says.
+create function quota.sees_members(
+  p_user_id text,
+  p_subject_id text
+)
+returns boolean
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return false;
+end
+$$;
+
+comment on function quota.sees_members is
+  'May this user see the caps and use of all members of this subject? Default: false. Replace it when your app knows owners; null means no.';
+
+-- Read as the owner, who asks who reads. Of a trusted role all that were met or set; of a user its own,
+-- also where nothing was used yet.
+create function quota.caps_shown(p_subject_id text)
+returns table (cap_id text, member text)
+language plpgsql stable strict rows 2 security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user_id text;
+begin
+  if not exists (select from quota.member_limits) and quota.caps_below(p_subject_id) = '{}' then
+    return;
+  end if;
+  if quota.is_trusted() is not true then
+    v_user_id := quota.user_id();
+    if v_user_id = p_subject_id or quota.may_see(v_user_id, p_subject_id) is not true then
+      return;
+    end if;
+    if quota.sees_members(v_user_id, p_subject_id) is not true then
+      return query select quota.cap_id(p_subject_id, v_user_id), v_user_id;
+      return;
+    end if;
+  end if;
+  return query
+    select quota.cap_id(p_subject_id, u.member), u.member
+    from (
+      select quota.cap_member(c) as member
+      from unnest(quota.caps_below(p_subject_id)) as c
+      union
+      select n.user_id
+      from quota.members as n
+      where n.subject_id = p_subject_id
+        and n.user_id <> p_subject_id
+    ) as u
+    order by u.member;
+end
+$$;
+
+comment on function quota.caps_shown is
+  'The caps of a subject''s members that the reader may see; of some there may be no limit.';

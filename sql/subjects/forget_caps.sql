@@ -1,0 +1,103 @@
+-- Caps are sums of what the organisation's own lines say: the next call that meets one begins it anew. So what
+-- is forgotten, or merged, need only take them away.
+create function quota.forget_caps(p_cap_ids text[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- First, and in byte order, as calls lock them: who forgets a user has no meter of the organisation.
+  perform from quota.meters as m
+    where m.subject_id = any (p_cap_ids)
+    order by m.subject_id, m.feature_id
+    for update;
+  delete from quota.exceptions as x where x.subject_id = any (p_cap_ids);
+  delete from quota.caps as c
+    where (c.subject_id, c.member) in (
+      select quota.cap_holder(i), quota.cap_member(i) from unnest(p_cap_ids) as i
+    );
+  perform quota.end_caps(p_cap_ids);
+end
+$$;
+
+comment on function quota.forget_caps is 'Erases caps and their exceptions.';
+
+create function quota.end_caps(p_cap_ids text[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from quota.shares as s where s.share_subject_id = any (p_cap_ids);
+  delete from quota.reservations as r where r.subject_id = any (p_cap_ids);
+  delete from quota.overages as o where o.subject_id = any (p_cap_ids);
+  delete from quota.events as e where e.subject_id = any (p_cap_ids);
+  delete from quota.counters as c where c.subject_id = any (p_cap_ids);
+  delete from quota.meters as m where m.subject_id = any (p_cap_ids);
+end
+$$;
+
+comment on function quota.end_caps is 'Takes away what caps have counted; expects their meters to be locked.';
+
+create function quota.caps_to_merge(
+  p_from text,
+  p_into text
+)
+returns text[]
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_own text[] := quota.caps_below(p_from);
+  v_holders text[];
+  v_feature_ids text[];
+begin
+  -- Where it is a member itself, in byte order.
+  v_holders := array(
+    select quota.cap_holder(e.subject_id)
+    from quota.events as e
+    where e.actor = p_from
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_from
+      and strpos(e.subject_id, chr(31)) > 0
+    group by 1
+    order by 1
+  );
+  for i in 1 .. cardinality(v_holders) loop
+    v_feature_ids := array(
+      select c.feature_id
+      from quota.caps as c
+      where c.subject_id = v_holders[i]
+        and c.member in (p_from, p_into)
+      group by c.feature_id
+      order by c.feature_id
+    );
+    perform quota.lock_meters(v_holders[i], v_feature_ids);
+    perform quota.end_exceptions(v_holders[i], p_from);
+  end loop;
+  perform quota.end_exceptions(p_from, quota.cap_member(c)) from unnest(v_own) as c;
+  return array(
+    select c from unnest(v_own) as c
+    union
+    select quota.cap_id(p_into, quota.cap_member(c)) from unnest(v_own) as c
+    union
+    select quota.cap_id(h, n) from unnest(v_holders) as h cross join unnest(array[p_from, p_into]) as n
+  );
+end
+$$;
+
+comment on function quota.caps_to_merge is
+  'The caps that a merge changes, of the members of both and of both as members, whose holders'' meters it locks; exceptions of the old name end.';
+
+create function quota.end_exceptions(
+  p_subject_id text,
+  p_member text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap_id text := quota.cap_id(p_subject_id, p_member);
+begin
+  delete from quota.exceptions as x where x.subject_id = v_cap_id;
+  delete from quota.caps as c where c.subject_id = p_subject_id and c.member = p_member;
+end
+$$;
+
+comment on function quota.end_exceptions is 'Takes the exceptions of a member, whose cap ends, away.';
