@@ -17,7 +17,13 @@ import {
   withUsage,
 } from './with-usage.ts';
 
-export type UsageItem<Feature extends string = string> = { feature: Feature; amount?: number };
+export type UsageItem<Feature extends string = string> = {
+  feature: Feature;
+  amount?: number;
+  /** Of a server: whose use it is, in place of the subject of the call, and for which user. */
+  subject?: string;
+  actor?: string;
+};
 
 export interface UsageCalls<Feature extends string = string> extends UsageMethods<Feature> {
   /**

@@ -119,12 +119,12 @@ returns boolean
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return false;
+  return p_user_id = p_subject_id;
 end
 $$;
 
 comment on function quota.sees_members is
-  'May this user see the caps and use of all members of this subject? Default: false. Replace it when your app knows owners; null means no.';
+  'May this user see the caps and use of all members of this subject? Default: nobody but the subject itself. Replace it when your app knows owners; null means no.';
 
 -- Read as the owner, who asks who reads. Of a trusted role all that were met or set; of a user its own,
 -- also where nothing was used yet.
@@ -140,7 +140,7 @@ begin
   end if;
   if quota.is_trusted() is not true then
     v_user_id := quota.user_id();
-    if v_user_id = p_subject_id or quota.may_see(v_user_id, p_subject_id) is not true then
+    if quota.may_see(v_user_id, p_subject_id) is not true then
       return;
     end if;
     if quota.sees_members(v_user_id, p_subject_id) is not true then
