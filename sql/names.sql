@@ -25,14 +25,14 @@ begin
     where o.schema_id = 'public'::pg_catalog.regnamespace
       and o.name = any (array[
         'acknowledge_alerts', 'add_member', 'apply_plans', 'check_usage', 'clear_limit',
-        'commit_usage', 'consume_usage', 'consume_usage_batch', 'current_usage', 'deliver_alerts',
-        'enforce_usage', 'entitlements', 'explain_usage', 'extend_usage', 'forget_subject',
-        'grant_usage', 'import_result', 'installation_problem', 'merge_subjects', 'plan_catalog',
-        'plan_change', 'refund_usage', 'release_usage', 'remove_member', 'reserve_usage',
-        'reset_usage', 'return_usage', 'set_limit', 'set_parent', 'set_plan', 'set_value',
-        'usage_alerts', 'usage_breakdown', 'usage_decision', 'usage_events', 'usage_explanation',
-        'usage_history', 'usage_mismatch', 'usage_overview', 'usage_share', 'verify_installation',
-        'verify_usage', 'void_grant'
+        'commit_usage', 'consume_usage', 'consume_usage_batch', 'consume_usage_many',
+        'current_usage', 'deliver_alerts', 'enforce_usage', 'entitlements', 'explain_usage',
+        'extend_usage', 'forget_subject', 'grant_usage', 'import_result', 'installation_problem',
+        'merge_subjects', 'plan_catalog', 'plan_change', 'refund_usage', 'release_usage',
+        'remove_member', 'reserve_usage', 'reset_usage', 'return_usage', 'set_limit', 'set_parent',
+        'set_plan', 'set_value', 'usage_alerts', 'usage_breakdown', 'usage_decision',
+        'usage_events', 'usage_explanation', 'usage_history', 'usage_mismatch', 'usage_overview',
+        'usage_share', 'verify_installation', 'verify_usage', 'void_grant'
       ]);
   if exists (select from pg_catalog.pg_namespace where nspname = 'quota') then
     if pg_catalog.to_regclass('quota.meters') is not null

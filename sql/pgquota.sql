@@ -89,6 +89,9 @@
 \ir verbs/take_all_plainly.sql
 \ir verbs/batch_parts.sql
 \ir verbs/batch_callers.sql
+\ir verbs/many_calls.sql
+\ir verbs/take_many_plainly.sql
+\ir verbs/consume_usage_many.sql
 \ir verbs/check_usage.sql
 \ir verbs/explain_usage.sql
 \ir verbs/explain_part.sql

@@ -19,6 +19,7 @@ revoke all on function
   public.explain_usage, public.usage_breakdown, public.reserve_usage, public.extend_usage,
   public.commit_usage,
   public.release_usage, public.refund_usage, public.return_usage, public.reset_usage,
+  public.consume_usage_many,
   public.grant_usage, public.void_grant, public.set_plan, public.set_parent, public.set_limit,
   public.clear_limit,
   public.set_value, public.add_member, public.remove_member, public.forget_subject,
@@ -39,6 +40,7 @@ grant execute on function
   quota.explain_usage, quota.usage_breakdown
   to authenticated, service_role;
 grant execute on function
+  public.consume_usage_many, quota.consume_usage_many,
   public.reserve_usage, public.extend_usage, public.commit_usage, public.release_usage,
   public.refund_usage, public.return_usage, public.reset_usage, public.grant_usage,
   public.void_grant, public.set_plan, public.set_parent, public.set_limit, public.clear_limit, public.set_value,

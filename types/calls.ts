@@ -2,7 +2,9 @@
 import {
   type Ask,
   type CallOptions,
+  type ConsumeUsageArgs,
   type ConsumeUsageBatchArgs,
+  type ConsumeUsageManyArgs,
   createMethods,
   type EnforceUsageArgs,
   type Tell,
@@ -10,12 +12,26 @@ import {
   type UsageMethods,
 } from './client.ts';
 import { UsageLimitExceeded } from './errors.ts';
+import { shareRoundTrips } from './shared.ts';
 import {
   type UsageWork,
   type WithUsageOptions,
   type WithUsageResult,
   withUsage,
 } from './with-usage.ts';
+
+/** One of many calls: the arguments of consumeUsage, but for the subject that they share. */
+export type UsageCall<Feature extends string = string> = Omit<ConsumeUsageArgs<Feature>, 'subject'>;
+
+/** Its answer: the decision, or the code of the error that it would have had alone. */
+export type UsageCallDecision<Feature extends string = string> = Omit<
+  UsageDecision<Feature>,
+  'reason'
+> & {
+  reason:
+    | UsageDecision['reason']
+    | ('QAMNT' | 'QFEAT' | 'QIDEM' | 'QMETA' | 'QSUBJ' | '22023' | '55P03');
+};
 
 export type UsageItem<Feature extends string = string> = {
   feature: Feature;
@@ -25,7 +41,8 @@ export type UsageItem<Feature extends string = string> = {
   actor?: string;
 };
 
-export interface UsageCalls<Feature extends string = string> extends UsageMethods<Feature> {
+export interface UsageCalls<Feature extends string = string>
+  extends Omit<UsageMethods<Feature>, 'consumeUsageMany'> {
   /**
    * As consumeUsage, but a refusal throws.
    *
@@ -46,6 +63,17 @@ export interface UsageCalls<Feature extends string = string> extends UsageMethod
     args: Omit<ConsumeUsageBatchArgs, 'items'> & { items: UsageItem<Feature>[] },
     options?: CallOptions,
   ): Promise<UsageDecision<Feature>[]>;
+  /**
+   * Makes up to 1,000 calls of one subject in order and in one round trip, each decided as if it had
+   * come alone, and gives one decision per call. What is wrong with one call is the reason of its own
+   * decision, as a code (`QAMNT`). Server only. The option `shareRoundTrips` gathers calls by itself.
+   *
+   * @throws UsageError with 22023 for none or over 1,000 calls, QSUBJ, 42501, and 55P03 (retry)
+   */
+  consumeUsageMany(
+    args: Omit<ConsumeUsageManyArgs, 'calls'> & { calls: UsageCall<Feature>[] },
+    options?: CallOptions,
+  ): Promise<UsageCallDecision<Feature>[]>;
   /**
    * Holds an amount, runs the work, and commits what it reports (`usage.commit(tokens)`) or what was
    * held; releases when the work throws. Work that is aborted counts what it reported by then, and
@@ -69,8 +97,10 @@ export interface UsageCalls<Feature extends string = string> extends UsageMethod
 export function createCalls<Feature extends string = string>(
   ask: Ask,
   tell: Tell,
+  isShared = false,
 ): UsageCalls<Feature> {
   const methods = createMethods<Feature>(ask, tell);
+  if (isShared) methods.consumeUsage = shareRoundTrips({ ...methods });
   return {
     ...methods,
     async enforceUsage(args, options) {

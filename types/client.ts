@@ -258,7 +258,8 @@ export type UsageDecision<Feature extends string = string> = {
   /**
    * `ok`; `limit_reached`; `feature_not_in_plan`; `not_taken` (another item of the batch was
    * refused); `over_limit` (allowed, and past a limit: a soft one, one in its grace, or by a commit
-   * of more than was held).
+   * of more than was held). Of consume_usage_many alone, the code of the error that this call would
+   * have had: QAMNT, QFEAT, QIDEM, QMETA, QSUBJ, 22023 or 55P03.
    */
   reason: 'ok' | 'limit_reached' | 'feature_not_in_plan' | 'not_taken' | 'over_limit';
   /** The feature asked for. */
@@ -665,6 +666,12 @@ export type ConsumeUsageBatchArgs = {
   metadata?: JsonObject | null;
 };
 
+/** The arguments of consumeUsageMany. */
+export type ConsumeUsageManyArgs = {
+  calls: Json;
+  subject: string;
+};
+
 /** The arguments of deliverAlerts. */
 export type DeliverAlertsArgs = {
   /** Default: 100. */
@@ -980,6 +987,27 @@ export interface UsageMethods<Feature extends string = string> {
    */
   consumeUsageBatch(
     args: ConsumeUsageBatchArgs,
+    options?: CallOptions,
+  ): Promise<UsageDecision<Feature>[]>;
+  /**
+   * Makes 1 to 1,000 calls of one subject in order and in one round trip, each as consume_usage
+   * would: with a decision, a line of the ledger and a key of its own. calls is an array of objects
+   * {"feature": …, "amount": …, "idempotency_key": …, "metadata": …, "actor": …, "partial": …}, of
+   * which only feature must be there. Returns one decision per call, in order: a refusal of one is
+   * none of the others. A call that consume_usage would answer with an error counts nothing and has
+   * allowed = false, with the code of the error for a reason: made alone it says what is wrong. All
+   * are counted in one transaction.
+   *
+   * Server only: needs the service key.
+   *
+   * @throws UsageError with one of the codes
+   * - `22023` calls is not an array of 1 to 1,000 elements
+   * - `42501` a user calls
+   * - `QSUBJ` subject missing, empty or over 255 characters
+   * - `55P03` another call held a row for 2 s, nothing was counted (retry)
+   */
+  consumeUsageMany(
+    args: ConsumeUsageManyArgs,
     options?: CallOptions,
   ): Promise<UsageDecision<Feature>[]>;
   /**
@@ -1381,6 +1409,7 @@ export function createMethods<Feature extends string>(ask: Ask, tell: Tell): Usa
     commitUsage: (args, options) => decide('commit_usage', args, options),
     consumeUsage: (args, options) => decide('consume_usage', args, options),
     consumeUsageBatch: (args, options) => decide('consume_usage_batch', args, options),
+    consumeUsageMany: (args, options) => decide('consume_usage_many', args, options),
     deliverAlerts: (args, options) => ask('deliver_alerts', args, options),
     enforceUsage: (args, options) => decide('enforce_usage', args, options),
     explainUsage: (args, options) => ask('explain_usage', args, options),

@@ -259,6 +259,16 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      consume_usage_many: {
+        Args: { calls: Json; subject: string };
+        Returns: Database['public']['CompositeTypes']['usage_decision'][];
+        SetofOptions: {
+          from: '*';
+          to: 'usage_decision';
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       deliver_alerts: {
         Args: { max?: number };
         Returns: {

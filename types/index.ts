@@ -10,7 +10,7 @@ import { request } from './request.ts';
 import { refuseServiceKeyInBrowser } from './service-key.ts';
 
 export type { UsageAlertEvent } from './alert-event.ts';
-export type { UsageCalls, UsageItem } from './calls.ts';
+export type { UsageCall, UsageCallDecision, UsageCalls, UsageItem } from './calls.ts';
 export type * from './client.ts';
 export type { UsageAnswer, UsageConnection, UsageRequest } from './connection.ts';
 export { UsageError, UsageLimitExceeded, UsageOutcomeUnknown } from './errors.ts';
@@ -23,6 +23,15 @@ export interface UsageClient<Feature extends string = string> extends UsageCalls
   from: UsageFrom<Feature>;
 }
 
+export interface UsageOptions {
+  /**
+   * Calls of consumeUsage and enforceUsage for one subject and feature that wait at the same moment
+   * share one round trip, each with its own answer; nobody waits for company. For a server, with the
+   * service key: a user's calls go alone. Default: false.
+   */
+  shareRoundTrips?: boolean;
+}
+
 /**
  * `createUsageClient<keyof typeof plans.features>(supabase)` knows the features of the project's plan
  * document (`import type plans from './plans.json'`), `<'ai_generation' | 'export'>` the named ones. It
@@ -32,21 +41,22 @@ export interface UsageClient<Feature extends string = string> extends UsageCalls
  */
 export function createUsageClient<Feature extends string = string>(
   supabase: UsageConnection,
+  options: UsageOptions = {},
 ): UsageClient<Feature> {
   refuseServiceKeyInBrowser(supabase);
   const database = inPublic(supabase);
 
-  const tell: Tell = async (name, args, options) => {
-    await request(supabase, database, name, args, options);
+  const tell: Tell = async (name, args, call) => {
+    await request(supabase, database, name, args, call);
   };
-  const ask: Ask = async <Answer>(name: string, args?: object, options?: CallOptions) => {
-    const data = await request(supabase, database, name, args, options);
+  const ask: Ask = async <Answer>(name: string, args?: object, call?: CallOptions) => {
+    const data = await request(supabase, database, name, args, call);
     if (data === null) throw new UsageError({ message: `${name} gave no answer`, status: 0 });
     return data as Answer;
   };
 
   return {
-    ...createCalls<Feature>(ask, tell),
+    ...createCalls<Feature>(ask, tell, options.shareRoundTrips),
     from: ((view: string) => database.from(view)) as UsageClient<Feature>['from'],
   };
 }

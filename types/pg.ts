@@ -2,6 +2,7 @@
  * The client of pgquota without PostgREST: the same methods, answers and errors, over whatever runs a
  * query against Postgres. A call is one statement; in the caller's transaction when the connection is.
  */
+import { unlessAborted } from './aborted.ts';
 import { createCalls, type UsageCalls } from './calls.ts';
 import type { Ask, CallOptions, JsonObject, Tell } from './client.ts';
 import { UsageError } from './errors.ts';
@@ -10,7 +11,7 @@ import { becomeOf, callOf, type Identity, type Statement } from './pg-statements
 import { createFrom, type ReadRows, type UsageFrom } from './pg-views.ts';
 
 export type { UsageAlertEvent } from './alert-event.ts';
-export type { UsageCalls, UsageItem } from './calls.ts';
+export type { UsageCall, UsageCallDecision, UsageCalls, UsageItem } from './calls.ts';
 export type * from './client.ts';
 export { UsageError, UsageLimitExceeded, UsageOutcomeUnknown } from './errors.ts';
 export { usageLimitHeaders } from './headers.ts';
@@ -40,6 +41,12 @@ export interface UsageOptions {
   role?: string;
   /** The claims of a signed-in user, which your server has verified: `{ sub: userId }`. */
   claims?: JsonObject & { sub: string };
+  /**
+   * Calls of consumeUsage and enforceUsage for one subject and feature that wait at the same moment
+   * share one round trip, each with its own answer; nobody waits for company. For a server's calls:
+   * with claims each goes alone. Default: false.
+   */
+  shareRoundTrips?: boolean;
 }
 
 export interface UsageClient<Feature extends string = string> extends UsageCalls<Feature> {
@@ -89,7 +96,10 @@ export function createUsageClient<Feature extends string = string>(
       return inTransaction(database, (one, isOwn) => readAs(one, isOwn, identity, statement));
     });
 
-  return { ...createCalls<Feature>(ask, tell), from: createFrom<Feature>(read) };
+  return {
+    ...createCalls<Feature>(ask, tell, options.shareRoundTrips && !options.claims),
+    from: createFrom<Feature>(read),
+  };
 }
 
 function identityOf({ role, claims }: UsageOptions): Identity | undefined {
@@ -174,26 +184,5 @@ async function inTransaction<Result>(
   } finally {
     // A connection whose transaction failed is closed rather than trusted.
     client.release(failure);
-  }
-}
-
-/** Ends the wait alone: a statement that was sent runs to its end. */
-async function unlessAborted<Result>(
-  signal: AbortSignal | null | undefined,
-  work: () => Promise<Result>,
-): Promise<Result> {
-  if (!signal) return work();
-  const aborted = () =>
-    new UsageError({ message: `aborted: ${signal.reason}`, status: 0, cause: signal.reason });
-  if (signal.aborted) throw aborted();
-  let stop = () => {};
-  const ended = new Promise<never>((_, reject) => {
-    stop = () => reject(aborted());
-    signal.addEventListener('abort', stop, { once: true });
-  });
-  try {
-    return await Promise.race([work(), ended]);
-  } finally {
-    signal.removeEventListener('abort', stop);
   }
 }

@@ -39,6 +39,7 @@ export const ROUTINES: Record<string, RoutineShape> = {
     answer: 'many',
     parameters: { items: 'jsonb', subject: 'text', idempotency_key: 'text', metadata: 'jsonb' },
   },
+  consume_usage_many: { answer: 'many', parameters: { calls: 'jsonb', subject: 'text' } },
   deliver_alerts: { answer: 'many', parameters: { max: 'integer' } },
   enforce_usage: {
     answer: 'one',

@@ -28,6 +28,7 @@ drop function if exists
   public.commit_usage(uuid, bigint, text, jsonb),
   public.consume_usage(text, bigint, text, text, jsonb, text, boolean),
   public.consume_usage_batch(jsonb, text, text, jsonb),
+  public.consume_usage_many(jsonb, text),
   public.deliver_alerts(integer),
   public.enforce_usage(text, bigint, text, text, jsonb, text, boolean),
   public.explain_usage(text, bigint, text),

@@ -36,7 +36,7 @@ comment on type public.usage_decision is
 comment on column public.usage_decision.allowed is 'Whether the amount was (or, for check_usage, would be) taken.';
 
 comment on column public.usage_decision.reason is
-  '`ok`; `limit_reached`; `feature_not_in_plan`; `not_taken` (another item of the batch was refused); `over_limit` (allowed, and past a limit: a soft one, one in its grace, or by a commit of more than was held).';
+  '`ok`; `limit_reached`; `feature_not_in_plan`; `not_taken` (another item of the batch was refused); `over_limit` (allowed, and past a limit: a soft one, one in its grace, or by a commit of more than was held). Of consume_usage_many alone, the code of the error that this call would have had: QAMNT, QFEAT, QIDEM, QMETA, QSUBJ, 22023 or 55P03.';
 
 comment on column public.usage_decision.feature is 'The feature asked for.';
 

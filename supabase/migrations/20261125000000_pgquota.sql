@@ -55,14 +55,14 @@ begin
     where o.schema_id = 'public'::pg_catalog.regnamespace
       and o.name = any (array[
         'acknowledge_alerts', 'add_member', 'apply_plans', 'check_usage', 'clear_limit',
-        'commit_usage', 'consume_usage', 'consume_usage_batch', 'current_usage', 'deliver_alerts',
-        'enforce_usage', 'entitlements', 'explain_usage', 'extend_usage', 'forget_subject',
-        'grant_usage', 'import_result', 'installation_problem', 'merge_subjects', 'plan_catalog',
-        'plan_change', 'refund_usage', 'release_usage', 'remove_member', 'reserve_usage',
-        'reset_usage', 'return_usage', 'set_limit', 'set_parent', 'set_plan', 'set_value',
-        'usage_alerts', 'usage_breakdown', 'usage_decision', 'usage_events', 'usage_explanation',
-        'usage_history', 'usage_mismatch', 'usage_overview', 'usage_share', 'verify_installation',
-        'verify_usage', 'void_grant'
+        'commit_usage', 'consume_usage', 'consume_usage_batch', 'consume_usage_many',
+        'current_usage', 'deliver_alerts', 'enforce_usage', 'entitlements', 'explain_usage',
+        'extend_usage', 'forget_subject', 'grant_usage', 'import_result', 'installation_problem',
+        'merge_subjects', 'plan_catalog', 'plan_change', 'refund_usage', 'release_usage',
+        'remove_member', 'reserve_usage', 'reset_usage', 'return_usage', 'set_limit', 'set_parent',
+        'set_plan', 'set_value', 'usage_alerts', 'usage_breakdown', 'usage_decision',
+        'usage_events', 'usage_explanation', 'usage_history', 'usage_mismatch', 'usage_overview',
+        'usage_share', 'verify_installation', 'verify_usage', 'void_grant'
       ]);
   if exists (select from pg_catalog.pg_namespace where nspname = 'quota') then
     if pg_catalog.to_regclass('quota.meters') is not null
@@ -5428,7 +5428,7 @@ comment on type public.usage_decision is
 comment on column public.usage_decision.allowed is 'Whether the amount was (or, for check_usage, would be) taken.';
 
 comment on column public.usage_decision.reason is
-  '`ok`; `limit_reached`; `feature_not_in_plan`; `not_taken` (another item of the batch was refused); `over_limit` (allowed, and past a limit: a soft one, one in its grace, or by a commit of more than was held).';
+  '`ok`; `limit_reached`; `feature_not_in_plan`; `not_taken` (another item of the batch was refused); `over_limit` (allowed, and past a limit: a soft one, one in its grace, or by a commit of more than was held). Of consume_usage_many alone, the code of the error that this call would have had: QAMNT, QFEAT, QIDEM, QMETA, QSUBJ, 22023 or 55P03.';
 
 comment on column public.usage_decision.feature is 'The feature asked for.';
 
@@ -8051,6 +8051,527 @@ $$;
 
 comment on function quota.take_all_properly is
   'Counts all items of a batch, if they have room beside one another, or none; expects the meters to be locked.';
+
+-- sql/verbs/many_calls.sql
+
+-- What consume_usage_many() is given, seen at one look.
+
+create type quota.many_calls as (
+  features text[],
+  amounts bigint[],
+  keys text[],
+  metadata jsonb[],
+  actors text[]
+);
+
+comment on type quota.many_calls is
+  'Calls of consume_usage_many() whose arguments are plainly good, call by call; keys, metadata and actors are null where none has one.';
+
+-- Beside make_call(), which says what is wrong with one: this only sees that nothing is.
+create function quota.calls_at_a_look(p_calls jsonb)
+returns quota.many_calls
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_calls quota.many_calls;
+  v_are_good boolean;
+  v_are_short boolean;
+begin
+  select
+      array_agg(s.call ->> 'feature' order by s.n),
+      array_agg(case when s.is_good then coalesce((s.call ->> 'amount')::bigint, 1) end order by s.n),
+      bool_and(s.is_good), bool_and(s.is_short)
+    into v_calls.features, v_calls.amounts, v_are_good, v_are_short
+    from (
+      select c.n, c.call, c.is_short,
+        coalesce(
+          jsonb_typeof(c.call -> 'feature') = 'string'
+          and coalesce(
+            jsonb_typeof(c.call -> 'amount') = 'number' and c.call ->> 'amount' ~ '^[1-9][0-9]{0,14}$', true
+          )
+          and (c.is_short or quota.is_good_beside(c.call)),
+          false
+        ) as is_good
+      from (
+        select e.n, e.call, e.call - '{feature,amount}'::text[] = '{}' as is_short
+        from jsonb_array_elements(p_calls) with ordinality as e (call, n)
+        where jsonb_typeof(e.call) = 'object'
+        -- Once for each call, not once for each use.
+        offset 0
+      ) as c
+      offset 0
+    ) as s;
+  if v_are_good is not true or cardinality(v_calls.features) < jsonb_array_length(p_calls) then
+    return null;
+  end if;
+  if not v_are_short then
+    select
+        array_agg(c.call ->> 'idempotency_key' order by c.n),
+        array_agg(coalesce(nullif(c.call -> 'metadata', 'null'), '{}') order by c.n),
+        array_agg(c.call ->> 'actor' order by c.n),
+        -- A key that stands there twice is replayed the second time.
+        count(c.call ->> 'idempotency_key') = count(distinct c.call ->> 'idempotency_key')
+      into v_calls.keys, v_calls.metadata, v_calls.actors, v_are_good
+      from jsonb_array_elements(p_calls) with ordinality as c (call, n);
+  end if;
+  return case when v_are_good then v_calls end;
+end
+$$;
+
+comment on function quota.calls_at_a_look is
+  'The calls of a document of which each is plainly good, and no key stands twice; null: look at each.';
+
+create function quota.is_good_beside(p_call jsonb)
+returns boolean
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(
+      jsonb_typeof(p_call -> 'idempotency_key') = 'null'
+        or jsonb_typeof(p_call -> 'idempotency_key') = 'string'
+        and length(p_call ->> 'idempotency_key') between 1 and 255,
+      true
+    )
+    and coalesce(
+      jsonb_typeof(p_call -> 'metadata') = 'null'
+        or jsonb_typeof(p_call -> 'metadata') = 'object'
+        and octet_length((p_call -> 'metadata')::text) <= 8192,
+      true
+    )
+    and coalesce(
+      jsonb_typeof(p_call -> 'actor') = 'null'
+        or jsonb_typeof(p_call -> 'actor') = 'string' and length(p_call ->> 'actor') between 1 and 255,
+      true
+    )
+    and coalesce(p_call -> 'partial' = 'false', true)
+    and p_call - '{feature,amount,idempotency_key,metadata,actor,partial}'::text[] = '{}';
+end
+$$;
+
+comment on function quota.is_good_beside is
+  'Whether key, metadata, actor and partial of a call are plainly good, and there is nothing else.';
+
+-- sql/verbs/take_many_plainly.sql
+
+-- The plain way of consume_usage(), for many calls of one subject at once: one update of the meter, one
+-- insert of their lines. Exact for the reasons that hold for one (see sql/README.md): when the sum of all
+-- fits under the ceiling, each of them would have fitted in its turn.
+
+create function quota.take_many_plainly(
+  p_subject_id text,
+  p_calls quota.many_calls,
+  p_from integer,
+  p_until integer
+)
+returns public.usage_decision[]
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_feature_id text := p_calls.features[p_from];
+  v_amounts bigint[] := p_calls.amounts[p_from:p_until];
+  v_amount bigint := (select sum(a) from unnest(v_amounts) as a);
+  v_meter record;
+  v_now timestamptz;
+  v_ids uuid[];
+  v_decision public.usage_decision;
+  v_decisions public.usage_decision[];
+begin
+  -- A snapshot of a whole transaction may be older than the catalogue.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return null;
+  end if;
+  update quota.meters as m
+    set used = m.used + v_amount
+    where m.subject_id = p_subject_id
+      and m.feature_id = v_feature_id
+      and m.fresh_from < 'infinity'
+      and m.used + m.reserved >= m.floor
+      and m.used + m.reserved + v_amount <= m.ceiling
+    returning
+      m.fresh_from, least(m.fresh_until, m.holds_expire_at) as fresh_until, m.catalogue_version, m.plan_id,
+      m.upgrade_url, m.period, nullif(m.period_start, '-infinity') as period_start,
+      nullif(m.period_end, 'infinity') as period_end, m.allowed, m.granted, m.used - m.used_before as used,
+      m.reserved - m.reserved_before as reserved,
+      case when m.period = m.long_period then m.long_carried else 0 end as carried
+    into v_meter;
+  if not found then
+    return null;
+  end if;
+  -- The time is read under the lock: what began while the call waited holds for it.
+  v_now := quota.clock();
+  if v_now >= v_meter.fresh_from and v_now < v_meter.fresh_until then
+    -- As new_id(), and in their order: what is random of one is of all, and a number is their own.
+    select array_agg(
+        (i.instant || '7' || lpad(to_hex(n), 3, '0') || i.random)::uuid order by n
+      )
+      into v_ids
+      from (
+        select lpad(to_hex((date_part('epoch', v_now) * 1000)::bigint), 12, '0') as instant,
+          right(gen_random_uuid()::text, 18) as random
+      ) as i
+      cross join generate_series(1, cardinality(v_amounts)) as n;
+    v_decision := row(
+      true, 'ok', v_feature_id, p_subject_id, v_meter.plan_id, 0, v_meter.used - v_amount,
+      v_meter.reserved, v_meter.allowed, v_meter.allowed - v_meter.used + v_amount - v_meter.reserved,
+      v_meter.allowed is null, v_meter.period, v_meter.period_start, v_meter.period_end, null, null, null,
+      false, v_meter.upgrade_url, v_meter.granted, v_meter.carried, v_feature_id, p_subject_id, null
+    )::public.usage_decision;
+    for i in 1 .. cardinality(v_amounts) loop
+      v_decision.amount := v_amounts[i];
+      v_decision.used := v_decision.used + v_amounts[i];
+      v_decision.remaining := v_decision.remaining - v_amounts[i];
+      v_decision.event_id := v_ids[i];
+      v_decisions[i] := v_decision;
+    end loop;
+    if quota.write_many(
+      p_subject_id, p_calls, p_from, p_until, v_decisions, v_ids, v_now, v_meter.catalogue_version
+    ) then
+      return v_decisions;
+    end if;
+  end if;
+  perform quota.take_back(p_subject_id, v_feature_id, v_amount, 0);
+  return null;
+end
+$$;
+
+comment on function quota.take_many_plainly is
+  'Counts those of the calls from one to another, which are of one feature, if what its meter remembers says that there is room for all. Null: nothing was counted, ask properly.';
+
+create function quota.write_many(
+  p_subject_id text,
+  p_calls quota.many_calls,
+  p_from integer,
+  p_until integer,
+  p_decisions public.usage_decision[],
+  p_ids uuid[],
+  p_at timestamptz,
+  p_catalogue_version bigint
+)
+returns boolean
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_feature_id text := p_calls.features[p_from];
+  v_amounts bigint[] := p_calls.amounts[p_from:p_until];
+  v_keys text[] := p_calls.keys[p_from:p_until];
+  v_actors text[] := p_calls.actors[p_from:p_until];
+  v_bound text[];
+  v_missing bigint := 0;
+begin
+  -- The keys go before the lines: when one is taken, nothing was counted.
+  if v_keys is not null then
+    with bound as (
+      insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answer)
+        select p_subject_id, '', c.idempotency_key, p_at,
+          jsonb_build_object('call', 'consume_usage', 'feature', v_feature_id, 'amount', c.amount)
+            || quota.further_arguments(nullif(c.actor, p_subject_id), false),
+          to_jsonb(p_decisions[c.n])
+        from unnest(v_keys, v_amounts, v_actors) with ordinality as c (idempotency_key, amount, actor, n)
+        where c.idempotency_key is not null
+        order by c.idempotency_key collate "C"
+        on conflict do nothing
+        returning idempotency_key
+    )
+    select array_agg(b.idempotency_key) into v_bound from bound as b;
+    v_missing := cardinality(array_remove(v_keys, null)) - coalesce(cardinality(v_bound), 0);
+  end if;
+  if v_missing = 0 then
+    -- A statement after the lock: is the catalogue still the edition that is remembered?
+    insert into quota.events (
+      subject_id, event_id, at, kind, feature_id, counts_at, used_change, actor, idempotency_key, metadata
+    )
+      select p_subject_id, c.event_id, p_at, 'consume', v_feature_id, p_at, c.amount,
+        nullif(c.actor, p_subject_id), c.idempotency_key, coalesce(c.metadata, '{}')
+      from quota.catalogue as k
+      cross join unnest(p_ids, v_amounts, v_actors, v_keys, p_calls.metadata[p_from:p_until])
+        as c (event_id, amount, actor, idempotency_key, metadata)
+      where k.version = p_catalogue_version;
+    if found then
+      return true;
+    end if;
+  end if;
+  delete from quota.keys as k
+    where k.subject_id = p_subject_id
+      and k.owner_id = ''
+      and k.idempotency_key = any (v_bound);
+  return false;
+end
+$$;
+
+comment on function quota.write_many is
+  'Binds the keys of calls of one feature and writes their lines. False: a key was taken, or the catalogue is another edition; then nothing is written.';
+
+-- What is refused waits for nobody, and makes nobody wait: what was committed when it was looked at is a
+-- right answer.
+create function quota.refuse_many_plainly(
+  p_caller quota.caller,
+  p_calls quota.many_calls
+)
+returns public.usage_decision[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_call record;
+  v_decision public.usage_decision;
+  v_decisions public.usage_decision[];
+begin
+  -- A key may have been bound to what was allowed.
+  if cardinality(array_remove(p_calls.keys, null)) > 0 then
+    return null;
+  end if;
+  for v_call in
+    select c.feature_id, c.amount, array_agg(c.n order by c.n) as places
+    from unnest(p_calls.features, p_calls.amounts) with ordinality as c (feature_id, amount, n)
+    group by c.feature_id, c.amount
+  loop
+    v_decision := quota.look_plainly(p_caller, v_call.feature_id, v_call.amount, null);
+    if v_decision.allowed is distinct from false then
+      return null;
+    end if;
+    for i in 1 .. cardinality(v_call.places) loop
+      v_decisions[v_call.places[i]] := v_decision;
+    end loop;
+  end loop;
+  return v_decisions;
+end
+$$;
+
+comment on function quota.refuse_many_plainly is
+  'What many calls are told where each is plainly refused, without a lock. Null: ask properly.';
+
+-- sql/verbs/consume_usage_many.sql
+
+-- Many calls of one subject in one round trip and one transaction: what a server has to ask at the same
+-- moment for an organisation that is busy. Each is decided as if it had come alone, in order: the limits
+-- bind the third by what the first two took, and a refusal of one is none of the others. The row of a
+-- hot subject is locked, and the log flushed, once for all of them.
+create function public.consume_usage_many(
+  calls jsonb,
+  subject text
+)
+returns setof public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict error
+begin
+  return query select * from quota.consume_usage_many(calls, subject);
+end
+$$;
+
+comment on function public.consume_usage_many is
+  'Makes 1 to 1,000 calls of one subject in order and in one round trip, each as consume_usage would: with a decision, a line of the ledger and a key of its own. calls is an array of objects {"feature": …, "amount": …, "idempotency_key": …, "metadata": …, "actor": …, "partial": …}, of which only feature must be there. Returns one decision per call, in order: a refusal of one is none of the others. A call that consume_usage would answer with an error counts nothing and has allowed = false, with the code of the error for a reason: made alone it says what is wrong. All are counted in one transaction. Errors: 22023 calls is not an array of 1 to 1,000 elements; 42501 a user calls; QSUBJ subject missing, empty or over 255 characters; 55P03 another call held a row for 2 s, nothing was counted (retry).';
+
+create function quota.consume_usage_many(
+  p_calls jsonb,
+  p_subject text
+)
+returns setof public.usage_decision
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_caller quota.caller;
+  v_calls quota.many_calls;
+  v_decision public.usage_decision;
+  v_decisions public.usage_decision[];
+begin
+  perform quota.require_trusted();
+  v_caller := quota.caller_for(p_subject);
+  if p_calls is null or jsonb_typeof(p_calls) <> 'array'
+    or jsonb_array_length(p_calls) not between 1 and 1000
+  then
+    raise exception 'consume_usage_many: calls is %, an array of 1 to 1,000 objects is expected',
+      case jsonb_typeof(p_calls)
+        when 'array' then 'an array of ' || jsonb_array_length(p_calls)
+        else coalesce('a JSON ' || jsonb_typeof(p_calls), 'null')
+      end
+      using errcode = '22023', hint = 'for example [{"feature": "ai_generation"}, {"feature": "export"}]';
+  end if;
+  v_calls := quota.calls_at_a_look(p_calls);
+  if v_calls.features[1] = all (v_calls.features) then
+    v_decisions := quota.take_many_plainly(
+      v_caller.subject_id, v_calls, 1, cardinality(v_calls.features)
+    );
+  end if;
+  if v_decisions is null and v_calls.features is not null then
+    v_decisions := quota.refuse_many_plainly(v_caller, v_calls);
+  end if;
+  if v_decisions is null then
+    v_decisions := quota.make_calls_locked(v_caller, p_calls, v_calls);
+  end if;
+  foreach v_decision in array v_decisions loop
+    return next v_decision;
+  end loop;
+end
+$$;
+
+comment on function quota.consume_usage_many is 'See public.consume_usage_many.';
+
+-- The general way: call by call, as they would come alone, but under locks that are taken once, in the
+-- one order. What is wrong with one call is found while the others are made: then all are undone, and made
+-- anew with a savepoint each, which would cost every caller of the server if it were so always.
+create function quota.make_calls_locked(
+  p_caller quota.caller,
+  p_calls jsonb,
+  p_seen quota.many_calls
+)
+returns public.usage_decision[]
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject_id text := p_caller.subject_id;
+  v_features text[] := array(
+    select f.feature_id
+    from quota.features as f
+    where f.kind in ('metered', 'gauge')
+      and f.feature_id in (
+        select c.value ->> 'feature'
+        from jsonb_array_elements(p_calls) as c
+        where jsonb_typeof(c.value) = 'object'
+      )
+    order by f.feature_id
+  );
+  v_decisions public.usage_decision[];
+begin
+  if cardinality(v_features) > 0 then
+    v_subject_id := ((quota.lock_call(p_caller, v_features)).caller).subject_id;
+  end if;
+  begin
+    v_decisions := quota.make_calls(v_subject_id, p_calls, p_seen);
+  exception
+    when sqlstate 'QAMNT' or sqlstate 'QFEAT' or sqlstate 'QIDEM' or sqlstate 'QMETA'
+      or sqlstate 'QSUBJ' or sqlstate '22023' or sqlstate '55P03'
+    then
+      v_decisions := quota.try_calls(v_subject_id, p_calls);
+  end;
+  return v_decisions;
+end
+$$;
+
+comment on function quota.make_calls_locked is
+  'Makes calls one by one, holding all their meters. Errors: 55P03.';
+
+create function quota.make_calls(
+  p_subject_id text,
+  p_calls jsonb,
+  p_seen quota.many_calls
+)
+returns public.usage_decision[]
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_last integer := jsonb_array_length(p_calls);
+  v_at integer := 1;
+  v_until integer := 0;
+  v_tries integer;
+  v_run public.usage_decision[];
+  v_decisions public.usage_decision[] := '{}'::public.usage_decision[];
+begin
+  while v_at <= v_last loop
+    if v_at > v_until then
+      -- Those of one feature that follow one another.
+      v_tries := 2;
+      v_until := v_at;
+      while p_seen.features[v_until + 1] = p_seen.features[v_at] loop
+        v_until := v_until + 1;
+      end loop;
+    end if;
+    v_run := null;
+    -- Often the first alone is not plain: it begins a minute, or finds what was changed.
+    if v_until > v_at and v_tries > 0 then
+      v_tries := v_tries - 1;
+      v_run := quota.take_many_plainly(p_subject_id, p_seen, v_at, v_until);
+    end if;
+    if v_run is null then
+      v_run := array[quota.make_call(p_subject_id, p_calls -> (v_at - 1))];
+    end if;
+    v_decisions := v_decisions || v_run;
+    v_at := v_at + cardinality(v_run);
+  end loop;
+  return v_decisions;
+end
+$$;
+
+comment on function quota.make_calls is 'Makes calls one by one. Errors: those of the first that has one.';
+
+create function quota.try_calls(
+  p_subject_id text,
+  p_calls jsonb
+)
+returns public.usage_decision[]
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_call jsonb;
+  v_decision public.usage_decision;
+  v_decisions public.usage_decision[];
+begin
+  for i in 0 .. jsonb_array_length(p_calls) - 1 loop
+    v_call := p_calls -> i;
+    begin
+      v_decision := quota.make_call(p_subject_id, v_call);
+    exception
+      when sqlstate 'QAMNT' or sqlstate 'QFEAT' or sqlstate 'QIDEM' or sqlstate 'QMETA'
+        or sqlstate 'QSUBJ' or sqlstate '22023' or sqlstate '55P03'
+      then
+        v_decision := null;
+        v_decision.allowed := false;
+        v_decision.reason := sqlstate;
+        v_decision.subject := p_subject_id;
+        v_decision.feature := case jsonb_typeof(v_call) when 'object' then v_call ->> 'feature' end;
+        v_decision.replayed := false;
+    end;
+    v_decisions := v_decisions || v_decision;
+  end loop;
+  return v_decisions;
+end
+$$;
+
+comment on function quota.try_calls is
+  'Makes calls one by one; one that fails has counted nothing, and the code for a reason.';
+
+create function quota.make_call(
+  p_subject_id text,
+  p_call jsonb
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (
+    jsonb_typeof(p_call) = 'object'
+    and jsonb_typeof(p_call -> 'feature') = 'string'
+    and coalesce(jsonb_typeof(p_call -> 'idempotency_key') in ('string', 'null'), true)
+    and coalesce(jsonb_typeof(p_call -> 'actor') in ('string', 'null'), true)
+    and coalesce(jsonb_typeof(p_call -> 'partial') = 'boolean', true)
+    and case jsonb_typeof(p_call)
+      when 'object'
+      then p_call - '{feature,amount,idempotency_key,metadata,actor,partial}'::text[] = '{}'
+    end
+  ) is not true then
+    raise exception 'consume_usage_many: a call is %, an object with feature, amount, idempotency_key, metadata, actor and partial is expected',
+      left(p_call::text, 100)
+      using errcode = '22023', hint = 'for example {"feature": "ai_generation", "amount": 1}';
+  end if;
+  if p_call ? 'amount' and not quota.is_whole(p_call -> 'amount', 1) then
+    raise exception 'amount % is not a whole number from 1 to 9007199254740991 (2^53 - 1)',
+      coalesce(left(p_call ->> 'amount', 100), 'null')
+      using errcode = 'QAMNT', hint = 'count fractional costs in micro-units';
+  end if;
+  return quota.consume_usage(
+    p_feature => p_call ->> 'feature',
+    p_amount => coalesce((p_call ->> 'amount')::numeric::bigint, 1),
+    p_subject => p_subject_id,
+    p_idempotency_key => p_call ->> 'idempotency_key',
+    p_metadata => nullif(p_call -> 'metadata', 'null'::jsonb),
+    p_actor => p_call ->> 'actor',
+    p_partial => coalesce((p_call ->> 'partial')::boolean, false)
+  );
+end
+$$;
+
+comment on function quota.make_call is
+  'One of many calls, as if it had come alone. Errors: as consume_usage; 22023 malformed.';
 
 -- sql/verbs/check_usage.sql
 
@@ -19213,6 +19734,7 @@ revoke all on function
   public.explain_usage, public.usage_breakdown, public.reserve_usage, public.extend_usage,
   public.commit_usage,
   public.release_usage, public.refund_usage, public.return_usage, public.reset_usage,
+  public.consume_usage_many,
   public.grant_usage, public.void_grant, public.set_plan, public.set_parent, public.set_limit,
   public.clear_limit,
   public.set_value, public.add_member, public.remove_member, public.forget_subject,
@@ -19233,6 +19755,7 @@ grant execute on function
   quota.explain_usage, quota.usage_breakdown
   to authenticated, service_role;
 grant execute on function
+  public.consume_usage_many, quota.consume_usage_many,
   public.reserve_usage, public.extend_usage, public.commit_usage, public.release_usage,
   public.refund_usage, public.return_usage, public.reset_usage, public.grant_usage,
   public.void_grant, public.set_plan, public.set_parent, public.set_limit, public.clear_limit, public.set_value,
@@ -19542,6 +20065,11 @@ begin
     ('column', 'quota.locked_hold.at', '{"of": "type", "on": "quota.locked_hold", "name": "at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.locked_hold.hold', '{"of": "type", "on": "quota.locked_hold", "name": "hold", "type": "quota.reservations", "default": null, "is_required": false}'),
     ('column', 'quota.locked_hold.shares', '{"of": "type", "on": "quota.locked_hold", "name": "shares", "type": "quota.shares[]", "default": null, "is_required": false}'),
+    ('column', 'quota.many_calls.actors', '{"of": "type", "on": "quota.many_calls", "name": "actors", "type": "text[]", "default": null, "is_required": false}'),
+    ('column', 'quota.many_calls.amounts', '{"of": "type", "on": "quota.many_calls", "name": "amounts", "type": "bigint[]", "default": null, "is_required": false}'),
+    ('column', 'quota.many_calls.features', '{"of": "type", "on": "quota.many_calls", "name": "features", "type": "text[]", "default": null, "is_required": false}'),
+    ('column', 'quota.many_calls.keys', '{"of": "type", "on": "quota.many_calls", "name": "keys", "type": "text[]", "default": null, "is_required": false}'),
+    ('column', 'quota.many_calls.metadata', '{"of": "type", "on": "quota.many_calls", "name": "metadata", "type": "jsonb[]", "default": null, "is_required": false}'),
     ('column', 'quota.member_limits.amount', '{"of": "table", "on": "quota.member_limits", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.member_limits.feature_id', '{"of": "table", "on": "quota.member_limits", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.member_limits.period', '{"of": "table", "on": "quota.member_limits", "name": "period", "type": "text", "default": null, "is_required": true}'),
@@ -19777,6 +20305,7 @@ begin
     ('function', 'public.commit_usage(uuid, bigint, text, jsonb)', '{"body": "cc9e7078615f2dd6f84d6f09503c41c6", "name": "public.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, amount bigint DEFAULT NULL::bigint, subject text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
     ('function', 'public.consume_usage(text, bigint, text, text, jsonb, text, boolean)', '{"body": "5f869fe97846c420ea71256f4a1d665a", "name": "public.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'public.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "98918b4ad8250b918e5fb092d86ae959", "name": "public.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(items jsonb, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns SETOF public.usage_decision"}'),
+    ('function', 'public.consume_usage_many(jsonb, text)', '{"body": "04f4ef0060add7e00156c805a5424948", "name": "public.consume_usage_many", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(calls jsonb, subject text) returns SETOF public.usage_decision"}'),
     ('function', 'public.deliver_alerts(integer)', '{"body": "8aedc014fdd4fdfb2243c2b215b9b220", "name": "public.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(max integer DEFAULT 100) returns SETOF public.usage_alerts"}'),
     ('function', 'public.enforce_usage(text, bigint, text, text, jsonb, text, boolean)', '{"body": "de5445421423d1668cbc9c89d1f36fe7", "name": "public.enforce_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'public.explain_usage(text, bigint, text)', '{"body": "5c07b1527a5f98036ee8164be52cad8d", "name": "public.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text) returns SETOF public.usage_explanation"}'),
@@ -19825,6 +20354,7 @@ begin
     ('function', 'quota.caller_by_account(text)', '{"body": "96bfe981f1994412d559f242be15f2fb", "name": "quota.caller_by_account", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
     ('function', 'quota.caller_for(text)', '{"body": "9aa7b1716e3ec40e90b27d79938e17de", "name": "quota.caller_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
     ('function', 'quota.callers_argument(quota.caller[])', '{"body": "8d46104a33e6851c1e1f0350656e3591", "name": "quota.callers_argument", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[]) returns jsonb"}'),
+    ('function', 'quota.calls_at_a_look(jsonb)', '{"body": "c0b9c136c83922c5da74b8717d7b6a10", "name": "quota.calls_at_a_look", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_calls jsonb) returns quota.many_calls"}'),
     ('function', 'quota.cap_holder(text)', '{"body": "9790bff3b2ee033a99b5cd34de6a0ad2", "name": "quota.cap_holder", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text"}'),
     ('function', 'quota.cap_id(text, text)', '{"body": "d12039ceb5bff2e756cbfff58eb37484", "name": "quota.cap_id", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns text"}'),
     ('function', 'quota.cap_member(text)', '{"body": "84102b88c1420589e8533ac376f3a287", "name": "quota.cap_member", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text"}'),
@@ -19885,6 +20415,7 @@ begin
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "38cce3f7ae0b77a8b37a8207682b6e97", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "75522fe5d3053703fc814f69fabc074a", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "3addaa718161f0f0ab9c8f6dc40a303a", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
+    ('function', 'quota.consume_usage_many(jsonb, text)', '{"body": "9521106eaf6ed214bb9511f244e77b34", "name": "quota.consume_usage_many", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_calls jsonb, p_subject text) returns SETOF public.usage_decision"}'),
     ('function', 'quota.costs_content(jsonb)', '{"body": "354aa4134b8af8f79ea6e320f42c54d9", "name": "quota.costs_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_costs jsonb) returns jsonb"}'),
     ('function', 'quota.costs_of(text)', '{"body": "dfbbd216999164869b64531ccc6745d4", "name": "quota.costs_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns jsonb"}'),
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "8a07272ec49837cf8dd9c1f2b994c8fd", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
@@ -19956,6 +20487,7 @@ begin
     ('function', 'quota.instant_from(text)', '{"body": "5e4ffc72f7c6135e92a9266ebf75939a", "name": "quota.instant_from", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["TimeZone=UTC", "search_path=pg_catalog, pg_temp"], "signature": "(p_text text) returns timestamp with time zone"}'),
     ('function', 'quota.instant_of(timestamp without time zone, text)', '{"body": "8c4ac54d2b01b14d3d2cf594749f5df4", "name": "quota.instant_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_local timestamp without time zone, p_time_zone text) returns timestamp with time zone"}'),
     ('function', 'quota.is_capped(text, text, text, timestamp with time zone)', '{"body": "b354d2a604b7cd4a2dbe987b06a5386a", "name": "quota.is_capped", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_member text, p_at timestamp with time zone) returns boolean"}'),
+    ('function', 'quota.is_good_beside(jsonb)', '{"body": "aa0334b53d0f60a67ec116ddd62eda93", "name": "quota.is_good_beside", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_call jsonb) returns boolean"}'),
     ('function', 'quota.is_time_zone(text)', '{"body": "cf04653432ec8a7e02f0eee1d286c00b", "name": "quota.is_time_zone", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_name text) returns boolean"}'),
     ('function', 'quota.is_trusted()', '{"body": "2569ea88567161eee855c1b5bdab9d62", "name": "quota.is_trusted", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns boolean"}'),
     ('function', 'quota.is_value(text, jsonb)', '{"body": "490cfcbd07ff4cd7c773e78a50f190a1", "name": "quota.is_value", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_value jsonb) returns boolean"}'),
@@ -20005,6 +20537,9 @@ begin
     ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "e47b443bc3f2f7fb3fc88a4a85d9fcc3", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT carried bigint, OUT fits boolean) returns record"}'),
     ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "de9358b74aa0600273b840e8da5e890f", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
+    ('function', 'quota.make_call(text, jsonb)', '{"body": "bf53e86edac6c6e4b8152b39d8e6b35c", "name": "quota.make_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.make_calls(text, jsonb, quota.many_calls)', '{"body": "f5c9373a619e32eb867033b3c1def582", "name": "quota.make_calls", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls jsonb, p_seen quota.many_calls) returns public.usage_decision[]"}'),
+    ('function', 'quota.make_calls_locked(quota.caller, jsonb, quota.many_calls)', '{"body": "e6a85f952616fa55e167808ed2d5242e", "name": "quota.make_calls_locked", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_calls jsonb, p_seen quota.many_calls) returns public.usage_decision[]"}'),
     ('function', 'quota.make_counters(quota.plan_period[])', '{"body": "113c1548006626271d1c2158836bb94d", "name": "quota.make_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
     ('function', 'quota.make_plan_triggers(regclass)', '{"body": "0a2fe3910f849508bbfa8515f48740c2", "name": "quota.make_plan_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.make_triggers(regclass)', '{"body": "37b9d33f8a607e554f5f443cd3d0cbc0", "name": "quota.make_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
@@ -20088,6 +20623,7 @@ begin
     ('function', 'quota.refund_shares(quota.events, quota.shares[], public.usage_decision)', '{"body": "507e09119c8a7993b6b976083b840b26", "name": "quota.refund_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "dd40c1e01066f753578c28ba0350290b", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "220f7adc6af171c9821aaa0fa3d5bb08", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
+    ('function', 'quota.refuse_many_plainly(quota.caller, quota.many_calls)', '{"body": "bb1b9fb62ace71a618bf31e984451984", "name": "quota.refuse_many_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_calls quota.many_calls) returns public.usage_decision[]"}'),
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),
     ('function', 'quota.refuse_writing()', '{"body": "b02ec244ace65a4cab64c9e5bedbaaec", "name": "quota.refuse_writing", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.reject_plans(text, jsonb, text)', '{"body": "c2e93df26c8549a84af7857d95fdbf91", "name": "quota.reject_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_found jsonb, p_expected text) returns void"}'),
@@ -20140,6 +20676,7 @@ begin
     ('function', 'quota.take_call(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb, boolean, interval)', '{"body": "e88ff1d17cea086681d61e194489bdc6", "name": "quota.take_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.take_children_off(text)', '{"body": "0ff32e43ec520b695a914cc5e07fb19d", "name": "quota.take_children_off", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
     ('function', 'quota.take_item(quota.caller, text, bigint, timestamp with time zone, uuid, jsonb, quota.allowance, boolean)', '{"body": "91af72f848fe53e5b52623576e16ef27", "name": "quota.take_item", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_batch_id uuid, p_metadata jsonb, p_allowance quota.allowance, p_is_of_batch boolean) returns public.usage_decision"}'),
+    ('function', 'quota.take_many_plainly(text, quota.many_calls, integer, integer)', '{"body": "a30aacb71cd953bb07920b1f7e2e71eb", "name": "quota.take_many_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls quota.many_calls, p_from integer, p_until integer) returns public.usage_decision[]"}'),
     ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "dc787bae1961be3d0db983d0596e98d5", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "fe548cde9a33548ad7c735d59ff20b6e", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "14e64808cd8fbd5017728248b1ff7ab4", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
@@ -20147,6 +20684,7 @@ begin
     ('function', 'quota.tidy()', '{"body": "aea0734957c6a0b6c6f5f0585b50a75e", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
     ('function', 'quota.tidy_terms(timestamp with time zone)', '{"body": "69a15849fc822cbb3d3952f89c32bcad", "name": "quota.tidy_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.told_after(quota.events)', '{"body": "9b90c5f283326da7909b4e9dc0a7852d", "name": "quota.told_after", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns public.usage_decision"}'),
+    ('function', 'quota.try_calls(text, jsonb)', '{"body": "e4a7032952d5366011597118af8b5364", "name": "quota.try_calls", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls jsonb) returns public.usage_decision[]"}'),
     ('function', 'quota.types_query(text, text[])', '{"body": "183f9f350ea9eec8a9e61a5f206417b2", "name": "quota.types_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_columns text[]) returns text"}'),
     ('function', 'quota.unfollow_plan(regclass)', '{"body": "271211a0eada26b80b56f0bca634a0a4", "name": "quota.unfollow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.unlimit_table(regclass)', '{"body": "d55a73320653a95c32d3f8852665a542", "name": "quota.unlimit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
@@ -20181,6 +20719,7 @@ begin
     ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval, text, boolean)', '{"body": "617aba21bcd7ffc75e0e44e6b3ce3269", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval, p_actor text, p_is_plain boolean) returns void"}'),
     ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "dfeb171163799189b571dea17777c6c4", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.write_lines(quota.events[])', '{"body": "afadf01fe390b749a0e9dc7780fe1315", "name": "quota.write_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
+    ('function', 'quota.write_many(text, quota.many_calls, integer, integer, public.usage_decision[], uuid[], timestamp with time zone, bigint)', '{"body": "346cd8e1b4fd579a634beb2e5897ebc1", "name": "quota.write_many", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls quota.many_calls, p_from integer, p_until integer, p_decisions public.usage_decision[], p_ids uuid[], p_at timestamp with time zone, p_catalogue_version bigint) returns boolean"}'),
     ('function', 'quota.write_member_limits(jsonb)', '{"body": "fdb61b5ba227fe61d106cc3e2670200e", "name": "quota.write_member_limits", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_overages(quota.events, quota.overage[], text)', '{"body": "4de91d3e891ddca8d29f98ca1fe707c9", "name": "quota.write_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_over quota.overage[], p_plan_id text) returns void"}'),
     ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
@@ -20293,6 +20832,7 @@ begin
     ('type', 'quota.limit_state', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.limit_terms', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.locked_hold', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.many_calls', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.overage', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.own_lock', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.part', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),

@@ -16,6 +16,8 @@ export interface Knobs {
   /** Callers in one Node process, and connections that they share. */
   callers: number;
   pool: number;
+  /** Callers that share round trips. */
+  sharing: number[];
   /** Rows of the table that limit_table() counts, and of the large insert. */
   rows: number;
 }
@@ -35,6 +37,7 @@ const USUAL: Knobs = {
   grown: { subjects: 100_000, lines: 1_000_000 },
   callers: 32,
   pool: 16,
+  sharing: [32, 100],
   rows: 10_000,
 };
 
@@ -46,6 +49,7 @@ const QUICK: Knobs = {
   clients: 2,
   subjects: 20,
   hot: [8],
+  sharing: [8],
   small: { subjects: 10, lines: 0 },
   grown: { subjects: 40, lines: 100 },
   rows: 100,

@@ -27,7 +27,16 @@ test('npm run bench -- --quick measures every part, keeps the figures and draws 
     expect(code, output).toBe(0);
     const report: Report = JSON.parse(readFileSync(json, 'utf8'));
     const parts = new Set(report.sections.map((section) => section.id.replace(/-.*/, '')));
-    expect([...parts]).toEqual(['calls', 'pairs', 'hot', 'growth', 'node', 'rest', 'table']);
+    expect([...parts]).toEqual([
+      'calls',
+      'pairs',
+      'hot',
+      'growth',
+      'node',
+      'rest',
+      'shared',
+      'table',
+    ]);
     for (const { title, rows } of report.sections) {
       for (const { name, perSecond, ratio, p50, p99 } of rows) {
         expect(Math.min(perSecond, ratio, p50, p99), `${title}: ${name}`).toBeGreaterThan(0);

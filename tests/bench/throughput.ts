@@ -28,6 +28,7 @@ import type { Knobs, Size } from './knobs.ts';
 import { describeMachine, type Machine, machineLine } from './machine.ts';
 import { prepareRest, restWays } from './rest.ts';
 import { alternate, type Contender, type Measured, shown } from './rounds.ts';
+import { overPg, overRest } from './shared.ts';
 import { prepareTables, secondsToLimit, tablePairs } from './tables.ts';
 
 export interface Section {
@@ -167,6 +168,41 @@ const sections: Record<string, (stage: Stage, url: string) => Promise<Section[]>
       return [{ id: 'rest', title: `Through PostgREST, ${knobs.callers} callers`, rows }];
     } finally {
       await postgrest.stop();
+    }
+  },
+
+  async shared({ server, knobs, cpu }, url) {
+    const jwtSecret = randomBytes(32).toString('hex');
+    const { serviceRoleKey } = await createKeys(jwtSecret);
+    const databaseUrl = server.url(new URL(url).pathname.slice(1), server.login);
+    const options = '-c role=service_role';
+    const pool = new pg.Pool({ connectionString: url, max: knobs.pool, options });
+    const postgrest = await startPostgrest({ databaseUrl, jwtSecret });
+    try {
+      const found: Section[] = [];
+      for (const callers of knobs.sharing) {
+        const own = { ...knobs, callers };
+        const who = `One subject, one Node process, ${callers} callers`;
+        const rows = await alternate(overPg(own, pool), own, cpu);
+        found.push({
+          id: `shared-pg-${callers}`,
+          title: `${who}, ${knobs.pool} connections`,
+          rows,
+        });
+        found.push({
+          id: `shared-rest-${callers}`,
+          title: `${who}, through PostgREST`,
+          rows: await alternate(
+            overRest(own, postgrest.url, serviceRoleKey),
+            own,
+            cpuOf(server.pid, postgrest.pid),
+          ),
+        });
+      }
+      return found;
+    } finally {
+      await postgrest.stop();
+      await pool.end();
     }
   },
 

@@ -59,6 +59,12 @@ const PLAYS: Record<string, Play> = {
         subject,
       }),
     );
+    say(
+      await usage.consumeUsageMany({
+        calls: [{ feature: 'export' }, { feature: 'export', amount: 0 }, { feature: 'export' }],
+        subject,
+      }),
+    );
     say(await usage.explainUsage({ ...generation, amount: 100 }));
   },
   'a hold, its beat, its commit, a refund, a release': async (usage, subject, say) => {
@@ -258,6 +264,7 @@ describe('the same errors', () => {
       (usage) => usage.consumeUsage({ feature: 'export', subject: 'eve', metadata: [] as never }),
       (usage) => usage.consumeUsage({ feature: 'export' }),
       (usage) => usage.consumeUsageBatch({ items: [], subject: 'eve' }),
+      (usage) => usage.consumeUsageMany({ calls: [], subject: 'eve' }),
       (usage) => usage.commitUsage({ reservation_id: 'no uuid' }),
       (usage) => usage.commitUsage({ reservation_id: '11111111-1111-1111-1111-111111111111' }),
       (usage) => usage.setPlan({ subject: 'eve', plan: 'nothing' }),

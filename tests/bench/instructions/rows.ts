@@ -173,6 +173,13 @@ export const rowsOf = (clock: (value: string) => string): Row[] => [
     call: same(ONE),
   },
   {
+    name: '32 calls of one subject at once',
+    prepare: [
+      `prepare p(text) as select bool_and(allowed) as allowed from public.consume_usage_many((select jsonb_agg('{"feature":"ai_generation","amount":1}'::jsonb) from generate_series(1, 32)), $1)`,
+    ],
+    call: same(ONE),
+  },
+  {
     name: 'the usage bar, five limits',
     target: 1200,
     user: 'shown',

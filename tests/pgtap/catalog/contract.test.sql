@@ -18,6 +18,7 @@ insert into contract values
   ('consume_usage', 'feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false', 'usage_decision'),
   ('enforce_usage', 'feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false', 'usage_decision'),
   ('consume_usage_batch', 'items jsonb, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'SETOF usage_decision'),
+  ('consume_usage_many', 'calls jsonb, subject text', 'SETOF usage_decision'),
   ('reserve_usage', 'feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, ttl interval DEFAULT ''00:15:00''::interval, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false', 'usage_decision'),
   ('extend_usage', 'reservation_id uuid, ttl interval DEFAULT ''00:15:00''::interval, subject text DEFAULT NULL::text', 'usage_decision'),
   ('commit_usage', 'reservation_id uuid, amount bigint DEFAULT NULL::bigint, subject text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb', 'usage_decision'),

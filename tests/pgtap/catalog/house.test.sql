@@ -61,7 +61,7 @@ select set_eq(
   array[
     'consume_usage', 'count_plainly', 'create_meters', 'end_plainly', 'lock_imports', 'make_counters',
     'move_belongings',
-    'open_counters', 'write_imports', 'write_lines'
+    'open_counters', 'write_imports', 'write_lines', 'write_many'
   ],
   'a subject''s rows are inserted one by one, but for these'
 );

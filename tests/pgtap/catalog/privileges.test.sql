@@ -66,6 +66,7 @@ select set_eq(
       ('explain_usage', 'authenticated, service_role'),
       ('usage_breakdown', 'authenticated, service_role'),
       ('merge_subjects', 'service_role'),
+      ('consume_usage_many', 'service_role'),
       ('reserve_usage', 'service_role'),
       ('extend_usage', 'service_role'),
       ('commit_usage', 'service_role'),

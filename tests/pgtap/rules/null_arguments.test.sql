@@ -40,6 +40,8 @@ insert into arguments values
   ('public.consume_usage_batch', 'subject', '''ada''', 'QSUBJ'),
   ('public.consume_usage_batch', 'idempotency_key', '''batch''', 'value'),
   ('public.consume_usage_batch', 'metadata', '''{}''', 'value'),
+  ('public.consume_usage_many', 'calls', '''[{"feature": "export"}]''', '22023'),
+  ('public.consume_usage_many', 'subject', '''ada''', 'QSUBJ'),
   ('public.reserve_usage', 'feature', '''export''', 'QFEAT'),
   ('public.reserve_usage', 'amount', '1', 'QAMNT'),
   ('public.reserve_usage', 'subject', '''ada''', 'QSUBJ'),
