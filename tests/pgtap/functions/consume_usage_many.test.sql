@@ -102,7 +102,7 @@ select is(
 );
 select is(
   pg_temp.many('[{"feature": "image"}, {"feature": "token", "amount": 985}, {"feature": "image"}]', 'costly'),
-  array['ok image 1 1', 'ok token 985 995 5', 'limit_reached image 1 995 5'], 'what costs something else takes that'
+  array['ok image 1 10 990', 'ok token 985 995 5', 'limit_reached image 1 995 5'], 'what costs something else takes that'
 );
 select is(
   pg_temp.many('[{"feature": "soft", "amount": 4}, {"feature": "soft", "amount": 4}, {"feature": "soft", "amount": 4}]', 'soft'),
