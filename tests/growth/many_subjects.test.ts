@@ -58,7 +58,9 @@ test('import_usage() reads rows in proportion, and asks for limits only where a 
 
 test('so it does where Postgres takes the tables for empty', async () => {
   // What an import that was rolled back leaves to a vacuum. It is planned so until it is analyzed.
-  await owner.query(`vacuum quota.subjects, quota.meters, quota.counters, quota.events, quota.keys`);
+  await owner.query(
+    `vacuum quota.subjects, quota.meters, quota.counters, quota.events, quota.keys`,
+  );
   const few = await read(importing(10));
   const many = await read(importing(MANY));
   expect(many.rows).toBeLessThan(few.rows * (MANY / 10) * 1.2);
