@@ -632,6 +632,7 @@ export type ClearLimitArgs<Feature extends string = string> = {
   feature: Feature;
   period: Period;
   member?: string | null;
+  reason?: string | null;
 };
 
 /** The arguments of commitUsage. */
@@ -743,6 +744,7 @@ export type RefundUsageArgs = {
 export type ReleaseUsageArgs = {
   reservation_id: string;
   subject?: string | null;
+  reason?: string | null;
 };
 
 /** The arguments of removeMember. */
@@ -794,6 +796,7 @@ export type SetLimitArgs<Feature extends string = string> = {
   limit: number | null;
   ends_at?: string | null;
   member?: string | null;
+  reason?: string | null;
 };
 
 /** The arguments of setParent. */
@@ -809,6 +812,7 @@ export type SetPlanArgs = {
   anchor?: string | null;
   time_zone?: string | null;
   ends_at?: string | null;
+  reason?: string | null;
 };
 
 /** The arguments of setValue. */
@@ -839,6 +843,7 @@ export type VoidGrantArgs = {
   grant_id: string;
   subject?: string | null;
   amount?: number | null;
+  reason?: string | null;
 };
 
 /** A method per SQL function. A refusal of the limit is an answer, not an error. */
@@ -902,7 +907,7 @@ export interface UsageMethods<Feature extends string = string> {
   checkUsage(args: CheckUsageArgs<Feature>, options?: CallOptions): Promise<UsageDecision<Feature>>;
   /**
    * Takes an exception away: the plan's limit holds again, at once; of a member the plan's
-   * per_member. Nothing happens when there is none.
+   * per_member. Nothing happens when there is none. reason is kept in the ledger; null is none.
    *
    * Server only: needs the service key.
    *
@@ -910,6 +915,7 @@ export interface UsageMethods<Feature extends string = string> {
    * - `QFEAT` unknown feature
    * - `QPLAN` unknown period
    * - `QSUBJ`
+   * - `QMETA` reason over 8 kB
    * - `42501` not a trusted role
    * - `55P03` retry
    */
@@ -1153,12 +1159,14 @@ export interface UsageMethods<Feature extends string = string> {
   /**
    * Gives a hold back. Repeated, it gives the first answer again (replayed = true); a hold that has
    * expired is given back already, and releasing it only rules out a late commit. subject is not
-   * needed; it routes the call where the data is sharded.
+   * needed; it routes the call where the data is sharded. reason is kept in the ledger; null is
+   * none.
    *
    * Server only: needs the service key.
    *
    * @throws UsageError with one of the codes
    * - `QRSRV` no such reservation, committed already, or of another subject than the named one
+   * - `QMETA` reason over 8 kB
    * - `42501` not a trusted role
    * - `55P03` retry
    */
@@ -1249,7 +1257,8 @@ export interface UsageMethods<Feature extends string = string> {
    * a feature that the plan lacks. limit is in units of the feature per period (also a window, as
    * in '5 hours'), null is unlimited. Holds at once, also for calls that are waiting, until ends_at
    * (null: until clear_limit), when the plan's limit holds again by itself. member gives that user
-   * a cap of its own in what the organisation has, in place of the plan's per_member.
+   * a cap of its own in what the organisation has, in place of the plan's per_member. reason is
+   * kept in the ledger; null is none.
    *
    * Server only: needs the service key.
    *
@@ -1260,6 +1269,7 @@ export interface UsageMethods<Feature extends string = string> {
    * - `22023` ends_at in the past, infinite or after the year 9999
    * - `QSUBJ` subject missing, it or member empty or over 255 characters, or member the subject
    *   itself
+   * - `QMETA` reason over 8 kB
    * - `42501` not a trusted role
    * - `55P03` retry
    */
@@ -1284,15 +1294,16 @@ export interface UsageMethods<Feature extends string = string> {
    * billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of
    * time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present
    * one. A moved anchor or zone starts a new period at once and carries the use that falls into it;
-   * a window that is open goes on. From ends_at on the default plan holds; null means no end. A
-   * retired plan keeps whoever is on it (or, once moved, on its successor), and takes nobody else,
-   * nor back whose plan has ended.
+   * a window that is open goes on. From ends_at on the default plan holds; null means no end.
+   * reason is kept in the ledger; null is none. A retired plan keeps whoever is on it (or, once
+   * moved, on its successor), and takes nobody else, nor back whose plan has ended.
    *
    * Server only: needs the service key.
    *
    * @throws UsageError with one of the codes
    * - `QPLAN` unknown plan, or a retired one
    * - `QSUBJ`
+   * - `QMETA` reason over 8 kB
    * - `22023` unknown time zone, or an anchor or end outside the years 1000 to 9999
    * - `42501` not a trusted role
    * - `55P03` retry
@@ -1367,13 +1378,15 @@ export interface UsageMethods<Feature extends string = string> {
    * returned), and returns how much that was, in units of the feature. What was drawn stays drawn,
    * and a hold keeps what it drew. Without amount the grant ends: what refunds and releases give
    * back to it later is gone, too. 0 when nothing is left, the grant has expired or was voided
-   * before, there is no such grant, or it is not the named subject's.
+   * before, there is no such grant, or it is not the named subject's. reason is kept in the ledger;
+   * null is none.
    *
    * Server only: needs the service key.
    *
    * @throws UsageError with one of the codes
    * - `22023` no grant_id
    * - `QAMNT`
+   * - `QMETA` reason over 8 kB
    * - `42501` not a trusted role
    * - `55P03` retry
    */

@@ -218,7 +218,13 @@ export type Database = {
         };
       };
       clear_limit: {
-        Args: { feature: string; member?: string; period: string; subject: string };
+        Args: {
+          feature: string;
+          member?: string;
+          period: string;
+          reason?: string;
+          subject: string;
+        };
         Returns: undefined;
       };
       commit_usage: {
@@ -357,7 +363,7 @@ export type Database = {
         };
       };
       release_usage: {
-        Args: { reservation_id: string; subject?: string };
+        Args: { reason?: string; reservation_id: string; subject?: string };
         Returns: Database['public']['CompositeTypes']['usage_decision'];
         SetofOptions: {
           from: '*';
@@ -425,6 +431,7 @@ export type Database = {
           limit: number;
           member?: string;
           period: string;
+          reason?: string;
           subject: string;
         };
         Returns: undefined;
@@ -435,6 +442,7 @@ export type Database = {
           anchor?: string;
           ends_at?: string;
           plan: string;
+          reason?: string;
           subject: string;
           time_zone?: string;
         };
@@ -475,7 +483,7 @@ export type Database = {
         };
       };
       void_grant: {
-        Args: { amount?: number; grant_id: string; subject?: string };
+        Args: { amount?: number; grant_id: string; reason?: string; subject?: string };
         Returns: number;
       };
     };

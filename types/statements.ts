@@ -17,7 +17,13 @@ export const ROUTINES: Record<string, RoutineShape> = {
   },
   clear_limit: {
     answer: 'none',
-    parameters: { subject: 'text', feature: 'text', period: 'text', member: 'text' },
+    parameters: {
+      subject: 'text',
+      feature: 'text',
+      period: 'text',
+      member: 'text',
+      reason: 'text',
+    },
   },
   commit_usage: {
     answer: 'one',
@@ -84,7 +90,10 @@ export const ROUTINES: Record<string, RoutineShape> = {
       subject: 'text',
     },
   },
-  release_usage: { answer: 'one', parameters: { reservation_id: 'uuid', subject: 'text' } },
+  release_usage: {
+    answer: 'one',
+    parameters: { reservation_id: 'uuid', subject: 'text', reason: 'text' },
+  },
   remove_member: { answer: 'none', parameters: { subject: 'text', user_id: 'text' } },
   reserve_usage: {
     answer: 'one',
@@ -128,6 +137,7 @@ export const ROUTINES: Record<string, RoutineShape> = {
       limit: 'bigint',
       ends_at: 'timestamp with time zone',
       member: 'text',
+      reason: 'text',
     },
   },
   set_parent: { answer: 'none', parameters: { subject: 'text', parent: 'text' } },
@@ -139,6 +149,7 @@ export const ROUTINES: Record<string, RoutineShape> = {
       anchor: 'timestamp with time zone',
       time_zone: 'text',
       ends_at: 'timestamp with time zone',
+      reason: 'text',
     },
   },
   set_value: {
@@ -164,7 +175,7 @@ export const ROUTINES: Record<string, RoutineShape> = {
   verify_usage: { answer: 'many', parameters: { subject: 'text' } },
   void_grant: {
     answer: 'one',
-    parameters: { grant_id: 'uuid', subject: 'text', amount: 'bigint' },
+    parameters: { grant_id: 'uuid', subject: 'text', amount: 'bigint', reason: 'text' },
   },
 };
 

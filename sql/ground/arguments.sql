@@ -104,6 +104,21 @@ $$;
 comment on function quota.check_metadata is
   'Null is no metadata. Errors: QMETA, not an object or over 8 kB.';
 
+-- Why somebody did it, as a line of the ledger keeps it.
+create function quota.reason(p_reason text)
+returns jsonb
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_metadata jsonb := jsonb_strip_nulls(jsonb_build_object('reason', p_reason));
+begin
+  perform quota.check_metadata(v_metadata);
+  return v_metadata;
+end
+$$;
+
+comment on function quota.reason is 'Metadata with a reason; null is none. Errors: QMETA over 8 kB.';
+
 create function quota.check_instant(
   p_function text,
   p_argument text,

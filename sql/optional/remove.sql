@@ -24,7 +24,7 @@ drop function if exists
   public.add_member(text, text),
   public.apply_plans(jsonb, boolean),
   public.check_usage(text, bigint, text),
-  public.clear_limit(text, text, text, text),
+  public.clear_limit(text, text, text, text, text),
   public.commit_usage(uuid, bigint, text, jsonb),
   public.consume_usage(text, bigint, text, text, jsonb, text, boolean),
   public.consume_usage_batch(jsonb, text, text, jsonb),
@@ -37,19 +37,19 @@ drop function if exists
   public.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb),
   public.merge_subjects(text, text),
   public.refund_usage(uuid, bigint, text, text, text),
-  public.release_usage(uuid, text),
+  public.release_usage(uuid, text, text),
   public.remove_member(text, text),
   public.reserve_usage(text, bigint, text, interval, text, jsonb, text, boolean),
   public.reset_usage(text, text, text, text, text),
   public.return_usage(text, bigint, text, text, jsonb),
-  public.set_limit(text, text, text, bigint, timestamp with time zone, text),
+  public.set_limit(text, text, text, bigint, timestamp with time zone, text, text),
   public.set_parent(text, text),
-  public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone),
+  public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone, text),
   public.set_value(text, text, jsonb, timestamp with time zone),
   public.usage_breakdown(text, text, text, timestamp with time zone, timestamp with time zone),
   public.verify_installation(),
   public.verify_usage(text),
-  public.void_grant(uuid, text, bigint);
+  public.void_grant(uuid, text, bigint, text);
 
 drop type if exists
   public.import_result,

@@ -55,7 +55,8 @@ create function public.set_limit(
   period text,
   "limit" bigint,
   ends_at timestamptz default null,
-  member text default null
+  member text default null,
+  reason text default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -63,31 +64,32 @@ as $$
 #variable_conflict error
 -- The names are keys of JSON, reserved words or not. @plpgsql_check_options: other_warnings = false
 begin
-  perform quota.change_limit(subject, feature, period, "limit", ends_at, false, member);
+  perform quota.change_limit(subject, feature, period, "limit", ends_at, false, member, reason);
 end
 $$;
 
 comment on function public.set_limit is
-  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period (also a window, as in ''5 hours''), null is unlimited. Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when the plan''s limit holds again by itself. member gives that user a cap of its own in what the organisation has, in place of the plan''s per_member. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period, or a gauge with member; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ subject missing, it or member empty or over 255 characters, or member the subject itself; 42501 not a trusted role; 55P03 retry.';
+  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period (also a window, as in ''5 hours''), null is unlimited. Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when the plan''s limit holds again by itself. member gives that user a cap of its own in what the organisation has, in place of the plan''s per_member. reason is kept in the ledger; null is none. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period, or a gauge with member; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ subject missing, it or member empty or over 255 characters, or member the subject itself; QMETA reason over 8 kB; 42501 not a trusted role; 55P03 retry.';
 
 -- Ends one customer's exception; its plan's limit holds again.
 create function public.clear_limit(
   subject text,
   feature text,
   period text,
-  member text default null
+  member text default null,
+  reason text default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  perform quota.change_limit(subject, feature, period, null, null, true, member);
+  perform quota.change_limit(subject, feature, period, null, null, true, member, reason);
 end
 $$;
 
 comment on function public.clear_limit is
-  'Takes an exception away: the plan''s limit holds again, at once; of a member the plan''s per_member. Nothing happens when there is none. Errors: QFEAT unknown feature; QPLAN unknown period; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+  'Takes an exception away: the plan''s limit holds again, at once; of a member the plan''s per_member. Nothing happens when there is none. reason is kept in the ledger; null is none. Errors: QFEAT unknown feature; QPLAN unknown period; QSUBJ; QMETA reason over 8 kB; 42501 not a trusted role; 55P03 retry.';
 
 -- One customer's exception to its plan. Holds at once, also for callers that wait.
 create function quota.change_limit(
@@ -97,7 +99,8 @@ create function quota.change_limit(
   p_limit bigint,
   p_ends_at timestamptz,
   p_is_cleared boolean,
-  p_member text
+  p_member text,
+  p_reason text default null
 )
 returns void
 language plpgsql volatile security definer
@@ -107,6 +110,7 @@ declare
   v_caller quota.caller;
   -- The subject or, of a member, its cap.
   v_limited_id text;
+  v_reason jsonb := quota.reason(p_reason);
   v_now timestamptz;
 begin
   perform quota.require_trusted();
@@ -155,7 +159,7 @@ begin
         when p_is_cleared then jsonb_build_object('period', p_period, 'cleared', true)
         when p_ends_at is null then jsonb_build_object('period', p_period, 'limit', p_limit)
         else jsonb_build_object('period', p_period, 'limit', p_limit, 'ends_at', p_ends_at)
-      end
+      end || v_reason
     )::quota.events
   );
   -- A cap that no call has met yet has no meter, and so no counters.

@@ -4,26 +4,28 @@ create function public.set_plan(
   plan text,
   anchor timestamptz default null,
   time_zone text default null,
-  ends_at timestamptz default null
+  ends_at timestamptz default null,
+  reason text default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  perform quota.set_plan(subject, plan, anchor, time_zone, ends_at);
+  perform quota.set_plan(subject, plan, anchor, time_zone, ends_at, reason);
 end
 $$;
 
 comment on function public.set_plan is
-  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it; a window that is open goes on. From ends_at on the default plan holds; null means no end. A retired plan keeps whoever is on it (or, once moved, on its successor), and takes nobody else, nor back whose plan has ended. Errors: QPLAN unknown plan, or a retired one; QSUBJ; 22023 unknown time zone, or an anchor or end outside the years 1000 to 9999; 42501 not a trusted role; 55P03 retry.';
+  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it; a window that is open goes on. From ends_at on the default plan holds; null means no end. reason is kept in the ledger; null is none. A retired plan keeps whoever is on it (or, once moved, on its successor), and takes nobody else, nor back whose plan has ended. Errors: QPLAN unknown plan, or a retired one; QSUBJ; QMETA reason over 8 kB; 22023 unknown time zone, or an anchor or end outside the years 1000 to 9999; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.set_plan(
   p_subject text,
   p_plan text,
   p_anchor timestamptz,
   p_time_zone text,
-  p_ends_at timestamptz
+  p_ends_at timestamptz,
+  p_reason text default null
 )
 returns void
 language plpgsql volatile security definer
@@ -36,7 +38,8 @@ begin
       using errcode = 'QPLAN', hint = 'name a plan of plan_catalog';
   end if;
   perform quota.put_on_plan(
-    (quota.caller_by_account(p_subject)).subject_id, p_plan, p_anchor, p_time_zone, p_ends_at
+    (quota.caller_by_account(p_subject)).subject_id, p_plan, p_anchor, p_time_zone, p_ends_at,
+    quota.reason(p_reason)
   );
 end
 $$;
@@ -51,7 +54,8 @@ create function quota.put_on_plan(
   p_plan_id text,
   p_anchor_at timestamptz,
   p_time_zone text,
-  p_ends_at timestamptz
+  p_ends_at timestamptz,
+  p_reason jsonb default '{}'::jsonb
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -89,7 +93,7 @@ begin
   v_features := quota.meters_of(v_subject.subject_id);
   -- lock_meters() also gives the time; no features, no lock.
   v_now := quota.lock_meters(v_subject.subject_id, v_features);
-  perform quota.write_terms(array[v_subject], v_now);
+  perform quota.write_terms(array[v_subject], v_now, p_reason);
   perform quota.begin_periods(v_subject.subject_id, v_features, v_now);
 end
 $$;
@@ -126,7 +130,8 @@ comment on function quota.hold_plans is
 -- what was and what is. Their meters forget what they remember of the limits.
 create function quota.write_terms(
   p_subjects quota.subjects[],
-  p_at timestamptz
+  p_at timestamptz,
+  p_reason jsonb default '{}'::jsonb
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -140,7 +145,7 @@ begin
       jsonb_build_object(
         'from', to_jsonb(s) - '{subject_id, has_extras, terms_changed_at, parent_id}'::text[],
         'to', to_jsonb(n) - '{subject_id, has_extras, terms_changed_at, parent_id}'::text[]
-      )
+      ) || p_reason
     )::quota.events
     from unnest(p_subjects) as n
     join quota.subjects as s on s.subject_id = n.subject_id

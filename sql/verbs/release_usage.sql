@@ -1,24 +1,26 @@
 -- The work failed or was abandoned, and costs nothing.
 create function public.release_usage(
   reservation_id uuid,
-  subject text default null
+  subject text default null,
+  reason text default null
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  return quota.release_usage(reservation_id, subject);
+  return quota.release_usage(reservation_id, subject, reason);
 end
 $$;
 
 comment on function public.release_usage is
-  'Gives a hold back. Repeated, it gives the first answer again (replayed = true); a hold that has expired is given back already, and releasing it only rules out a late commit. subject is not needed; it routes the call where the data is sharded. Errors: QRSRV no such reservation, committed already, or of another subject than the named one; 42501 not a trusted role; 55P03 retry.';
+  'Gives a hold back. Repeated, it gives the first answer again (replayed = true); a hold that has expired is given back already, and releasing it only rules out a late commit. subject is not needed; it routes the call where the data is sharded. reason is kept in the ledger; null is none. Errors: QRSRV no such reservation, committed already, or of another subject than the named one; QMETA reason over 8 kB; 42501 not a trusted role; 55P03 retry.';
 
 -- The work failed or was abandoned, and costs nothing.
 create function quota.release_usage(
   p_reservation_id uuid,
-  p_subject text
+  p_subject text,
+  p_reason text default null
 )
 returns public.usage_decision
 language plpgsql volatile security definer
@@ -26,13 +28,17 @@ set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mod
 as $$
 declare
   v_locked record;
+  v_reason jsonb := '{}';
   v_hold quota.reservations;
   v_now timestamptz;
   v_event quota.events;
   v_allowance quota.allowance;
   v_decision public.usage_decision;
 begin
-  v_decision := quota.end_plainly(p_reservation_id, p_subject, 'released', 0, '{}');
+  if p_reason is not null then
+    v_reason := quota.reason(p_reason);
+  end if;
+  v_decision := quota.end_plainly(p_reservation_id, p_subject, 'released', 0, v_reason);
   if v_decision.allowed then
     return v_decision;
   end if;
@@ -48,6 +54,7 @@ begin
   end if;
 
   v_event := quota.hold_line(v_hold, 'release', v_now);
+  v_event.metadata := v_reason;
   perform quota.end_hold(
     v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount else 0 end
   );

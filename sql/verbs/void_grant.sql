@@ -2,24 +2,26 @@
 create function public.void_grant(
   grant_id uuid,
   subject text default null,
-  amount bigint default null
+  amount bigint default null,
+  reason text default null
 )
 returns bigint
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  return quota.void_grant(grant_id, subject, amount);
+  return quota.void_grant(grant_id, subject, amount, reason);
 end
 $$;
 
 comment on function public.void_grant is
-  'Takes back what is left of a grant, or at most amount of it (a part of a payment that was returned), and returns how much that was, in units of the feature. What was drawn stays drawn, and a hold keeps what it drew. Without amount the grant ends: what refunds and releases give back to it later is gone, too. 0 when nothing is left, the grant has expired or was voided before, there is no such grant, or it is not the named subject''s. Errors: 22023 no grant_id; QAMNT; 42501 not a trusted role; 55P03 retry.';
+  'Takes back what is left of a grant, or at most amount of it (a part of a payment that was returned), and returns how much that was, in units of the feature. What was drawn stays drawn, and a hold keeps what it drew. Without amount the grant ends: what refunds and releases give back to it later is gone, too. 0 when nothing is left, the grant has expired or was voided before, there is no such grant, or it is not the named subject''s. reason is kept in the ledger; null is none. Errors: 22023 no grant_id; QAMNT; QMETA reason over 8 kB; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.void_grant(
   p_grant_id uuid,
   p_subject text,
-  p_amount bigint
+  p_amount bigint,
+  p_reason text default null
 )
 returns bigint
 language plpgsql volatile security definer
@@ -27,6 +29,7 @@ set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
 declare
   v_grant quota.grants;
+  v_reason jsonb := quota.reason(p_reason);
   v_now timestamptz;
   v_taken bigint;
   v_is_ended boolean;
@@ -87,7 +90,7 @@ begin
     row(
       v_grant.subject_id, quota.new_id(v_now), v_now, 'void', v_grant.feature_id, v_now, 0, 0, 0,
       p_grant_id, p_grant_id, null, null, 
-      jsonb_build_object('amount', v_taken, 'ended', v_is_ended)
+      jsonb_build_object('amount', v_taken, 'ended', v_is_ended) || v_reason
     )::quota.events
   );
   return v_taken;

@@ -489,6 +489,21 @@ $$;
 comment on function quota.check_metadata is
   'Null is no metadata. Errors: QMETA, not an object or over 8 kB.';
 
+-- Why somebody did it, as a line of the ledger keeps it.
+create function quota.reason(p_reason text)
+returns jsonb
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_metadata jsonb := jsonb_strip_nulls(jsonb_build_object('reason', p_reason));
+begin
+  perform quota.check_metadata(v_metadata);
+  return v_metadata;
+end
+$$;
+
+comment on function quota.reason is 'Metadata with a reason; null is none. Errors: QMETA over 8 kB.';
+
 create function quota.check_instant(
   p_function text,
   p_argument text,
@@ -2810,7 +2825,8 @@ create function public.set_limit(
   period text,
   "limit" bigint,
   ends_at timestamptz default null,
-  member text default null
+  member text default null,
+  reason text default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -2818,31 +2834,32 @@ as $$
 #variable_conflict error
 -- The names are keys of JSON, reserved words or not. @plpgsql_check_options: other_warnings = false
 begin
-  perform quota.change_limit(subject, feature, period, "limit", ends_at, false, member);
+  perform quota.change_limit(subject, feature, period, "limit", ends_at, false, member, reason);
 end
 $$;
 
 comment on function public.set_limit is
-  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period (also a window, as in ''5 hours''), null is unlimited. Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when the plan''s limit holds again by itself. member gives that user a cap of its own in what the organisation has, in place of the plan''s per_member. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period, or a gauge with member; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ subject missing, it or member empty or over 255 characters, or member the subject itself; 42501 not a trusted role; 55P03 retry.';
+  'Gives one subject its own limit for a feature and period, in place of its plan''s; it also opens a feature that the plan lacks. limit is in units of the feature per period (also a window, as in ''5 hours''), null is unlimited. Holds at once, also for calls that are waiting, until ends_at (null: until clear_limit), when the plan''s limit holds again by itself. member gives that user a cap of its own in what the organisation has, in place of the plan''s per_member. reason is kept in the ledger; null is none. Errors: QAMNT limit below 0 or too large; QFEAT unknown feature; QPLAN unknown period, or a gauge with member; 22023 ends_at in the past, infinite or after the year 9999; QSUBJ subject missing, it or member empty or over 255 characters, or member the subject itself; QMETA reason over 8 kB; 42501 not a trusted role; 55P03 retry.';
 
 -- Ends one customer's exception; its plan's limit holds again.
 create function public.clear_limit(
   subject text,
   feature text,
   period text,
-  member text default null
+  member text default null,
+  reason text default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  perform quota.change_limit(subject, feature, period, null, null, true, member);
+  perform quota.change_limit(subject, feature, period, null, null, true, member, reason);
 end
 $$;
 
 comment on function public.clear_limit is
-  'Takes an exception away: the plan''s limit holds again, at once; of a member the plan''s per_member. Nothing happens when there is none. Errors: QFEAT unknown feature; QPLAN unknown period; QSUBJ; 42501 not a trusted role; 55P03 retry.';
+  'Takes an exception away: the plan''s limit holds again, at once; of a member the plan''s per_member. Nothing happens when there is none. reason is kept in the ledger; null is none. Errors: QFEAT unknown feature; QPLAN unknown period; QSUBJ; QMETA reason over 8 kB; 42501 not a trusted role; 55P03 retry.';
 
 -- One customer's exception to its plan. Holds at once, also for callers that wait.
 create function quota.change_limit(
@@ -2852,7 +2869,8 @@ create function quota.change_limit(
   p_limit bigint,
   p_ends_at timestamptz,
   p_is_cleared boolean,
-  p_member text
+  p_member text,
+  p_reason text default null
 )
 returns void
 language plpgsql volatile security definer
@@ -2862,6 +2880,7 @@ declare
   v_caller quota.caller;
   -- The subject or, of a member, its cap.
   v_limited_id text;
+  v_reason jsonb := quota.reason(p_reason);
   v_now timestamptz;
 begin
   perform quota.require_trusted();
@@ -2910,7 +2929,7 @@ begin
         when p_is_cleared then jsonb_build_object('period', p_period, 'cleared', true)
         when p_ends_at is null then jsonb_build_object('period', p_period, 'limit', p_limit)
         else jsonb_build_object('period', p_period, 'limit', p_limit, 'ends_at', p_ends_at)
-      end
+      end || v_reason
     )::quota.events
   );
   -- A cap that no call has met yet has no meter, and so no counters.
@@ -9733,24 +9752,26 @@ comment on function quota.end_plainly is
 -- The work failed or was abandoned, and costs nothing.
 create function public.release_usage(
   reservation_id uuid,
-  subject text default null
+  subject text default null,
+  reason text default null
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  return quota.release_usage(reservation_id, subject);
+  return quota.release_usage(reservation_id, subject, reason);
 end
 $$;
 
 comment on function public.release_usage is
-  'Gives a hold back. Repeated, it gives the first answer again (replayed = true); a hold that has expired is given back already, and releasing it only rules out a late commit. subject is not needed; it routes the call where the data is sharded. Errors: QRSRV no such reservation, committed already, or of another subject than the named one; 42501 not a trusted role; 55P03 retry.';
+  'Gives a hold back. Repeated, it gives the first answer again (replayed = true); a hold that has expired is given back already, and releasing it only rules out a late commit. subject is not needed; it routes the call where the data is sharded. reason is kept in the ledger; null is none. Errors: QRSRV no such reservation, committed already, or of another subject than the named one; QMETA reason over 8 kB; 42501 not a trusted role; 55P03 retry.';
 
 -- The work failed or was abandoned, and costs nothing.
 create function quota.release_usage(
   p_reservation_id uuid,
-  p_subject text
+  p_subject text,
+  p_reason text default null
 )
 returns public.usage_decision
 language plpgsql volatile security definer
@@ -9758,13 +9779,17 @@ set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mod
 as $$
 declare
   v_locked record;
+  v_reason jsonb := '{}';
   v_hold quota.reservations;
   v_now timestamptz;
   v_event quota.events;
   v_allowance quota.allowance;
   v_decision public.usage_decision;
 begin
-  v_decision := quota.end_plainly(p_reservation_id, p_subject, 'released', 0, '{}');
+  if p_reason is not null then
+    v_reason := quota.reason(p_reason);
+  end if;
+  v_decision := quota.end_plainly(p_reservation_id, p_subject, 'released', 0, v_reason);
   if v_decision.allowed then
     return v_decision;
   end if;
@@ -9780,6 +9805,7 @@ begin
   end if;
 
   v_event := quota.hold_line(v_hold, 'release', v_now);
+  v_event.metadata := v_reason;
   perform quota.end_hold(
     v_hold, v_event, case when v_hold.state = 'open' then v_hold.amount else 0 end
   );
@@ -10775,24 +10801,26 @@ comment on function quota.grant_usage is 'See public.grant_usage.';
 create function public.void_grant(
   grant_id uuid,
   subject text default null,
-  amount bigint default null
+  amount bigint default null,
+  reason text default null
 )
 returns bigint
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  return quota.void_grant(grant_id, subject, amount);
+  return quota.void_grant(grant_id, subject, amount, reason);
 end
 $$;
 
 comment on function public.void_grant is
-  'Takes back what is left of a grant, or at most amount of it (a part of a payment that was returned), and returns how much that was, in units of the feature. What was drawn stays drawn, and a hold keeps what it drew. Without amount the grant ends: what refunds and releases give back to it later is gone, too. 0 when nothing is left, the grant has expired or was voided before, there is no such grant, or it is not the named subject''s. Errors: 22023 no grant_id; QAMNT; 42501 not a trusted role; 55P03 retry.';
+  'Takes back what is left of a grant, or at most amount of it (a part of a payment that was returned), and returns how much that was, in units of the feature. What was drawn stays drawn, and a hold keeps what it drew. Without amount the grant ends: what refunds and releases give back to it later is gone, too. 0 when nothing is left, the grant has expired or was voided before, there is no such grant, or it is not the named subject''s. reason is kept in the ledger; null is none. Errors: 22023 no grant_id; QAMNT; QMETA reason over 8 kB; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.void_grant(
   p_grant_id uuid,
   p_subject text,
-  p_amount bigint
+  p_amount bigint,
+  p_reason text default null
 )
 returns bigint
 language plpgsql volatile security definer
@@ -10800,6 +10828,7 @@ set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
 declare
   v_grant quota.grants;
+  v_reason jsonb := quota.reason(p_reason);
   v_now timestamptz;
   v_taken bigint;
   v_is_ended boolean;
@@ -10860,7 +10889,7 @@ begin
     row(
       v_grant.subject_id, quota.new_id(v_now), v_now, 'void', v_grant.feature_id, v_now, 0, 0, 0,
       p_grant_id, p_grant_id, null, null, 
-      jsonb_build_object('amount', v_taken, 'ended', v_is_ended)
+      jsonb_build_object('amount', v_taken, 'ended', v_is_ended) || v_reason
     )::quota.events
   );
   return v_taken;
@@ -10877,26 +10906,28 @@ create function public.set_plan(
   plan text,
   anchor timestamptz default null,
   time_zone text default null,
-  ends_at timestamptz default null
+  ends_at timestamptz default null,
+  reason text default null
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 begin
-  perform quota.set_plan(subject, plan, anchor, time_zone, ends_at);
+  perform quota.set_plan(subject, plan, anchor, time_zone, ends_at, reason);
 end
 $$;
 
 comment on function public.set_plan is
-  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it; a window that is open goes on. From ends_at on the default plan holds; null means no end. A retired plan keeps whoever is on it (or, once moved, on its successor), and takes nobody else, nor back whose plan has ended. Errors: QPLAN unknown plan, or a retired one; QSUBJ; 22023 unknown time zone, or an anchor or end outside the years 1000 to 9999; 42501 not a trusted role; 55P03 retry.';
+  'Puts a subject on a plan now. Use so far is kept, and the new limits hold at once, also for calls that are waiting. anchor is the start of the billing period (Stripe''s billing_cycle_anchor): days, weeks, months and years count from it on the wall clock of time_zone (an IANA name with a slash, UTC or GMT), month ends clamped; null keeps the present one. A moved anchor or zone starts a new period at once and carries the use that falls into it; a window that is open goes on. From ends_at on the default plan holds; null means no end. reason is kept in the ledger; null is none. A retired plan keeps whoever is on it (or, once moved, on its successor), and takes nobody else, nor back whose plan has ended. Errors: QPLAN unknown plan, or a retired one; QSUBJ; QMETA reason over 8 kB; 22023 unknown time zone, or an anchor or end outside the years 1000 to 9999; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.set_plan(
   p_subject text,
   p_plan text,
   p_anchor timestamptz,
   p_time_zone text,
-  p_ends_at timestamptz
+  p_ends_at timestamptz,
+  p_reason text default null
 )
 returns void
 language plpgsql volatile security definer
@@ -10909,7 +10940,8 @@ begin
       using errcode = 'QPLAN', hint = 'name a plan of plan_catalog';
   end if;
   perform quota.put_on_plan(
-    (quota.caller_by_account(p_subject)).subject_id, p_plan, p_anchor, p_time_zone, p_ends_at
+    (quota.caller_by_account(p_subject)).subject_id, p_plan, p_anchor, p_time_zone, p_ends_at,
+    quota.reason(p_reason)
   );
 end
 $$;
@@ -10924,7 +10956,8 @@ create function quota.put_on_plan(
   p_plan_id text,
   p_anchor_at timestamptz,
   p_time_zone text,
-  p_ends_at timestamptz
+  p_ends_at timestamptz,
+  p_reason jsonb default '{}'::jsonb
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -10962,7 +10995,7 @@ begin
   v_features := quota.meters_of(v_subject.subject_id);
   -- lock_meters() also gives the time; no features, no lock.
   v_now := quota.lock_meters(v_subject.subject_id, v_features);
-  perform quota.write_terms(array[v_subject], v_now);
+  perform quota.write_terms(array[v_subject], v_now, p_reason);
   perform quota.begin_periods(v_subject.subject_id, v_features, v_now);
 end
 $$;
@@ -10999,7 +11032,8 @@ comment on function quota.hold_plans is
 -- what was and what is. Their meters forget what they remember of the limits.
 create function quota.write_terms(
   p_subjects quota.subjects[],
-  p_at timestamptz
+  p_at timestamptz,
+  p_reason jsonb default '{}'::jsonb
 )
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -11013,7 +11047,7 @@ begin
       jsonb_build_object(
         'from', to_jsonb(s) - '{subject_id, has_extras, terms_changed_at, parent_id}'::text[],
         'to', to_jsonb(n) - '{subject_id, has_extras, terms_changed_at, parent_id}'::text[]
-      )
+      ) || p_reason
     )::quota.events
     from unnest(p_subjects) as n
     join quota.subjects as s on s.subject_id = n.subject_id
@@ -20301,7 +20335,7 @@ begin
     ('function', 'public.add_member(text, text)', '{"body": "8e51b4ed950cfd8a8aa1ced35fba8fe9", "name": "public.add_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, user_id text) returns void"}'),
     ('function', 'public.apply_plans(jsonb, boolean)', '{"body": "38cf476de70fa0a2d4af7582e4220838", "name": "public.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(plans jsonb, dry_run boolean DEFAULT false) returns SETOF public.plan_change"}'),
     ('function', 'public.check_usage(text, bigint, text)', '{"body": "9ae52d8073f836770d5a89de541c8df1", "name": "public.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
-    ('function', 'public.clear_limit(text, text, text, text)', '{"body": "6f316fb8388a70332a20c968169b261c", "name": "public.clear_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, member text DEFAULT NULL::text) returns void"}'),
+    ('function', 'public.clear_limit(text, text, text, text, text)', '{"body": "d11c2279eaa701da4e6c24ec2ecf0154", "name": "public.clear_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, member text DEFAULT NULL::text, reason text DEFAULT NULL::text) returns void"}'),
     ('function', 'public.commit_usage(uuid, bigint, text, jsonb)', '{"body": "cc9e7078615f2dd6f84d6f09503c41c6", "name": "public.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, amount bigint DEFAULT NULL::bigint, subject text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
     ('function', 'public.consume_usage(text, bigint, text, text, jsonb, text, boolean)', '{"body": "5f869fe97846c420ea71256f4a1d665a", "name": "public.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'public.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "98918b4ad8250b918e5fb092d86ae959", "name": "public.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(items jsonb, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns SETOF public.usage_decision"}'),
@@ -20314,19 +20348,19 @@ begin
     ('function', 'public.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "096e0077493780fa8d73c1be57ce63c6", "name": "public.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint, subject text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns uuid"}'),
     ('function', 'public.merge_subjects(text, text)', '{"body": "65c718e5279fc224ccac0d6ebde9d522", "name": "public.merge_subjects", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(from_subject text, into_subject text) returns void"}'),
     ('function', 'public.refund_usage(uuid, bigint, text, text, text)', '{"body": "44cfb650ed6556519cb3ee2bf4a92bf8", "name": "public.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(event_id uuid, amount bigint DEFAULT NULL::bigint, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
-    ('function', 'public.release_usage(uuid, text)', '{"body": "205f981820b43e1b6bf9a468427ebf08", "name": "public.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
+    ('function', 'public.release_usage(uuid, text, text)', '{"body": "d824fd3c56674d12789f66c0e5687147", "name": "public.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, subject text DEFAULT NULL::text, reason text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.remove_member(text, text)', '{"body": "a0940b072a6b03c5e305f4b044595e25", "name": "public.remove_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, user_id text) returns void"}'),
     ('function', 'public.reserve_usage(text, bigint, text, interval, text, jsonb, text, boolean)', '{"body": "883ecb4813454c5aa895a7d98b2d8bc2", "name": "public.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, ttl interval DEFAULT ''00:15:00''::interval, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'public.reset_usage(text, text, text, text, text)', '{"body": "03cffcbecc33f596f86c58db2cd99be1", "name": "public.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, subject text, period text DEFAULT NULL::text, reason text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'public.return_usage(text, bigint, text, text, jsonb)', '{"body": "acfccaefabb47eedcb54ddc70ee82d18", "name": "public.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint, subject text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
-    ('function', 'public.set_limit(text, text, text, bigint, timestamp with time zone, text)', '{"body": "1cd3c4f7847f5f9d753b0aafda77fd04", "name": "public.set_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, \"limit\" bigint, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, member text DEFAULT NULL::text) returns void"}'),
+    ('function', 'public.set_limit(text, text, text, bigint, timestamp with time zone, text, text)', '{"body": "e35ee1939fcb811e3ad4eb14f06bab83", "name": "public.set_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, \"limit\" bigint, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, member text DEFAULT NULL::text, reason text DEFAULT NULL::text) returns void"}'),
     ('function', 'public.set_parent(text, text)', '{"body": "e4755c0e3a77ffbc61b2c49f5a0c3735", "name": "public.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, parent text) returns void"}'),
-    ('function', 'public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "13a806b915f81b43649b679c00abd518", "name": "public.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, plan text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT NULL::text, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
+    ('function', 'public.set_plan(text, text, timestamp with time zone, text, timestamp with time zone, text)', '{"body": "28c7433962af6476ba8ef54ff0bd2294", "name": "public.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, plan text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, time_zone text DEFAULT NULL::text, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, reason text DEFAULT NULL::text) returns void"}'),
     ('function', 'public.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "82fea37b05459d8040ae3c1d4cb612a1", "name": "public.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, value jsonb, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns void"}'),
     ('function', 'public.usage_breakdown(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "92ec1051b9d1230fb1e57815dc249a18", "name": "public.usage_breakdown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, by text DEFAULT ''actor''::text, subject text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone) returns SETOF public.usage_share"}'),
     ('function', 'public.verify_installation()', '{"body": "3cf13c667324fadda3c0925610047283", "name": "public.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
     ('function', 'public.verify_usage(text)', '{"body": "ff0463556d1b2a3a067f15846e96ff9b", "name": "public.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text DEFAULT NULL::text) returns SETOF public.usage_mismatch"}'),
-    ('function', 'public.void_grant(uuid, text, bigint)', '{"body": "c82bad5435df41fc9e6df18c853939c3", "name": "public.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(grant_id uuid, subject text DEFAULT NULL::text, amount bigint DEFAULT NULL::bigint) returns bigint"}'),
+    ('function', 'public.void_grant(uuid, text, bigint, text)', '{"body": "3625e2ae6a96fd94bad81bcecca45f12", "name": "public.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(grant_id uuid, subject text DEFAULT NULL::text, amount bigint DEFAULT NULL::bigint, reason text DEFAULT NULL::text) returns bigint"}'),
     ('function', 'quota.account_of(text)', '{"body": "86ba329499d10cb7b665e07768ab39fd", "name": "quota.account_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text"}'),
     ('function', 'quota.account_to_join(text, text)', '{"body": "d204545ef38893eef460c4e96edc2d5c", "name": "quota.account_to_join", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text"}'),
     ('function', 'quota.acknowledge_alerts(uuid[])', '{"body": "7194c2a6d8aace3d6c85ed23e0a57d17", "name": "quota.acknowledge_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_ids uuid[]) returns bigint"}'),
@@ -20365,7 +20399,7 @@ begin
     ('function', 'quota.caps_to_merge(text, text)', '{"body": "68c23e030da03e678151b5622bb8dc80", "name": "quota.caps_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
     ('function', 'quota.carried_into(text, text, quota.limit_state, timestamp with time zone, timestamp with time zone, text, timestamp with time zone)', '{"body": "b79ed7972adb16e23bd9709dcf446020", "name": "quota.carried_into", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_terms_changed_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "38ee7c8d097cdcb62d8e77d6e069b423", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
-    ('function', 'quota.change_limit(text, text, text, bigint, timestamp with time zone, boolean, text)', '{"body": "625446080b3befc86c7cb510afeb743d", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_ends_at timestamp with time zone, p_is_cleared boolean, p_member text) returns void"}'),
+    ('function', 'quota.change_limit(text, text, text, bigint, timestamp with time zone, boolean, text, text)', '{"body": "30909d3b5ae6868a8fdc9d51553938f0", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_ends_at timestamp with time zone, p_is_cleared boolean, p_member text, p_reason text DEFAULT NULL::text) returns void"}'),
     ('function', 'quota.change_member(text, text, boolean)', '{"body": "8d41931f4741fd0e92e74082f78e217d", "name": "quota.change_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_user_id text, p_is_member boolean) returns void"}'),
     ('function', 'quota.changed_objects()', '{"body": "56daf3fd4f8d5b12e10640cc780698df", "name": "quota.changed_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.changes_query(text, text, text[])', '{"body": "73bd30b43b72d6b0122c57a883a85fed", "name": "quota.changes_query", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_operation text, p_table text, p_arguments text[]) returns text"}'),
@@ -20613,7 +20647,8 @@ begin
     ('function', 'quota.price(bigint, bigint, bigint)', '{"body": "c06b6ae0b01d32b379c14e1c02b15a38", "name": "quota.price", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_amount bigint, p_units bigint, p_per bigint) returns bigint"}'),
     ('function', 'quota.price_of(jsonb)', '{"body": "e76c04e437e402fd3ee0a8e5fe8b237a", "name": "quota.price_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_price jsonb) returns bigint[]"}'),
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "95f9e73dc8b736130df8038048f18ac6", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "9e9942bbb5fa1fce2e5b3ad8958d26a8", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone, jsonb)', '{"body": "9b6d35ce766bfda5bfedb2e094913043", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone, p_reason jsonb DEFAULT ''{}''::jsonb) returns void"}'),
+    ('function', 'quota.reason(text)', '{"body": "3dd30aa639da8761bb38542887ed70a7", "name": "quota.reason", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reason text) returns jsonb"}'),
     ('function', 'quota.record(quota.events)', '{"body": "049642d8d6d1c7c0ca8bbc99209faeda", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.record_reset(quota.events)', '{"body": "1d64c06c6ba5f13fdf9e6b37276f28c0", "name": "quota.record_reset", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.record_rows(quota.events[])', '{"body": "408636ef02ac7c3337312927d40485d2", "name": "quota.record_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
@@ -20632,7 +20667,7 @@ begin
     ('function', 'quota.reject_user()', '{"body": "2d28eebb71b3ef0b29a90797b156af4b", "name": "quota.reject_user", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_shares(quota.reservations, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "00e12ff473ac009459851f81a9c804b3", "name": "quota.release_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
-    ('function', 'quota.release_usage(uuid, text)', '{"body": "465a09912d0e1cd0c4005caf3ef8327a", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.release_usage(uuid, text, text)', '{"body": "2d0099bac7887020ae84d29854521605", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text, p_reason text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "491c88dffc9efbbc7b1b86bb6db17595", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
@@ -20656,7 +20691,7 @@ begin
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.sees_members(text, text)', '{"body": "e323702adb02dd0a6288b771b70a9372", "name": "quota.sees_members", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.set_parent(text, text)', '{"body": "7c9ccb9c3598f9dcf298c11278ae6cd2", "name": "quota.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_parent text) returns void"}'),
-    ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone)', '{"body": "5900cdcb31568ad66359018165a7f001", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone, text)', '{"body": "4f01cd12633625b5343a5d3adeedd775", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone, p_reason text DEFAULT NULL::text) returns void"}'),
     ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "95b4470c9128f20e2e5f39fcf5f131b9", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "9a75b048c5dc22c37eea3676d82ec65e", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.share_kind(boolean, boolean)', '{"body": "28ea1f08a9bc51520958ee3ed4204bc0", "name": "quota.share_kind", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_is_price boolean, p_is_held boolean) returns text"}'),
@@ -20703,7 +20738,7 @@ begin
     ('function', 'quota.verify_installation()', '{"body": "b9ad9a171b5f39351452d3ea95c157f4", "name": "quota.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
     ('function', 'quota.verify_usage(text)', '{"body": "75b342c53b7b88a30f25ac46526cbfae", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
-    ('function', 'quota.void_grant(uuid, text, bigint)', '{"body": "c671570bf5b3ff765cddcb8a36f9e59f", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text, p_amount bigint) returns bigint"}'),
+    ('function', 'quota.void_grant(uuid, text, bigint, text)', '{"body": "82a91ce02f80751ad887595eae862a0a", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text, p_amount bigint, p_reason text DEFAULT NULL::text) returns bigint"}'),
     ('function', 'quota.what_fits(quota.limit_state[])', '{"body": "e7fd2482b4226e328017bc832f8bf4cd", "name": "quota.what_fits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[]) returns bigint"}'),
     ('function', 'quota.widen_window(text, text, timestamp with time zone, quota.limit_state)', '{"body": "e3183ad7bb9fe63c16314529f9f9d720", "name": "quota.widen_window", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.balance"}'),
     ('function', 'quota.window_ahead(text, text, timestamp with time zone, quota.limit_state)', '{"body": "93c8bc2498bdc950bc819570b6346bc1", "name": "quota.window_ahead", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.limit_state"}'),
@@ -20724,7 +20759,7 @@ begin
     ('function', 'quota.write_overages(quota.events, quota.overage[], text)', '{"body": "4de91d3e891ddca8d29f98ca1fe707c9", "name": "quota.write_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_over quota.overage[], p_plan_id text) returns void"}'),
     ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_plans(jsonb)', '{"body": "89c82202e0263ca773803b07898af214", "name": "quota.write_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
-    ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone)', '{"body": "f8e8874b490af94f10cf314ae0246362", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone, jsonb)', '{"body": "81b67ebd4dc25dc0e28638b549d95b02", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone, p_reason jsonb DEFAULT ''{}''::jsonb) returns void"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_deliver', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_deliver ON quota.alerts USING btree (handed_at NULLS FIRST, at) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),

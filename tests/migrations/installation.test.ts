@@ -76,7 +76,7 @@ const CURABLE: Record<string, [damage: string, object: RegExp, count?: number]> 
     /quota\.clock/,
   ],
   'a careless create or replace': [
-    `create or replace function quota.set_plan(p_subject text, p_plan text, p_anchor timestamptz, p_time_zone text, p_ends_at timestamptz)
+    `create or replace function quota.set_plan(p_subject text, p_plan text, p_anchor timestamptz, p_time_zone text, p_ends_at timestamptz, p_reason text default null)
        returns void language plpgsql as 'begin end'`,
     /^function quota\.set_plan/,
     3, // body, security definer, settings
