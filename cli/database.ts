@@ -58,7 +58,10 @@ export async function withDatabase<T>(
   }
 }
 
-export async function connect(url: string): Promise<pg.Client> {
+export const connect = async (url: string): Promise<pg.Client> => (await reach(url)).client;
+
+/** A session, and the address that led to it: the one given, with the sslmode that the server takes. */
+export async function reach(url: string): Promise<{ client: pg.Client; connectionString: string }> {
   const attempts = withTls(url);
   const { Client } = (await import('pg')).default;
   for (const [i, connectionString] of attempts.entries()) {
@@ -70,7 +73,7 @@ export async function connect(url: string): Promise<pg.Client> {
     client.on('error', () => {}); // the query at hand rejects anyway
     try {
       await client.connect();
-      return client;
+      return { client, connectionString };
     } catch (error) {
       await client.end().catch(() => {});
       const refusesTls = NO_TLS.test((error as Error).message);

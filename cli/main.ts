@@ -39,6 +39,10 @@ const HELP = `pgquota ${version}: usage limits that Postgres itself enforces
       Copies a part of pgquota/react into your project, with its styles, to be changed there:
       usage-indicator, paywall or pricing-table. folder: else src/components or components.
 
+  pgquota studio [--port <port>] [--read-only] [--no-open]
+      The operator's console in the browser: who is near a limit, one subject and what support does for
+      it, plans, health, what happens now. On 127.0.0.1, for who has the address that it prints.
+
   --database-url <url>   which database; else DATABASE_URL, also from a .env file here
   --workdir <folder>     as if it were typed there
   --help, -h; --version, -v
@@ -52,6 +56,7 @@ const OPTIONS: Record<string, string[]> = {
   types: [],
   doctor: ['sql', 'database-url'],
   alerts: ['webhook', 'once', 'timeout', 'database-url'],
+  studio: ['port', 'read-only', 'no-open', 'database-url'],
 };
 const EVERYWHERE = ['workdir', 'help', 'version'];
 
@@ -131,6 +136,19 @@ async function main(): Promise<number> {
       }
       return (await alerts({ webhook, once, timeout: seconds, databaseUrl })) ? 0 : 1;
     }
+    case 'studio': {
+      if (operands.length) throw usage(`studio takes no ${operands[0]}`);
+      const { studio } = await import('./studio.ts');
+      const { port, 'read-only': isReadOnly = false, 'no-open': staysClosed = false } = values;
+      if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) < 65_536)) {
+        throw usage(`--port is ${port}; 0 (any that is free) to 65535 are possible`);
+      }
+      await studio({
+        port: port === undefined ? undefined : Number(port),
+        ...{ isReadOnly, opens: !staysClosed, databaseUrl },
+      });
+      return 0;
+    }
     default:
       throw usage(`there is no command ${command}${meant(command, Object.keys(OPTIONS))}`);
   }
@@ -156,6 +174,9 @@ function readArguments() {
         once: { type: 'boolean' },
         timeout: { type: 'string' },
         sql: { type: 'boolean' },
+        port: { type: 'string' },
+        'read-only': { type: 'boolean' },
+        'no-open': { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean', short: 'v' },
         workdir: { type: 'string' },

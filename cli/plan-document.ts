@@ -257,7 +257,7 @@ function findAgeFaults(plans: Record<string, Plan>, id: string): Fault[] {
 }
 
 /** The place of a value; of a missing one, its parent's. Of a wrong key, the key's. */
-function nearest(tree: Node, path: JSONPath): Node {
+export function nearest(tree: Node, path: JSONPath): Node {
   for (let length = path.length; length > 0; length--) {
     const node = findNodeAtLocation(tree, path.slice(0, length));
     if (node) return node.parent?.children?.[0] ?? node;
@@ -265,7 +265,7 @@ function nearest(tree: Node, path: JSONPath): Node {
   return tree;
 }
 
-function shown(found: unknown): string {
+export function shown(found: unknown): string {
   if (found === undefined) return 'nothing';
   const text = JSON.stringify(found);
   const short = text.length > 100 ? `${text.slice(0, 100)}…` : text;

@@ -17,9 +17,9 @@ const QUIET = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'
 const { tarball, files: packed } = inject('packed');
 
 describe('the tarball', () => {
-  test('holds migrations, the extension, optional SQL, client, types, parts for React, schema and the command, and nothing else', () => {
+  test('holds migrations, the extension, optional SQL, client, types, parts for React, schema and the command and its console, and nothing else', () => {
     const wanted =
-      /^(dist\/cli\/[\w-]+\.js|dist\/extension\/pgquota(\.control|--\d+\.\d+\.\d+\.sql)|dist\/(react|testing|types)\/[\w-]+\.(js|d\.ts)|react\/[\w-]+\.(tsx|css)|schema\/plans\.schema\.json|sql\/roles\.sql|sql\/optional\/\w+\.sql|supabase\/migrations\/\d{14}_\w+\.sql|package\.json|README\.md|LICENSE)$/;
+      /^(dist\/cli\/[\w-]+\.js|dist\/extension\/pgquota(\.control|--\d+\.\d+\.\d+\.sql)|dist\/(react|testing|types)\/[\w-]+\.(js|d\.ts)|dist\/studio\/server\/[\w-]+\.js|dist\/studio\/page\/(index\.html|icon\.svg|assets\/[\w-]+\.(js|css))|react\/[\w-]+\.(tsx|css)|schema\/plans\.schema\.json|sql\/roles\.sql|sql\/optional\/\w+\.sql|supabase\/migrations\/\d{14}_\w+\.sql|package\.json|README\.md|LICENSE)$/;
     expect(packed.filter((path) => !wanted.test(path))).toEqual([]);
     for (const path of [
       'dist/cli/main.js',
@@ -27,6 +27,8 @@ describe('the tarball', () => {
       'dist/types/index.js',
       'dist/types/index.d.ts',
       'dist/react/index.js',
+      'dist/studio/page/index.html',
+      'dist/studio/server/studio.js',
       'react/styles.css',
     ]) {
       expect(packed).toContain(path);
