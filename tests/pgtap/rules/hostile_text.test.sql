@@ -47,7 +47,8 @@ create function pg_temp.catalogue() returns text language sql as $$
     union all
     select 'f' || oid || proname || prosrc || coalesce(proacl::text, '') from pg_proc where pronamespace in ('quota'::regnamespace, 'public'::regnamespace)
     union all
-    select 'r' || rolname || rolsuper from pg_roles
+    -- Of the whole server, where other suites make roles meanwhile.
+    select 'r' || rolname || rolsuper from pg_roles where rolsuper or rolname in (select t from texts)
     union all
     select 'p' || p::text from quota.plans as p
     union all

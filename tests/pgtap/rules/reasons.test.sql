@@ -25,7 +25,7 @@ select ok(not pg_temp.line('plan') ? 'reason', 'without a reason there is none')
 
 select set_limit('ada', 'export', 'month', 30, reason => 'ticket 2');
 select is(pg_temp.line('limit'), '{"period": "month", "limit": 30, "reason": "ticket 2"}', 'an exception says why');
-select clear_limit('ada', 'export', 'month', 'ticket 3');
+select clear_limit('ada', 'export', 'month', reason => 'ticket 3');
 select is(
   pg_temp.line('limit'), '{"period": "month", "cleared": true, "reason": "ticket 3"}', 'and its end'
 );
