@@ -41,6 +41,8 @@ export const PLANS = {
     ai_token: { name: 'AI tokens', unit: 'token' },
     export: { name: 'Exports' },
     kb_file: { name: 'Knowledge base files', kind: 'gauge' },
+    image: { costs: { credit: 10 } },
+    credit: {},
   },
   plans: {
     free: {
@@ -56,6 +58,11 @@ export const PLANS = {
     two: { limits: { ai_generation: { day: MANY, month: MANY } } },
     minutes: { limits: { ai_generation: { minute: 10, month: MANY } } },
     small: { limits: { ai_generation: { month: 10 } } },
+    team: { limits: { ai_generation: { month: MANY }, credit: { month: MANY } } },
+    seats: {
+      limits: { ai_generation: { month: MANY } },
+      per_member: { ai_generation: { month: MANY } },
+    },
     // The README's free plan: five limits of four features.
     bar: {
       limits: {
@@ -94,6 +101,10 @@ export const GROUND = `
   select public.set_plan('of two', 'two'), public.set_plan('of minutes', 'minutes'),
     public.set_plan('topped up', 'small'), public.set_plan('past its plan', 'small'), public.set_plan('shown', 'bar');
   select public.consume_usage('ai_generation', 1, s) from unnest(array['of two', 'of minutes']) as s;
+  select public.set_plan(s, 'team') from unnest(array['above', 'below', 'of credits']) as s;
+  select public.set_parent('below', 'above'), public.set_plan('of seats', 'seats');
+  select public.consume_usage('ai_generation', 1, 'below'), public.consume_usage('image', 1, 'of credits'),
+    public.consume_usage('ai_generation', 1, 'of seats', actor => 'member');
   select public.grant_usage('ai_generation', ${MANY}, s) from unnest(array['${ONE} with a grant', 'past its plan']) as s;
   select public.consume_usage('ai_generation', 1, '${ONE} with a grant'), public.consume_usage('ai_generation', 11, 'past its plan');`;
 
@@ -132,6 +143,21 @@ export const rowsOf = (clock: (value: string) => string): Row[] => [
     setup: [clock(`${LATER} + txid_current() * interval '1 minute'`)],
     prepare: [CONSUME],
     call: same('of minutes'),
+  },
+  { name: 'consume over two levels', target: 1000, prepare: [CONSUME], call: same('below') },
+  {
+    name: 'consume what costs credits',
+    target: 1000,
+    prepare: [`prepare p(text) as select allowed from public.consume_usage('image', 1, $1)`],
+    call: same('of credits'),
+  },
+  {
+    name: 'consume under a member cap',
+    target: 1000,
+    prepare: [
+      `prepare p(text) as select allowed from public.consume_usage('ai_generation', 1, $1, actor => 'member')`,
+    ],
+    call: same('of seats'),
   },
   {
     name: 'first use of a subject',
