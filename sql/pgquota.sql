@@ -75,6 +75,7 @@
 \ir rule/parts.sql
 \ir rule/joint_decision.sql
 \ir rule/caps.sql
+\ir rule/gauges.sql
 \ir rule/entitlements.sql
 
 -- verbs: what callers do, each with its wrapper in schema public.

@@ -1275,10 +1275,11 @@ export interface UsageMethods<Feature extends string = string> {
    */
   setLimit(args: SetLimitArgs<Feature>, options?: CallOptions): Promise<void>;
   /**
-   * Puts a subject under another one: from now on its use of metered features counts for that one,
-   * too, and for those above it, and every limit of every level has room, or nothing is counted. A
-   * subject with a parent has only a plan that it was put on, and without one passes through. What
-   * was used before stays where it counted. At most 3 levels. parent null takes it off.
+   * Puts a subject under another one: from now on its use counts for that one, too, and for those
+   * above it, and every limit of every level has room, or nothing is counted. A subject with a
+   * parent has only a plan that it was put on, and without one passes through. What was used before
+   * of metered features stays where it counted; what its gauges show moves along. At most 3 levels.
+   * parent null takes it off.
    *
    * Server only: needs the service key.
    *

@@ -53,7 +53,7 @@ begin
       v_now := null;
       -- All at once: a meter that is made while another is held could meet set_plan() crosswise.
       if cardinality(v_features) > 1 then
-        v_now := quota.lock_meters(v_subject_id, v_features, true);
+        v_now := quota.lock_levels(v_subject_id, v_features);
       end if;
     end if;
     perform quota.count_change(v_caller, v_feature_id, v_change::bigint, v_now, tg_relid);
@@ -132,12 +132,13 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_metadata constant jsonb := jsonb_build_object('table', p_table::text);
+  v_parts quota.part[];
   v_now timestamptz;
 begin
   if p_change > 0 and quota.count_plainly(p_caller, p_feature_id, p_change, v_metadata) then
     return;
   end if;
-  v_now := coalesce(p_locked_at, quota.lock_meter(p_caller.subject_id, p_feature_id, true));
+  v_now := coalesce(p_locked_at, quota.lock_levels(p_caller.subject_id, array[p_feature_id]));
   if p_change > 0 and quota.account_of(p_caller.subject_id) <> p_caller.subject_id then
     -- What was merged has no allowance: a row of the account has its name.
     perform quota.enforce(
@@ -146,9 +147,16 @@ begin
       )
     );
   elsif p_change > 0 then
-    perform quota.enforce(
-      quota.take(p_caller, p_feature_id, p_change, v_now, 'table', null, null, null, v_metadata)
-    );
+    v_parts := quota.parts_of(p_caller.subject_id, p_feature_id);
+    if v_parts is null then
+      perform quota.enforce(
+        quota.take(p_caller, p_feature_id, p_change, v_now, 'table', null, null, null, v_metadata)
+      );
+    else
+      perform quota.enforce(
+        quota.take_parts(p_caller, p_feature_id, p_change, v_now, 'table', null, null, v_metadata, v_parts)
+      );
+    end if;
   else
     perform quota.put_back(
       p_caller, p_feature_id, -p_change, v_now, 'table', null, null, v_metadata

@@ -148,6 +148,9 @@ begin
       and not exists (
         select from quota.subjects as s where s.subject_id = p_subject_id and s.parent_id is not null
       )
+      and (p_allowance.kind <> 'gauge' or not exists (
+        select from quota.subjects as s where s.parent_id = p_subject_id
+      ))
       -- Nor is what a member may have a cap of, or what is one.
       and not exists (
         select from quota.member_limits as l

@@ -261,6 +261,11 @@ begin
         v_time_zone, v_allowance.is_plain, p_is_settled, v_terms_changed_at
       );
     end if;
+    if v_allowance.kind = 'gauge' then
+      v_allowance.limits := quota.with_below(
+        v_allowance.limits, p_subject_id, v_allowance.feature_id, p_at
+      );
+    end if;
     return next v_allowance;
   end loop;
 end

@@ -38,12 +38,7 @@ begin
   then
     return null;
   end if;
-  -- What a gauge shows stands where it stands.
-  if v_levels is null
-    or exists (select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge')
-  then
-    v_levels := array[p_subject_id];
-  end if;
+  v_levels := coalesce(v_levels, array[p_subject_id]);
   return array(
     select row(l.subject_id, o.feature_id, o.units, o.per, o.is_price)::quota.part
     from unnest(v_levels) with ordinality as l (subject_id, n)

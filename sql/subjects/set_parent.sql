@@ -13,7 +13,7 @@ end
 $$;
 
 comment on function public.set_parent is
-  'Puts a subject under another one: from now on its use of metered features counts for that one, too, and for those above it, and every limit of every level has room, or nothing is counted. A subject with a parent has only a plan that it was put on, and without one passes through. What was used before stays where it counted. At most 3 levels. parent null takes it off. Errors: QSUBJ more levels, a circle, or subject or parent missing, empty or over 255 characters; 42501 not a trusted role; 55P03 retry.';
+  'Puts a subject under another one: from now on its use counts for that one, too, and for those above it, and every limit of every level has room, or nothing is counted. A subject with a parent has only a plan that it was put on, and without one passes through. What was used before of metered features stays where it counted; what its gauges show moves along. At most 3 levels. parent null takes it off. Errors: QSUBJ more levels, a circle, or subject or parent missing, empty or over 255 characters; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.set_parent(
   p_subject text,
@@ -42,6 +42,13 @@ begin
     return;
   end if;
 
+  -- What its gauges show is the parent's as well from now on: that one's plain calls end.
+  if v_parent_id is not null then
+    perform quota.lock_meters(v_parent_id, quota.meters_of(v_parent_id));
+    update quota.meters as m
+      set fresh_from = 'infinity'
+      where m.subject_id = v_parent_id;
+  end if;
   -- Whoever uses it meets here: the calls before count where they did, the calls after at every level.
   v_features := quota.meters_of(v_subject_id);
   v_now := quota.lock_meters(v_subject_id, v_features);

@@ -107,7 +107,11 @@ begin
     );
   end if;
   for i in 1 .. cardinality(p_parts) loop
-    if i <> v_own then
+    if i <> v_own and (v_judgement.allowances[i]).kind = 'gauge' then
+      v_decisions[i] := quota.note_level(
+        p_parts[i], v_amount, p_at, v_judgement.allowances[i], p_reservation_id is not null
+      );
+    elsif i <> v_own then
       v_decisions[i] := quota.take_share(
         p_caller, p_feature_id, quota.price(v_amount, p_parts[i].units, p_parts[i].per), p_at,
         p_metadata, p_parts[i], v_judgement.allowances[i], v_call_id, p_ttl

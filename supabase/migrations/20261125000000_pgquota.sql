@@ -4590,6 +4590,11 @@ begin
         v_time_zone, v_allowance.is_plain, p_is_settled, v_terms_changed_at
       );
     end if;
+    if v_allowance.kind = 'gauge' then
+      v_allowance.limits := quota.with_below(
+        v_allowance.limits, p_subject_id, v_allowance.feature_id, p_at
+      );
+    end if;
     return next v_allowance;
   end loop;
 end
@@ -5755,12 +5760,7 @@ begin
   then
     return null;
   end if;
-  -- What a gauge shows stands where it stands.
-  if v_levels is null
-    or exists (select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge')
-  then
-    v_levels := array[p_subject_id];
-  end if;
+  v_levels := coalesce(v_levels, array[p_subject_id]);
   return array(
     select row(l.subject_id, o.feature_id, o.units, o.per, o.is_price)::quota.part
     from unnest(v_levels) with ordinality as l (subject_id, n)
@@ -6127,6 +6127,125 @@ $$;
 
 comment on function quota.lock_caps is
   'Locks the caps among parts and settles what has expired; makes those that are new, unless the call is begun.';
+
+-- sql/rule/gauges.sql
+
+-- Gauges at levels. What a gauge shows stands where it stands: files of a team are the team's, and in the
+-- organisation's limit there is what it has itself and what those below it have. So nothing is counted twice, and
+-- nothing need be moved with a child. Whoever takes holds the meters of all above, which makes it exact.
+
+create function quota.with_below(
+  p_limits quota.limit_state[],
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns quota.limit_state[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_below text[] := quota.below(array[p_subject_id]);
+  v_limits quota.limit_state[] := p_limits;
+  v_used bigint;
+  v_reserved bigint;
+begin
+  if v_below = '{}' or p_limits is null then
+    return p_limits;
+  end if;
+  v_below := v_below || quota.below(v_below);
+  select coalesce(sum(m.used), 0), coalesce(sum(m.reserved), 0)
+    into v_used, v_reserved
+    from quota.meters as m
+    where m.subject_id = any (v_below)
+      and m.feature_id = p_feature_id;
+  -- What has expired there is settled by the next call there.
+  select v_reserved - coalesce(sum(r.amount), 0)
+    into v_reserved
+    from quota.reservations as r
+    where r.subject_id = any (v_below)
+      and r.feature_id = p_feature_id
+      and r.state = 'open'
+      and r.expires_at <= p_at;
+  for i in 1 .. cardinality(v_limits) loop
+    v_limits[i].used := least((v_limits[i]).used + v_used, 9007199254740991);
+    v_limits[i].reserved := least((v_limits[i]).reserved + v_reserved, 9007199254740991);
+  end loop;
+  return v_limits;
+end
+$$;
+
+comment on function quota.with_below is
+  'The limits of a gauge with what those below the subject have of it.';
+
+-- At a level above the one that takes: no line, for what is there is below. The meter is written by nothing, so that a
+-- call whose snapshot has not this use fails with 40001.
+create function quota.note_level(
+  p_part quota.part,
+  p_amount bigint,
+  p_at timestamptz,
+  p_allowance quota.allowance,
+  p_is_held boolean
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowance quota.allowance := p_allowance;
+  v_limits quota.limit_state[] := coalesce(p_allowance.limits, '{}');
+  v_verdict quota.verdict := quota.decide(p_allowance.limits, p_amount);
+begin
+  for i in 1 .. cardinality(v_limits) loop
+    v_limits[i].used := (v_limits[i]).used + case when p_is_held then 0 else p_amount end;
+    v_limits[i].reserved := (v_limits[i]).reserved + case when p_is_held then p_amount else 0 end;
+  end loop;
+  update quota.meters as m
+    set used = m.used
+    where m.subject_id = p_part.subject_id
+      and m.feature_id = p_part.feature_id;
+  perform quota.open_counters(p_part.subject_id, p_part.feature_id, p_at, p_allowance.limits);
+  perform quota.write_alerts(
+    p_part.subject_id, p_part.feature_id, p_at, p_allowance.limits, v_limits
+  );
+  v_allowance.limits := v_limits;
+  return quota.decision(
+    p_part.subject_id, p_part.feature_id, p_amount, v_allowance,
+    (quota.decide(nullif(v_limits, '{}'), 0)).shown, quota.allowing_reason(v_verdict)
+  );
+end
+$$;
+
+comment on function quota.note_level is
+  'What a use of a gauge below means at this level: its answer, and its alerts. Expects the meter to be locked.';
+
+-- Of rows of limited tables, whose subjects may be merged names.
+create function quota.lock_levels(
+  p_subject_id text,
+  p_feature_ids text[]
+)
+returns timestamptz
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_levels text[] := quota.levels_of(p_subject_id);
+  v_level text;
+  v_now timestamptz;
+begin
+  if v_levels is null then
+    return quota.lock_meters(p_subject_id, p_feature_ids, true);
+  end if;
+  -- All exist before the first is locked.
+  foreach v_level in array v_levels loop
+    perform quota.create_meters(v_level, p_feature_ids, true);
+  end loop;
+  foreach v_level in array v_levels loop
+    v_now := quota.lock_meters(v_level, p_feature_ids, true);
+  end loop;
+  return v_now;
+end
+$$;
+
+comment on function quota.lock_levels is
+  'Locks the meters of a subject and of all above it, from the top down, and returns the time.';
 
 -- sql/rule/entitlements.sql
 
@@ -7249,7 +7368,11 @@ begin
     );
   end if;
   for i in 1 .. cardinality(p_parts) loop
-    if i <> v_own then
+    if i <> v_own and (v_judgement.allowances[i]).kind = 'gauge' then
+      v_decisions[i] := quota.note_level(
+        p_parts[i], v_amount, p_at, v_judgement.allowances[i], p_reservation_id is not null
+      );
+    elsif i <> v_own then
       v_decisions[i] := quota.take_share(
         p_caller, p_feature_id, quota.price(v_amount, p_parts[i].units, p_parts[i].per), p_at,
         p_metadata, p_parts[i], v_judgement.allowances[i], v_call_id, p_ttl
@@ -11151,7 +11274,7 @@ end
 $$;
 
 comment on function public.set_parent is
-  'Puts a subject under another one: from now on its use of metered features counts for that one, too, and for those above it, and every limit of every level has room, or nothing is counted. A subject with a parent has only a plan that it was put on, and without one passes through. What was used before stays where it counted. At most 3 levels. parent null takes it off. Errors: QSUBJ more levels, a circle, or subject or parent missing, empty or over 255 characters; 42501 not a trusted role; 55P03 retry.';
+  'Puts a subject under another one: from now on its use counts for that one, too, and for those above it, and every limit of every level has room, or nothing is counted. A subject with a parent has only a plan that it was put on, and without one passes through. What was used before of metered features stays where it counted; what its gauges show moves along. At most 3 levels. parent null takes it off. Errors: QSUBJ more levels, a circle, or subject or parent missing, empty or over 255 characters; 42501 not a trusted role; 55P03 retry.';
 
 create function quota.set_parent(
   p_subject text,
@@ -11180,6 +11303,13 @@ begin
     return;
   end if;
 
+  -- What its gauges show is the parent's as well from now on: that one's plain calls end.
+  if v_parent_id is not null then
+    perform quota.lock_meters(v_parent_id, quota.meters_of(v_parent_id));
+    update quota.meters as m
+      set fresh_from = 'infinity'
+      where m.subject_id = v_parent_id;
+  end if;
   -- Whoever uses it meets here: the calls before count where they did, the calls after at every level.
   v_features := quota.meters_of(v_subject_id);
   v_now := quota.lock_meters(v_subject_id, v_features);
@@ -13217,6 +13347,9 @@ begin
       and not exists (
         select from quota.subjects as s where s.subject_id = p_subject_id and s.parent_id is not null
       )
+      and (p_allowance.kind <> 'gauge' or not exists (
+        select from quota.subjects as s where s.parent_id = p_subject_id
+      ))
       -- Nor is what a member may have a cap of, or what is one.
       and not exists (
         select from quota.member_limits as l
@@ -15584,7 +15717,7 @@ begin
       v_now := null;
       -- All at once: a meter that is made while another is held could meet set_plan() crosswise.
       if cardinality(v_features) > 1 then
-        v_now := quota.lock_meters(v_subject_id, v_features, true);
+        v_now := quota.lock_levels(v_subject_id, v_features);
       end if;
     end if;
     perform quota.count_change(v_caller, v_feature_id, v_change::bigint, v_now, tg_relid);
@@ -15663,12 +15796,13 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_metadata constant jsonb := jsonb_build_object('table', p_table::text);
+  v_parts quota.part[];
   v_now timestamptz;
 begin
   if p_change > 0 and quota.count_plainly(p_caller, p_feature_id, p_change, v_metadata) then
     return;
   end if;
-  v_now := coalesce(p_locked_at, quota.lock_meter(p_caller.subject_id, p_feature_id, true));
+  v_now := coalesce(p_locked_at, quota.lock_levels(p_caller.subject_id, array[p_feature_id]));
   if p_change > 0 and quota.account_of(p_caller.subject_id) <> p_caller.subject_id then
     -- What was merged has no allowance: a row of the account has its name.
     perform quota.enforce(
@@ -15677,9 +15811,16 @@ begin
       )
     );
   elsif p_change > 0 then
-    perform quota.enforce(
-      quota.take(p_caller, p_feature_id, p_change, v_now, 'table', null, null, null, v_metadata)
-    );
+    v_parts := quota.parts_of(p_caller.subject_id, p_feature_id);
+    if v_parts is null then
+      perform quota.enforce(
+        quota.take(p_caller, p_feature_id, p_change, v_now, 'table', null, null, null, v_metadata)
+      );
+    else
+      perform quota.enforce(
+        quota.take_parts(p_caller, p_feature_id, p_change, v_now, 'table', null, null, v_metadata, v_parts)
+      );
+    end if;
   else
     perform quota.put_back(
       p_caller, p_feature_id, -p_change, v_now, 'table', null, null, v_metadata
@@ -20371,7 +20512,7 @@ begin
     ('function', 'quota.alerts_content(bigint[])', '{"body": "1c01951fa23b50610763bd841a01e0ba", "name": "quota.alerts_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_alerts bigint[]) returns jsonb"}'),
     ('function', 'quota.alerts_of(jsonb)', '{"body": "c726f66ad7d0fb2fbf6cf89fb84e9bba", "name": "quota.alerts_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature jsonb) returns bigint[]"}'),
     ('function', 'quota.all_have_room(public.usage_decision[])', '{"body": "716fd036214de3aeeffb011d9e552f89", "name": "quota.all_have_room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decisions public.usage_decision[]) returns boolean"}'),
-    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "6fd14fce647e16f58592a32e0d679b40", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
+    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "27733cabc7eec226b4fcf5d0dae2419b", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
     ('function', 'quota.allowing_reason(quota.verdict)', '{"body": "798f5f64c42dab8ca105bc2365b6fe3c", "name": "quota.allowing_reason", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_verdict quota.verdict) returns text"}'),
     ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "682f7fa0698c942466c781b0b9b51c30", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "112ca45174e4416bf70bb993a8273e63", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
@@ -20452,9 +20593,9 @@ begin
     ('function', 'quota.consume_usage_many(jsonb, text)', '{"body": "9521106eaf6ed214bb9511f244e77b34", "name": "quota.consume_usage_many", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_calls jsonb, p_subject text) returns SETOF public.usage_decision"}'),
     ('function', 'quota.costs_content(jsonb)', '{"body": "354aa4134b8af8f79ea6e320f42c54d9", "name": "quota.costs_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_costs jsonb) returns jsonb"}'),
     ('function', 'quota.costs_of(text)', '{"body": "dfbbd216999164869b64531ccc6745d4", "name": "quota.costs_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns jsonb"}'),
-    ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "8a07272ec49837cf8dd9c1f2b994c8fd", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
+    ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "8d8f51104b8ba7e592a2823660c066dd", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
     ('function', 'quota.count_plainly(quota.caller, text, bigint, jsonb)', '{"body": "e97a5098622d83411dc291d39dc1a83b", "name": "quota.count_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_metadata jsonb) returns boolean"}'),
-    ('function', 'quota.count_rows()', '{"body": "14256917e4322b957c5709582cf16481", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
+    ('function', 'quota.count_rows()', '{"body": "6b32b1c9613feec8ff5def5212c6659b", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.create_meters(text, text[], boolean)', '{"body": "4921b7b84b8d03685c747cb160acafad", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns boolean"}'),
     ('function', 'quota.cut_short(text, text, timestamp with time zone, quota.limit_state)', '{"body": "2a67ed4c9ae7b0dfd6b8862e604f648e", "name": "quota.cut_short", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, OUT is_simple boolean, OUT crossed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "7ce701d1b6ecb3dbfdca01e5c57aaabd", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
@@ -20555,6 +20696,7 @@ begin
     ('function', 'quota.lock_gauges(text[])', '{"body": "c3c96aa1bce20ffaa8ef178285919148", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.lock_imports(quota.import_row[])', '{"body": "4b4d7935aabc2b6d4f9339e40b424ddc", "name": "quota.lock_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns void"}'),
     ('function', 'quota.lock_late(quota.part[])', '{"body": "79d340883e211193a23f5b54d2e48861", "name": "quota.lock_late", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns void"}'),
+    ('function', 'quota.lock_levels(text, text[])', '{"body": "deed9ab40d2c6fee37e0310cc8448a6e", "name": "quota.lock_levels", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meter(text, text, boolean)', '{"body": "bd969ce0e22a160f97795d72e3dba942", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meters(text, text[], boolean)', '{"body": "2bf61c77311a91d36fbb23e8ca2669b3", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
     ('function', 'quota.lock_namers(text)', '{"body": "dbc0428c5a3969dea264779dafac704f", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
@@ -20600,6 +20742,7 @@ begin
     ('function', 'quota.no_search_path(text)', '{"body": "2fcbdca0c8c6ff0525d127d56d75b602", "name": "quota.no_search_path", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text) returns quota.finding"}'),
     ('function', 'quota.note_exception(text, text, text)', '{"body": "817b05ea2887ed65f991beff9499ea0e", "name": "quota.note_exception", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_member text) returns boolean"}'),
     ('function', 'quota.note_first_expiry(text, text)', '{"body": "dd4c03de7cabc24a8fb460b81065a5ff", "name": "quota.note_first_expiry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
+    ('function', 'quota.note_level(quota.part, bigint, timestamp with time zone, quota.allowance, boolean)', '{"body": "92b10052191512da471b68311a820811", "name": "quota.note_level", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_part quota.part, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_is_held boolean) returns public.usage_decision"}'),
     ('function', 'quota.note_limits(quota.plan_period[])', '{"body": "fc03258170625982e93594c7bc0731e3", "name": "quota.note_limits", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
     ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
     ('function', 'quota.note_sizes(bigint)', '{"body": "e36101c1277ff98d246d0970511868bd", "name": "quota.note_sizes", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows bigint) returns void"}'),
@@ -20623,7 +20766,7 @@ begin
     ('function', 'quota.overage_of(quota.limit_state, bigint)', '{"body": "9ad3bca75bc644d99119c121b939be58", "name": "quota.overage_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_amount bigint) returns quota.overage[]"}'),
     ('function', 'quota.overage_of_commit(quota.reservations, bigint, bigint, quota.limit_state[])', '{"body": "f2bc6fd4aa247d25107ac82e573fc8ed", "name": "quota.overage_of_commit", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_excess bigint, p_limits quota.limit_state[]) returns quota.overage[]"}'),
     ('function', 'quota.own_part(text, quota.part[])', '{"body": "10ca14685f4aa8687be7474a015e36ec", "name": "quota.own_part", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parts quota.part[]) returns integer"}'),
-    ('function', 'quota.parts_of(text, text)', '{"body": "2551a11727ee4acbcc9b3909b70356e3", "name": "quota.parts_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.part[]"}'),
+    ('function', 'quota.parts_of(text, text)', '{"body": "ed0f4b66e7ad64cb345867d226463316", "name": "quota.parts_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.part[]"}'),
     ('function', 'quota.parts_of_call(quota.caller, text, timestamp with time zone)', '{"body": "b769ff4efcf3d75663b4681c3fa8246a", "name": "quota.parts_of_call", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_at timestamp with time zone) returns quota.part[]"}'),
     ('function', 'quota.parts_of_calls(text, text[])', '{"body": "d8831ffe4b6f17c1702a735a753912c9", "name": "quota.parts_of_calls", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns quota.part[]"}'),
     ('function', 'quota.parts_of_shares(text, text, quota.shares[])', '{"body": "99c87b6d3b06afbdea21521f33739ab2", "name": "quota.parts_of_shares", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns quota.part[]"}'),
@@ -20668,7 +20811,7 @@ begin
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_shares(quota.reservations, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "00e12ff473ac009459851f81a9c804b3", "name": "quota.release_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.release_usage(uuid, text, text)', '{"body": "2d0099bac7887020ae84d29854521605", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text, p_reason text DEFAULT NULL::text) returns public.usage_decision"}'),
-    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "491c88dffc9efbbc7b1b86bb6db17595", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
+    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "0da2756cd1cc36b95308e4b58cfede2a", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
@@ -20690,7 +20833,7 @@ begin
     ('function', 'quota.rows_query(text, text, text, text, text)', '{"body": "4d21869140b714cdf6063fe9d5a0c87b", "name": "quota.rows_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_sign text, p_feature_id text, p_subject_column text, p_amount_column text) returns text"}'),
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.sees_members(text, text)', '{"body": "e323702adb02dd0a6288b771b70a9372", "name": "quota.sees_members", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
-    ('function', 'quota.set_parent(text, text)', '{"body": "7c9ccb9c3598f9dcf298c11278ae6cd2", "name": "quota.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_parent text) returns void"}'),
+    ('function', 'quota.set_parent(text, text)', '{"body": "3855e4b3c86f40ed180d58d0592fd72f", "name": "quota.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_parent text) returns void"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone, text)', '{"body": "4f01cd12633625b5343a5d3adeedd775", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone, p_reason text DEFAULT NULL::text) returns void"}'),
     ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "95b4470c9128f20e2e5f39fcf5f131b9", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "9a75b048c5dc22c37eea3676d82ec65e", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
@@ -20712,7 +20855,7 @@ begin
     ('function', 'quota.take_children_off(text)', '{"body": "0ff32e43ec520b695a914cc5e07fb19d", "name": "quota.take_children_off", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
     ('function', 'quota.take_item(quota.caller, text, bigint, timestamp with time zone, uuid, jsonb, quota.allowance, boolean)', '{"body": "91af72f848fe53e5b52623576e16ef27", "name": "quota.take_item", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_batch_id uuid, p_metadata jsonb, p_allowance quota.allowance, p_is_of_batch boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_many_plainly(text, quota.many_calls, integer, integer)', '{"body": "a30aacb71cd953bb07920b1f7e2e71eb", "name": "quota.take_many_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls quota.many_calls, p_from integer, p_until integer) returns public.usage_decision[]"}'),
-    ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "dc787bae1961be3d0db983d0596e98d5", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
+    ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "c891850247537235ec874936a97d7dea", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "fe548cde9a33548ad7c735d59ff20b6e", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "14e64808cd8fbd5017728248b1ff7ab4", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "5a723d783c1a434c5db5d0208d084957", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
@@ -20743,6 +20886,7 @@ begin
     ('function', 'quota.widen_window(text, text, timestamp with time zone, quota.limit_state)', '{"body": "e3183ad7bb9fe63c16314529f9f9d720", "name": "quota.widen_window", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.balance"}'),
     ('function', 'quota.window_ahead(text, text, timestamp with time zone, quota.limit_state)', '{"body": "93c8bc2498bdc950bc819570b6346bc1", "name": "quota.window_ahead", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.limit_state"}'),
     ('function', 'quota.with_actor(text, quota.caller, text)', '{"body": "c8111d437a2a997d4f07a46e54e4b0d0", "name": "quota.with_actor", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_caller quota.caller, p_actor text) returns quota.caller"}'),
+    ('function', 'quota.with_below(quota.limit_state[], text, text, timestamp with time zone)', '{"body": "47c23a21c265a85f2b7667c22e5ebe05", "name": "quota.with_below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.limit_state[]"}'),
     ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean, timestamp with time zone)', '{"body": "cc4e23e80800bff35812789abea0691c", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean, p_terms_changed_at timestamp with time zone) returns quota.limit_state[]"}'),
     ('function', 'quota.without_later_windows(quota.limit_state[], timestamp with time zone)', '{"body": "bb4e451e674e2fb54ebe234c75dc4026", "name": "quota.without_later_windows", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_at timestamp with time zone) returns quota.limit_state[]"}'),
     ('function', 'quota.without_member(jsonb, text)', '{"body": "966065f4bdacd3352570b63199537777", "name": "quota.without_member", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer jsonb, p_member text) returns jsonb"}'),

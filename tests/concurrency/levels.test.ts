@@ -12,6 +12,13 @@ const PLANS = {
   },
 };
 const feature = 'a_call';
+const GAUGE = {
+  features: { file: { kind: 'gauge' } },
+  plans: {
+    org: { limits: { file: { lifetime: 20 } } },
+    free: { default: true, limits: { file: { lifetime: 100 } } },
+  },
+};
 
 test("8 members at the organisation's last units, some of them over two levels", () =>
   run(async (race) => {
@@ -90,4 +97,45 @@ test('a refund and a commit lock from the top down, as the uses beside them', ()
       for (const { answer } of waiting) expect(await answer).toMatchObject({ allowed: true });
     }
     expect((await race.owner.query('select from public.verify_usage()')).rows).toEqual([]);
+  }));
+
+test('a gauge of two teams fills the organisation exactly, while a third with files comes', () =>
+  run(async (race) => {
+    await applyPlans(race.owner, GAUGE);
+    await race.owner.query(`
+      create table public.files (id integer generated always as identity, team text);
+      grant insert on public.files to service_role;
+      select quota.limit_table('public.files', 'file', 'team');
+      select public.set_plan('org', 'org'), public.consume_usage('file', 4, 'third');
+      select public.set_parent(t, 'org') from unnest(array['one', 'two']) as t`);
+    const callers = await Promise.all(Array.from({ length: 8 }, race.server));
+    const take = async (at: number, n: number) => {
+      const caller = callers[at] as (typeof callers)[0];
+      const team = at % 2 ? 'one' : 'two';
+      if (n === 0) return decisionOf(caller, calls.reserve({ subject: team, feature: 'file' }));
+      if (n === 1)
+        return caller.query('insert into public.files (team) values ($1)', [team]).then(
+          () => ({ allowed: true }),
+          ({ code }) => ({ allowed: false, code }),
+        );
+      return decisionOf(caller, calls.consume({ subject: at < 2 ? 'org' : team, feature: 'file' }));
+    };
+    const [, ...told] = await Promise.all([
+      race.owner.query(`select public.set_parent('third', 'org')`),
+      ...callers.flatMap((_, at) => Array.from({ length: 4 }, (_, n) => take(at, n))),
+    ]);
+    const { rows } = await race.owner.query(
+      `select sum(used + reserved)::int as all from quota.meters`,
+    );
+    // Those that came first may have filled it before the third had come with its four.
+    const allowed = told.filter((answer) => answer.allowed).length;
+    expect(rows[0].all).toBe(allowed + 4);
+    expect(allowed).toBeGreaterThanOrEqual(16);
+    expect(allowed).toBeLessThanOrEqual(20);
+    expect(
+      await decisionOf(
+        callers[0] as (typeof callers)[0],
+        calls.consume({ subject: 'one', feature: 'file' }),
+      ),
+    ).toMatchObject({ allowed: false, limiting_subject: 'org' });
   }));

@@ -98,8 +98,8 @@ select is(
   'not_taken acme, limit_reached acme', 'or nothing'
 );
 
--- A gauge stands where it stands.
-select is((consume_usage('file', 1, 'ada')).used, 1::bigint, 'a gauge counts for its subject alone');
+-- Gauges: rules/gauge_levels.
+select is((consume_usage('file', 1, 'ada')).used, 1::bigint, 'of who has no parent a gauge counts for its subject alone');
 
 -- Who may, and what not.
 select throws_ok($$select set_parent('acme', 'acme')$$, 'QSUBJ', null, 'not under itself');
