@@ -114,6 +114,8 @@ export interface UseUsageOptions {
   subject?: string;
   /** Only this feature's rows. */
   feature?: string;
+  /** Caps of members within what an organisation has: the user's own (the default), or all it may see. */
+  members?: 'own' | 'all';
 }
 
 export interface Usage extends UsageState {
@@ -128,11 +130,12 @@ export interface Usage extends UsageState {
 }
 
 /** The rows of `current_usage`, as all parts of the page show them. */
-export function useUsage({ subject, feature }: UseUsageOptions = {}): Usage {
+export function useUsage({ subject, feature, members = 'own' }: UseUsageOptions = {}): Usage {
   const context = useUsageContext();
   const { store, entitlements, plans } = context;
   const state = useSyncExternalStore(store.subscribe, store.read, store.readInitial);
   const whose = subject ?? context.subject;
+  const { user } = context;
   const refresh = useCallback(async () => {
     const { rows, error } = entitlements.read();
     await Promise.all([
@@ -146,7 +149,10 @@ export function useUsage({ subject, feature }: UseUsageOptions = {}): Usage {
   return useMemo(() => {
     const rows =
       state.rows?.filter(
-        (row) => row.subject === whose && (feature === undefined || row.feature === feature),
+        (row) =>
+          row.subject === whose &&
+          (feature === undefined || row.feature === feature) &&
+          (members === 'all' || (row.member ?? user) === user),
       ) ?? null;
     const tightest = rows?.reduce<CurrentUsage | null>(
       (least, row) =>
@@ -161,7 +167,7 @@ export function useUsage({ subject, feature }: UseUsageOptions = {}): Usage {
       timeZone: rows?.[0]?.time_zone,
       refresh,
     };
-  }, [state, whose, feature, refresh]);
+  }, [state, whose, feature, members, user, refresh]);
 }
 
 const roomIn = (row: CurrentUsage) => row.remaining ?? Number.POSITIVE_INFINITY;

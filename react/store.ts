@@ -35,7 +35,13 @@ const AFTER_RESET = 500;
 
 export const createUsageStore = (usage: UsageClient, initialRows: CurrentUsage[] | null) =>
   createRowsStore(
-    () => usage.from('current_usage').select('*').order('feature').order('period'),
+    () =>
+      usage
+        .from('current_usage')
+        .select('*')
+        .order('feature')
+        .order('period')
+        .order('member', { nullsFirst: true }),
     initialRows,
   );
 

@@ -4,6 +4,7 @@ import type { CurrentUsage } from 'pgquota';
 import type { ReactNode } from 'react';
 import { hasLargerPlan } from './plans.ts';
 import { usePlans, useUsage, useUsageFormat } from './provider.tsx';
+import type { UsageWords } from './words.ts';
 
 export interface UsageIndicatorProps {
   /** Default: what the provider says. */
@@ -48,7 +49,8 @@ export function UsageIndicator({
           : shown.map((row) => (
               <li
                 className="pgquota-row"
-                key={`${row.subject}/${row.feature}/${row.period}`}
+                key={`${row.subject}/${row.feature}/${row.period}/${row.member ?? ''}`}
+                data-member={row.member ?? undefined}
                 data-status={row.status}
                 data-feature={row.feature}
                 data-period={row.period}
@@ -91,7 +93,7 @@ export function UsageRow({
     <>
       <div className="pgquota-head">
         <span className="pgquota-name">
-          {row.feature_name} <small>{words.per(row.period)}</small>
+          {row.feature_name} <small>{scopeOf(row, words)}</small>
         </span>
         <span className="pgquota-amount" aria-hidden>
           {row.limit === null
@@ -133,7 +135,7 @@ export function UsageMeter({ row }: { row: CurrentUsage }) {
     <div
       className="pgquota-bar"
       role="meter"
-      aria-label={`${row.feature_name} ${words.per(row.period)}`.trim()}
+      aria-label={`${row.feature_name} ${scopeOf(row, words)}`.trim()}
       aria-valuemin={0}
       aria-valuemax={limit}
       aria-valuenow={Math.min(used + reserved, limit)}
@@ -174,6 +176,10 @@ export function UpgradeAction({
     </a>
   ) : null;
 }
+
+/** "per month", and of a cap whose it is. */
+const scopeOf = (row: CurrentUsage, words: UsageWords) =>
+  [words.per(row.period), row.member ? words.member(row.member) : ''].filter(Boolean).join(' ');
 
 function useNotes(row: CurrentUsage): string[] {
   const { words, number, instant } = useUsageFormat();

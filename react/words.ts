@@ -11,6 +11,8 @@ export interface UsageWords {
   unavailable: string;
   /** Behind a feature's name: "per month". A lifetime has none. */
   per(period: string): string;
+  /** Behind the period, where it is a member's own cap within what an organisation has. */
+  member(member: string): string;
   usedOf(used: string, limit: string): string;
   usedUnlimited(used: string): string;
   /** For ears: "30 of 50 generations used". */
@@ -65,6 +67,7 @@ export const ENGLISH: UsageWords = {
   outOfDate: 'These numbers may be out of date.',
   unavailable: 'Usage cannot be shown at the moment.',
   per: (period) => (period === 'lifetime' ? '' : `per ${period}`),
+  member: (member) => `for ${member}`,
   usedOf: (used, limit) => `${used} of ${limit}`,
   usedUnlimited: (used) => `${used} · ∞`,
   spoken: (amount, units) => `${amount} ${units} used`,

@@ -8,6 +8,8 @@ select * from public.apply_plans($plans$
     "ai_generation": {"name": "AI generations", "unit": "generation"},
     "export": {"name": "Exports", "unit": "export"},
     "kb_file": {"name": "Knowledge base files", "unit": "file", "kind": "gauge"},
+    "image": {"name": "Images", "unit": "image", "costs": {"credit": 10}},
+    "credit": {"name": "Credits", "unit": "credit"},
     "sso": {"name": "Single sign-on", "kind": "switch"},
     "max_context": {"name": "Context", "unit": "token", "kind": "value"}
   },
@@ -40,6 +42,18 @@ select * from public.apply_plans($plans$
         "kb_file": {"lifetime": null}
       },
       "values": {"sso": true, "max_context": 1000000}
+    },
+    "team": {
+      "name": "Team",
+      "hidden": true,
+      "upgrade_url": "/settings/billing",
+      "limits": {
+        "credit": {"month": 1000},
+        "ai_generation": {"month": 500},
+        "kb_file": {"lifetime": 100}
+      },
+      "per_member": {"credit": {"month": 300}},
+      "values": {"max_context": 200000}
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createStandIn } from '../../supabase/functions/_shared/model.ts';
 import { setClock } from '../support/clock.ts';
@@ -240,6 +240,33 @@ test('files: the eleventh row is refused by the database, deleting one makes roo
   await add('now it fits');
   await expect.poll(files).toBe(10);
   await expect.poll(() => amount(page, 'kb_file')).toBe('10 of 10');
+});
+
+test('a team: one member is at its cap while the team has room, and the owner sees who used what', async () => {
+  const team = (page: Page) => page.getByRole('region', { name: 'Your team’s credits' });
+  const amounts = (page: Page) => team(page).locator('.pgquota-amount').allInnerTexts();
+  const table = (page: Page) => team(page).getByRole('table', { name: 'Who used what' });
+
+  const bob = await open(browser, example.url, 'demo-bob');
+  await expect.poll(() => amounts(bob)).toEqual(['330 of 1,000', '290 of 300']);
+  expect(await team(bob).innerText()).toContain('for demo-bob');
+  // Under a cap: its own sums.
+  await expect.poll(() => table(bob).innerText()).not.toContain('demo-ada');
+  await team(bob).getByRole('button', { name: 'Draw an image' }).click();
+  await expect.poll(() => amounts(bob)).toEqual(['340 of 1,000', '300 of 300']);
+  await team(bob).getByRole('button', { name: 'Draw 5 images' }).click();
+  await team(bob)
+    .getByText('Of your own 300 credits there are 0 left, of the team’s 660. It takes 50.')
+    .waitFor();
+
+  const ada = await open(browser, example.url, 'demo-ada');
+  await team(ada).getByRole('button', { name: 'Draw 5 images' }).click();
+  await team(ada).getByText('Drawn, for 50 credits.').waitFor();
+  await expect.poll(() => amounts(ada)).toEqual(['390 of 1,000', '90 of 300']);
+  await expect.poll(() => table(ada).innerText()).toMatch(/demo-bob\s+300\s+3\s+demo-ada\s+90\s+2/);
+
+  const other = await open(browser, example.url, example.newUser());
+  expect(await team(other).count()).toBe(0);
 });
 
 describe('who sees what', () => {

@@ -20,6 +20,12 @@ export async function prepareDatabase(client: pg.ClientBase): Promise<void> {
   if (rowCount) return;
   await client.query('begin');
   await client.query(`select public.set_plan('demo-pro', 'pro')`);
+  // A team of two, its pool of credits, and what they went for.
+  await client.query(`
+    select public.set_plan('demo-team', 'team');
+    select public.add_member('demo-team', u) from unnest(array['demo-ada', 'demo-bob']) as u;
+    select public.consume_usage('image', n, 'demo-team', actor => u)
+    from (values (4, 'demo-ada'), (20, 'demo-bob'), (9, 'demo-bob')) as d (n, u)`);
   await client.query(
     `select quota.import_usage(
        (select jsonb_agg(jsonb_build_object(

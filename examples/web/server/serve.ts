@@ -20,8 +20,8 @@ import {
 import { type Handler, serve } from './http.ts';
 
 const EXAMPLE = fileURLToPath(new URL('..', import.meta.url));
-/** Whom the page may sign in as: the two of the sample data, and an own one. */
-const DEMO_USER = /^(demo-free|demo-pro|you-[0-9a-f]{8})$/;
+/** Whom the page may sign in as: those of the sample data, and an own one. */
+const DEMO_USER = /^(demo-(free|pro|ada|bob)|you-[0-9a-f]{8})$/;
 const TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',

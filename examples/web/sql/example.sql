@@ -145,4 +145,33 @@ revoke all on function public.apply_subscription(text, timestamptz, text, text, 
 grant execute on function public.apply_subscription(text, timestamptz, text, text, timestamptz, timestamptz)
   to service_role;
 
+-- Who owns which team: an owner sees what each member has used of what the team has.
+create table if not exists public.team_owners (
+  team text not null,
+  user_id text not null,
+  primary key (team, user_id)
+);
+
+alter table public.team_owners enable row level security;
+
+revoke all on public.team_owners from public, anon, authenticated;
+
+insert into public.team_owners (team, user_id)
+  values ('demo-team', 'demo-ada')
+  on conflict do nothing;
+
+create or replace function quota.sees_members(p_user_id text, p_subject_id text)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from public.team_owners as o where o.user_id = p_user_id and o.team = p_subject_id
+  );
+end
+$$;
+
 notify pgrst, 'reload schema';

@@ -41,6 +41,8 @@ export function App() {
             {[
               ['demo-free', 'Free user'],
               ['demo-pro', 'Pro user'],
+              ['demo-ada', 'Ada'],
+              ['demo-bob', 'Bob'],
               ...(isOwn ? [[user, user]] : []),
             ].map(([id = '', name]) => (
               <label key={id}>

@@ -6,6 +6,7 @@ import { Files } from './Files.tsx';
 import { Generate } from './Generate.tsx';
 import { History } from './History.tsx';
 import { Included } from './Included.tsx';
+import { Team } from './Team.tsx';
 
 export const FEATURES = ['ai_generation', 'export', 'kb_file'];
 /** Switches and values. */
@@ -32,6 +33,7 @@ export function Dashboard({ session }: { session: Session }) {
         <UsageIndicator features={FEATURES} onUpgrade={({ feature }) => setRefused({ feature })} />
         <Included features={INCLUDED} />
       </section>
+      <Team session={session} team="demo-team" />
       <Files session={session} onRefuse={setRefused} />
       <History supabase={supabase} />
       <Events supabase={supabase} />
