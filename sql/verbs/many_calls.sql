@@ -84,7 +84,8 @@ begin
     )
     and coalesce(
       jsonb_typeof(p_call -> 'actor') = 'null'
-        or jsonb_typeof(p_call -> 'actor') = 'string' and length(p_call ->> 'actor') between 1 and 255,
+        or jsonb_typeof(p_call -> 'actor') = 'string' and length(p_call ->> 'actor') between 1 and 255
+          and strpos(p_call ->> 'actor', chr(31)) = 0,
       true
     )
     and coalesce(p_call -> 'partial' = 'false', true)

@@ -8282,7 +8282,8 @@ begin
     )
     and coalesce(
       jsonb_typeof(p_call -> 'actor') = 'null'
-        or jsonb_typeof(p_call -> 'actor') = 'string' and length(p_call ->> 'actor') between 1 and 255,
+        or jsonb_typeof(p_call -> 'actor') = 'string' and length(p_call ->> 'actor') between 1 and 255
+          and strpos(p_call ->> 'actor', chr(31)) = 0,
       true
     )
     and coalesce(p_call -> 'partial' = 'false', true)
@@ -20662,7 +20663,7 @@ begin
     ('function', 'quota.instant_from(text)', '{"body": "5e4ffc72f7c6135e92a9266ebf75939a", "name": "quota.instant_from", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["TimeZone=UTC", "search_path=pg_catalog, pg_temp"], "signature": "(p_text text) returns timestamp with time zone"}'),
     ('function', 'quota.instant_of(timestamp without time zone, text)', '{"body": "8c4ac54d2b01b14d3d2cf594749f5df4", "name": "quota.instant_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_local timestamp without time zone, p_time_zone text) returns timestamp with time zone"}'),
     ('function', 'quota.is_capped(text, text, text, timestamp with time zone)', '{"body": "b354d2a604b7cd4a2dbe987b06a5386a", "name": "quota.is_capped", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_member text, p_at timestamp with time zone) returns boolean"}'),
-    ('function', 'quota.is_good_beside(jsonb)', '{"body": "aa0334b53d0f60a67ec116ddd62eda93", "name": "quota.is_good_beside", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_call jsonb) returns boolean"}'),
+    ('function', 'quota.is_good_beside(jsonb)', '{"body": "706ad8275a99f185861cba7acdd895f3", "name": "quota.is_good_beside", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_call jsonb) returns boolean"}'),
     ('function', 'quota.is_time_zone(text)', '{"body": "cf04653432ec8a7e02f0eee1d286c00b", "name": "quota.is_time_zone", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_name text) returns boolean"}'),
     ('function', 'quota.is_trusted()', '{"body": "2569ea88567161eee855c1b5bdab9d62", "name": "quota.is_trusted", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns boolean"}'),
     ('function', 'quota.is_value(text, jsonb)', '{"body": "490cfcbd07ff4cd7c773e78a50f190a1", "name": "quota.is_value", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_value jsonb) returns boolean"}'),

@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(85);
+select plan(86);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -88,6 +88,11 @@ create temporary table expiring as select * from reserve_usage('image', 4, 'acme
 select is(pg_temp.consumed('image', 1, 'ada'), '(f,limit_reached,1,credit,acme,ada,260,300,0,month)', 'what is held is not there');
 set local test.clock = '2026-09-17 12:01:01+00';
 select is(pg_temp.consumed('image', 1, 'ada'), '(t,ok,1,credit,acme,ada,270,300,30,month)', 'until it expires');
+select is(
+  (select string_agg(concat_ws(' ', m.allowed, m.reason, m.limiting_member, m.remaining), ', ')
+   from consume_usage_many(jsonb_build_array('{"feature": "image", "amount": 4, "actor": "ada"}'::jsonb, jsonb_build_object('feature', 'export', 'actor', 'a' || chr(31))), 'acme') as m),
+  'f limit_reached ada 30, f QSUBJ', 'calls of many are each under their caps'
+);
 select is_empty($$ select * from verify_usage() $$, 'holds are proved, too');
 select is_empty($$ select * from verify_usage('acme') $$, 'of the organisation alone as well');
 
