@@ -138,6 +138,8 @@
 \ir meter/idempotency.sql
 \ir meter/write_alerts.sql
 \ir meter/tidy.sql
+\ir meter/fold.sql
+\ir meter/fold_lines.sql
 
 -- app_tables: tables that limit themselves, plans that follow a table.
 \ir app_tables/limited_tables.sql

@@ -350,7 +350,8 @@ export type UsageEvent<Feature extends string = string> = {
    * `consume`, `cost` (what a use costs of another feature), `level` (what a subject below used),
    * `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`,
    * `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value`, `member`,
-   * `parent` or `merge`.
+   * `parent`, `merge` or `fold` (old lines of a stretch between periods, as one; metadata says how
+   * many).
    */
   kind:
     | 'consume'
@@ -376,7 +377,8 @@ export type UsageEvent<Feature extends string = string> = {
     | 'value'
     | 'member'
     | 'parent'
-    | 'merge';
+    | 'merge'
+    | 'fold';
   /**
    * The id of the feature; null for a merge, a change of plan, members, or a switch or value
    * (metadata names it).

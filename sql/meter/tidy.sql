@@ -1,8 +1,8 @@
 -- Takes away what nothing needs any more. Safe at any time, and safe never to run: no
--- answer depends on it. The ledger itself it leaves whole.
+-- answer depends on it. The ledger itself it leaves whole, unless it is told how long to keep it.
 --
 -- An ending, and a key, can be repeated for 31 days: a key is promised for 30.
-create function quota.tidy()
+create function quota.tidy(keep interval default null)
 returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off
 as $$
@@ -69,12 +69,17 @@ begin
       for update skip locked
     );
   get diagnostics v_rows = row_count;
-  return v_removed + v_rows + quota.tidy_terms(v_now);
+  v_removed := v_removed + v_rows + quota.tidy_terms(v_now);
+  -- After what it waits for: keys and holds.
+  if keep is not null then
+    v_removed := v_removed + quota.fold_ledger(keep, v_now);
+  end if;
+  return v_removed;
 end
 $$;
 
 comment on function quota.tidy is
-  'Removes idempotency keys, ended or expired reservations, acknowledged alerts, ended overrides and exceptions after 31 days (an exception for a month or year after two of them), and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
+  'Removes idempotency keys, ended or expired reservations, acknowledged alerts, ended overrides and exceptions after 31 days (an exception for a month or year after two of them), and returns how many rows that were. Given how long to keep ledger lines one by one, it also folds older ones (about 10,000 a call, so call it until it returns 0) into one line of kind fold per subject, feature and stretch between the edges of its periods, with their number in metadata; a use that was folded can be refunded no more. Lines of running periods (a lifetime limit''s never ends), of gauges, of holds and keys that may be repeated, and of grants that are open stay. Errors: 42501 not a DBA; 22023 keep is below 0. For DBAs; run it daily, at any time, or never.';
 
 -- A subject's own limits and values. They ended by arithmetic; nobody waits for their rows to go.
 create function quota.tidy_terms(p_now timestamptz)

@@ -22,7 +22,8 @@ begin
           where e.subject_id = c.subject_id
             and e.feature_id = c.feature_id
             and e.counts_at = c.period_start
-            and greatest(e.used_change, e.reserved_change) > 0
+            -- What is left of a window that was folded may be nothing.
+            and (greatest(e.used_change, e.reserved_change) > 0 or e.kind = 'fold')
             and e.kind <> 'reset'
         ) as is_used
       from quota.counters as c

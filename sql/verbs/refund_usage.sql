@@ -117,7 +117,7 @@ begin
       and e.kind in ('consume', 'commit', 'import');
   if not found or v_use.subject_id <> quota.account_of(p_subject) then
     raise exception 'no such use to refund: %', coalesce(p_event_id::text, 'null')
-      using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
+      using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something; what quota.tidy(keep) has folded cannot be refunded';
   end if;
   return v_use;
 end
@@ -146,8 +146,8 @@ begin
     where e.subject_id = p_subject_id
       and (e.event_id = p_event_id or (e.about_id = p_event_id and e.kind = 'refund'));
   if v_left is null then
-    raise exception 'no such use to refund any more: its subject was forgotten'
-      using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
+    raise exception 'no such use to refund any more: its subject was forgotten, or it was folded'
+      using errcode = 'QRSRV', hint = 'what quota.tidy(keep) has folded cannot be refunded';
   end if;
   if exists (
     select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge'

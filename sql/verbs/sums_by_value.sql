@@ -18,7 +18,8 @@ begin
   return query
     select v.value,
       greatest(least(sum(e.used_change), 9007199254740991), -9007199254740991)::bigint as used,
-      count(*) filter (where e.kind in ('consume', 'commit', 'cost', 'level')) as calls
+      count(*) filter (where e.kind in ('consume', 'commit', 'cost', 'level'))
+        + coalesce(sum((e.metadata ->> 'calls')::bigint) filter (where e.kind = 'fold'), 0)::bigint as calls
     from quota.events as e
     left join lateral (
       select n.event_id, n.at, n.kind, n.about_id, n.metadata
@@ -73,13 +74,13 @@ begin
       and e.counts_at >= p_from
       and e.counts_at < p_until
       and e.kind not in ('reset', 'open', 'carry')
-      and (e.used_change <> 0 or e.kind in ('consume', 'commit', 'cost', 'level'))
+      and (e.used_change <> 0 or e.kind in ('consume', 'commit', 'cost', 'level', 'fold'))
       and u.at >= p_forgiven_at
       and not p_at_once ? u.event_id::text
       and (p_only is null or e.actor = p_only)
     group by v.value
     having sum(e.used_change) <> 0
-      or count(*) filter (where e.kind in ('consume', 'commit', 'cost', 'level')) > 0
+      or count(*) filter (where e.kind in ('consume', 'commit', 'cost', 'level', 'fold')) > 0
     order by used desc, v.value collate "C"
     limit 1000;
 end

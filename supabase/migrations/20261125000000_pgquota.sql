@@ -3871,7 +3871,7 @@ comment on table quota.events is
 comment on column quota.events.at is 'When it happened, by quota.clock().';
 
 comment on column quota.events.kind is
-  'consume, cost, level, batch, reserve, commit, release, expire, refund, return, reset, open, table, import, grant, void, draw, carry, plan, limit, value, member, parent or merge.';
+  'consume, cost, level, batch, reserve, commit, release, expire, refund, return, reset, open, table, import, grant, void, draw, carry, plan, limit, value, member, parent, merge, or fold: what tidy() made of old ones.';
 
 comment on column quota.events.counts_at is
   'The instant whose periods it counts in: at, or for a refund, commit or release the instant of the use or hold.';
@@ -9372,7 +9372,8 @@ begin
   return query
     select v.value,
       greatest(least(sum(e.used_change), 9007199254740991), -9007199254740991)::bigint as used,
-      count(*) filter (where e.kind in ('consume', 'commit', 'cost', 'level')) as calls
+      count(*) filter (where e.kind in ('consume', 'commit', 'cost', 'level'))
+        + coalesce(sum((e.metadata ->> 'calls')::bigint) filter (where e.kind = 'fold'), 0)::bigint as calls
     from quota.events as e
     left join lateral (
       select n.event_id, n.at, n.kind, n.about_id, n.metadata
@@ -9427,13 +9428,13 @@ begin
       and e.counts_at >= p_from
       and e.counts_at < p_until
       and e.kind not in ('reset', 'open', 'carry')
-      and (e.used_change <> 0 or e.kind in ('consume', 'commit', 'cost', 'level'))
+      and (e.used_change <> 0 or e.kind in ('consume', 'commit', 'cost', 'level', 'fold'))
       and u.at >= p_forgiven_at
       and not p_at_once ? u.event_id::text
       and (p_only is null or e.actor = p_only)
     group by v.value
     having sum(e.used_change) <> 0
-      or count(*) filter (where e.kind in ('consume', 'commit', 'cost', 'level')) > 0
+      or count(*) filter (where e.kind in ('consume', 'commit', 'cost', 'level', 'fold')) > 0
     order by used desc, v.value collate "C"
     limit 1000;
 end
@@ -10429,7 +10430,7 @@ begin
       and e.kind in ('consume', 'commit', 'import');
   if not found or v_use.subject_id <> quota.account_of(p_subject) then
     raise exception 'no such use to refund: %', coalesce(p_event_id::text, 'null')
-      using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
+      using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something; what quota.tidy(keep) has folded cannot be refunded';
   end if;
   return v_use;
 end
@@ -10458,8 +10459,8 @@ begin
     where e.subject_id = p_subject_id
       and (e.event_id = p_event_id or (e.about_id = p_event_id and e.kind = 'refund'));
   if v_left is null then
-    raise exception 'no such use to refund any more: its subject was forgotten'
-      using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something';
+    raise exception 'no such use to refund any more: its subject was forgotten, or it was folded'
+      using errcode = 'QRSRV', hint = 'what quota.tidy(keep) has folded cannot be refunded';
   end if;
   if exists (
     select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge'
@@ -15214,10 +15215,10 @@ comment on function quota.passed_mark is 'The mark of a limit as it stands.';
 -- sql/meter/tidy.sql
 
 -- Takes away what nothing needs any more. Safe at any time, and safe never to run: no
--- answer depends on it. The ledger itself it leaves whole.
+-- answer depends on it. The ledger itself it leaves whole, unless it is told how long to keep it.
 --
 -- An ending, and a key, can be repeated for 31 days: a key is promised for 30.
-create function quota.tidy()
+create function quota.tidy(keep interval default null)
 returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off
 as $$
@@ -15284,12 +15285,17 @@ begin
       for update skip locked
     );
   get diagnostics v_rows = row_count;
-  return v_removed + v_rows + quota.tidy_terms(v_now);
+  v_removed := v_removed + v_rows + quota.tidy_terms(v_now);
+  -- After what it waits for: keys and holds.
+  if keep is not null then
+    v_removed := v_removed + quota.fold_ledger(keep, v_now);
+  end if;
+  return v_removed;
 end
 $$;
 
 comment on function quota.tidy is
-  'Removes idempotency keys, ended or expired reservations, acknowledged alerts, ended overrides and exceptions after 31 days (an exception for a month or year after two of them), and returns how many rows that were. For DBAs; run it daily, at any time, or never.';
+  'Removes idempotency keys, ended or expired reservations, acknowledged alerts, ended overrides and exceptions after 31 days (an exception for a month or year after two of them), and returns how many rows that were. Given how long to keep ledger lines one by one, it also folds older ones (about 10,000 a call, so call it until it returns 0) into one line of kind fold per subject, feature and stretch between the edges of its periods, with their number in metadata; a use that was folded can be refunded no more. Lines of running periods (a lifetime limit''s never ends), of gauges, of holds and keys that may be repeated, and of grants that are open stay. Errors: 42501 not a DBA; 22023 keep is below 0. For DBAs; run it daily, at any time, or never.';
 
 -- A subject's own limits and values. They ended by arithmetic; nobody waits for their rows to go.
 create function quota.tidy_terms(p_now timestamptz)
@@ -15327,6 +15333,390 @@ $$;
 
 comment on function quota.tidy_terms is
   'Removes exceptions and overrides that ended long ago, and returns how many. For tidy().';
+
+-- sql/meter/fold.sql
+
+-- Retention: what quota.tidy() is told to keep no longer becomes one line per stretch. A stretch lies
+-- between two edges of the periods that are kept, so that each period is still the sum of its lines, to
+-- the unit; what is lost is which call it was.
+--
+-- It locks no meter (but a member's cap), so no call waits for it: what anybody reads of old lines are sums, one statement
+-- each, and those are the same before and after. It holds the subject's row, against what moves or
+-- forgets lines (merge_subjects, forget_subject) and against a second tidy().
+--
+-- What a line may yet be needed for stays as it is: running periods; holds, until tidy() has removed
+-- them; a key that may be repeated; draws from a grant that is still open; what a call took from other
+-- meters, until the call itself is folded; resets and openings of windows, which name a period.
+
+create function quota.fold_ledger(
+  p_keep interval,
+  p_now timestamptz
+)
+returns bigint
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_before timestamptz;
+  v_subject_id text;
+  v_feature_id text;
+  v_folded bigint := 0;
+begin
+  if p_keep is null or p_keep < interval '0' then
+    raise exception 'tidy: keep is %, a length of time from 0 on is expected', coalesce(p_keep::text, 'null')
+      using errcode = '22023', hint = 'for example 90 days; left out, the ledger stays whole';
+  end if;
+  if p_keep > interval '1000 years' then
+    return 0;
+  end if;
+  v_before := p_now - p_keep;
+  for v_subject_id, v_feature_id in
+    select m.subject_id, m.feature_id
+    from quota.meters as m
+    join quota.features as f on f.feature_id = m.feature_id and f.kind = 'metered'
+    where exists (
+      select from quota.events as e
+      where e.subject_id = m.subject_id
+        and e.feature_id = m.feature_id
+        and e.counts_at < v_before
+        and e.kind = any (quota.kinds_to_fold())
+    )
+  loop
+    -- A step: what waits for the subject's row meanwhile waits for so long.
+    exit when v_folded >= 10000;
+    v_folded := v_folded + quota.fold_meter(
+      v_subject_id, v_feature_id, v_before, p_now, 10000 - v_folded
+    );
+  end loop;
+  return v_folded;
+end
+$$;
+
+comment on function quota.fold_ledger is
+  'Folds at most about 10,000 lines that happened longer ago than p_keep, and returns how many. Errors: 22023.';
+
+create function quota.kinds_to_fold()
+returns text[]
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return '{consume,cost,level,import,reserve,commit,release,expire,draw,refund}'::text[];
+end
+$$;
+
+comment on function quota.kinds_to_fold is
+  'The kinds of lines that are folded.';
+
+create function quota.fold_meter(
+  p_subject_id text,
+  p_feature_id text,
+  p_before timestamptz,
+  p_now timestamptz,
+  p_most bigint
+)
+returns bigint
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_until timestamptz;
+  v_edges timestamptz[];
+  v_folded bigint := 0;
+  v_ids uuid[];
+begin
+  if not quota.hold_still(p_subject_id, p_feature_id) then
+    return 0;
+  end if;
+  -- Nothing of a period that runs, whether it has a counter or not.
+  select least(p_before, min(c.period_start))
+    into v_until
+    from quota.counters as c
+    where c.subject_id = p_subject_id
+      and c.feature_id = p_feature_id
+      and c.period_end > p_now;
+  if v_until > '-infinity' then
+    v_until := least(v_until, quota.running_since(p_subject_id, p_feature_id, p_now));
+  end if;
+  v_edges := array(
+    select '-infinity'::timestamptz
+    union
+    select b.at
+    from quota.counters as c
+    cross join lateral (values (c.period_start), (c.period_end)) as b (at)
+    where c.subject_id = p_subject_id
+      and c.feature_id = p_feature_id
+      and b.at <= v_until
+    order by 1
+  );
+  while v_folded < p_most and v_until > '-infinity' loop
+    v_ids := quota.lines_to_fold(
+      p_subject_id, p_feature_id, p_before, v_until, p_now, p_most - v_folded
+    );
+    exit when cardinality(v_ids) = 0;
+    v_folded := v_folded + quota.fold_lines(
+      p_subject_id, p_feature_id, v_ids, v_edges, p_now, cardinality(v_ids) < p_most - v_folded
+    );
+  end loop;
+  return v_folded;
+end
+$$;
+
+comment on function quota.fold_meter is
+  'Folds lines of a subject and feature, and returns how many; 0 where the subject''s row is locked.';
+
+create function quota.hold_still(
+  p_subject_id text,
+  p_feature_id text
+)
+returns boolean
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A member's cap is no subject; what takes it away holds its meter.
+  if strpos(p_subject_id, chr(31)) > 0 then
+    perform from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id
+      for no key update skip locked;
+  else
+    perform from quota.subjects as s where s.subject_id = p_subject_id for no key update skip locked;
+  end if;
+  return found;
+end
+$$;
+
+comment on function quota.hold_still is
+  'Keeps others from moving or forgetting lines of a subject; false: somebody is at it.';
+
+-- Of caps, too: one that begins is the sum of what the organisation's lines say of its member.
+create function quota.running_since(
+  p_subject_id text,
+  p_feature_id text,
+  p_now timestamptz
+)
+returns timestamptz
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_since timestamptz;
+  v_id text;
+begin
+  for v_id in
+    select p_subject_id
+    union
+    select quota.cap_id(p_subject_id, c.member)
+    from (
+      select 'anybody' as member
+      union all
+      select k.member
+      from quota.caps as k
+      where k.subject_id = p_subject_id
+        and k.feature_id = p_feature_id
+        and k.is_set
+    ) as c
+    where strpos(p_subject_id, chr(31)) = 0
+  loop
+    select least(v_since, min(l.period_start))
+      into v_since
+      from unnest((quota.limits_of(v_id, p_feature_id, p_now)).limits) as l;
+  end loop;
+  return v_since;
+end
+$$;
+
+comment on function quota.running_since is
+  'The start of the longest period that runs, of any limit of a subject or its members; null: there is none.';
+
+-- sql/meter/fold_lines.sql
+
+-- Which lines tidy() folds, and into what.
+
+-- Nothing that may be needed yet, see fold.sql.
+create function quota.lines_to_fold(
+  p_subject_id text,
+  p_feature_id text,
+  p_before timestamptz,
+  p_until timestamptz,
+  p_now timestamptz,
+  p_most bigint
+)
+returns uuid[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_open uuid[] := array(
+    select g.grant_id
+    from quota.grants as g
+    where g.subject_id = p_subject_id
+      and g.feature_id = p_feature_id
+      and g.voided_at is null
+      and g.expires_at > p_now
+      and not g.is_spent
+  );
+begin
+  return array(
+    select e.event_id
+    from quota.events as e
+    where e.subject_id = p_subject_id
+      and e.feature_id = p_feature_id
+      and e.counts_at < p_until
+      and e.at < p_before
+      and e.kind = any (quota.kinds_to_fold())
+      and not exists (
+        select from quota.reservations as r
+        where r.subject_id = p_subject_id
+          and r.reservation_id = e.about_id
+      )
+      and not exists (
+        select from quota.keys as k
+        where k.subject_id = p_subject_id
+          and k.idempotency_key = coalesce(
+            e.idempotency_key,
+            (
+              select b.idempotency_key
+              from quota.events as b
+              where b.subject_id = p_subject_id
+                and b.event_id = e.about_id
+                and b.kind = 'batch'
+            )
+          )
+          and k.arguments ->> 'call' <> 'import_usage'
+      )
+      and not exists (
+        select from quota.shares as s
+        where s.share_subject_id = p_subject_id
+          and s.share_id in (e.event_id, e.about_id)
+      )
+      -- What is about it, or about the same hold: refunds, draws, the end of the hold.
+      and not exists (
+        select from quota.events as n
+        where n.subject_id = p_subject_id
+          and n.about_id in (e.event_id, e.about_id)
+          and (n.at >= p_before or n.grant_id = any (v_open))
+          and n.kind in ('refund', 'commit', 'release', 'expire', 'draw')
+      )
+      -- A draw goes after what it was for, a refund with its use, or after it: it may have been on its way
+      -- when the use was folded.
+      and (e.kind not in ('draw', 'refund') or not exists (
+        select from quota.events as n
+        where n.subject_id = p_subject_id
+          and (n.event_id = e.about_id or e.kind = 'draw' and n.about_id = e.about_id)
+          and n.kind <> 'draw'
+      ))
+    order by e.counts_at, e.at
+    limit p_most
+  );
+end
+$$;
+
+comment on function quota.lines_to_fold is
+  'The oldest lines of a subject and feature that nothing needs one by one.';
+
+create function quota.fold_lines(
+  p_subject_id text,
+  p_feature_id text,
+  p_ids uuid[],
+  p_edges timestamptz[],
+  p_now timestamptz,
+  p_are_all boolean
+)
+returns bigint
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_from timestamptz;
+  v_until timestamptz;
+  v_stretches integer[];
+  v_calls uuid[];
+  v_has_windows boolean := exists (
+    select from quota.counters as c
+    where c.subject_id = p_subject_id
+      and c.feature_id = p_feature_id
+      and c.period like '% %'
+  );
+  v_sum record;
+  v_event_id uuid;
+  v_folded bigint := 0;
+begin
+  -- Of a stretch that this is the last of, what was folded may lie after all of these.
+  select p_edges[width_bucket(min(e.counts_at), p_edges)],
+      case when p_are_all then coalesce(p_edges[width_bucket(max(e.counts_at), p_edges) + 1], 'infinity')
+        else max(e.counts_at) end,
+      array_agg(distinct width_bucket(e.counts_at, p_edges)),
+      array_agg(distinct e.event_id) || array_agg(distinct e.about_id)
+    into v_from, v_until, v_stretches, v_calls
+    from quota.events as e
+    where e.subject_id = p_subject_id
+      and e.event_id = any (p_ids);
+  for v_sum in
+    with gone as (
+      delete from quota.events as e
+        where e.subject_id = p_subject_id
+          and e.feature_id = p_feature_id
+          and e.counts_at between v_from and v_until
+          and (
+            e.event_id = any (p_ids)
+            or e.kind = 'refund' and e.about_id = any (p_ids)
+            or e.kind = 'fold' and width_bucket(e.counts_at, p_edges) = any (v_stretches)
+          )
+        returning e.kind, e.at, e.counts_at, e.used_change, e.reserved_change, e.drawn_change, e.grant_id,
+          e.metadata
+    )
+    select g.grant_id, max(g.at) as at,
+      -- A window begins with the use that opened it; else as late as it was: never a free unit.
+      case when v_has_windows then min(g.counts_at) else max(g.counts_at) end as counts_at,
+      sum(g.used_change) as used, sum(g.reserved_change) as reserved, sum(g.drawn_change) as drawn,
+      count(*) filter (where g.kind <> 'fold') as lines,
+      coalesce(sum((g.metadata ->> 'lines')::bigint) filter (where g.kind = 'fold'), 0) as earlier,
+      sum(case g.kind when 'fold' then (g.metadata ->> 'calls')::bigint else 1 end)
+        filter (where g.kind in ('fold', 'consume', 'commit', 'cost', 'level')) as calls
+    from gone as g
+    group by width_bucket(g.counts_at, p_edges), g.grant_id
+  loop
+    v_event_id := quota.new_id(p_now);
+    insert into quota.events (
+      subject_id, event_id, at, kind, feature_id, counts_at, used_change, reserved_change, drawn_change,
+      grant_id, metadata
+    )
+    values (
+      p_subject_id, v_event_id, v_sum.at, 'fold', p_feature_id, v_sum.counts_at, v_sum.used,
+      v_sum.reserved, v_sum.drawn, v_sum.grant_id,
+      jsonb_build_object('lines', v_sum.lines + v_sum.earlier, 'calls', coalesce(v_sum.calls, 0))
+    );
+    v_folded := v_folded + v_sum.lines;
+  end loop;
+  perform quota.untie(p_subject_id, v_calls);
+  return v_folded;
+end
+$$;
+
+comment on function quota.fold_lines is
+  'Puts lines, and those of their refunds, into the one line of each stretch between edges, and returns how many.';
+
+create function quota.untie(
+  p_subject_id text,
+  p_call_ids uuid[]
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from quota.shares as s
+    where s.subject_id = p_subject_id
+      and s.call_id = any (p_call_ids);
+  -- The line of a batch goes with the last of its items.
+  delete from quota.events as b
+    where b.subject_id = p_subject_id
+      and b.event_id = any (p_call_ids)
+      and b.kind = 'batch'
+      and not exists (
+        select from quota.events as n
+        where n.subject_id = p_subject_id
+          and n.about_id = b.event_id
+      );
+end
+$$;
+
+comment on function quota.untie is
+  'Takes away what tied calls that were folded to their lines in other meters, and to one another.';
 
 
 -- app_tables: tables that limit themselves, plans that follow a table.
@@ -17091,7 +17481,7 @@ comment on column public.usage_events.event_id is 'The line, for refund_usage.';
 comment on column public.usage_events.at is 'When it happened.';
 
 comment on column public.usage_events.kind is
-  '`consume`, `cost` (what a use costs of another feature), `level` (what a subject below used), `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value`, `member`, `parent` or `merge`.';
+  '`consume`, `cost` (what a use costs of another feature), `level` (what a subject below used), `batch`, `reserve`, `commit`, `release`, `expire`, `refund`, `return`, `reset`, `open`, `table`, `import`, `grant`, `void`, `draw`, `carry`, `plan`, `limit`, `value`, `member`, `parent`, `merge` or `fold` (old lines of a stretch between periods, as one; metadata says how many).';
 
 comment on column public.usage_events.feature is
   'The id of the feature; null for a merge, a change of plan, members, or a switch or value (metadata names it).';
@@ -17931,7 +18321,8 @@ begin
           where e.subject_id = c.subject_id
             and e.feature_id = c.feature_id
             and e.counts_at = c.period_start
-            and greatest(e.used_change, e.reserved_change) > 0
+            -- What is left of a window that was folded may be nothing.
+            and (greatest(e.used_change, e.reserved_change) > 0 or e.kind = 'fold')
             and e.kind <> 'reset'
         ) as is_used
       from quota.counters as c
@@ -20515,7 +20906,7 @@ begin
     ('function', 'quota.all_have_room(public.usage_decision[])', '{"body": "716fd036214de3aeeffb011d9e552f89", "name": "quota.all_have_room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decisions public.usage_decision[]) returns boolean"}'),
     ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "27733cabc7eec226b4fcf5d0dae2419b", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
     ('function', 'quota.allowing_reason(quota.verdict)', '{"body": "798f5f64c42dab8ca105bc2365b6fe3c", "name": "quota.allowing_reason", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_verdict quota.verdict) returns text"}'),
-    ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "682f7fa0698c942466c781b0b9b51c30", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
+    ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "39fadac4c42150cd4c164eccd36050b2", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "112ca45174e4416bf70bb993a8273e63", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
     ('function', 'quota.batch_caller(jsonb, text)', '{"body": "a700ef28e9d95c3357964b915b973fbc", "name": "quota.batch_caller", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text) returns quota.caller"}'),
     ('function', 'quota.batch_callers(jsonb, quota.caller)', '{"body": "043339981d9936af911958227d34cff0", "name": "quota.batch_callers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_caller quota.caller) returns quota.caller[]"}'),
@@ -20624,6 +21015,9 @@ begin
     ('function', 'quota.family_of(text, text)', '{"body": "df30aa31368de9ff53de88e4dcc9d0a2", "name": "quota.family_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns text[]"}'),
     ('function', 'quota.features_at(quota.part[], text)', '{"body": "c4fa52e07fa33cf9d322d03757286349", "name": "quota.features_at", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_subject_id text) returns text[]"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
+    ('function', 'quota.fold_ledger(interval, timestamp with time zone)', '{"body": "2000100cb35fcd2f7202cfdedc68563d", "name": "quota.fold_ledger", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_keep interval, p_now timestamp with time zone) returns bigint"}'),
+    ('function', 'quota.fold_lines(text, text, uuid[], timestamp with time zone[], timestamp with time zone, boolean)', '{"body": "9619a23d31bbe9cc4002f3385b92d842", "name": "quota.fold_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_ids uuid[], p_edges timestamp with time zone[], p_now timestamp with time zone, p_are_all boolean) returns bigint"}'),
+    ('function', 'quota.fold_meter(text, text, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "15682d7257fb60360d55c053d01bb3fb", "name": "quota.fold_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_before timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns bigint"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
     ('function', 'quota.follow_rows(text[], text[])', '{"body": "79e333dc393abdc6966dbac363c97021", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
@@ -20647,6 +21041,7 @@ begin
     ('function', 'quota.hold_of(quota.shares)', '{"body": "e3868301c783ae590e052c5b166d250b", "name": "quota.hold_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_share quota.shares) returns quota.reservations"}'),
     ('function', 'quota.hold_plans(text[])', '{"body": "7f9e8fdc5888f0ba38176b186345e518", "name": "quota.hold_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_ids text[]) returns void"}'),
     ('function', 'quota.hold_removed(public.plan_change[], jsonb)', '{"body": "d5b399101c5b8fc3db51089ec2c3e1c9", "name": "quota.hold_removed", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
+    ('function', 'quota.hold_still(text, text)', '{"body": "81e3827cfde762e0866bcf0f83ad3bc5", "name": "quota.hold_still", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns boolean"}'),
     ('function', 'quota.import_key(text, timestamp with time zone)', '{"body": "c96a77ee7c74234c0d94414ce3a295fa", "name": "quota.import_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_counts_at timestamp with time zone) returns text"}'),
     ('function', 'quota.import_problem(jsonb, timestamp with time zone, jsonb, timestamp with time zone)', '{"body": "935fa76e26f2daf1f71bc9c467e08014", "name": "quota.import_problem", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_row jsonb, p_counts_at timestamp with time zone, p_metadata jsonb, p_at timestamp with time zone) returns text"}'),
     ('function', 'quota.import_rows(jsonb, timestamp with time zone)', '{"body": "83a4bb13212d934c841cdb15d9478d2e", "name": "quota.import_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_at timestamp with time zone) returns SETOF quota.import_row"}'),
@@ -20677,6 +21072,7 @@ begin
     ('function', 'quota.keep_rows_used(text, timestamp with time zone)', '{"body": "b4317f6af7fd990b04181bd296436c93", "name": "quota.keep_rows_used", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.kept_plan(quota.subjects, text, timestamp with time zone)', '{"body": "daaea939aed0553b70fc658598c75a74", "name": "quota.kept_plan", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject quota.subjects, p_plan_id text, p_ends_at timestamp with time zone) returns text"}'),
     ('function', 'quota.key_arguments(text, jsonb, text, boolean, interval)', '{"body": "9f1d6b8293da9fcd8266f176d23797ae", "name": "quota.key_arguments", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_idempotency_key text, p_arguments jsonb, p_actor text, p_partial boolean, p_ttl interval) returns jsonb"}'),
+    ('function', 'quota.kinds_to_fold()', '{"body": "849a1ba35d42e083214f2110bc781a3d", "name": "quota.kinds_to_fold", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text[]"}'),
     ('function', 'quota.last_reset(text, text, text, timestamp with time zone)', '{"body": "d08d4e2c1c2176199eaf814581691593", "name": "quota.last_reset", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, OUT at timestamp with time zone, OUT metadata jsonb) returns record"}'),
     ('function', 'quota.ledger_balance(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "e2d68888064daff3b6e6292806f0bd39", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.ledger_steps(text)', '{"body": "68df6cfa7c9f02b5b3747642d714eaa9", "name": "quota.ledger_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, at timestamp with time zone, side integer, period text, period_start timestamp with time zone, period_end timestamp with time zone, used bigint, reserved bigint, drawn bigint, used_change bigint, reserved_change bigint, drawn_change bigint, held bigint)"}'),
@@ -20690,6 +21086,7 @@ begin
     ('function', 'quota.limits_of(text, text, timestamp with time zone, text, boolean)', '{"body": "c134edeb117f9d9c6ad559a854f7570f", "name": "quota.limits_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text, p_is_settled boolean DEFAULT false) returns quota.allowance"}'),
     ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "69eb0b87cd9d55e0f42249a2a5c3f555", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
     ('function', 'quota.limits_shown(text, timestamp with time zone)', '{"body": "86dac1fdb9ee7a6c4b176e9b028b2575", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
+    ('function', 'quota.lines_to_fold(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "2273fdcefe4544d0b7e42010835b68fa", "name": "quota.lines_to_fold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_before timestamp with time zone, p_until timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns uuid[]"}'),
     ('function', 'quota.lock_both(text, text, text[])', '{"body": "4eedacbe8290d1f8d9dde1556a898227", "name": "quota.lock_both", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_call(quota.caller, text[])', '{"body": "80ace0dd5e49266ca99ac5493fe5b7cd", "name": "quota.lock_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns quota.own_lock"}'),
     ('function', 'quota.lock_caps(quota.part[], timestamp with time zone, boolean)', '{"body": "50258107ae66c9f78c55500ce463a017", "name": "quota.lock_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_at timestamp with time zone, p_is_begun boolean DEFAULT false) returns void"}'),
@@ -20833,6 +21230,7 @@ begin
     ('function', 'quota.rows_in_tables(text, text)', '{"body": "4e1fd12184b93cf60bceb9f261dfe101", "name": "quota.rows_in_tables", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_subject_id text DEFAULT NULL::text) returns SETOF quota.row_sum"}'),
     ('function', 'quota.rows_query(text, text, text, text, text)', '{"body": "4d21869140b714cdf6063fe9d5a0c87b", "name": "quota.rows_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_sign text, p_feature_id text, p_subject_column text, p_amount_column text) returns text"}'),
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
+    ('function', 'quota.running_since(text, text, timestamp with time zone)', '{"body": "34d8308dbe436c4f08da64a596fd88c3", "name": "quota.running_since", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_now timestamp with time zone) returns timestamp with time zone"}'),
     ('function', 'quota.sees_members(text, text)', '{"body": "e323702adb02dd0a6288b771b70a9372", "name": "quota.sees_members", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.set_parent(text, text)', '{"body": "3855e4b3c86f40ed180d58d0592fd72f", "name": "quota.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_parent text) returns void"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone, text)', '{"body": "4f01cd12633625b5343a5d3adeedd775", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone, p_reason text DEFAULT NULL::text) returns void"}'),
@@ -20846,7 +21244,7 @@ begin
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
     ('function', 'quota.sum_counters_up(text, text)', '{"body": "84d9d70e4dc5db63fb7c1fd651c6f839", "name": "quota.sum_counters_up", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
-    ('function', 'quota.sums_by_value(text, text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, jsonb, text, text)', '{"body": "f59d41a4306899ed44967d4c971545ff", "name": "quota.sums_by_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_key text, p_from timestamp with time zone, p_until timestamp with time zone, p_forgiven_at timestamp with time zone, p_at_once jsonb, p_by text, p_only text) returns SETOF public.usage_share"}'),
+    ('function', 'quota.sums_by_value(text, text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, jsonb, text, text)', '{"body": "d52211129b3510fd8c54a0485369761b", "name": "quota.sums_by_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_key text, p_from timestamp with time zone, p_until timestamp with time zone, p_forgiven_at timestamp with time zone, p_at_once jsonb, p_by text, p_only text) returns SETOF public.usage_share"}'),
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "5bd64662e90d5fd074cb73014dfe7659", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "9bad82b4ab5c49900857fe9055e82ce0", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid) returns public.usage_decision[]"}'),
@@ -20860,7 +21258,7 @@ begin
     ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "fe548cde9a33548ad7c735d59ff20b6e", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "14e64808cd8fbd5017728248b1ff7ab4", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "5a723d783c1a434c5db5d0208d084957", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
-    ('function', 'quota.tidy()', '{"body": "aea0734957c6a0b6c6f5f0585b50a75e", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "() returns bigint"}'),
+    ('function', 'quota.tidy(interval)', '{"body": "91e9c7a884b9b2bf7e18d376fd43db07", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(keep interval DEFAULT NULL::interval) returns bigint"}'),
     ('function', 'quota.tidy_terms(timestamp with time zone)', '{"body": "69a15849fc822cbb3d3952f89c32bcad", "name": "quota.tidy_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.told_after(quota.events)', '{"body": "9b90c5f283326da7909b4e9dc0a7852d", "name": "quota.told_after", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns public.usage_decision"}'),
     ('function', 'quota.try_calls(text, jsonb)', '{"body": "e4a7032952d5366011597118af8b5364", "name": "quota.try_calls", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls jsonb) returns public.usage_decision[]"}'),
@@ -20871,9 +21269,10 @@ begin
     ('function', 'quota.unproved_grants(text)', '{"body": "0ee0dcf6811a3a1cbd580a8fa30da67b", "name": "quota.unproved_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_overages(text)', '{"body": "61102b23bec0131985ed9f52d5768d7a", "name": "quota.unproved_overages", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.unproved_rows(text)', '{"body": "58e8db85d89df368c8ca0949d9f28941", "name": "quota.unproved_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
-    ('function', 'quota.unproved_windows(text)', '{"body": "ff27e2869e3ee4d8dd74353a601c7bef", "name": "quota.unproved_windows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
+    ('function', 'quota.unproved_windows(text)', '{"body": "f9982f9f09acfd82d3f4c657643ac540", "name": "quota.unproved_windows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
+    ('function', 'quota.untie(text, uuid[])', '{"body": "c716598c0e653ff19df21ff506f1abcb", "name": "quota.untie", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call_ids uuid[]) returns void"}'),
     ('function', 'quota.usage_breakdown(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "4fe32e411c27dc35f5208ccc977071ef", "name": "quota.usage_breakdown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_by text, p_subject text, p_since timestamp with time zone, p_until timestamp with time zone) returns SETOF public.usage_share"}'),
-    ('function', 'quota.use_to_refund(uuid, text)', '{"body": "92c56f21807d31a79b75dcc0afaf4844", "name": "quota.use_to_refund", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject text) returns quota.events"}'),
+    ('function', 'quota.use_to_refund(uuid, text)', '{"body": "963ea13b081340c0ad99c20cf3587d32", "name": "quota.use_to_refund", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject text) returns quota.events"}'),
     ('function', 'quota.used_at_once(text, text, timestamp with time zone)', '{"body": "824e7d61263339f49e19749b87c10bc5", "name": "quota.used_at_once", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.user_id()', '{"body": "1cc609b08630ef15a1ab0ca89c2eede5", "name": "quota.user_id", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.uses(bigint, quota.part)', '{"body": "4558793f4c9cc238a41a1cdc4135ec9b", "name": "quota.uses", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_room bigint, p_part quota.part) returns bigint"}'),

@@ -146,8 +146,8 @@ async function play(supabase: SupabaseClient): Promise<Map<string, Row[]>> {
     await admin.query('update quota.counters set used = 1000');
     // An installation that somebody changed: with a statement that mends it, and without.
     await admin.query('drop index quota.grants_by_id');
-    await admin.query(`comment on function quota.tidy() is 'x';
-      create or replace function quota.tidy() returns bigint language plpgsql volatile security definer
+    await admin.query(`comment on function quota.tidy is 'x';
+      create or replace function quota.tidy(keep interval default null) returns bigint language plpgsql volatile security definer
       set search_path = pg_catalog, pg_temp as 'begin return 0; end'`);
     return rows.map(({ result }) => result);
   });

@@ -64,7 +64,7 @@ select set_eq(
     ('version', '', 'text'),
     ('repair_privileges', '', 'SETOF text'),
     ('import_usage', 'p_rows jsonb, p_dry_run boolean DEFAULT false', 'SETOF import_result'),
-    ('tidy', '', 'bigint'),
+    ('tidy', 'keep interval DEFAULT NULL::interval', 'bigint'),
     ('acts_for', 'p_user_id text, p_subject_id text', 'boolean'),
     ('subjects_of', 'p_user_id text', 'SETOF text'),
     ('sees_members', 'p_user_id text, p_subject_id text', 'boolean'),

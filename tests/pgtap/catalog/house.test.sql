@@ -80,7 +80,7 @@ select is_empty(
     where c.match[1] in (select proname::text from pg_proc where pronamespace = 'quota'::regnamespace)
       -- These look at what they are given, or at the catalogue, and nothing else.
       and c.match[1] not in (
-        'cap_holder', 'cap_id', 'cap_member', 'import_key', 'import_problem', 'instant_from', 'kept_plan', 'left_to_carry', 'mark_of', 'new_id', 'period_of',
+        'cap_holder', 'cap_id', 'cap_member', 'import_key', 'import_problem', 'instant_from', 'kept_plan', 'kinds_to_fold', 'left_to_carry', 'mark_of', 'new_id', 'period_of',
         'limit_terms', 'period_problem', 'period_rank', 'plan_ages', 'plan_at', 'room', 'without_member'
       )
       and (u.name, c.match[1]) not in (values

@@ -1,0 +1,150 @@
+// quota.tidy(keep) beside those who use, commit, refund, merge and forget: nothing is lost, counts twice or
+// waits, whoever comes first.
+import { expect, test } from 'vitest';
+import { setClock } from '../support/clock.ts';
+import { applyPlans } from '../support/plans.ts';
+import { calls, decisionOf } from './holds.ts';
+import { run } from './race.ts';
+
+const CATALOGUE = {
+  features: { ai_generation: {}, credit: {}, image: { costs: { credit: 2 } } },
+  plans: {
+    free: {
+      default: true,
+      limits: {
+        ai_generation: { day: 10_000 },
+        credit: { day: 10_000 },
+        image: { day: null },
+      },
+    },
+  },
+};
+
+test('what two folders and ten callers do through forty days adds up to what the callers were told', () =>
+  run(async (race) => {
+    const { database, owner } = race;
+    await applyPlans(owner, CATALOGUE);
+    const pool = database.pool(10);
+    await pool.query('select 1');
+    const subjects = ['one', 'two', 'three'];
+    const expected = new Map<string, number>();
+    const uses: { subject: string; event: string }[] = [];
+    const holds: string[] = [];
+    let isDone = false;
+    let folded = 0;
+    const folding = ['first', 'second'].map(async () => {
+      const folder = await database.connect();
+      while (!isDone) {
+        const { rows } = await folder.query(`select quota.tidy(interval '1 day')::integer as n`);
+        folded += rows[0].n;
+      }
+    });
+    const days = (async () => {
+      for (let day = 0; !isDone && day < 40; day++) {
+        await setClock(owner, { offset: `${day} days` });
+        await new Promise((resolve) => setTimeout(resolve, 60));
+      }
+    })();
+    const count = (subject: string, amount: number) =>
+      expected.set(subject, (expected.get(subject) ?? 0) + amount);
+    let given = 0;
+    let refused = 0;
+    const callers = Array.from({ length: 10 }, async (_, caller) => {
+      for (let n = 0; n < 60; n++) {
+        const subject = subjects[(caller + n) % 3] as string;
+        const feature = n % 5 === 0 ? 'image' : 'ai_generation';
+        if (n % 4 < 2) {
+          const use = await decisionOf(pool, calls.consume({ subject, feature, amount: 2 }));
+          count(subject, 2);
+          uses.push({ subject, event: use.event_id });
+        } else if (n % 4 === 2) {
+          const hold = await decisionOf(pool, calls.reserve({ subject, ttl: '7 days' }));
+          holds.push(hold.reservation_id);
+          const ended = holds.shift() as string;
+          const commit = await decisionOf(pool, calls.commit(ended, 3)).catch(
+            (error) => error.code,
+          );
+          if (commit.subject) count(commit.subject, 3);
+          else expect(commit).toBe('QRSRV');
+        } else {
+          const [use] = uses.splice(Math.floor(Math.random() * uses.length), 1);
+          if (!use) continue;
+          const back = await decisionOf(pool, calls.refund(use.event, 1)).catch(
+            (error) => error.code,
+          );
+          if (back.subject) {
+            given++;
+            count(use.subject, -1);
+          } else {
+            refused++;
+            expect(back).toBe('QRSRV');
+          }
+        }
+      }
+    });
+    await Promise.all(callers);
+    await days;
+    isDone = true;
+    await Promise.all(folding);
+    expect(folded).toBeGreaterThan(100);
+    expect(given).toBeGreaterThan(0);
+    const { rows } = await owner.query(
+      `select subject, sum(used_change)::integer as used from usage_events
+       where feature in ('ai_generation', 'image') group by 1`,
+    );
+    expect(new Map(rows.map(({ subject, used }) => [subject, used]))).toEqual(expected);
+    expect(refused + given).toBeGreaterThan(50);
+    // One line for each day of a feature, once all has come to rest.
+    await setClock(owner, { offset: '90 days' });
+    await owner.query(`select quota.tidy(interval '1 day')`);
+    await owner.query(`select quota.tidy(interval '1 day')`);
+    const { rows: twice } = await owner.query(
+      `select e.subject, e.feature, h.period_start, count(*) from usage_events as e
+       join usage_history as h on h.subject = e.subject and h.feature = e.feature
+         and e.counts_at >= h.period_start and e.counts_at < h.period_end
+       group by 1, 2, 3 having count(*) > 1`,
+    );
+    expect(twice).toEqual([]);
+  }));
+
+test('a call, a refund and a commit wait for no folder; who changes a subject does, and folds nothing twice', () =>
+  run(async (race) => {
+    const { owner } = race;
+    const [server, other] = await Promise.all([race.server(), race.server()]);
+    const old = await decisionOf(server, calls.consume({ subject: 'ada', amount: 4 }));
+    await decisionOf(server, calls.consume({ subject: 'ada', feature: 'export', amount: 2 }));
+    await setClock(owner, '2026-03-10T12:00:00Z');
+    const recent = await decisionOf(server, calls.consume({ subject: 'ada', amount: 5 }));
+    const hold = await decisionOf(server, calls.reserve({ subject: 'ada' }));
+    await owner.query('begin');
+    expect((await owner.query(`select quota.tidy(interval '1 day')`)).rows).toEqual([
+      { tidy: '2' },
+    ]);
+    await server.query(`set lock_timeout = '500ms'`);
+    expect(await decisionOf(server, calls.consume({ subject: 'ada' }))).toMatchObject({ used: 6 });
+    expect(await decisionOf(server, calls.commit(hold.reservation_id))).toMatchObject({ used: 7 });
+    expect(await decisionOf(server, calls.refund(recent.event_id))).toMatchObject({ used: 2 });
+    // The use is still there for whoever came before the folder has committed: it is given back once.
+    expect(await decisionOf(server, calls.refund(old.event_id))).toMatchObject({ amount: 4 });
+    const second = await race.database.connect();
+    expect((await second.query(`select quota.tidy(interval '1 day')`)).rows).toEqual([
+      { tidy: '0' },
+    ]);
+    const merge = other.query(`select public.merge_subjects('ada', 'eve')`);
+    await owner.query('commit');
+    await merge;
+    await expect(decisionOf(server, calls.refund(old.event_id))).rejects.toMatchObject({
+      code: 'QRSRV',
+    });
+    const { rows } = await owner.query(
+      `select feature, sum(used_change)::integer as used from usage_events
+       where subject = 'eve' and counts_at < '2026-02-01' and feature is not null group by 1 order by 1`,
+    );
+    expect(rows).toEqual([
+      { feature: 'ai_generation', used: 0 },
+      { feature: 'export', used: 2 },
+    ]);
+    expect((await owner.query(`select * from usage_events where subject = 'ada'`)).rows).toEqual(
+      [],
+    );
+  }));
