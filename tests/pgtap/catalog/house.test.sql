@@ -35,7 +35,7 @@ create temporary view uses as
   from statements as s
   cross join regexp_matches(
     s.text,
-    '\m(?:from|join|update)\s+quota\.(alerts|counters|events|exceptions|grants|keys|meters|overages|overrides|reservations|subjects)\s+as\s+(\w+)',
+    '\m(?:from|join|update)\s+quota\.(alerts|counters|events|exceptions|grants|keys|members|merges|meters|overages|overrides|reservations|shares|subjects)\s+as\s+(\w+)',
     'g'
   ) as u (match);
 
@@ -51,13 +51,13 @@ select is_empty(
 );
 select set_eq(
   $$select name from statements
-    where text ~* '\m(from|join)\s+quota\.(features|plans|plan_limits|catalogue)\M.*\mfor\s+(no\s+key\s+update|update|key\s+share|share)\M'$$,
+    where text ~* '\m(from|join)\s+quota\.(features|plans|plan_limits|plan_values|feature_costs|catalogue)\M.*\mfor\s+(no\s+key\s+update|update|key\s+share|share)\M'$$,
   array['check_limited_table', 'create_meters', 'hold_plans', 'hold_removed', 'lock_imports', 'set_value'],
   'nobody else locks rows of the catalogue, which all callers of all nodes share'
 );
 select set_eq(
   $$select name from statements
-    where text ~* '\minsert\s+into\s+quota\.(alerts|counters|events|exceptions|grants|keys|members|meters|overages|overrides|reservations|subjects)\s*\([^)]*\)\s*(with|select)\M'$$,
+    where text ~* '\minsert\s+into\s+quota\.(alerts|counters|events|exceptions|grants|keys|members|merges|meters|overages|overrides|reservations|shares|subjects)\s*\([^)]*\)\s*(with|select)\M'$$,
   array[
     'consume_usage', 'count_plainly', 'create_meters', 'end_plainly', 'lock_imports', 'make_counters',
     'move_belongings',
@@ -97,12 +97,17 @@ select is_empty(
 select is_empty(
   $$select distinct u.name, u.relation
     from uses as u
-    where u.text !~* ('\m' || u.alias || '\.subject_id\s*(=|is not distinct)')
-      and u.text !~* ('=\s*' || u.alias || '\.subject_id\M')
+    -- Members are spread by user: see sharding.test.sql.
+    cross join lateral (
+      select case u.relation when 'members' then 'user_id' else 'subject_id' end as name
+    ) as k
+    where u.text !~* ('\m' || u.alias || '\.' || k.name || '\s*(=|is not distinct)')
+      and u.text !~* ('=\s*' || u.alias || '\.' || k.name || '\M')
       and u.name not in (
         -- Of all subjects, by what they do.
         'check_granted', 'check_in_use', 'hold_removed', 'lock_gauges', 'lock_namers', 'lock_to_merge', 'caps_to_merge', 'recount_gauge',
         'tidy', 'tidy_terms', 'write_catalogue', 'forget_actor', 'below', 'take_children_off', 'over_limit_note', 'plan_steps',
+        'forget_merges', 'move_belongings',
         -- Told an id alone; a caller that names the subject is not asked less.
         'lock_reservation', 'end_plainly', 'use_to_refund', 'void_grant'
       )$$,
