@@ -121,40 +121,43 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := quota.clock();
+  v_change record;
+  v_is_used boolean;
   v_in_use text;
 begin
-  select string_agg(c.kind || ' ' || c.id, ', ')
-    into v_in_use
+  for v_change in
+    select c.kind, c.id
     from unnest(p_changes) as c
-    where (
-        c.kind = 'plan'
-        and c.action = 'remove'
-        and exists (select from quota.subjects as s where s.plan_id = c.id)
+    left join quota.features as f on f.feature_id = c.id
+    where c.kind = 'plan' and c.action = 'remove'
+      or c.kind = 'feature' and (
+        c.action = 'remove'
+        or c.action = 'change' and f.kind <> coalesce(p_plans -> 'features' -> c.id ->> 'kind', 'metered')
       )
-      or (
-        c.kind = 'feature'
-        and (
-          c.action = 'remove'
-          or (
-            c.action = 'change'
-            and (select f.kind from quota.features as f where f.feature_id = c.id)
-              <> coalesce(p_plans -> 'features' -> c.id ->> 'kind', 'metered')
-          )
-        )
-        and (
-          exists (
-            select from quota.meters as n
-            where n.feature_id = c.id
-              and n.counted_until > '-infinity'
-          )
-          or exists (select from quota.exceptions as x where x.feature_id = c.id)
-          or exists (select from quota.grants as g where g.feature_id = c.id)
-          or exists (select from quota.limited_tables as t where t.feature_id = c.id)
-          or exists (
-            select from quota.overrides as o where o.feature_id = c.id and o.ends_at > v_now
-          )
-        )
-      );
+  loop
+    -- A statement for each table: rows of several may be on as many nodes.
+    if v_change.kind = 'plan' then
+      perform from quota.subjects as s where s.plan_id = v_change.id limit 1;
+      v_is_used := found;
+    else
+      perform from quota.meters as n
+        where n.feature_id = v_change.id
+          and n.counted_until > '-infinity'
+        limit 1;
+      v_is_used := found;
+      perform from quota.exceptions as x where x.feature_id = v_change.id limit 1;
+      v_is_used := v_is_used or found;
+      perform from quota.grants as g where g.feature_id = v_change.id limit 1;
+      v_is_used := v_is_used or found;
+      perform from quota.limited_tables as t where t.feature_id = v_change.id limit 1;
+      v_is_used := v_is_used or found;
+      perform from quota.overrides as o where o.feature_id = v_change.id and o.ends_at > v_now limit 1;
+      v_is_used := v_is_used or found;
+    end if;
+    if v_is_used then
+      v_in_use := concat_ws(', ', v_in_use, v_change.kind || ' ' || v_change.id);
+    end if;
+  end loop;
   if v_in_use is not null then
     raise exception 'in use, and cannot be removed or change its kind: %', v_in_use
       using errcode = 'QPLAN',
@@ -175,26 +178,35 @@ returns void
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_most numeric := (
+    select max(t.amount::numeric + coalesce(t.rollover, 0))
+    from jsonb_each(p_plans -> 'plans') as p
+    cross join lateral jsonb_each(p.value -> 'limits') as f
+    cross join lateral jsonb_each(f.value) as l
+    cross join lateral quota.limit_terms(l.value) as t
+    where l.key !~ 'minute|hour'
+  );
+  v_granted record;
   v_too_large text;
 begin
-  select string_agg(distinct t.path, ', ')
-    into v_too_large
-    from (
-      select concat_ws('/', p.key, g.feature_id, l.key) as path,
-        t.amount::numeric + coalesce(t.rollover, 0) + g.amount as most
-      from (
-        select o.subject_id, o.feature_id, sum(o.amount) as amount
-        from quota.grants as o
-        where o.expires_at > p_at
-          and o.voided_at is null
-        group by o.subject_id, o.feature_id
-      ) as g
-      join quota.subjects as s on s.subject_id = g.subject_id
+  -- Whose grants could pass it with the largest limit of all; mostly nobody's.
+  for v_granted in
+    select o.subject_id, o.feature_id, sum(o.amount) as amount
+    from quota.grants as o
+    where o.expires_at > p_at
+      and o.voided_at is null
+    group by o.subject_id, o.feature_id
+    having sum(o.amount) > 9007199254740991 - v_most
+  loop
+    select string_agg(concat_ws('/', p.key, v_granted.feature_id, l.key), ', ')
+      into v_too_large
+      from quota.subjects as s
       cross join lateral jsonb_each(p_plans -> 'plans') as p
-      cross join lateral jsonb_each(p.value -> 'limits' -> g.feature_id) as l
+      cross join lateral jsonb_each(p.value -> 'limits' -> v_granted.feature_id) as l
       cross join lateral quota.limit_terms(l.value) as t
-      where t.amount is not null
+      where s.subject_id = v_granted.subject_id
         and l.key !~ 'minute|hour'
+        and t.amount::numeric + coalesce(t.rollover, 0) + v_granted.amount > 9007199254740991
         and p.key = coalesce(
           case when s.plan_ends_at <= p_at then null else s.plan_id end,
           (
@@ -205,13 +217,13 @@ begin
         )
         and not exists (
           select from quota.exceptions as x
-          where x.subject_id = g.subject_id
-            and x.feature_id = g.feature_id
+          where x.subject_id = v_granted.subject_id
+            and x.feature_id = v_granted.feature_id
             and x.period = l.key
             and x.ends_at > p_at
-        )
-    ) as t
-    where t.most > 9007199254740991;
+        );
+    exit when v_too_large is not null;
+  end loop;
   if v_too_large is not null then
     raise exception 'apply_plans: with the open grants of a subject these limits pass 9007199254740991 (2^53 - 1): %',
       v_too_large

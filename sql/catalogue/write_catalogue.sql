@@ -2,12 +2,16 @@ create function quota.write_catalogue(p_plans jsonb)
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_version bigint;
 begin
   -- What meters remember is of the last edition. A copy of the schema alone has none.
-  insert into quota.catalogue (version)
-    select coalesce(max(m.catalogue_version), 0) from quota.meters as m
-    having not exists (select from quota.catalogue)
-    on conflict do nothing;
+  if not exists (select from quota.catalogue) then
+    select coalesce(max(m.catalogue_version), 0) into v_version from quota.meters as m;
+    insert into quota.catalogue (version)
+      values (v_version)
+      on conflict do nothing;
+  end if;
   update quota.catalogue as k set version = k.version + 1;
   delete from quota.plan_limits as l
     where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;

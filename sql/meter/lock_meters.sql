@@ -20,6 +20,7 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_locked integer;
+  v_feature_id text;
   v_holds_expire_at timestamptz;
   v_now timestamptz;
 begin
@@ -49,12 +50,16 @@ begin
   end loop;
   v_now := quota.clock();
   if v_holds_expire_at <= v_now then
-    perform quota.settle_expired(m.subject_id, m.feature_id, v_now)
+    for v_feature_id in
+      select m.feature_id
       from quota.meters as m
       where m.subject_id = p_subject_id
         and m.feature_id = any (p_feature_ids)
         and m.holds_expire_at <= v_now
-      order by m.feature_id;
+      order by m.feature_id
+    loop
+      perform quota.settle_expired(p_subject_id, v_feature_id, v_now);
+    end loop;
   end if;
   return v_now;
 end

@@ -51,6 +51,9 @@ declare
   v_from timestamptz;
   v_until timestamptz;
   v_is_simple boolean := true;
+  v_is_over boolean;
+  v_passed bigint;
+  v_balance quota.balance;
 begin
   foreach v_limit in array coalesce(p_limits, '{}') loop
     continue when v_limit.period in ('minute', 'hour') or v_limit.resets_at is null;
@@ -101,36 +104,32 @@ begin
     -- Else with what the lines of the period say; but closed, when the clock was set back and lines
     -- count after its end.
     v_is_simple := false;
+    v_balance := quota.ledger_balance(
+      p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
+    );
     v_over := quota.overage_in(
       p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
     );
+    perform from quota.events as e
+      where e.subject_id = p_subject_id
+        and e.feature_id = p_feature_id
+        and e.counts_at >= v_limit.resets_at;
+    v_is_over := found;
+    v_passed := quota.mark_of(v_balance.used, v_balance.reserved, v_allowed, v_limit.marks);
     insert into quota.counters (
       subject_id, feature_id, period, period_start, period_end,
       used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit, passed, own, carried,
       over, crossed_at, mode, rollover
     )
       select p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at,
-        m.used - b.used, m.reserved - b.reserved, m.drawn - b.drawn,
-        case when b.is_over then b.used end,
-        case when b.is_over then b.reserved end,
-        case when b.is_over then b.drawn end,
-        v_allowed,
-        quota.mark_of(b.used, b.reserved, v_allowed, v_limit.marks),
-        v_own, coalesce(v_limit.carried, 0), v_over,
+        m.used - v_balance.used, m.reserved - v_balance.reserved, m.drawn - v_balance.drawn,
+        case when v_is_over then v_balance.used end,
+        case when v_is_over then v_balance.reserved end,
+        case when v_is_over then v_balance.drawn end,
+        v_allowed, v_passed, v_own, coalesce(v_limit.carried, 0), v_over,
         case when v_crossed_at >= v_limit.period_start then v_crossed_at end, v_limit.mode,
         case when v_limit.carried is not null then v_limit.rollover end
       from quota.meters as m
-      cross join lateral (
-        select l.used, l.reserved, l.drawn, exists (
-          select from quota.events as e
-          where e.subject_id = p_subject_id
-            and e.feature_id = p_feature_id
-            and e.counts_at >= v_limit.resets_at
-        ) as is_over
-        from quota.ledger_balance(
-          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
-        ) as l
-      ) as b
       where m.subject_id = p_subject_id
         and m.feature_id = p_feature_id;
   end loop;
@@ -145,15 +144,12 @@ begin
       where m.subject_id = p_subject_id
         and m.feature_id = p_feature_id;
   else
-    perform quota.note_open_span(
-      p_subject_id, p_feature_id,
-      (
-        select least(v_until, m.open_until)
-        from quota.meters as m
-        where m.subject_id = p_subject_id
-          and m.feature_id = p_feature_id
-      )
-    );
+    select least(v_until, m.open_until)
+      into v_until
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id;
+    perform quota.note_open_span(p_subject_id, p_feature_id, v_until);
   end if;
 end
 $$;

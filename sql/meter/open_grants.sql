@@ -71,8 +71,8 @@ begin
     select
       o.subject_id, o.grant_id, o.feature_id, o.amount, o.drawn, o.granted_at, o.expires_at,
       o.voided_at, o.metadata, o.is_spent
-    from quota.open_grants(p_subject_id, p_feature_id, p_at) as o
-    union all
+    from quota.open_grants(p_subject_id, p_feature_id, p_at) as o;
+  return query
     select
       g.subject_id, g.grant_id, g.feature_id, g.amount, g.drawn, g.granted_at, g.expires_at,
       g.voided_at, g.metadata, g.is_spent

@@ -51,10 +51,10 @@ begin
       p_event.counts_at >= m.open_from
         and p_event.counts_at < m.open_until
         and (m.period_start is null or p_event.counts_at >= m.period_start)
-        and (m.minute_until = '-infinity' or p_event.counts_at >= m.minute_until - interval '1 minute'
-          and p_event.counts_at < m.minute_until)
-        and (m.hour_until = '-infinity' or p_event.counts_at >= m.hour_until - interval '1 hour'
-          and p_event.counts_at < m.hour_until)
+        and (m.minute_until = '-infinity' or p_event.counts_at < m.minute_until
+          and m.minute_until - p_event.counts_at <= interval '1 minute')
+        and (m.hour_until = '-infinity' or p_event.counts_at < m.hour_until
+          and m.hour_until - p_event.counts_at <= interval '1 hour')
     into v_used, v_reserved, v_drawn, v_open_from, v_open_until, v_is_current;
   if not found then
     raise exception 'a line of % is written without its meter', p_event.feature_id
@@ -66,21 +66,8 @@ begin
   if p_event.counts_at < v_open_from or p_event.counts_at >= v_open_until then
     perform quota.rewrite_counters(p_event, v_used, v_reserved, v_drawn, v_open_until);
   end if;
-  -- No number that is shown passes it, also that of a counter that is no limit of the present plan.
-  if v_change > 0 and v_used + v_reserved > 9007199254740991 and (
-    v_used + v_reserved > 4611686018427387904
-    or exists (
-      select from quota.counters as c
-      where c.subject_id = p_event.subject_id
-        and c.feature_id = p_event.feature_id
-        and c.period_end > p_event.counts_at
-        and c.period_start <= p_event.counts_at
-        and coalesce(c.used + c.reserved, v_used + v_reserved - c.used_before - c.reserved_before)
-          > 9007199254740991
-    )
-  ) then
-    raise exception 'a counter would pass 9007199254740991 (2^53 - 1)'
-      using errcode = 'QAMNT', hint = 'count in a larger unit';
+  if v_change > 0 and v_used + v_reserved > 9007199254740991 then
+    perform quota.check_reading(p_event, v_used + v_reserved);
   end if;
 end
 $$;
@@ -95,6 +82,9 @@ create function quota.move_starts(p_event quota.events)
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_next_minute timestamptz := p_event.counts_at + interval '1 minute';
+  v_next_hour timestamptz := p_event.counts_at + interval '1 hour';
 begin
   update quota.meters as m
     set fresh_from = case
@@ -102,9 +92,7 @@ begin
             and p_event.counts_at < m.open_until
             and (
               p_event.used_change + p_event.reserved_change = 0
-              or p_event.counts_at >= greatest(
-                m.minute_until - interval '1 minute', m.hour_until - interval '1 hour'
-              )
+              or v_next_minute >= m.minute_until and v_next_hour >= m.hour_until
             )
           then m.fresh_from
           else 'infinity'
@@ -120,21 +108,19 @@ begin
           when p_event.counts_at >= m.minute_until then '-infinity' else m.minute_until
         end,
         minute_used_before = m.minute_used_before + case
-          when p_event.counts_at < m.minute_until - interval '1 minute' then p_event.used_change else 0
+          when v_next_minute < m.minute_until then p_event.used_change else 0
         end,
         minute_reserved_before = m.minute_reserved_before + case
-          when p_event.counts_at < m.minute_until - interval '1 minute' then p_event.reserved_change
-          else 0
+          when v_next_minute < m.minute_until then p_event.reserved_change else 0
         end,
         hour_until = case
           when p_event.counts_at >= m.hour_until then '-infinity' else m.hour_until
         end,
         hour_used_before = m.hour_used_before + case
-          when p_event.counts_at < m.hour_until - interval '1 hour' then p_event.used_change else 0
+          when v_next_hour < m.hour_until then p_event.used_change else 0
         end,
         hour_reserved_before = m.hour_reserved_before + case
-          when p_event.counts_at < m.hour_until - interval '1 hour' then p_event.reserved_change
-          else 0
+          when v_next_hour < m.hour_until then p_event.reserved_change else 0
         end
     where m.subject_id = p_event.subject_id
       and m.feature_id = p_event.feature_id;

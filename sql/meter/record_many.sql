@@ -57,3 +57,29 @@ $$;
 
 comment on function quota.note_sizes is
   'Tells the planner that thousands of rows have come. For what DBAs do: until it commits, nobody else can analyze.';
+
+-- No number that is shown passes it, also that of a counter that is no limit of the present plan.
+create function quota.check_reading(
+  p_event quota.events,
+  p_reading bigint
+)
+returns void
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from quota.counters as c
+    where c.subject_id = p_event.subject_id
+      and c.feature_id = p_event.feature_id
+      and c.period_end > p_event.counts_at
+      and c.period_start <= p_event.counts_at
+      and coalesce(c.used + c.reserved, p_reading - c.used_before - c.reserved_before)
+        > 9007199254740991;
+  if found or p_reading > 4611686018427387904 then
+    raise exception 'a counter would pass 9007199254740991 (2^53 - 1)'
+      using errcode = 'QAMNT', hint = 'count in a larger unit';
+  end if;
+end
+$$;
+
+comment on function quota.check_reading is
+  'Whether a line, after which the meter shows this reading, leaves every counter at 2^53 - 1 at most. Errors: QAMNT.';

@@ -29,6 +29,7 @@ declare
   v_hour quota.limit_state;
   v_hour_room bigint;
   v_refuses boolean := true;
+  v_first_mark bigint := (p_allowance.limits[1]).marks[1];
 begin
   foreach v_limit in array p_allowance.limits loop
     v_used := v_limit.used + v_limit.reserved;
@@ -119,7 +120,7 @@ begin
         hour_reserved_before = coalesce(m.reserved - v_hour.reserved, 0),
         hour_alerted = case when m.hour_until = v_hour.resets_at then m.hour_alerted else 0 end,
         hour_ceiling = m.used + m.reserved + v_hour_room,
-        first_mark = (p_allowance.limits[1]).marks[1],
+        first_mark = v_first_mark,
         refuses = v_refuses,
         long_limits = v_long_limits,
         long_until = v_long_until,
@@ -131,8 +132,7 @@ begin
         long_used_before = coalesce(m.used - v_long.used, 0),
         long_reserved_before = coalesce(m.reserved - v_long.reserved, 0),
         plan_ends_at = coalesce(p_allowance.changes_at, 'infinity'),
-        plan_id = p_allowance.plan_id,
-        upgrade_url = p_allowance.upgrade_url,
+        plan_id = p_allowance.plan_id, upgrade_url = p_allowance.upgrade_url,
         server_only = p_allowance.server_only
     where m.subject_id = p_subject_id
       and m.feature_id = p_feature_id

@@ -101,6 +101,8 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_period text := p_event.metadata ->> 'period';
+  v_next_minute timestamptz := p_event.counts_at + interval '1 minute';
+  v_next_hour timestamptz := p_event.counts_at + interval '1 hour';
 begin
   perform quota.write_lines(array[p_event]);
   update quota.counters as c
@@ -119,15 +121,13 @@ begin
     set fresh_from = 'infinity',
         counted_until = greatest(m.counted_until, p_event.counts_at),
         minute_used_before = m.minute_used_before - case
-          when v_period = 'minute'
-            and p_event.counts_at >= m.minute_until - interval '1 minute'
+          when v_period = 'minute' and v_next_minute >= m.minute_until
             and p_event.counts_at < m.minute_until
           then p_event.used_change
           else 0
         end,
         hour_used_before = m.hour_used_before - case
-          when v_period = 'hour'
-            and p_event.counts_at >= m.hour_until - interval '1 hour'
+          when v_period = 'hour' and v_next_hour >= m.hour_until
             and p_event.counts_at < m.hour_until
           then p_event.used_change
           else 0

@@ -119,24 +119,23 @@ begin
     where p_subject is null or c.subject_id = p_subject
     union all
     -- The reading itself, and those of the minute and the hour that the meter keeps.
-    select m.subject_id, m.feature_id, b.at, b.side, w.period, w.period_start, w.period_end,
-      m.used - w.used, m.reserved - w.reserved, case when w.period = 'meter' then m.drawn end,
-      0, 0, 0, 0
-    from quota.meters as m
-    cross join lateral (values
-      ('meter', '-infinity'::timestamptz, 'infinity'::timestamptz, 0::bigint, 0::bigint),
-      (
-        'minute', m.minute_until - interval '1 minute', m.minute_until, m.minute_used_before,
-        m.minute_reserved_before
-      ),
-      (
-        'hour', m.hour_until - interval '1 hour', m.hour_until, m.hour_used_before,
-        m.hour_reserved_before
-      )
-    ) as w (period, period_start, period_end, used, reserved)
+    select w.subject_id, w.feature_id, b.at, b.side, w.period, w.period_start, w.period_end,
+      w.used, w.reserved, w.drawn, 0, 0, 0, 0
+    from (
+      select m.subject_id, m.feature_id, v.period, v.period_end,
+        coalesce(v.period_end - v.length, '-infinity') as period_start,
+        m.used - v.used as used, m.reserved - v.reserved as reserved,
+        case when v.period = 'meter' then m.drawn end as drawn
+      from quota.meters as m
+      cross join lateral (values
+        ('meter', 'infinity'::timestamptz, null::interval, 0::bigint, 0::bigint),
+        ('minute', m.minute_until, interval '1 minute', m.minute_used_before, m.minute_reserved_before),
+        ('hour', m.hour_until, interval '1 hour', m.hour_used_before, m.hour_reserved_before)
+      ) as v (period, period_end, length, used, reserved)
+      where p_subject is null or m.subject_id = p_subject
+    ) as w
     cross join lateral (values (w.period_start, -1), (w.period_end, 1)) as b (at, side)
-    where (p_subject is null or m.subject_id = p_subject)
-      and w.period_end > '-infinity';
+    where w.period_end > '-infinity';
 end
 $$;
 

@@ -133,9 +133,11 @@ returns table (cap_id text, member text)
 language plpgsql stable strict rows 2 security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_caps text[] := quota.caps_below(p_subject_id);
+  v_members text[];
   v_user_id text;
 begin
-  if not exists (select from quota.member_limits) and quota.caps_below(p_subject_id) = '{}' then
+  if not exists (select from quota.member_limits) and v_caps = '{}' then
     return;
   end if;
   if quota.is_trusted() is not true then
@@ -148,16 +150,18 @@ begin
       return;
     end if;
   end if;
+  v_members := array(
+    select n.user_id
+    from quota.members as n
+    where n.subject_id = p_subject_id
+      and n.user_id <> p_subject_id
+  );
   return query
     select quota.cap_id(p_subject_id, u.member), u.member
     from (
-      select quota.cap_member(c) as member
-      from unnest(quota.caps_below(p_subject_id)) as c
+      select quota.cap_member(c) as member from unnest(v_caps) as c
       union
-      select n.user_id
-      from quota.members as n
-      where n.subject_id = p_subject_id
-        and n.user_id <> p_subject_id
+      select n from unnest(v_members) as n
     ) as u
     order by u.member;
 end

@@ -26,6 +26,7 @@ set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
 declare
   v_caller quota.caller;
+  v_member quota.members;
   v_lines bigint;
   v_now timestamptz;
 begin
@@ -46,10 +47,17 @@ begin
   delete from quota.counters as c where c.subject_id = v_caller.subject_id;
   delete from quota.keys as k where k.subject_id = v_caller.subject_id;
   -- A membership may be known to an organisation that has no row of its own yet.
-  perform from quota.members as m
+  for v_member in
+    select m.subject_id, m.user_id
+    from quota.members as m
     where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id
     order by m.subject_id, m.user_id
-    for update;
+  loop
+    perform from quota.members as m
+      where m.subject_id = v_member.subject_id
+        and m.user_id = v_member.user_id
+      for update;
+  end loop;
   delete from quota.members as m
     where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
   perform quota.forget_actor(v_caller.subject_id);
@@ -179,6 +187,7 @@ returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_subject_id text;
   v_organisations text[];
   v_below text[] := quota.below(array[p_subject_id]);
 begin
@@ -192,10 +201,15 @@ begin
     where (e.actor is not null or e.kind = 'member')
       and coalesce(e.actor, e.metadata ->> 'user_id') = p_subject_id
   ) || v_below;
-  perform from quota.subjects as s
-    where s.subject_id = any (v_organisations || p_subject_id)
-    order by s.subject_id
-    for no key update;
+  -- One after the other: they may be on several nodes.
+  foreach v_subject_id in array array(
+    select n.subject_id collate "C"
+    from unnest(v_organisations || p_subject_id) as n (subject_id)
+    group by 1
+    order by 1
+  ) loop
+    perform from quota.subjects as s where s.subject_id = v_subject_id for no key update;
+  end loop;
 end
 $$;
 

@@ -191,27 +191,29 @@ declare
   v_caps text[] := quota.caps_below(p_subject_id);
   v_limited_id text;
   v_feature_id text;
+  v_marks bigint[];
+  v_limits quota.limit_state[];
 begin
   select s.anchor_at, s.time_zone
     into v_anchor_at, v_time_zone
     from quota.subjects as s
     where s.subject_id = p_subject_id;
-  for v_limited_id, v_feature_id in
-    select p_subject_id, f from unnest(p_feature_ids) as f
-    union all
-    -- The caps of its members, whose periods are its own.
-    select m.subject_id, m.feature_id
-    from unnest(v_caps) as c
-    join quota.meters as m on m.subject_id = c
-  loop
-    perform quota.open_counters(
-      v_limited_id, v_feature_id, p_at,
-      array(
-        select row(
-          c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null, 0, 0,
-          (select f.marks from quota.features as f where f.feature_id = v_feature_id),
-          0, null, 0, null, c.mode, c.mode
-        )::quota.limit_state
+  -- And the caps of its members, whose periods are its own.
+  foreach v_limited_id in array p_subject_id || v_caps loop
+    foreach v_feature_id in array
+      case
+        when v_limited_id = p_subject_id then p_feature_ids
+        else array(select m.feature_id from quota.meters as m where m.subject_id = v_limited_id)
+      end
+    loop
+      select f.marks into v_marks from quota.features as f where f.feature_id = v_feature_id;
+      select array_agg(
+          row(
+            c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null, 0, 0,
+            v_marks, 0, null, 0, null, c.mode, c.mode
+          )::quota.limit_state
+        )
+        into v_limits
         from quota.counters as c
         cross join lateral quota.period_of(c.period, p_at, v_anchor_at, v_time_zone) as p
         where c.subject_id = v_limited_id
@@ -219,12 +221,12 @@ begin
           and c.period_end > p_at
           and c.period_start <= p_at
           and c.period not like '% %'
-          and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
-      )
-    );
-    perform quota.open_counters(
-      v_limited_id, v_feature_id, p_at, (quota.limits_of(v_limited_id, v_feature_id, p_at)).limits
-    );
+          and (c.period_start, c.period_end) <> (p.period_start, p.resets_at);
+      perform quota.open_counters(v_limited_id, v_feature_id, p_at, v_limits);
+      perform quota.open_counters(
+        v_limited_id, v_feature_id, p_at, (quota.limits_of(v_limited_id, v_feature_id, p_at)).limits
+      );
+    end loop;
   end loop;
 end
 $$;

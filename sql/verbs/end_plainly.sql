@@ -23,7 +23,7 @@ begin
     into v_hold
     from quota.reservations as r
     where r.reservation_id = p_reservation_id
-      and r.subject_id <> p_subject_id is not true
+      and (p_subject_id is null or r.subject_id = p_subject_id)
       and r.state = 'open'
       and r.is_plain
       and coalesce(p_used, r.amount) between 0 and r.amount
@@ -41,11 +41,9 @@ begin
       and m.fresh_from < 'infinity'
       and m.drawn = 0
       and m.open_until > v_hold.reserved_at
-      and v_hold.reserved_at >= greatest(
-        m.open_from, m.long_start, m.fresh_from,
-        case when m.minute_limit is not null then m.minute_until - interval '1 minute' end,
-        case when m.hour_limit is not null then m.hour_until - interval '1 hour' end
-      )
+      and v_hold.reserved_at >= greatest(m.open_from, m.long_start, m.fresh_from)
+      and (m.minute_limit is null or v_hold.reserved_at + interval '1 minute' >= m.minute_until)
+      and (m.hour_limit is null or v_hold.reserved_at + interval '1 hour' >= m.hour_until)
     returning
       m.fresh_from, least(m.fresh_until, m.holds_expire_at) as fresh_until, m.catalogue_version,
       m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end, m.allowed, m.granted,

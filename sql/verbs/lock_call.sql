@@ -99,17 +99,19 @@ returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_parts quota.part[] := array(select p from unnest(p_parts) as p where strpos(p.subject_id, chr(31)) = 0);
-  v_locked bigint;
+  v_part quota.part;
 begin
-  perform from quota.meters as m
-    join unnest(v_parts) as p on p.subject_id = m.subject_id and p.feature_id = m.feature_id
-    for no key update of m nowait;
-  get diagnostics v_locked = row_count;
-  if v_locked < cardinality(v_parts) then
-    raise exception 'what a use of this feature counts in has changed while the call waited'
-      using errcode = '55P03', hint = 'call again';
-  end if;
+  foreach v_part in array p_parts loop
+    continue when strpos(v_part.subject_id, chr(31)) > 0;
+    perform from quota.meters as m
+      where m.subject_id = v_part.subject_id
+        and m.feature_id = v_part.feature_id
+      for no key update nowait;
+    if not found then
+      raise exception 'what a use of this feature counts in has changed while the call waited'
+        using errcode = '55P03', hint = 'call again';
+    end if;
+  end loop;
 end
 $$;
 

@@ -17,23 +17,27 @@ returns quota.locked_hold
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_account_id text;
   v_hold quota.reservations;
   v_shares quota.shares[];
   v_at timestamptz;
 begin
   perform quota.require_trusted();
   loop
-    select r.subject_id, r.feature_id
-      into v_hold.subject_id, v_hold.feature_id
+    -- Null: the caller did not say.
+    v_account_id := quota.account_of(p_subject);
+    select r.subject_id, r.feature_id, r.is_plain
+      into v_hold.subject_id, v_hold.feature_id, v_hold.is_plain
       from quota.reservations as r
       where r.reservation_id = p_reservation_id
-        -- A share ends with its call alone.
-        and not exists (
-          select from quota.shares as s
-          where s.share_subject_id = r.subject_id
-            and s.share_id = r.reservation_id
-        );
-    exit when not found or v_hold.subject_id <> quota.account_of(p_subject);
+        and (v_account_id is null or r.subject_id = v_account_id);
+    exit when not found;
+    -- A share ends with its call alone.
+    perform from quota.shares as s
+      where s.share_subject_id = v_hold.subject_id
+        and s.share_id = p_reservation_id
+        and not v_hold.is_plain;
+    exit when found;
     v_shares := quota.shares_of(v_hold.subject_id, p_reservation_id);
     v_at := quota.lock_shared(v_hold.subject_id, v_hold.feature_id, v_shares);
     -- Again, now that nobody else can end it.

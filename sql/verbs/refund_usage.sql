@@ -107,6 +107,7 @@ returns quota.events
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_account_id text := quota.account_of(p_subject);
   v_use quota.events;
 begin
   select e.subject_id, e.feature_id, e.counts_at,
@@ -114,8 +115,9 @@ begin
     into v_use.subject_id, v_use.feature_id, v_use.counts_at, v_use.about_id, v_use.actor
     from quota.events as e
     where e.event_id = p_event_id
+      and (v_account_id is null or e.subject_id = v_account_id)
       and e.kind in ('consume', 'commit', 'import');
-  if not found or v_use.subject_id <> quota.account_of(p_subject) then
+  if not found then
     raise exception 'no such use to refund: %', coalesce(p_event_id::text, 'null')
       using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something; what quota.tidy(keep) has folded cannot be refunded';
   end if;

@@ -28,6 +28,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
 declare
+  v_account_id text := quota.account_of(p_subject);
   v_grant quota.grants;
   v_reason jsonb := quota.reason(p_reason);
   v_now timestamptz;
@@ -45,8 +46,9 @@ begin
   select g.subject_id, g.feature_id
     into v_grant.subject_id, v_grant.feature_id
     from quota.grants as g
-    where g.grant_id = p_grant_id;
-  if not found or v_grant.subject_id <> quota.account_of(p_subject) then
+    where g.grant_id = p_grant_id
+      and (v_account_id is null or g.subject_id = v_account_id);
+  if not found then
     return 0;
   end if;
   -- Or forget_subject() was faster: then the subject is not to be made again.

@@ -1170,40 +1170,43 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := quota.clock();
+  v_change record;
+  v_is_used boolean;
   v_in_use text;
 begin
-  select string_agg(c.kind || ' ' || c.id, ', ')
-    into v_in_use
+  for v_change in
+    select c.kind, c.id
     from unnest(p_changes) as c
-    where (
-        c.kind = 'plan'
-        and c.action = 'remove'
-        and exists (select from quota.subjects as s where s.plan_id = c.id)
+    left join quota.features as f on f.feature_id = c.id
+    where c.kind = 'plan' and c.action = 'remove'
+      or c.kind = 'feature' and (
+        c.action = 'remove'
+        or c.action = 'change' and f.kind <> coalesce(p_plans -> 'features' -> c.id ->> 'kind', 'metered')
       )
-      or (
-        c.kind = 'feature'
-        and (
-          c.action = 'remove'
-          or (
-            c.action = 'change'
-            and (select f.kind from quota.features as f where f.feature_id = c.id)
-              <> coalesce(p_plans -> 'features' -> c.id ->> 'kind', 'metered')
-          )
-        )
-        and (
-          exists (
-            select from quota.meters as n
-            where n.feature_id = c.id
-              and n.counted_until > '-infinity'
-          )
-          or exists (select from quota.exceptions as x where x.feature_id = c.id)
-          or exists (select from quota.grants as g where g.feature_id = c.id)
-          or exists (select from quota.limited_tables as t where t.feature_id = c.id)
-          or exists (
-            select from quota.overrides as o where o.feature_id = c.id and o.ends_at > v_now
-          )
-        )
-      );
+  loop
+    -- A statement for each table: rows of several may be on as many nodes.
+    if v_change.kind = 'plan' then
+      perform from quota.subjects as s where s.plan_id = v_change.id limit 1;
+      v_is_used := found;
+    else
+      perform from quota.meters as n
+        where n.feature_id = v_change.id
+          and n.counted_until > '-infinity'
+        limit 1;
+      v_is_used := found;
+      perform from quota.exceptions as x where x.feature_id = v_change.id limit 1;
+      v_is_used := v_is_used or found;
+      perform from quota.grants as g where g.feature_id = v_change.id limit 1;
+      v_is_used := v_is_used or found;
+      perform from quota.limited_tables as t where t.feature_id = v_change.id limit 1;
+      v_is_used := v_is_used or found;
+      perform from quota.overrides as o where o.feature_id = v_change.id and o.ends_at > v_now limit 1;
+      v_is_used := v_is_used or found;
+    end if;
+    if v_is_used then
+      v_in_use := concat_ws(', ', v_in_use, v_change.kind || ' ' || v_change.id);
+    end if;
+  end loop;
   if v_in_use is not null then
     raise exception 'in use, and cannot be removed or change its kind: %', v_in_use
       using errcode = 'QPLAN',
@@ -1224,26 +1227,35 @@ returns void
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_most numeric := (
+    select max(t.amount::numeric + coalesce(t.rollover, 0))
+    from jsonb_each(p_plans -> 'plans') as p
+    cross join lateral jsonb_each(p.value -> 'limits') as f
+    cross join lateral jsonb_each(f.value) as l
+    cross join lateral quota.limit_terms(l.value) as t
+    where l.key !~ 'minute|hour'
+  );
+  v_granted record;
   v_too_large text;
 begin
-  select string_agg(distinct t.path, ', ')
-    into v_too_large
-    from (
-      select concat_ws('/', p.key, g.feature_id, l.key) as path,
-        t.amount::numeric + coalesce(t.rollover, 0) + g.amount as most
-      from (
-        select o.subject_id, o.feature_id, sum(o.amount) as amount
-        from quota.grants as o
-        where o.expires_at > p_at
-          and o.voided_at is null
-        group by o.subject_id, o.feature_id
-      ) as g
-      join quota.subjects as s on s.subject_id = g.subject_id
+  -- Whose grants could pass it with the largest limit of all; mostly nobody's.
+  for v_granted in
+    select o.subject_id, o.feature_id, sum(o.amount) as amount
+    from quota.grants as o
+    where o.expires_at > p_at
+      and o.voided_at is null
+    group by o.subject_id, o.feature_id
+    having sum(o.amount) > 9007199254740991 - v_most
+  loop
+    select string_agg(concat_ws('/', p.key, v_granted.feature_id, l.key), ', ')
+      into v_too_large
+      from quota.subjects as s
       cross join lateral jsonb_each(p_plans -> 'plans') as p
-      cross join lateral jsonb_each(p.value -> 'limits' -> g.feature_id) as l
+      cross join lateral jsonb_each(p.value -> 'limits' -> v_granted.feature_id) as l
       cross join lateral quota.limit_terms(l.value) as t
-      where t.amount is not null
+      where s.subject_id = v_granted.subject_id
         and l.key !~ 'minute|hour'
+        and t.amount::numeric + coalesce(t.rollover, 0) + v_granted.amount > 9007199254740991
         and p.key = coalesce(
           case when s.plan_ends_at <= p_at then null else s.plan_id end,
           (
@@ -1254,13 +1266,13 @@ begin
         )
         and not exists (
           select from quota.exceptions as x
-          where x.subject_id = g.subject_id
-            and x.feature_id = g.feature_id
+          where x.subject_id = v_granted.subject_id
+            and x.feature_id = v_granted.feature_id
             and x.period = l.key
             and x.ends_at > p_at
-        )
-    ) as t
-    where t.most > 9007199254740991;
+        );
+    exit when v_too_large is not null;
+  end loop;
   if v_too_large is not null then
     raise exception 'apply_plans: with the open grants of a subject these limits pass 9007199254740991 (2^53 - 1): %',
       v_too_large
@@ -1495,12 +1507,16 @@ create function quota.write_catalogue(p_plans jsonb)
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_version bigint;
 begin
   -- What meters remember is of the last edition. A copy of the schema alone has none.
-  insert into quota.catalogue (version)
-    select coalesce(max(m.catalogue_version), 0) from quota.meters as m
-    having not exists (select from quota.catalogue)
-    on conflict do nothing;
+  if not exists (select from quota.catalogue) then
+    select coalesce(max(m.catalogue_version), 0) into v_version from quota.meters as m;
+    insert into quota.catalogue (version)
+      values (v_version)
+      on conflict do nothing;
+  end if;
   update quota.catalogue as k set version = k.version + 1;
   delete from quota.plan_limits as l
     where p_plans #> array['plans', l.plan_id, 'limits', l.feature_id, l.period] is null;
@@ -3478,9 +3494,11 @@ returns table (cap_id text, member text)
 language plpgsql stable strict rows 2 security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_caps text[] := quota.caps_below(p_subject_id);
+  v_members text[];
   v_user_id text;
 begin
-  if not exists (select from quota.member_limits) and quota.caps_below(p_subject_id) = '{}' then
+  if not exists (select from quota.member_limits) and v_caps = '{}' then
     return;
   end if;
   if quota.is_trusted() is not true then
@@ -3493,16 +3511,18 @@ begin
       return;
     end if;
   end if;
+  v_members := array(
+    select n.user_id
+    from quota.members as n
+    where n.subject_id = p_subject_id
+      and n.user_id <> p_subject_id
+  );
   return query
     select quota.cap_id(p_subject_id, u.member), u.member
     from (
-      select quota.cap_member(c) as member
-      from unnest(quota.caps_below(p_subject_id)) as c
+      select quota.cap_member(c) as member from unnest(v_caps) as c
       union
-      select n.user_id
-      from quota.members as n
-      where n.subject_id = p_subject_id
-        and n.user_id <> p_subject_id
+      select n from unnest(v_members) as n
     ) as u
     order by u.member;
 end
@@ -7240,17 +7260,19 @@ returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_parts quota.part[] := array(select p from unnest(p_parts) as p where strpos(p.subject_id, chr(31)) = 0);
-  v_locked bigint;
+  v_part quota.part;
 begin
-  perform from quota.meters as m
-    join unnest(v_parts) as p on p.subject_id = m.subject_id and p.feature_id = m.feature_id
-    for no key update of m nowait;
-  get diagnostics v_locked = row_count;
-  if v_locked < cardinality(v_parts) then
-    raise exception 'what a use of this feature counts in has changed while the call waited'
-      using errcode = '55P03', hint = 'call again';
-  end if;
+  foreach v_part in array p_parts loop
+    continue when strpos(v_part.subject_id, chr(31)) > 0;
+    perform from quota.meters as m
+      where m.subject_id = v_part.subject_id
+        and m.feature_id = v_part.feature_id
+      for no key update nowait;
+    if not found then
+      raise exception 'what a use of this feature counts in has changed while the call waited'
+        using errcode = '55P03', hint = 'call again';
+    end if;
+  end loop;
 end
 $$;
 
@@ -9788,7 +9810,7 @@ begin
     into v_hold
     from quota.reservations as r
     where r.reservation_id = p_reservation_id
-      and r.subject_id <> p_subject_id is not true
+      and (p_subject_id is null or r.subject_id = p_subject_id)
       and r.state = 'open'
       and r.is_plain
       and coalesce(p_used, r.amount) between 0 and r.amount
@@ -9806,11 +9828,9 @@ begin
       and m.fresh_from < 'infinity'
       and m.drawn = 0
       and m.open_until > v_hold.reserved_at
-      and v_hold.reserved_at >= greatest(
-        m.open_from, m.long_start, m.fresh_from,
-        case when m.minute_limit is not null then m.minute_until - interval '1 minute' end,
-        case when m.hour_limit is not null then m.hour_until - interval '1 hour' end
-      )
+      and v_hold.reserved_at >= greatest(m.open_from, m.long_start, m.fresh_from)
+      and (m.minute_limit is null or v_hold.reserved_at + interval '1 minute' >= m.minute_until)
+      and (m.hour_limit is null or v_hold.reserved_at + interval '1 hour' >= m.hour_until)
     returning
       m.fresh_from, least(m.fresh_until, m.holds_expire_at) as fresh_until, m.catalogue_version,
       m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end, m.allowed, m.granted,
@@ -9972,23 +9992,27 @@ returns quota.locked_hold
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_account_id text;
   v_hold quota.reservations;
   v_shares quota.shares[];
   v_at timestamptz;
 begin
   perform quota.require_trusted();
   loop
-    select r.subject_id, r.feature_id
-      into v_hold.subject_id, v_hold.feature_id
+    -- Null: the caller did not say.
+    v_account_id := quota.account_of(p_subject);
+    select r.subject_id, r.feature_id, r.is_plain
+      into v_hold.subject_id, v_hold.feature_id, v_hold.is_plain
       from quota.reservations as r
       where r.reservation_id = p_reservation_id
-        -- A share ends with its call alone.
-        and not exists (
-          select from quota.shares as s
-          where s.share_subject_id = r.subject_id
-            and s.share_id = r.reservation_id
-        );
-    exit when not found or v_hold.subject_id <> quota.account_of(p_subject);
+        and (v_account_id is null or r.subject_id = v_account_id);
+    exit when not found;
+    -- A share ends with its call alone.
+    perform from quota.shares as s
+      where s.share_subject_id = v_hold.subject_id
+        and s.share_id = p_reservation_id
+        and not v_hold.is_plain;
+    exit when found;
     v_shares := quota.shares_of(v_hold.subject_id, p_reservation_id);
     v_at := quota.lock_shared(v_hold.subject_id, v_hold.feature_id, v_shares);
     -- Again, now that nobody else can end it.
@@ -10420,6 +10444,7 @@ returns quota.events
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_account_id text := quota.account_of(p_subject);
   v_use quota.events;
 begin
   select e.subject_id, e.feature_id, e.counts_at,
@@ -10427,8 +10452,9 @@ begin
     into v_use.subject_id, v_use.feature_id, v_use.counts_at, v_use.about_id, v_use.actor
     from quota.events as e
     where e.event_id = p_event_id
+      and (v_account_id is null or e.subject_id = v_account_id)
       and e.kind in ('consume', 'commit', 'import');
-  if not found or v_use.subject_id <> quota.account_of(p_subject) then
+  if not found then
     raise exception 'no such use to refund: %', coalesce(p_event_id::text, 'null')
       using errcode = 'QRSRV', hint = 'pass the event_id of a decision that counted something; what quota.tidy(keep) has folded cannot be refunded';
   end if;
@@ -10952,6 +10978,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
 declare
+  v_account_id text := quota.account_of(p_subject);
   v_grant quota.grants;
   v_reason jsonb := quota.reason(p_reason);
   v_now timestamptz;
@@ -10969,8 +10996,9 @@ begin
   select g.subject_id, g.feature_id
     into v_grant.subject_id, v_grant.feature_id
     from quota.grants as g
-    where g.grant_id = p_grant_id;
-  if not found or v_grant.subject_id <> quota.account_of(p_subject) then
+    where g.grant_id = p_grant_id
+      and (v_account_id is null or g.subject_id = v_account_id);
+  if not found then
     return 0;
   end if;
   -- Or forget_subject() was faster: then the subject is not to be made again.
@@ -11218,27 +11246,29 @@ declare
   v_caps text[] := quota.caps_below(p_subject_id);
   v_limited_id text;
   v_feature_id text;
+  v_marks bigint[];
+  v_limits quota.limit_state[];
 begin
   select s.anchor_at, s.time_zone
     into v_anchor_at, v_time_zone
     from quota.subjects as s
     where s.subject_id = p_subject_id;
-  for v_limited_id, v_feature_id in
-    select p_subject_id, f from unnest(p_feature_ids) as f
-    union all
-    -- The caps of its members, whose periods are its own.
-    select m.subject_id, m.feature_id
-    from unnest(v_caps) as c
-    join quota.meters as m on m.subject_id = c
-  loop
-    perform quota.open_counters(
-      v_limited_id, v_feature_id, p_at,
-      array(
-        select row(
-          c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null, 0, 0,
-          (select f.marks from quota.features as f where f.feature_id = v_feature_id),
-          0, null, 0, null, c.mode, c.mode
-        )::quota.limit_state
+  -- And the caps of its members, whose periods are its own.
+  foreach v_limited_id in array p_subject_id || v_caps loop
+    foreach v_feature_id in array
+      case
+        when v_limited_id = p_subject_id then p_feature_ids
+        else array(select m.feature_id from quota.meters as m where m.subject_id = v_limited_id)
+      end
+    loop
+      select f.marks into v_marks from quota.features as f where f.feature_id = v_feature_id;
+      select array_agg(
+          row(
+            c.period, p.period_start, p.resets_at, 'plan', c.last_limit, 0, 0, 0, 0, false, null, 0, 0,
+            v_marks, 0, null, 0, null, c.mode, c.mode
+          )::quota.limit_state
+        )
+        into v_limits
         from quota.counters as c
         cross join lateral quota.period_of(c.period, p_at, v_anchor_at, v_time_zone) as p
         where c.subject_id = v_limited_id
@@ -11246,12 +11276,12 @@ begin
           and c.period_end > p_at
           and c.period_start <= p_at
           and c.period not like '% %'
-          and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
-      )
-    );
-    perform quota.open_counters(
-      v_limited_id, v_feature_id, p_at, (quota.limits_of(v_limited_id, v_feature_id, p_at)).limits
-    );
+          and (c.period_start, c.period_end) <> (p.period_start, p.resets_at);
+      perform quota.open_counters(v_limited_id, v_feature_id, p_at, v_limits);
+      perform quota.open_counters(
+        v_limited_id, v_feature_id, p_at, (quota.limits_of(v_limited_id, v_feature_id, p_at)).limits
+      );
+    end loop;
   end loop;
 end
 $$;
@@ -11466,6 +11496,7 @@ set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
 as $$
 declare
   v_caller quota.caller;
+  v_member quota.members;
   v_lines bigint;
   v_now timestamptz;
 begin
@@ -11486,10 +11517,17 @@ begin
   delete from quota.counters as c where c.subject_id = v_caller.subject_id;
   delete from quota.keys as k where k.subject_id = v_caller.subject_id;
   -- A membership may be known to an organisation that has no row of its own yet.
-  perform from quota.members as m
+  for v_member in
+    select m.subject_id, m.user_id
+    from quota.members as m
     where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id
     order by m.subject_id, m.user_id
-    for update;
+  loop
+    perform from quota.members as m
+      where m.subject_id = v_member.subject_id
+        and m.user_id = v_member.user_id
+      for update;
+  end loop;
   delete from quota.members as m
     where m.subject_id = v_caller.subject_id or m.user_id = v_caller.subject_id;
   perform quota.forget_actor(v_caller.subject_id);
@@ -11619,6 +11657,7 @@ returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_subject_id text;
   v_organisations text[];
   v_below text[] := quota.below(array[p_subject_id]);
 begin
@@ -11632,10 +11671,15 @@ begin
     where (e.actor is not null or e.kind = 'member')
       and coalesce(e.actor, e.metadata ->> 'user_id') = p_subject_id
   ) || v_below;
-  perform from quota.subjects as s
-    where s.subject_id = any (v_organisations || p_subject_id)
-    order by s.subject_id
-    for no key update;
+  -- One after the other: they may be on several nodes.
+  foreach v_subject_id in array array(
+    select n.subject_id collate "C"
+    from unnest(v_organisations || p_subject_id) as n (subject_id)
+    group by 1
+    order by 1
+  ) loop
+    perform from quota.subjects as s where s.subject_id = v_subject_id for no key update;
+  end loop;
 end
 $$;
 
@@ -12329,6 +12373,7 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_locked integer;
+  v_feature_id text;
   v_holds_expire_at timestamptz;
   v_now timestamptz;
 begin
@@ -12358,12 +12403,16 @@ begin
   end loop;
   v_now := quota.clock();
   if v_holds_expire_at <= v_now then
-    perform quota.settle_expired(m.subject_id, m.feature_id, v_now)
+    for v_feature_id in
+      select m.feature_id
       from quota.meters as m
       where m.subject_id = p_subject_id
         and m.feature_id = any (p_feature_ids)
         and m.holds_expire_at <= v_now
-      order by m.feature_id;
+      order by m.feature_id
+    loop
+      perform quota.settle_expired(p_subject_id, v_feature_id, v_now);
+    end loop;
   end if;
   return v_now;
 end
@@ -12512,10 +12561,10 @@ begin
       p_event.counts_at >= m.open_from
         and p_event.counts_at < m.open_until
         and (m.period_start is null or p_event.counts_at >= m.period_start)
-        and (m.minute_until = '-infinity' or p_event.counts_at >= m.minute_until - interval '1 minute'
-          and p_event.counts_at < m.minute_until)
-        and (m.hour_until = '-infinity' or p_event.counts_at >= m.hour_until - interval '1 hour'
-          and p_event.counts_at < m.hour_until)
+        and (m.minute_until = '-infinity' or p_event.counts_at < m.minute_until
+          and m.minute_until - p_event.counts_at <= interval '1 minute')
+        and (m.hour_until = '-infinity' or p_event.counts_at < m.hour_until
+          and m.hour_until - p_event.counts_at <= interval '1 hour')
     into v_used, v_reserved, v_drawn, v_open_from, v_open_until, v_is_current;
   if not found then
     raise exception 'a line of % is written without its meter', p_event.feature_id
@@ -12527,21 +12576,8 @@ begin
   if p_event.counts_at < v_open_from or p_event.counts_at >= v_open_until then
     perform quota.rewrite_counters(p_event, v_used, v_reserved, v_drawn, v_open_until);
   end if;
-  -- No number that is shown passes it, also that of a counter that is no limit of the present plan.
-  if v_change > 0 and v_used + v_reserved > 9007199254740991 and (
-    v_used + v_reserved > 4611686018427387904
-    or exists (
-      select from quota.counters as c
-      where c.subject_id = p_event.subject_id
-        and c.feature_id = p_event.feature_id
-        and c.period_end > p_event.counts_at
-        and c.period_start <= p_event.counts_at
-        and coalesce(c.used + c.reserved, v_used + v_reserved - c.used_before - c.reserved_before)
-          > 9007199254740991
-    )
-  ) then
-    raise exception 'a counter would pass 9007199254740991 (2^53 - 1)'
-      using errcode = 'QAMNT', hint = 'count in a larger unit';
+  if v_change > 0 and v_used + v_reserved > 9007199254740991 then
+    perform quota.check_reading(p_event, v_used + v_reserved);
   end if;
 end
 $$;
@@ -12556,6 +12592,9 @@ create function quota.move_starts(p_event quota.events)
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_next_minute timestamptz := p_event.counts_at + interval '1 minute';
+  v_next_hour timestamptz := p_event.counts_at + interval '1 hour';
 begin
   update quota.meters as m
     set fresh_from = case
@@ -12563,9 +12602,7 @@ begin
             and p_event.counts_at < m.open_until
             and (
               p_event.used_change + p_event.reserved_change = 0
-              or p_event.counts_at >= greatest(
-                m.minute_until - interval '1 minute', m.hour_until - interval '1 hour'
-              )
+              or v_next_minute >= m.minute_until and v_next_hour >= m.hour_until
             )
           then m.fresh_from
           else 'infinity'
@@ -12581,21 +12618,19 @@ begin
           when p_event.counts_at >= m.minute_until then '-infinity' else m.minute_until
         end,
         minute_used_before = m.minute_used_before + case
-          when p_event.counts_at < m.minute_until - interval '1 minute' then p_event.used_change else 0
+          when v_next_minute < m.minute_until then p_event.used_change else 0
         end,
         minute_reserved_before = m.minute_reserved_before + case
-          when p_event.counts_at < m.minute_until - interval '1 minute' then p_event.reserved_change
-          else 0
+          when v_next_minute < m.minute_until then p_event.reserved_change else 0
         end,
         hour_until = case
           when p_event.counts_at >= m.hour_until then '-infinity' else m.hour_until
         end,
         hour_used_before = m.hour_used_before + case
-          when p_event.counts_at < m.hour_until - interval '1 hour' then p_event.used_change else 0
+          when v_next_hour < m.hour_until then p_event.used_change else 0
         end,
         hour_reserved_before = m.hour_reserved_before + case
-          when p_event.counts_at < m.hour_until - interval '1 hour' then p_event.reserved_change
-          else 0
+          when v_next_hour < m.hour_until then p_event.reserved_change else 0
         end
     where m.subject_id = p_event.subject_id
       and m.feature_id = p_event.feature_id;
@@ -12763,6 +12798,9 @@ declare
   v_from timestamptz;
   v_until timestamptz;
   v_is_simple boolean := true;
+  v_is_over boolean;
+  v_passed bigint;
+  v_balance quota.balance;
 begin
   foreach v_limit in array coalesce(p_limits, '{}') loop
     continue when v_limit.period in ('minute', 'hour') or v_limit.resets_at is null;
@@ -12813,36 +12851,32 @@ begin
     -- Else with what the lines of the period say; but closed, when the clock was set back and lines
     -- count after its end.
     v_is_simple := false;
+    v_balance := quota.ledger_balance(
+      p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
+    );
     v_over := quota.overage_in(
       p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
     );
+    perform from quota.events as e
+      where e.subject_id = p_subject_id
+        and e.feature_id = p_feature_id
+        and e.counts_at >= v_limit.resets_at;
+    v_is_over := found;
+    v_passed := quota.mark_of(v_balance.used, v_balance.reserved, v_allowed, v_limit.marks);
     insert into quota.counters (
       subject_id, feature_id, period, period_start, period_end,
       used_before, reserved_before, drawn_before, used, reserved, drawn, last_limit, passed, own, carried,
       over, crossed_at, mode, rollover
     )
       select p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at,
-        m.used - b.used, m.reserved - b.reserved, m.drawn - b.drawn,
-        case when b.is_over then b.used end,
-        case when b.is_over then b.reserved end,
-        case when b.is_over then b.drawn end,
-        v_allowed,
-        quota.mark_of(b.used, b.reserved, v_allowed, v_limit.marks),
-        v_own, coalesce(v_limit.carried, 0), v_over,
+        m.used - v_balance.used, m.reserved - v_balance.reserved, m.drawn - v_balance.drawn,
+        case when v_is_over then v_balance.used end,
+        case when v_is_over then v_balance.reserved end,
+        case when v_is_over then v_balance.drawn end,
+        v_allowed, v_passed, v_own, coalesce(v_limit.carried, 0), v_over,
         case when v_crossed_at >= v_limit.period_start then v_crossed_at end, v_limit.mode,
         case when v_limit.carried is not null then v_limit.rollover end
       from quota.meters as m
-      cross join lateral (
-        select l.used, l.reserved, l.drawn, exists (
-          select from quota.events as e
-          where e.subject_id = p_subject_id
-            and e.feature_id = p_feature_id
-            and e.counts_at >= v_limit.resets_at
-        ) as is_over
-        from quota.ledger_balance(
-          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_limit.resets_at
-        ) as l
-      ) as b
       where m.subject_id = p_subject_id
         and m.feature_id = p_feature_id;
   end loop;
@@ -12857,15 +12891,12 @@ begin
       where m.subject_id = p_subject_id
         and m.feature_id = p_feature_id;
   else
-    perform quota.note_open_span(
-      p_subject_id, p_feature_id,
-      (
-        select least(v_until, m.open_until)
-        from quota.meters as m
-        where m.subject_id = p_subject_id
-          and m.feature_id = p_feature_id
-      )
-    );
+    select least(v_until, m.open_until)
+      into v_until
+      from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id;
+    perform quota.note_open_span(p_subject_id, p_feature_id, v_until);
   end if;
 end
 $$;
@@ -13003,6 +13034,32 @@ $$;
 
 comment on function quota.note_sizes is
   'Tells the planner that thousands of rows have come. For what DBAs do: until it commits, nobody else can analyze.';
+
+-- No number that is shown passes it, also that of a counter that is no limit of the present plan.
+create function quota.check_reading(
+  p_event quota.events,
+  p_reading bigint
+)
+returns void
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from quota.counters as c
+    where c.subject_id = p_event.subject_id
+      and c.feature_id = p_event.feature_id
+      and c.period_end > p_event.counts_at
+      and c.period_start <= p_event.counts_at
+      and coalesce(c.used + c.reserved, p_reading - c.used_before - c.reserved_before)
+        > 9007199254740991;
+  if found or p_reading > 4611686018427387904 then
+    raise exception 'a counter would pass 9007199254740991 (2^53 - 1)'
+      using errcode = 'QAMNT', hint = 'count in a larger unit';
+  end if;
+end
+$$;
+
+comment on function quota.check_reading is
+  'Whether a line, after which the meter shows this reading, leaves every counter at 2^53 - 1 at most. Errors: QAMNT.';
 
 -- sql/meter/write_overages.sql
 
@@ -13230,6 +13287,7 @@ declare
   v_hour quota.limit_state;
   v_hour_room bigint;
   v_refuses boolean := true;
+  v_first_mark bigint := (p_allowance.limits[1]).marks[1];
 begin
   foreach v_limit in array p_allowance.limits loop
     v_used := v_limit.used + v_limit.reserved;
@@ -13320,7 +13378,7 @@ begin
         hour_reserved_before = coalesce(m.reserved - v_hour.reserved, 0),
         hour_alerted = case when m.hour_until = v_hour.resets_at then m.hour_alerted else 0 end,
         hour_ceiling = m.used + m.reserved + v_hour_room,
-        first_mark = (p_allowance.limits[1]).marks[1],
+        first_mark = v_first_mark,
         refuses = v_refuses,
         long_limits = v_long_limits,
         long_until = v_long_until,
@@ -13332,8 +13390,7 @@ begin
         long_used_before = coalesce(m.used - v_long.used, 0),
         long_reserved_before = coalesce(m.reserved - v_long.reserved, 0),
         plan_ends_at = coalesce(p_allowance.changes_at, 'infinity'),
-        plan_id = p_allowance.plan_id,
-        upgrade_url = p_allowance.upgrade_url,
+        plan_id = p_allowance.plan_id, upgrade_url = p_allowance.upgrade_url,
         server_only = p_allowance.server_only
     where m.subject_id = p_subject_id
       and m.feature_id = p_feature_id
@@ -14152,8 +14209,8 @@ begin
     select
       o.subject_id, o.grant_id, o.feature_id, o.amount, o.drawn, o.granted_at, o.expires_at,
       o.voided_at, o.metadata, o.is_spent
-    from quota.open_grants(p_subject_id, p_feature_id, p_at) as o
-    union all
+    from quota.open_grants(p_subject_id, p_feature_id, p_at) as o;
+  return query
     select
       g.subject_id, g.grant_id, g.feature_id, g.amount, g.drawn, g.granted_at, g.expires_at,
       g.voided_at, g.metadata, g.is_spent
@@ -14307,6 +14364,8 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_period text := p_event.metadata ->> 'period';
+  v_next_minute timestamptz := p_event.counts_at + interval '1 minute';
+  v_next_hour timestamptz := p_event.counts_at + interval '1 hour';
 begin
   perform quota.write_lines(array[p_event]);
   update quota.counters as c
@@ -14325,15 +14384,13 @@ begin
     set fresh_from = 'infinity',
         counted_until = greatest(m.counted_until, p_event.counts_at),
         minute_used_before = m.minute_used_before - case
-          when v_period = 'minute'
-            and p_event.counts_at >= m.minute_until - interval '1 minute'
+          when v_period = 'minute' and v_next_minute >= m.minute_until
             and p_event.counts_at < m.minute_until
           then p_event.used_change
           else 0
         end,
         hour_used_before = m.hour_used_before - case
-          when v_period = 'hour'
-            and p_event.counts_at >= m.hour_until - interval '1 hour'
+          when v_period = 'hour' and v_next_hour >= m.hour_until
             and p_event.counts_at < m.hour_until
           then p_event.used_change
           else 0
@@ -18186,24 +18243,23 @@ begin
     where p_subject is null or c.subject_id = p_subject
     union all
     -- The reading itself, and those of the minute and the hour that the meter keeps.
-    select m.subject_id, m.feature_id, b.at, b.side, w.period, w.period_start, w.period_end,
-      m.used - w.used, m.reserved - w.reserved, case when w.period = 'meter' then m.drawn end,
-      0, 0, 0, 0
-    from quota.meters as m
-    cross join lateral (values
-      ('meter', '-infinity'::timestamptz, 'infinity'::timestamptz, 0::bigint, 0::bigint),
-      (
-        'minute', m.minute_until - interval '1 minute', m.minute_until, m.minute_used_before,
-        m.minute_reserved_before
-      ),
-      (
-        'hour', m.hour_until - interval '1 hour', m.hour_until, m.hour_used_before,
-        m.hour_reserved_before
-      )
-    ) as w (period, period_start, period_end, used, reserved)
+    select w.subject_id, w.feature_id, b.at, b.side, w.period, w.period_start, w.period_end,
+      w.used, w.reserved, w.drawn, 0, 0, 0, 0
+    from (
+      select m.subject_id, m.feature_id, v.period, v.period_end,
+        coalesce(v.period_end - v.length, '-infinity') as period_start,
+        m.used - v.used as used, m.reserved - v.reserved as reserved,
+        case when v.period = 'meter' then m.drawn end as drawn
+      from quota.meters as m
+      cross join lateral (values
+        ('meter', 'infinity'::timestamptz, null::interval, 0::bigint, 0::bigint),
+        ('minute', m.minute_until, interval '1 minute', m.minute_used_before, m.minute_reserved_before),
+        ('hour', m.hour_until, interval '1 hour', m.hour_used_before, m.hour_reserved_before)
+      ) as v (period, period_end, length, used, reserved)
+      where p_subject is null or m.subject_id = p_subject
+    ) as w
     cross join lateral (values (w.period_start, -1), (w.period_end, 1)) as b (at, side)
-    where (p_subject is null or m.subject_id = p_subject)
-      and w.period_end > '-infinity';
+    where w.period_end > '-infinity';
 end
 $$;
 
@@ -20912,7 +20968,7 @@ begin
     ('function', 'quota.batch_callers(jsonb, quota.caller)', '{"body": "043339981d9936af911958227d34cff0", "name": "quota.batch_callers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_caller quota.caller) returns quota.caller[]"}'),
     ('function', 'quota.batch_items(jsonb)', '{"body": "25558e801963b216ab30af59464898a4", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
     ('function', 'quota.begin_cap(text, text, timestamp with time zone)', '{"body": "bf3efe3bb1b58348fe8f44979453051a", "name": "quota.begin_cap", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
-    ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "0c8b81d6cb624ddcb21f3bf833f082af", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "d5f02dfa1fd42addcdf133231d6b04ce", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "208d32f09f2bf7098188f2a60ccfbbd5", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
     ('function', 'quota.below(text[])', '{"body": "faabfce1dd66089c2a6a0c1802a378cf", "name": "quota.below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "3fe3d2a556e7fd4d9a27415faf60b19f", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
@@ -20928,7 +20984,7 @@ begin
     ('function', 'quota.caps_below(text)', '{"body": "93612598a0fd5e08c8d19580ace3e375", "name": "quota.caps_below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.caps_of(quota.part[], text, timestamp with time zone)', '{"body": "50aaada9ef69620a1b81335ee0b6a051", "name": "quota.caps_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_actor text, p_at timestamp with time zone) returns quota.part[]"}'),
     ('function', 'quota.caps_of_calls(quota.caller[], text[], timestamp with time zone)', '{"body": "35b62e0da1d76796415cf565ab3293c2", "name": "quota.caps_of_calls", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_feature_ids text[], p_at timestamp with time zone) returns quota.part[]"}'),
-    ('function', 'quota.caps_shown(text)', '{"body": "0eca26dd201f7f4bb16150b80e2f6571", "name": "quota.caps_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 2", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns TABLE(cap_id text, member text)"}'),
+    ('function', 'quota.caps_shown(text)', '{"body": "e503ed1ba791b2f21fec601f039f3141", "name": "quota.caps_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 2", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns TABLE(cap_id text, member text)"}'),
     ('function', 'quota.caps_to_merge(text, text)', '{"body": "68c23e030da03e678151b5622bb8dc80", "name": "quota.caps_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
     ('function', 'quota.carried_into(text, text, quota.limit_state, timestamp with time zone, timestamp with time zone, text, timestamp with time zone)', '{"body": "b79ed7972adb16e23bd9709dcf446020", "name": "quota.carried_into", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_terms_changed_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "38ee7c8d097cdcb62d8e77d6e069b423", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
@@ -20946,9 +21002,9 @@ begin
     ('function', 'quota.check_feature(text)', '{"body": "21c06d25572c90b3d39385377739c20a", "name": "quota.check_feature", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
     ('function', 'quota.check_flag(text, text, boolean)', '{"body": "4c34de66f9c978ef955c7c529575341c", "name": "quota.check_flag", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_flag boolean) returns void"}'),
     ('function', 'quota.check_grace(text, text, jsonb, jsonb)', '{"body": "937b3fed3b279c397889e032ce71f209", "name": "quota.check_grace", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_period text, p_grace jsonb, p_mode jsonb) returns void"}'),
-    ('function', 'quota.check_granted(jsonb, timestamp with time zone)', '{"body": "d762027253e88ba172fc32a206434410", "name": "quota.check_granted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.check_granted(jsonb, timestamp with time zone)', '{"body": "7ce410f6bbaf982cfc5f9c7d98b890c3", "name": "quota.check_granted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.check_ids(regclass, text[], regtype[])', '{"body": "9627c1b882c8973d1967f74da2dde00e", "name": "quota.check_ids", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns void"}'),
-    ('function', 'quota.check_in_use(public.plan_change[], jsonb)', '{"body": "294fd1f30150bbb92b9545a4ebc87fa6", "name": "quota.check_in_use", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
+    ('function', 'quota.check_in_use(public.plan_change[], jsonb)', '{"body": "221ffee5cd4cd95d5b455e10e1119191", "name": "quota.check_in_use", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
     ('function', 'quota.check_instant(text, text, timestamp with time zone)', '{"body": "4d727a981af712a4b54f340ffe3f3af3", "name": "quota.check_instant", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.check_key(text)', '{"body": "c17ce8e99d1ae8665d85132d5db25be3", "name": "quota.check_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_idempotency_key text) returns void"}'),
     ('function', 'quota.check_known(text)', '{"body": "47c1857d41586fe263ff02503676eb55", "name": "quota.check_known", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
@@ -20968,6 +21024,7 @@ begin
     ('function', 'quota.check_plan_text(text, jsonb)', '{"body": "75aedfea66382ba021753dbc8025f0d4", "name": "quota.check_plan_text", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_value jsonb) returns void"}'),
     ('function', 'quota.check_plan_values(text, jsonb, jsonb)', '{"body": "115ad08c51d80c3ef58d6db073f4c65a", "name": "quota.check_plan_values", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_values jsonb, p_features jsonb) returns void"}'),
     ('function', 'quota.check_plans(jsonb)', '{"body": "edb79d7bbe6ce8625bb5e8cc800f0b06", "name": "quota.check_plans", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
+    ('function', 'quota.check_reading(quota.events, bigint)', '{"body": "6df65ce4a520109420dfb9996dc9f948", "name": "quota.check_reading", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_reading bigint) returns void"}'),
     ('function', 'quota.check_reset(text, text)', '{"body": "4e2e8c3072970b89f9eb07b0999e2a82", "name": "quota.check_reset", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_period text) returns void"}'),
     ('function', 'quota.check_rollover(text, text, jsonb, jsonb)', '{"body": "f063e9aada4234bc80545b8173efddbf", "name": "quota.check_rollover", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_period text, p_limit jsonb, p_mode jsonb) returns void"}'),
     ('function', 'quota.check_separator(text)', '{"body": "75923b556fec5ad7d73250fdd8bb8836", "name": "quota.check_separator", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_id text) returns void"}'),
@@ -21001,7 +21058,7 @@ begin
     ('function', 'quota.end_caps(text[])', '{"body": "e9a7b9e0c0a7bb39a86ed33156a327cb", "name": "quota.end_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_ids text[]) returns void"}'),
     ('function', 'quota.end_exceptions(text, text)', '{"body": "533ee1f4c34d6a44e244c0e9dfc9cf78", "name": "quota.end_exceptions", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns void"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint)', '{"body": "3afe5140869b21de568f44688f981f53", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint) returns void"}'),
-    ('function', 'quota.end_plainly(uuid, text, text, bigint, jsonb)', '{"body": "763cc77381ff35ff287c09964d1a66bc", "name": "quota.end_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject_id text, p_state text, p_used bigint, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.end_plainly(uuid, text, text, bigint, jsonb)', '{"body": "5a0e8ff2d93b85ee43cf123bbb78e10c", "name": "quota.end_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject_id text, p_state text, p_used bigint, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "dab53d7588f22e680dbe149feda908dc", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.entitlements_of(text, text, timestamp with time zone, text)', '{"body": "736850b75bf6bb78ab47952225b6086b", "name": "quota.entitlements_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_at timestamp with time zone, p_feature_id text DEFAULT NULL::text) returns SETOF quota.entitlement"}'),
     ('function', 'quota.entitlements_shown(text, timestamp with time zone)', '{"body": "8c5d741336f0153adddf8ac00fa1411b", "name": "quota.entitlements_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.entitlement"}'),
@@ -21026,7 +21083,7 @@ begin
     ('function', 'quota.forget_actor(text)', '{"body": "301739243917b289ed99e35d627e9930", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
     ('function', 'quota.forget_caps(text[])', '{"body": "3a30b1eace96012952a20a590184c8fe", "name": "quota.forget_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_ids text[]) returns void"}'),
     ('function', 'quota.forget_merges(text)', '{"body": "dae398b3092a709eaa76ecfb721d1477", "name": "quota.forget_merges", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
-    ('function', 'quota.forget_subject(text)', '{"body": "4e32ee19e6028170bd8b78059a553bf1", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
+    ('function', 'quota.forget_subject(text)', '{"body": "56c4ea2fbc77586bb22abda60f72ab8f", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
     ('function', 'quota.forgive_earlier(text, text, quota.limit_state, quota.balance)', '{"body": "4e7c30a896d72ba4b724f97e7b76b54e", "name": "quota.forgive_earlier", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_earlier quota.balance) returns void"}'),
     ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "f9de6c7fd86d0cc764e4652d40168ffc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
     ('function', 'quota.further_arguments(text, boolean)', '{"body": "99784a10cff5c3638a63d0db3b6717bb", "name": "quota.further_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_actor text, p_partial boolean) returns jsonb"}'),
@@ -21075,7 +21132,7 @@ begin
     ('function', 'quota.kinds_to_fold()', '{"body": "849a1ba35d42e083214f2110bc781a3d", "name": "quota.kinds_to_fold", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text[]"}'),
     ('function', 'quota.last_reset(text, text, text, timestamp with time zone)', '{"body": "d08d4e2c1c2176199eaf814581691593", "name": "quota.last_reset", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, OUT at timestamp with time zone, OUT metadata jsonb) returns record"}'),
     ('function', 'quota.ledger_balance(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "e2d68888064daff3b6e6292806f0bd39", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
-    ('function', 'quota.ledger_steps(text)', '{"body": "68df6cfa7c9f02b5b3747642d714eaa9", "name": "quota.ledger_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, at timestamp with time zone, side integer, period text, period_start timestamp with time zone, period_end timestamp with time zone, used bigint, reserved bigint, drawn bigint, used_change bigint, reserved_change bigint, drawn_change bigint, held bigint)"}'),
+    ('function', 'quota.ledger_steps(text)', '{"body": "c02f42cd6476bd87fd99fcca4a185895", "name": "quota.ledger_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, at timestamp with time zone, side integer, period text, period_start timestamp with time zone, period_end timestamp with time zone, used bigint, reserved bigint, drawn bigint, used_change bigint, reserved_change bigint, drawn_change bigint, held bigint)"}'),
     ('function', 'quota.left_to_carry(bigint, quota.counters)', '{"body": "01710c5d8d15d50f248b87d2780a6ab3", "name": "quota.left_to_carry", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rollover bigint, p_former quota.counters) returns bigint"}'),
     ('function', 'quota.level_of(text, text)', '{"body": "21253a1e853b94eed9a412474be4c4e8", "name": "quota.level_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.levels_of(text)', '{"body": "9c90d9a9d06be518149d3b511db71efc", "name": "quota.levels_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
@@ -21093,14 +21150,14 @@ begin
     ('function', 'quota.lock_family(text, text)', '{"body": "5c0174b1bc88bc3e28a605eb2eba411a", "name": "quota.lock_family", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns void"}'),
     ('function', 'quota.lock_gauges(text[])', '{"body": "c3c96aa1bce20ffaa8ef178285919148", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.lock_imports(quota.import_row[])', '{"body": "4b4d7935aabc2b6d4f9339e40b424ddc", "name": "quota.lock_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns void"}'),
-    ('function', 'quota.lock_late(quota.part[])', '{"body": "79d340883e211193a23f5b54d2e48861", "name": "quota.lock_late", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns void"}'),
+    ('function', 'quota.lock_late(quota.part[])', '{"body": "77c1f7c758c13375fe9057cac879142e", "name": "quota.lock_late", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns void"}'),
     ('function', 'quota.lock_levels(text, text[])', '{"body": "deed9ab40d2c6fee37e0310cc8448a6e", "name": "quota.lock_levels", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meter(text, text, boolean)', '{"body": "bd969ce0e22a160f97795d72e3dba942", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
-    ('function', 'quota.lock_meters(text, text[], boolean)', '{"body": "2bf61c77311a91d36fbb23e8ca2669b3", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
-    ('function', 'quota.lock_namers(text)', '{"body": "dbc0428c5a3969dea264779dafac704f", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
+    ('function', 'quota.lock_meters(text, text[], boolean)', '{"body": "99682c20f918e22a4348da09f184f76c", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_namers(text)', '{"body": "7518a4d9b76d627ecdc75a1ae3ff2783", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
     ('function', 'quota.lock_own(quota.caller, text)', '{"body": "3960a944e808e68b0fd41d994c2ab869", "name": "quota.lock_own", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text) returns quota.own_lock"}'),
     ('function', 'quota.lock_parts(quota.part[])', '{"body": "98fff49429ab13996ef485436aed0420", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
-    ('function', 'quota.lock_reservation(uuid, text)', '{"body": "f963d900e47f10449ddef24c2412c15e", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
+    ('function', 'quota.lock_reservation(uuid, text)', '{"body": "9e85ec02fd203940eb3f788af0a482d2", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
     ('function', 'quota.lock_several(quota.caller[], text[])', '{"body": "89820a4e0171f8a81d36c88fe29bb24b", "name": "quota.lock_several", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_feature_ids text[], OUT callers quota.caller[], OUT at timestamp with time zone) returns record"}'),
     ('function', 'quota.lock_shared(text, text, quota.shares[])', '{"body": "b6113c2a44f6d2653b48a3bc36687b48", "name": "quota.lock_shared", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_subject(text, boolean)', '{"body": "33191f489be22d99ff4e5c734f6d7a61", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_is_forgotten boolean DEFAULT false) returns quota.subjects"}'),
@@ -21130,7 +21187,7 @@ begin
     ('function', 'quota.move_carried(quota.events)', '{"body": "0228a6f34bb0b5850b649f4f72b3fecb", "name": "quota.move_carried", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.move_counters(quota.events[])', '{"body": "512c4927ec8cdc86c0062031d73c13d2", "name": "quota.move_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_meters(quota.events[])', '{"body": "3549745242f4c0a8a527cc9891ed5def", "name": "quota.move_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
-    ('function', 'quota.move_starts(quota.events)', '{"body": "419c27dd069b351b84bc5ea5c2fb4fd4", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
+    ('function', 'quota.move_starts(quota.events)', '{"body": "524e1bc3f17ce41784d98808024bde5d", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.move_use(text, text, text, timestamp with time zone)', '{"body": "7f255e4763d265df27729870520bcbc1", "name": "quota.move_use", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.move_windows(text, text)', '{"body": "ce0f628e3c0b720cf5cbfcec13c2b2a8", "name": "quota.move_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.moves_note(jsonb, text)', '{"body": "085a3138662c5cd61cfeb55e0d61f2b1", "name": "quota.moves_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text) returns text"}'),
@@ -21144,7 +21201,7 @@ begin
     ('function', 'quota.note_limits(quota.plan_period[])', '{"body": "fc03258170625982e93594c7bc0731e3", "name": "quota.note_limits", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
     ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
     ('function', 'quota.note_sizes(bigint)', '{"body": "e36101c1277ff98d246d0970511868bd", "name": "quota.note_sizes", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows bigint) returns void"}'),
-    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "a31efd214cc74e8750d803a88fb764a2", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
+    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "d477599832efe43c9a66a47732c9c05d", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
     ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "0b46cdec53c1dcfb673aa0d252b4b3ec", "name": "quota.open_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.open_many(quota.events[], timestamp with time zone)', '{"body": "6cc8085b20ee4f044097a362b9d24c99", "name": "quota.open_many", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.open_objects(quota.installed_object[], quota.installed_object[])', '{"body": "92dc84f95aec44a043324d7ab55437d8", "name": "quota.open_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
@@ -21190,8 +21247,8 @@ begin
     ('function', 'quota.put_back(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb)', '{"body": "95f9e73dc8b736130df8038048f18ac6", "name": "quota.put_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.put_on_plan(text, text, timestamp with time zone, text, timestamp with time zone, jsonb)', '{"body": "9b6d35ce766bfda5bfedb2e094913043", "name": "quota.put_on_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_anchor_at timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone, p_reason jsonb DEFAULT ''{}''::jsonb) returns void"}'),
     ('function', 'quota.reason(text)', '{"body": "3dd30aa639da8761bb38542887ed70a7", "name": "quota.reason", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reason text) returns jsonb"}'),
-    ('function', 'quota.record(quota.events)', '{"body": "049642d8d6d1c7c0ca8bbc99209faeda", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
-    ('function', 'quota.record_reset(quota.events)', '{"body": "1d64c06c6ba5f13fdf9e6b37276f28c0", "name": "quota.record_reset", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
+    ('function', 'quota.record(quota.events)', '{"body": "a4a7a7ddcf4d75c6a88600ec057cca3d", "name": "quota.record", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
+    ('function', 'quota.record_reset(quota.events)', '{"body": "2613a5c37a066239e2d37c09bad2b645", "name": "quota.record_reset", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.record_rows(quota.events[])', '{"body": "408636ef02ac7c3337312927d40485d2", "name": "quota.record_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
     ('function', 'quota.recount(text[])', '{"body": "aba36d7200a998df42537940931cf16f", "name": "quota.recount", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.recount_gauge(text)', '{"body": "f40e604a41b87d262491153af71b8481", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
@@ -21209,7 +21266,7 @@ begin
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_shares(quota.reservations, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "00e12ff473ac009459851f81a9c804b3", "name": "quota.release_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.release_usage(uuid, text, text)', '{"body": "2d0099bac7887020ae84d29854521605", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text, p_reason text DEFAULT NULL::text) returns public.usage_decision"}'),
-    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "0da2756cd1cc36b95308e4b58cfede2a", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
+    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "ef0582e982abd27a0208856245d31405", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
@@ -21239,7 +21296,7 @@ begin
     ('function', 'quota.share_kind(boolean, boolean)', '{"body": "28ea1f08a9bc51520958ee3ed4204bc0", "name": "quota.share_kind", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_is_price boolean, p_is_held boolean) returns text"}'),
     ('function', 'quota.shares_of(text, uuid)', '{"body": "9f6b0e7f2d7345cd41a9857d54e1f914", "name": "quota.shares_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call_id uuid) returns quota.shares[]"}'),
     ('function', 'quota.shown_instant(timestamp with time zone)', '{"body": "5009620076b475244d938a3cc78c846b", "name": "quota.shown_instant", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns text"}'),
-    ('function', 'quota.standing_grants(text, text, timestamp with time zone)', '{"body": "733f380c25cff93090016269fd3cda6b", "name": "quota.standing_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
+    ('function', 'quota.standing_grants(text, text, timestamp with time zone)', '{"body": "70ef9508d7bad1f91c59b5c4b999bf9b", "name": "quota.standing_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.still_counts(text, text, jsonb, timestamp with time zone)', '{"body": "f0e0411b7c53669675f44844d80abe7d", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
@@ -21272,7 +21329,7 @@ begin
     ('function', 'quota.unproved_windows(text)', '{"body": "f9982f9f09acfd82d3f4c657643ac540", "name": "quota.unproved_windows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.untie(text, uuid[])', '{"body": "c716598c0e653ff19df21ff506f1abcb", "name": "quota.untie", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call_ids uuid[]) returns void"}'),
     ('function', 'quota.usage_breakdown(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "4fe32e411c27dc35f5208ccc977071ef", "name": "quota.usage_breakdown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_by text, p_subject text, p_since timestamp with time zone, p_until timestamp with time zone) returns SETOF public.usage_share"}'),
-    ('function', 'quota.use_to_refund(uuid, text)', '{"body": "963ea13b081340c0ad99c20cf3587d32", "name": "quota.use_to_refund", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject text) returns quota.events"}'),
+    ('function', 'quota.use_to_refund(uuid, text)', '{"body": "d1dfa250ba348976cb96ccaaf7eded44", "name": "quota.use_to_refund", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject text) returns quota.events"}'),
     ('function', 'quota.used_at_once(text, text, timestamp with time zone)', '{"body": "824e7d61263339f49e19749b87c10bc5", "name": "quota.used_at_once", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.user_id()', '{"body": "1cc609b08630ef15a1ab0ca89c2eede5", "name": "quota.user_id", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.uses(bigint, quota.part)', '{"body": "4558793f4c9cc238a41a1cdc4135ec9b", "name": "quota.uses", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_room bigint, p_part quota.part) returns bigint"}'),
@@ -21281,7 +21338,7 @@ begin
     ('function', 'quota.verify_installation()', '{"body": "b9ad9a171b5f39351452d3ea95c157f4", "name": "quota.verify_installation", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF public.installation_problem"}'),
     ('function', 'quota.verify_usage(text)', '{"body": "75b342c53b7b88a30f25ac46526cbfae", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
-    ('function', 'quota.void_grant(uuid, text, bigint, text)', '{"body": "82a91ce02f80751ad887595eae862a0a", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text, p_amount bigint, p_reason text DEFAULT NULL::text) returns bigint"}'),
+    ('function', 'quota.void_grant(uuid, text, bigint, text)', '{"body": "c61672f75a1059e873af9a178b787d87", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text, p_amount bigint, p_reason text DEFAULT NULL::text) returns bigint"}'),
     ('function', 'quota.what_fits(quota.limit_state[])', '{"body": "e7fd2482b4226e328017bc832f8bf4cd", "name": "quota.what_fits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[]) returns bigint"}'),
     ('function', 'quota.widen_window(text, text, timestamp with time zone, quota.limit_state)', '{"body": "e3183ad7bb9fe63c16314529f9f9d720", "name": "quota.widen_window", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.balance"}'),
     ('function', 'quota.window_ahead(text, text, timestamp with time zone, quota.limit_state)', '{"body": "93c8bc2498bdc950bc819570b6346bc1", "name": "quota.window_ahead", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.limit_state"}'),
@@ -21292,7 +21349,7 @@ begin
     ('function', 'quota.without_member(jsonb, text)', '{"body": "966065f4bdacd3352570b63199537777", "name": "quota.without_member", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer jsonb, p_member text) returns jsonb"}'),
     ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "3741cace1c8d2672fc3904f7831008e9", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),
-    ('function', 'quota.write_catalogue(jsonb)', '{"body": "428dacd4fc5148b27613caef0ef6043b", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
+    ('function', 'quota.write_catalogue(jsonb)', '{"body": "c8c6a5ab38ce32fcf6560032917f2a59", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_costs(jsonb, boolean)', '{"body": "f3d2374fd5f86d00675191b5cbb83b44", "name": "quota.write_costs", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_are_features_there boolean) returns void"}'),
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "64ef57169d9819cb6fa1a5716a18629b", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
     ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval, text, boolean)', '{"body": "617aba21bcd7ffc75e0e44e6b3ce3269", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval, p_actor text, p_is_plain boolean) returns void"}'),

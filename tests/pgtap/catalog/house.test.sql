@@ -10,7 +10,7 @@ do $$ begin
   end if;
 end $$;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
-select plan(7);
+select plan(9);
 
 create temporary view bodies as
   select p.oid, p.proname::text as name,
@@ -44,7 +44,7 @@ select is_empty(
     from bodies as b
     left join (values
       ('allowances_of', 151), ('begin_windows', 120), ('commit_usage', 77), ('consume_usage', 146), ('consume_usage_batch', 94), ('end_plainly', 91),
-      ('open_counters', 137), ('record', 75), ('refusal', 103), ('remember', 162)
+      ('open_counters', 137), ('refusal', 103), ('remember', 162)
     ) as e (name, lines) using (name)
     where b.lines > coalesce(e.lines, 70)$$,
   'a function has at most 70 lines'
@@ -84,12 +84,11 @@ select is_empty(
         'limit_terms', 'period_problem', 'period_rank', 'plan_ages', 'plan_at', 'room', 'without_member'
       )
       and (u.name, c.match[1]) not in (values
-        ('begin_periods', 'open_counters'), ('follow_rows', 'open_many'), ('follow_rows', 'write_terms'),
-        ('lock_gauges', 'rows_in_tables'), ('lock_meters', 'settle_expired'), ('move_meters', 'open_spans'),
-        ('open_counters', 'ledger_balance'), ('open_counters', 'note_open_span'),
+        ('follow_rows', 'open_many'), ('follow_rows', 'write_terms'),
+        ('lock_gauges', 'rows_in_tables'), ('move_meters', 'open_spans'),
         ('open_many', 'open_spans'), ('open_odd_periods', 'plan_periods'),
         ('plan_impact', 'granted_to'), ('plan_impact', 'plan_steps'),
-        ('recount_gauge', 'rows_in_tables'), ('standing_grants', 'open_grants'),
+        ('recount_gauge', 'rows_in_tables'),
         ('unproved_rows', 'rows_in_tables')
       )$$,
   'a statement that reads a subject''s data calls none of our functions that reads some, too'
@@ -107,11 +106,25 @@ select is_empty(
         -- Of all subjects, by what they do.
         'check_granted', 'check_in_use', 'hold_removed', 'lock_gauges', 'lock_namers', 'lock_to_merge', 'caps_to_merge', 'recount_gauge',
         'tidy', 'tidy_terms', 'write_catalogue', 'forget_actor', 'below', 'take_children_off', 'over_limit_note', 'plan_steps',
-        'forget_merges', 'move_belongings',
+        'forget_merges', 'move_belongings', 'names_of', 'end_caps', 'caps_shown', 'member_uses', 'sums_by_value',
         -- Told an id alone; a caller that names the subject is not asked less.
         'lock_reservation', 'end_plainly', 'use_to_refund', 'void_grant'
       )$$,
   'a statement names the subject of each table that it reads, so that one node can answer it'
+);
+
+select set_eq(
+  $$select name from statements
+    where text ~* '\mupdate\s+quota\.(\w+)\s+as\s+\w+\s+set\s(?:(?!\mwhere\M).)*(?:[-+]\s*interval\M|\]\s*\)?\.\w+\[)'
+      or text ~* '\mreturning\M(?:(?!\minto\M).)*[-+]\s*interval\M'$$,
+  array['move_meters'],
+  'what is set and returned is computed without calendar and without parts of rows, which is sent to no node'
+);
+select set_eq(
+  $$select name from statements
+    where text ~* '\mupdate\s+quota\.\w+\s+as\s+\w+\s+set\s+(?:(?:(?!\mwhere\M).)*,\s*)?subject_id\s*='$$,
+  array['move_belongings', 'move_windows'],
+  'a row stays with its subject, but when two become one'
 );
 
 select * from finish();

@@ -16,7 +16,9 @@ select plan(6);
 create temporary view spread as
   select c.oid, c.relname::text as name,
     case
-      when c.relname in ('catalogue', 'feature_costs', 'features', 'plan_limits', 'plan_values', 'plans') then null
+      when c.relname in (
+        'catalogue', 'feature_costs', 'features', 'member_limits', 'plan_limits', 'plan_values', 'plans'
+      ) then null
       when c.relname in ('followed_tables', 'limited_tables') then null
       -- Asked by the user that reads; its organisations are elsewhere.
       when c.relname = 'members' then 'user_id'
