@@ -113,20 +113,9 @@ create function quota.create_meters(
 returns boolean
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_known bigint;
 begin
   perform quota.check_separator(p_subject_id);
-  -- for key share: apply_plans() does not remove a feature before its first uses have ended.
-  perform from quota.features as f
-    where f.feature_id = any (p_feature_ids)
-      and f.kind in ('metered', 'gauge')
-    order by f.feature_id
-    for key share;
-  get diagnostics v_known = row_count;
-  if v_known < cardinality(p_feature_ids) then
-    perform quota.check_feature(f.feature_id) from unnest(p_feature_ids) as f (feature_id);
-  end if;
+  perform quota.hold_features(p_feature_ids);
   loop
     insert into quota.subjects (subject_id)
       values (p_subject_id)
@@ -152,3 +141,26 @@ $$;
 
 comment on function quota.create_meters is
   'First use: makes the subject and its meters, if they do not exist. False: it was merged into another, see lock_call(). Errors: QFEAT.';
+
+create function quota.hold_features(p_feature_ids text[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_known bigint;
+begin
+  -- for key share: apply_plans() does not remove a feature before its first uses have ended.
+  perform from quota.features as f
+    where f.feature_id = any (p_feature_ids)
+      and f.kind in ('metered', 'gauge')
+    order by f.feature_id
+    for key share;
+  get diagnostics v_known = row_count;
+  if v_known < cardinality(p_feature_ids) then
+    perform quota.check_feature(f.feature_id) from unnest(p_feature_ids) as f (feature_id);
+  end if;
+end
+$$;
+
+comment on function quota.hold_features is
+  'Features that are about to be counted stay until the transaction ends. Errors: QFEAT unknown feature.';

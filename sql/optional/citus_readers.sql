@@ -23,14 +23,18 @@ comment on function quota.subjects_shown is
   'The subjects whose use the reader may see: all that were ever seen for a trusted role, itself and whom it may act for for a user.';
 
 create or replace function quota.features_shown()
-returns setof quota.features
+returns table (
+  feature_id text,
+  name text,
+  unit text,
+  kind text,
+  hidden boolean
+)
 language plpgsql stable rows 10 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return query
-    select f.feature_id, f.name, f.unit, f.kind, f.server_only, f.hidden, f.alerts, f.marks
-    from quota.features as f;
+  return query select f.feature_id::text, f.name, f.unit, f.kind, f.hidden from quota.features as f;
 end
 $$;
 
@@ -50,7 +54,16 @@ $$;
 comment on function quota.hidden_features is 'The features that are in no view of users.';
 
 create or replace function quota.history_shown(p_subject_id text)
-returns setof quota.counters
+returns table (
+  feature_id text,
+  period text,
+  period_start timestamptz,
+  period_end timestamptz,
+  used bigint,
+  last_limit bigint,
+  carried bigint,
+  over bigint
+)
 language plpgsql stable strict security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -62,10 +75,8 @@ begin
     return;
   end if;
   return query
-    select c.subject_id, c.feature_id, c.period, c.period_start, c.period_end,
-      c.used_before, c.reserved_before, c.drawn_before, coalesce(c.used, m.used - c.used_before),
-      c.reserved, c.drawn, c.last_limit, c.alerted, c.passed, c.own, c.carried, c.over, c.crossed_at,
-      c.mode, c.rollover
+    select c.feature_id::text, c.period, c.period_start, c.period_end,
+      coalesce(c.used, m.used - c.used_before), c.last_limit, c.carried, c.over
     from quota.counters as c
     join quota.meters as m
       on m.subject_id = p_subject_id
@@ -80,7 +91,19 @@ comment on function quota.history_shown is
 
 create or replace function quota.events_shown(p_subject_id text)
 returns table (
-  event quota.events,
+  event_id uuid,
+  at timestamptz,
+  kind text,
+  feature_id text,
+  counts_at timestamptz,
+  used_change bigint,
+  reserved_change bigint,
+  drawn_change bigint,
+  about_id uuid,
+  grant_id uuid,
+  actor text,
+  idempotency_key text,
+  metadata jsonb,
   over jsonb
 )
 language plpgsql stable strict security definer
@@ -94,13 +117,8 @@ begin
     return;
   end if;
   return query
-    select
-      row(
-        e.subject_id, e.event_id, e.at, e.kind, e.feature_id, e.counts_at, e.used_change,
-        e.reserved_change, e.drawn_change, e.about_id, e.grant_id, e.actor, e.idempotency_key,
-        e.metadata
-      )::quota.events,
-      o.over
+    select e.event_id, e.at, e.kind, e.feature_id::text, e.counts_at, e.used_change, e.reserved_change,
+      e.drawn_change, e.about_id, e.grant_id, e.actor, e.idempotency_key::text, e.metadata, o.over
     from quota.events as e
     left join (
       select a.event_id, jsonb_object_agg(a.period, a.units) as over
@@ -120,7 +138,16 @@ comment on function quota.events_shown is
   'The ledger lines of a subject, and how far each went past limits, for whoever may see it; no rows for everybody else.';
 
 create or replace function quota.alerts_shown(p_subject_id text)
-returns setof quota.alerts
+returns table (
+  feature_id text,
+  period text,
+  period_start timestamptz,
+  threshold bigint,
+  at timestamptz,
+  used bigint,
+  amount bigint,
+  alert_id uuid
+)
 language plpgsql stable strict security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -132,8 +159,7 @@ begin
     return;
   end if;
   return query
-    select a.subject_id, a.feature_id, a.period, a.period_start, a.threshold, a.at, a.used, a.amount,
-      a.alert_id, a.handed_at, a.acknowledged_at
+    select a.feature_id::text, a.period, a.period_start, a.threshold, a.at, a.used, a.amount, a.alert_id
     from quota.alerts as a
     where a.subject_id = p_subject_id
       and a.feature_id <> all (v_hidden);
@@ -171,19 +197,23 @@ begin
       c.last_limit
     from quota.counters as c
     join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
-    where c.period_end > v_at;
+    where c.period_end > v_at
+      -- Caps of members are in no list.
+      and strpos(c.subject_id, chr(31)) = 0;
   return query
     select m.subject_id::text, m.feature_id::text, 'minute', m.minute_until - interval '1 minute',
       m.minute_until, m.used - m.minute_used_before, m.reserved - m.minute_reserved_before,
       nullif(m.minute_limit, -1)
     from quota.meters as m
-    where m.minute_until > v_at;
+    where m.minute_until > v_at
+      and strpos(m.subject_id, chr(31)) = 0;
   return query
     select m.subject_id::text, m.feature_id::text, 'hour', m.hour_until - interval '1 hour',
       m.hour_until, m.used - m.hour_used_before, m.reserved - m.hour_reserved_before,
       nullif(m.hour_limit, -1)
     from quota.meters as m
-    where m.hour_until > v_at;
+    where m.hour_until > v_at
+      and strpos(m.subject_id, chr(31)) = 0;
 end
 $$;
 

@@ -14,7 +14,7 @@ with moment as materialized (
 )
 select
   s.subject_id collate "C" as subject,
-  f.feature_id as feature,
+  f.feature_id collate "C" as feature,
   f.name as feature_name,
   f.unit,
   f.kind,
@@ -43,10 +43,17 @@ select
   a.time_zone,
   coalesce(l.carried, 0) as carried,
   w.projected,
-  w.exhausted_at
+  w.exhausted_at,
+  i.member
 from moment as m
 cross join quota.subjects_shown() as s (subject_id)
-cross join lateral quota.limits_shown(s.subject_id, m.at) as a
+cross join lateral (
+  select s.subject_id as limited_id, null::text as member
+  union all
+  select c.cap_id as limited_id, c.member
+  from quota.caps_shown(s.subject_id) as c
+) as i
+cross join lateral quota.limits_shown(i.limited_id, m.at) as a
 join quota.features_shown() as f on f.feature_id = a.feature_id
 cross join lateral unnest(a.limits) as l
 cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n
@@ -78,7 +85,7 @@ with (security_invoker = true)
 as
 select
   s.subject_id collate "C" as subject,
-  c.feature_id as feature,
+  c.feature_id collate "C" as feature,
   c.period,
   nullif(c.period_start, '-infinity') as period_start,
   nullif(c.period_end, 'infinity') as period_end,
@@ -94,19 +101,19 @@ with (security_invoker = true)
 as
 select
   s.subject_id collate "C" as subject,
-  (l.event).event_id,
-  (l.event).at,
-  (l.event).kind,
-  (l.event).feature_id as feature,
-  (l.event).counts_at,
-  (l.event).used_change,
-  (l.event).reserved_change,
-  (l.event).drawn_change,
-  (l.event).about_id,
-  (l.event).grant_id,
-  (l.event).actor,
-  (l.event).idempotency_key,
-  (l.event).metadata,
+  l.event_id,
+  l.at,
+  l.kind,
+  l.feature_id collate "C" as feature,
+  l.counts_at,
+  l.used_change,
+  l.reserved_change,
+  l.drawn_change,
+  l.about_id,
+  l.grant_id,
+  l.actor,
+  l.idempotency_key collate "C" as idempotency_key,
+  l.metadata,
   l.over
 from quota.subjects_shown() as s (subject_id)
 cross join lateral quota.events_shown(s.subject_id) as l;
@@ -116,7 +123,7 @@ with (security_invoker = true)
 as
 select
   s.subject_id collate "C" as subject,
-  a.feature_id as feature,
+  a.feature_id collate "C" as feature,
   a.period,
   nullif(a.period_start, '-infinity') as period_start,
   a.threshold,

@@ -106,6 +106,8 @@ as $$
 declare
   v_period text;
   v_period_end timestamptz;
+  v_rollover bigint;
+  v_former quota.counters;
   v_carried bigint;
 begin
   for v_period, v_period_end in
@@ -119,8 +121,8 @@ begin
       and c.used is not null
     order by c.period_end
   loop
-    select quota.left_to_carry(c.rollover, f)
-      into v_carried
+    select c.rollover, f.own, f.used, f.reserved, f.drawn, f.carried
+      into v_rollover, v_former.own, v_former.used, v_former.reserved, v_former.drawn, v_former.carried
       from quota.counters as c
       join quota.counters as f
         on f.subject_id = c.subject_id
@@ -132,6 +134,7 @@ begin
         and c.period_end = v_period_end
         and c.period = v_period;
     continue when not found;
+    v_carried := quota.left_to_carry(v_rollover, v_former);
     update quota.counters as c
       set carried = v_carried,
           last_limit = c.last_limit + v_carried - c.carried

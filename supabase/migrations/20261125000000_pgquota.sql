@@ -5206,6 +5206,8 @@ as $$
 declare
   v_period text;
   v_period_end timestamptz;
+  v_rollover bigint;
+  v_former quota.counters;
   v_carried bigint;
 begin
   for v_period, v_period_end in
@@ -5219,8 +5221,8 @@ begin
       and c.used is not null
     order by c.period_end
   loop
-    select quota.left_to_carry(c.rollover, f)
-      into v_carried
+    select c.rollover, f.own, f.used, f.reserved, f.drawn, f.carried
+      into v_rollover, v_former.own, v_former.used, v_former.reserved, v_former.drawn, v_former.carried
       from quota.counters as c
       join quota.counters as f
         on f.subject_id = c.subject_id
@@ -5232,6 +5234,7 @@ begin
         and c.period_end = v_period_end
         and c.period = v_period;
     continue when not found;
+    v_carried := quota.left_to_carry(v_rollover, v_former);
     update quota.counters as c
       set carried = v_carried,
           last_limit = c.last_limit + v_carried - c.carried
@@ -12466,20 +12469,9 @@ create function quota.create_meters(
 returns boolean
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_known bigint;
 begin
   perform quota.check_separator(p_subject_id);
-  -- for key share: apply_plans() does not remove a feature before its first uses have ended.
-  perform from quota.features as f
-    where f.feature_id = any (p_feature_ids)
-      and f.kind in ('metered', 'gauge')
-    order by f.feature_id
-    for key share;
-  get diagnostics v_known = row_count;
-  if v_known < cardinality(p_feature_ids) then
-    perform quota.check_feature(f.feature_id) from unnest(p_feature_ids) as f (feature_id);
-  end if;
+  perform quota.hold_features(p_feature_ids);
   loop
     insert into quota.subjects (subject_id)
       values (p_subject_id)
@@ -12505,6 +12497,29 @@ $$;
 
 comment on function quota.create_meters is
   'First use: makes the subject and its meters, if they do not exist. False: it was merged into another, see lock_call(). Errors: QFEAT.';
+
+create function quota.hold_features(p_feature_ids text[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_known bigint;
+begin
+  -- for key share: apply_plans() does not remove a feature before its first uses have ended.
+  perform from quota.features as f
+    where f.feature_id = any (p_feature_ids)
+      and f.kind in ('metered', 'gauge')
+    order by f.feature_id
+    for key share;
+  get diagnostics v_known = row_count;
+  if v_known < cardinality(p_feature_ids) then
+    perform quota.check_feature(f.feature_id) from unnest(p_feature_ids) as f (feature_id);
+  end if;
+end
+$$;
+
+comment on function quota.hold_features is
+  'Features that are about to be counted stay until the transaction ends. Errors: QFEAT unknown feature.';
 
 -- sql/meter/record.sql
 
@@ -21045,7 +21060,7 @@ begin
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "8d8f51104b8ba7e592a2823660c066dd", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
     ('function', 'quota.count_plainly(quota.caller, text, bigint, jsonb)', '{"body": "e97a5098622d83411dc291d39dc1a83b", "name": "quota.count_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_metadata jsonb) returns boolean"}'),
     ('function', 'quota.count_rows()', '{"body": "6b32b1c9613feec8ff5def5212c6659b", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
-    ('function', 'quota.create_meters(text, text[], boolean)', '{"body": "4921b7b84b8d03685c747cb160acafad", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns boolean"}'),
+    ('function', 'quota.create_meters(text, text[], boolean)', '{"body": "55bd1406a9882972e3108030a0dfa8d2", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns boolean"}'),
     ('function', 'quota.cut_short(text, text, timestamp with time zone, quota.limit_state)', '{"body": "2a67ed4c9ae7b0dfd6b8862e604f648e", "name": "quota.cut_short", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, OUT is_simple boolean, OUT crossed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "7ce701d1b6ecb3dbfdca01e5c57aaabd", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
     ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "3f9284c87544811491f91d02434470c1", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
@@ -21094,6 +21109,7 @@ begin
     ('function', 'quota.has_number_types(regtype[])', '{"body": "9c03bb73d63a8744faa9810c96a21a5b", "name": "quota.has_number_types", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_types regtype[]) returns boolean"}'),
     ('function', 'quota.has_plain_types(regclass, text[], regtype[])', '{"body": "689b63c53ca57311ed159b13303a9a0b", "name": "quota.has_plain_types", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns text[], p_types regtype[]) returns boolean"}'),
     ('function', 'quota.hidden_content(boolean)', '{"body": "a4eaf5a1e6a969a33bb9251a23a630d4", "name": "quota.hidden_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hidden boolean) returns jsonb"}'),
+    ('function', 'quota.hold_features(text[])', '{"body": "524bcda48d689f4f65a2adf636e112bd", "name": "quota.hold_features", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.hold_line(quota.reservations, text, timestamp with time zone)', '{"body": "4b2088721a4ae76a0bade55f6869aef5", "name": "quota.hold_line", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_kind text, p_at timestamp with time zone) returns quota.events"}'),
     ('function', 'quota.hold_of(quota.shares)', '{"body": "e3868301c783ae590e052c5b166d250b", "name": "quota.hold_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_share quota.shares) returns quota.reservations"}'),
     ('function', 'quota.hold_plans(text[])', '{"body": "7f9e8fdc5888f0ba38176b186345e518", "name": "quota.hold_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_ids text[]) returns void"}'),
@@ -21184,7 +21200,7 @@ begin
     ('function', 'quota.missing_objects(quota.installed_object[], quota.installed_object[])', '{"body": "509148318b3c764bcf8aba00843174ff", "name": "quota.missing_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.most_allowed(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "00b2e711740ebc50b33cac71619de4f1", "name": "quota.most_allowed", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns bigint"}'),
     ('function', 'quota.move_belongings(text, text)', '{"body": "c62d5a08efde9b507e2e12164364c503", "name": "quota.move_belongings", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
-    ('function', 'quota.move_carried(quota.events)', '{"body": "0228a6f34bb0b5850b649f4f72b3fecb", "name": "quota.move_carried", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
+    ('function', 'quota.move_carried(quota.events)', '{"body": "cb61f77ea712fc2a4ee8c38b5e64dc5c", "name": "quota.move_carried", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.move_counters(quota.events[])', '{"body": "512c4927ec8cdc86c0062031d73c13d2", "name": "quota.move_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_meters(quota.events[])', '{"body": "3549745242f4c0a8a527cc9891ed5def", "name": "quota.move_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_starts(quota.events)', '{"body": "524e1bc3f17ce41784d98808024bde5d", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),

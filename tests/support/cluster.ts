@@ -72,7 +72,7 @@ async function createTemplates(postgres: Postgres): Promise<void> {
 }
 
 /** pgTAP as plain SQL: the server lacks the extension, and its functions are all that tests use. */
-function pgTap(): string {
+export function pgTap(): string {
   const entry = createRequire(import.meta.url).resolve('@electric-sql/pglite-pgtap');
   const archive = gunzipSync(readFileSync(join(entry, '../../dist/pgtap.tar.gz')));
   return fileOfTar(archive, 'share/postgresql/extension/pgtap--1.3.5.sql');

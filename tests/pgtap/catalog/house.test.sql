@@ -52,7 +52,7 @@ select is_empty(
 select set_eq(
   $$select name from statements
     where text ~* '\m(from|join)\s+quota\.(features|plans|plan_limits|plan_values|feature_costs|catalogue)\M.*\mfor\s+(no\s+key\s+update|update|key\s+share|share)\M'$$,
-  array['check_limited_table', 'create_meters', 'hold_plans', 'hold_removed', 'lock_imports', 'set_value'],
+  array['check_limited_table', 'hold_features', 'hold_plans', 'hold_removed', 'lock_imports', 'set_value'],
   'nobody else locks rows of the catalogue, which all callers of all nodes share'
 );
 select set_eq(
