@@ -93,3 +93,39 @@ $$;
 
 comment on function quota.lock_terms is
   'Locks subject and meter, makes the meter forget what it remembers of the limits, and returns the time. Errors: QFEAT.';
+
+-- Whose rows name it. All locked in byte order before anything goes: an organisation and its member
+-- that are forgotten at once meet here, and not crosswise in each other's rows.
+create function quota.lock_namers(p_subject_id text)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject_id text;
+  v_organisations text[];
+  v_below text[] := quota.below(array[p_subject_id]);
+begin
+  v_organisations := array(
+    select m.subject_id
+    from quota.members as m
+    where m.user_id = p_subject_id
+    union
+    select e.subject_id
+    from quota.events as e
+    where (e.actor is not null or e.kind = 'member')
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_subject_id
+  ) || v_below;
+  -- One after the other: they may be on several nodes.
+  foreach v_subject_id in array array(
+    select n.subject_id collate "C"
+    from unnest(v_organisations || p_subject_id) as n (subject_id)
+    group by 1
+    order by 1
+  ) loop
+    perform from quota.subjects as s where s.subject_id = v_subject_id for no key update;
+  end loop;
+end
+$$;
+
+comment on function quota.lock_namers is
+  'Locks a subject and the organisations whose members or lines name it.';
