@@ -4,17 +4,20 @@ create function quota.forget_caps(p_cap_ids text[])
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_cap_ids text[] := array(select c collate "C" from unnest(p_cap_ids) as c order by 1);
+  v_cap_id text;
 begin
   -- First, and in byte order, as calls lock them: who forgets a user has no meter of the organisation.
-  perform from quota.meters as m
-    where m.subject_id = any (p_cap_ids)
-    order by m.subject_id, m.feature_id
-    for update;
-  delete from quota.exceptions as x where x.subject_id = any (p_cap_ids);
-  delete from quota.caps as c
-    where (c.subject_id, c.member) in (
-      select quota.cap_holder(i), quota.cap_member(i) from unnest(p_cap_ids) as i
-    );
+  foreach v_cap_id in array v_cap_ids loop
+    perform from quota.meters as m
+      where m.subject_id = v_cap_id
+      order by m.feature_id
+      for update;
+  end loop;
+  foreach v_cap_id in array v_cap_ids loop
+    perform quota.end_exceptions(quota.cap_holder(v_cap_id), quota.cap_member(v_cap_id));
+  end loop;
   perform quota.end_caps(p_cap_ids);
 end
 $$;

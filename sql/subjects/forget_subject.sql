@@ -115,6 +115,7 @@ declare
       and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
     group by 1
   );
+  v_batches uuid[];
 begin
   perform quota.forget_caps(v_caps);
   delete from quota.keys as k
@@ -130,12 +131,30 @@ begin
         end,
         answer = quota.without_member(k.answer, p_user_id)
     from quota.events as e
-    -- Of an item the key stands in the line of its batch.
-    left join quota.events as b on e.kind = 'consume' and b.event_id = e.about_id and b.kind = 'batch'
     where e.actor = p_user_id
       and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
-      and k.subject_id = coalesce(b.subject_id, e.subject_id)
-      and k.idempotency_key = coalesce(b.idempotency_key, e.idempotency_key);
+      and k.subject_id = e.subject_id
+      and k.idempotency_key = e.idempotency_key;
+  -- Of an item the key stands in the line of its batch, which may be another subject's.
+  v_batches := array(
+    select e.about_id
+    from quota.events as e
+    where e.actor = p_user_id
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
+      and e.kind = 'consume'
+      and e.about_id is not null
+    group by 1
+  );
+  update quota.keys as k
+    set arguments = case
+          when k.arguments ->> 'actor' = p_user_id then k.arguments - 'actor' else k.arguments
+        end,
+        answer = quota.without_member(k.answer, p_user_id)
+    from quota.events as b
+    where b.event_id = any (v_batches)
+      and b.kind = 'batch'
+      and k.subject_id = b.subject_id
+      and k.idempotency_key = b.idempotency_key;
   update quota.reservations as r
     set actor = null,
         answer = quota.without_member(r.answer, p_user_id)

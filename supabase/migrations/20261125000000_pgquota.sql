@@ -11624,6 +11624,7 @@ declare
       and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
     group by 1
   );
+  v_batches uuid[];
 begin
   perform quota.forget_caps(v_caps);
   delete from quota.keys as k
@@ -11639,12 +11640,30 @@ begin
         end,
         answer = quota.without_member(k.answer, p_user_id)
     from quota.events as e
-    -- Of an item the key stands in the line of its batch.
-    left join quota.events as b on e.kind = 'consume' and b.event_id = e.about_id and b.kind = 'batch'
     where e.actor = p_user_id
       and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
-      and k.subject_id = coalesce(b.subject_id, e.subject_id)
-      and k.idempotency_key = coalesce(b.idempotency_key, e.idempotency_key);
+      and k.subject_id = e.subject_id
+      and k.idempotency_key = e.idempotency_key;
+  -- Of an item the key stands in the line of its batch, which may be another subject's.
+  v_batches := array(
+    select e.about_id
+    from quota.events as e
+    where e.actor = p_user_id
+      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
+      and e.kind = 'consume'
+      and e.about_id is not null
+    group by 1
+  );
+  update quota.keys as k
+    set arguments = case
+          when k.arguments ->> 'actor' = p_user_id then k.arguments - 'actor' else k.arguments
+        end,
+        answer = quota.without_member(k.answer, p_user_id)
+    from quota.events as b
+    where b.event_id = any (v_batches)
+      and b.kind = 'batch'
+      and k.subject_id = b.subject_id
+      and k.idempotency_key = b.idempotency_key;
   update quota.reservations as r
     set actor = null,
         answer = quota.without_member(r.answer, p_user_id)
@@ -11744,17 +11763,20 @@ create function quota.forget_caps(p_cap_ids text[])
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_cap_ids text[] := array(select c collate "C" from unnest(p_cap_ids) as c order by 1);
+  v_cap_id text;
 begin
   -- First, and in byte order, as calls lock them: who forgets a user has no meter of the organisation.
-  perform from quota.meters as m
-    where m.subject_id = any (p_cap_ids)
-    order by m.subject_id, m.feature_id
-    for update;
-  delete from quota.exceptions as x where x.subject_id = any (p_cap_ids);
-  delete from quota.caps as c
-    where (c.subject_id, c.member) in (
-      select quota.cap_holder(i), quota.cap_member(i) from unnest(p_cap_ids) as i
-    );
+  foreach v_cap_id in array v_cap_ids loop
+    perform from quota.meters as m
+      where m.subject_id = v_cap_id
+      order by m.feature_id
+      for update;
+  end loop;
+  foreach v_cap_id in array v_cap_ids loop
+    perform quota.end_exceptions(quota.cap_holder(v_cap_id), quota.cap_member(v_cap_id));
+  end loop;
   perform quota.end_caps(p_cap_ids);
 end
 $$;
@@ -21095,8 +21117,8 @@ begin
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.forecast(quota.limit_state, timestamp with time zone)', '{"body": "13cb64a3b0dacf31c63cfe6149b6fd4c", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
-    ('function', 'quota.forget_actor(text)', '{"body": "301739243917b289ed99e35d627e9930", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
-    ('function', 'quota.forget_caps(text[])', '{"body": "3a30b1eace96012952a20a590184c8fe", "name": "quota.forget_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_ids text[]) returns void"}'),
+    ('function', 'quota.forget_actor(text)', '{"body": "93c3792163cd44be49cd7a571b7c6de0", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
+    ('function', 'quota.forget_caps(text[])', '{"body": "c4c773c1fde1b90167bd12eda082b7b7", "name": "quota.forget_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_ids text[]) returns void"}'),
     ('function', 'quota.forget_merges(text)', '{"body": "dae398b3092a709eaa76ecfb721d1477", "name": "quota.forget_merges", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
     ('function', 'quota.forget_subject(text)', '{"body": "56c4ea2fbc77586bb22abda60f72ab8f", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
     ('function', 'quota.forgive_earlier(text, text, quota.limit_state, quota.balance)', '{"body": "4e7c30a896d72ba4b724f97e7b76b54e", "name": "quota.forgive_earlier", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_earlier quota.balance) returns void"}'),

@@ -19,8 +19,8 @@ export const PLANS = {
     free: {
       default: true,
       limits: {
-        chat: { month: 50, minute: 30 },
-        race: { month: 100 },
+        chat: { month: 50 },
+        race: { month: 100, minute: 1000 },
         credit: { month: { limit: 100, mode: 'soft', ceiling: 200 } },
         file: { lifetime: 5 },
         job: { day: { limit: 10, rollover: 5 } },

@@ -24,7 +24,7 @@ export async function checkRest(spread: Spread): Promise<void> {
         const { data, error } = await as('rita').rpc('consume_usage', { feature: 'chat' });
         assert.equal(error, null);
         assert.equal(data.allowed, true);
-        assert.equal(data.remaining, 29);
+        assert.equal(data.remaining, 49);
         return undefined;
       },
     );
