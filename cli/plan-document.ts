@@ -272,4 +272,4 @@ export function shown(found: unknown): string {
   return found === -1 ? `${short} (unlimited is written null)` : short;
 }
 
-const splitWords = (name: string) => name.replace(/(?<=[a-z])(?=[A-Z])/g, ' ').toLowerCase();
+export const splitWords = (name: string) => name.replace(/(?<=[a-z])(?=[A-Z])/g, ' ').toLowerCase();

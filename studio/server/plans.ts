@@ -5,7 +5,7 @@
 
 import { type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser';
 import pg from 'pg';
-import { findFaults, nearest, shown } from '../../cli/plan-document.ts';
+import { findFaults, nearest, shown, splitWords } from '../../cli/plan-document.ts';
 import type { Database, Query } from './database.ts';
 import { refusalOf } from './refusal.ts';
 import type { Change, Fault, Impact, Judgement } from './shapes.ts';
@@ -152,7 +152,7 @@ export function faultsOf(text: string): Fault[] {
   const [first] = errors;
   if (first || !tree) {
     const from = first?.offset ?? 0;
-    const what = first ? printParseErrorCode(first.error) : 'it is empty';
+    const what = first ? splitWords(printParseErrorCode(first.error)) : 'it is empty';
     return [{ message: `not JSON: ${what}`, from, to: from + (first?.length ?? 0) }];
   }
   return findFaults(tree).map(({ path, found, expected }) => {

@@ -60,8 +60,11 @@ export function start(
   return {
     ended,
     kill: (signal: NodeJS.Signals) => child.kill(signal),
-    async said(words: RegExp): Promise<void> {
-      while (!words.test(output)) {
+    /** What it said, once it has. */
+    async said(words: RegExp): Promise<RegExpExecArray> {
+      for (;;) {
+        const found = words.exec(output);
+        if (found) return found;
         if (isOver) throw new Error(`it ended without ${words}:\n${output}`);
         await new Promise((resolve) => setTimeout(resolve, 20));
       }

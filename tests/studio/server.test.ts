@@ -1,11 +1,12 @@
 // The server of the studio: who is let in and who is not, what a role that may only read gets, what a refusal
 // says, and that lists read as much of a page with thousands of subjects as with few.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { fromRoot } from '../../scripts/local/project.ts';
 import type {
   Effect,
   LedgerLine,
@@ -366,15 +367,23 @@ describe('a role that may only read', () => {
     expect((await read<Subject>('subject?subject=maya')).body.limits.length).toBe(4);
   });
 
-  test('a login that may read tables and nothing else sees stored numbers, and why', async () => {
-    const role = `reader_${database.name}`;
+  test('the two logins of docs/studio.md: one acts and owns nothing, one sees stored numbers, and why', async () => {
+    const [, said = ''] =
+      /```sql\n(create role support[\s\S]*?)```/.exec(
+        readFileSync(fromRoot('docs/studio.md'), 'utf8'),
+      ) ?? [];
+    const [support, reader] = [`support_${database.name}`, `reader_${database.name}`];
     await admin.query(
-      `create role ${role} login password 'reader' in role pg_read_all_data bypassrls;
-       grant execute on function quota.clock() to ${role}`,
+      said
+        .replaceAll('support_reader', reader)
+        .replaceAll(/\bsupport\b/g, support)
+        .replaceAll('…', 'secret'),
     );
+    const as = async (username: string) =>
+      start({ url: Object.assign(new URL(database.url), { username, password: 'secret' }).href });
+    const forget = { action: 'forget', subject: 'zoe', arguments: {}, reason: 'x', key: 'k' };
     try {
-      const url = Object.assign(new URL(database.url), { username: role, password: 'reader' });
-      const one = await start({ url: url.href });
+      const one = await as(reader);
       expect(one.readOnly).toMatch(/may read, and not change anything/);
       const { read, post } = await client(one);
       const { body } = await read<Subject>('subject?subject=maya');
@@ -382,22 +391,29 @@ describe('a role that may only read', () => {
       expect(body.limits).toContainEqual(
         expect.objectContaining({ feature: 'ai_generation', period: 'day', used: 20 }),
       );
-      expect((await read<Page<NearRow>>('near')).body.rows.length).toBeGreaterThan(2);
-      expect((await read<UsageOverview>('usage?unit=day')).status).toBe(200);
-      expect(
-        (
-          await post('act', {
-            action: 'forget',
-            subject: 'maya',
-            arguments: {},
-            reason: 'x',
-            key: 'k',
-          })
-        ).status,
-      ).toBe(400);
+      const paths = [
+        'near',
+        'subjects',
+        'usage?unit=day',
+        'attention',
+        'plans',
+        'live',
+        'spots',
+        'tidy',
+      ];
+      for (const path of [...paths, 'ledger?subject=maya', `moment?subject=maya&at=${BLOCKED}:00Z`])
+        expect([path, (await read(path)).status]).toEqual([path, 200]);
+      expect((await post('act', forget)).status).toBe(400);
       await one.close();
+
+      const other = await as(support);
+      expect(other.readOnly).toBeNull();
+      expect(await (await client(other)).post('act', forget)).toMatchObject({ status: 200 });
+      await other.close();
     } finally {
-      await admin.query(`drop owned by ${role}; drop role ${role}`);
+      await admin.query(
+        `drop owned by ${reader}; drop role ${reader}; drop owned by ${support}; drop role ${support}`,
+      );
     }
   });
 });

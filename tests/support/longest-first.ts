@@ -11,6 +11,7 @@ const LONGEST = [
   'package/install',
   'package/next',
   'full/production',
+  'browser/studio',
   'browser/example',
   'full/instructions',
   'full/pg_prove',

@@ -35,12 +35,14 @@ export function ActionDialog(props: { asked: Asked; data: Subject; onClose: () =
   const [key] = useState(() => `studio ${crypto.randomUUID()}`);
   const fields = fieldsOf(action, session, data, given);
   const act: Act = { action, subject: data.subject, arguments: given, reason, key };
-  const settled = useSettled(JSON.stringify({ action, given }));
+  const now = JSON.stringify({ action, given });
+  const settled = useSettled(now);
+  const isAsked = isAskable(action, fields, given);
   const preview = useQuery({
     queryKey: ['preview', data.subject, settled],
     queryFn: () =>
       post<Effect>('preview', { ...act, reason: '', key: `preview ${crypto.randomUUID()}` }),
-    enabled: isAskable(action, fields, given) && settled === JSON.stringify({ action, given }),
+    enabled: isAsked && settled === now,
     staleTime: 0,
     gcTime: 0,
   });
@@ -53,7 +55,10 @@ export function ActionDialog(props: { asked: Asked; data: Subject; onClose: () =
     dialog.current?.showModal();
   }, []);
 
+  // Of what stands in the form now, and of nothing that stood there before.
+  const isCurrent = settled === now && isAsked;
   const isReady =
+    isCurrent &&
     preview.isSuccess &&
     reason.trim() !== '' &&
     (action !== 'forget' || typedId === data.subject) &&
@@ -103,17 +108,20 @@ export function ActionDialog(props: { asked: Asked; data: Subject; onClose: () =
                 />
               ))}
             </div>
-            <section className="preview" aria-label="What it will do" aria-live="polite">
+            <section
+              className="preview"
+              aria-label="What it will do"
+              aria-live="polite"
+              aria-busy={isAsked && (!isCurrent || preview.isFetching)}
+            >
               <h3>What it will do</h3>
-              {preview.isError ? (
+              {isCurrent && preview.isError ? (
                 <Refusal error={preview.error} title="The database refuses:" />
-              ) : preview.data ? (
+              ) : isCurrent && preview.data ? (
                 <Changes effect={preview.data} />
               ) : (
                 <p className="quiet">
-                  {isAskable(action, fields, given)
-                    ? 'Asking the database…'
-                    : 'Fill in what is missing.'}
+                  {isAsked ? 'Asking the database…' : 'Fill in what is missing.'}
                 </p>
               )}
             </section>

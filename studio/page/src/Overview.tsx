@@ -101,7 +101,9 @@ function Features({ usage }: { usage: UsageOverview }) {
             }))}
           />
           <p className="facts">
-            <span>{compact(lines)} lines</span>
+            <span>
+              {compact(lines)} {lines === 1 ? 'line' : 'lines'}
+            </span>
             {returned > 0 && <span>{compact(returned)} given back</span>}
             <span className={usage.reached[feature] ? 'bad' : undefined}>
               {number(usage.reached[feature] ?? 0)} × 100 % reached

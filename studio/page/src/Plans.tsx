@@ -267,7 +267,12 @@ function Impacts({ text, isGood }: { text: string; isGood: boolean }) {
   return (
     <Card
       title="Who would be over"
-      aside={isGood && impact.data && subjects > 0 && `${number(subjects)} subjects`}
+      aside={
+        isGood &&
+        impact.data &&
+        subjects > 0 &&
+        `${number(subjects)} ${subjects === 1 ? 'subject' : 'subjects'}`
+      }
     >
       {!isGood ? (
         <Empty>A document that changes something says it here.</Empty>

@@ -217,7 +217,13 @@ function Limits({ data, onAct }: Acting) {
             <span className="quiet">–</span>
           ) : original.exhausted_at ? (
             <span className="warn">
-              used up <Time at={original.exhausted_at} relative />
+              used up
+              {new Date(original.exhausted_at).getTime() > Date.now() && (
+                <>
+                  {' '}
+                  <Time at={original.exhausted_at} relative />
+                </>
+              )}
             </span>
           ) : (
             <span className="num quiet">{number(original.projected)} at the end</span>
