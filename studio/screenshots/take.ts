@@ -28,38 +28,37 @@ const browser = await chromium.launch({
 });
 
 async function take(
+  colorScheme: 'light' | 'dark',
   name: string,
   path: string,
   prepare: (page: Page) => Promise<void> = async () => {},
   height = 900,
 ): Promise<void> {
-  for (const colorScheme of ['light', 'dark'] as const) {
-    const context = await browser.newContext({
-      ...{ colorScheme, viewport: { width: 1280, height }, reducedMotion: 'reduce' },
-      ...{ locale: 'en-GB', timezoneId: 'UTC' },
-    });
-    const page = await context.newPage();
-    await page.clock.setFixedTime(NOW);
-    await page.goto(studio.address);
-    await page.getByRole('heading', { level: 1 }).waitFor();
-    await page.goto(new URL(studio.address).origin + path);
-    await page.getByRole('heading', { level: 1 }).waitFor();
-    await prepare(page);
-    await page.locator('.waiting').first().waitFor({ state: 'detached' });
-    await page.waitForTimeout(800);
-    await page.screenshot({ path: fromRoot(`docs/studio/${name}-${colorScheme}.png`) });
-    await context.close();
-  }
+  const context = await browser.newContext({
+    ...{ colorScheme, viewport: { width: 1280, height }, reducedMotion: 'reduce' },
+    ...{ locale: 'en-GB', timezoneId: 'UTC' },
+  });
+  const page = await context.newPage();
+  await page.clock.setFixedTime(NOW);
+  await page.goto(studio.address);
+  await page.getByRole('heading', { level: 1 }).waitFor();
+  await page.goto(new URL(studio.address).origin + path);
+  await page.getByRole('heading', { level: 1 }).waitFor();
+  await prepare(page);
+  await page.locator('.waiting').first().waitFor({ state: 'detached' });
+  await page.waitForTimeout(800);
+  await page.screenshot({ path: fromRoot(`docs/studio/${name}-${colorScheme}.png`) });
+  await context.close();
 }
 
-await take('overview', '/');
-await take('subject', '/subject?id=maya&at=2026-11-26T10:42:00Z');
-await take('grant', '/subject?id=maya&at=2026-11-26T10:42:00Z', async (page) => {
+await take('light', 'overview', '/');
+await take('light', 'subject', '/subject?id=maya&at=2026-11-26T10:42:00Z');
+await take('dark', 'grant', '/subject?id=maya&at=2026-11-26T10:42:00Z', async (page) => {
   await page.getByRole('button', { name: 'grant more' }).click();
   await page.getByLabel(/^Reason/).fill('the batch of 10:31 went wrong');
   await page.getByText('Lines in the ledger').waitFor();
 });
-await take('plans', '/plans', async (page) => {
+await take('light', 'plans', '/plans', async (page) => {
   const replace = async (line: string, text: string) => {
     await page.locator('.cm-line', { hasText: line }).first().click();
     await page.keyboard.press('End');

@@ -6,7 +6,7 @@ import type { Database, Query } from './database.ts';
 import { LINES } from './ledger.ts';
 import { Bad } from './refusal.ts';
 import type { Act, ActionName, Effect, LedgerLine, Snapshot } from './shapes.ts';
-import { GRANTS, readLimits } from './subject.ts';
+import { CAPS, GRANTS, readLimits } from './subject.ts';
 
 type Given = Act['arguments'];
 
@@ -69,6 +69,7 @@ const ACTIONS: Record<ActionName, Action> = {
         period: [text(given, 'period'), 'text'],
         limit: [orNull(given, 'limit'), 'bigint'],
         ends_at: [orNull(given, 'ends_at'), 'timestamptz'],
+        member: [orNull(given, 'member'), 'text'],
         reason: [reason || null, 'text'],
       },
     }),
@@ -80,6 +81,7 @@ const ACTIONS: Record<ActionName, Action> = {
         subject: [subject, 'text'],
         feature: [text(given, 'feature'), 'text'],
         period: [text(given, 'period'), 'text'],
+        member: [orNull(given, 'member'), 'text'],
         reason: [reason || null, 'text'],
       },
     }),
@@ -167,6 +169,7 @@ async function readSnapshot(query: Query, subject: string): Promise<Snapshot> {
     [subject],
   );
   const { limits } = await readLimits(query, subject);
+  const caps = await query<Snapshot['limits'][number]>(CAPS, [subject]);
   const [{ left }] = (await query(`select coalesce(sum(g.left), 0) as left from (${GRANTS}) as g`, [
     subject,
   ])) as [{ left: number }];
@@ -185,7 +188,7 @@ async function readSnapshot(query: Query, subject: string): Promise<Snapshot> {
     plan_ends_at: row?.plan_ends_at ?? null,
     anchor_at: row?.anchor_at ?? null,
     time_zone: row?.time_zone ?? 'UTC',
-    limits: limits.filter(({ source }) => source !== 'grant'),
+    limits: [...limits.filter(({ source }) => source !== 'grant'), ...caps],
     grants: left,
     holds,
     lines,

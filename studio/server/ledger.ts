@@ -95,7 +95,7 @@ export async function readLive(
   const now = await readClock(query);
   const since = asked.since ? new Date(instant(asked.since)) : undefined;
   const lines = await query<LedgerLine>(
-    `${LINES} where e.event_id >= $1::uuid order by e.event_id desc limit ${MOST_LIVE}`,
+    `${LINES} where e.event_id >= $1::uuid and strpos(e.subject_id, chr(31)) = 0 order by e.event_id desc limit ${MOST_LIVE}`,
     [since ? idOf(new Date(since.getTime() - LATE)) : idOf(new Date(0))],
   );
   return { lines: since ? lines : lines.slice(0, 50), now: now.toISOString() };

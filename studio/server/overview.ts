@@ -19,6 +19,8 @@ const COUNTED = `
   from quota.events
   where event_id >= $1::uuid and event_id < $2::uuid
     and feature_id is not null
+    -- What caps of members count stands in the lines of their organisations, too.
+    and strpos(subject_id, chr(31)) = 0
     and kind in ('consume', 'batch', 'commit', 'cost', 'table', 'refund', 'return')
   group by feature_id`;
 
@@ -50,9 +52,10 @@ export async function readUsage(query: Query, unit: Unit, kept: Kept): Promise<U
      from (
        select feature_id as feature, threshold, at
        from quota.alerts
-       where acknowledged_at is null and alert_id >= $1::uuid
+       where acknowledged_at is null and alert_id >= $1::uuid and strpos(subject_id, chr(31)) = 0
        union all
-       select feature_id, threshold, at from quota.alerts where acknowledged_at >= $2 and at >= $2
+       select feature_id, threshold, at from quota.alerts
+       where acknowledged_at >= $2 and at >= $2 and strpos(subject_id, chr(31)) = 0
      ) as a
      where threshold = 100 and at >= $2
      group by feature`,
@@ -61,7 +64,7 @@ export async function readUsage(query: Query, unit: Unit, kept: Kept): Promise<U
   const shadow = await query(
     `select feature_id as feature, count(distinct event_id) as times
      from quota.overages
-     where mode = 'shadow' and units > 0 and event_id >= $1::uuid
+     where mode = 'shadow' and units > 0 and event_id >= $1::uuid and strpos(subject_id, chr(31)) = 0
      group by feature_id`,
     [idOf(since)],
   );
@@ -112,20 +115,22 @@ const next = (unit: Unit, from: Date) =>
 export const HOLDS = `
   select subject_id as subject, reservation_id, feature_id as feature, amount, reserved_at, expires_at,
     state, actor, expires_at <= quota.clock() as is_overdue
-  from quota.reservations`;
+  from quota.reservations
+  where strpos(subject_id, chr(31)) = 0`;
 
 export const ALERTS = `
   select subject_id as subject, feature_id as feature, period, threshold, at, used, amount as "limit"
-  from quota.alerts`;
+  from quota.alerts
+  where strpos(subject_id, chr(31)) = 0`;
 
 export async function readAttention(query: Query): Promise<Attention> {
-  const holds = await query(`${HOLDS} where state = 'open' order by reserved_at limit 8`);
+  const holds = await query(`${HOLDS} and state = 'open' order by reserved_at limit 8`);
   // What nobody has been told of is in an index by time; what was delivered is found by when it was.
   const alerts = await query(
     `select * from (
-       (${ALERTS} where acknowledged_at is null order by alert_id desc limit 8)
+       (${ALERTS} and acknowledged_at is null order by alert_id desc limit 8)
        union all
-       (${ALERTS} where acknowledged_at is not null order by acknowledged_at desc limit 8)
+       (${ALERTS} and acknowledged_at is not null order by acknowledged_at desc limit 8)
      ) as a
      order by at desc limit 8`,
   );

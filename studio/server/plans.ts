@@ -33,6 +33,10 @@ export async function readDocument(query: Query): Promise<{ text: string; unsaid
     `select plan_id, feature_id, period, amount, rollover, mode, ceiling, grace::text as grace
      from quota.plan_limits order by plan_id, feature_id, quota.period_rank(period)`,
   );
+  const caps = await query(
+    `select plan_id, feature_id, period, amount
+     from quota.member_limits order by plan_id, feature_id, quota.period_rank(period)`,
+  );
   const values = await query(
     'select plan_id, feature_id, value from quota.plan_values order by plan_id, feature_id',
   );
@@ -55,6 +59,7 @@ export async function readDocument(query: Query): Promise<{ text: string; unsaid
     plans: Object.fromEntries(
       plans.map((p) => {
         const own = limits.filter(({ plan_id }) => plan_id === p.id);
+        const members = caps.filter(({ plan_id }) => plan_id === p.id);
         const has = values.filter(({ plan_id }) => plan_id === p.id);
         return [
           p.id,
@@ -66,16 +71,8 @@ export async function readDocument(query: Query): Promise<{ text: string; unsaid
             retired: p.is_retired || undefined,
             successor: p.successor_id ?? undefined,
             moves: p.moves === 'never' ? undefined : p.moves === 'instant' ? p.moves_from : p.moves,
-            limits: Object.fromEntries(
-              [...new Set(own.map(({ feature_id }) => feature_id))].map((feature) => [
-                feature,
-                Object.fromEntries(
-                  own
-                    .filter(({ feature_id }) => feature_id === feature)
-                    .map((limit) => [limit.period, limitOf(limit)]),
-                ),
-              ]),
-            ),
+            limits: byFeature(own, limitOf),
+            per_member: members.length ? byFeature(members, ({ amount }) => amount) : undefined,
             values: has.length
               ? Object.fromEntries(has.map(({ feature_id, value }) => [feature_id, value]))
               : undefined,
@@ -107,6 +104,22 @@ const SHORT = /\{[^{}]{1,90}\}/g;
 
 const said = <T extends object>(all: T) =>
   Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+
+/** As the document nests them: feature, period, what is allowed. */
+const byFeature = <Row extends { feature_id: string; period: string }>(
+  rows: Row[],
+  said: (row: Row) => unknown,
+) =>
+  Object.fromEntries(
+    [...new Set(rows.map(({ feature_id }) => feature_id))].map((feature) => [
+      feature,
+      Object.fromEntries(
+        rows
+          .filter(({ feature_id }) => feature_id === feature)
+          .map((row) => [row.period, said(row)]),
+      ),
+    ]),
+  );
 
 interface StoredLimit {
   amount: number | null;

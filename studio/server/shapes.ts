@@ -135,6 +135,8 @@ export interface Limit {
   carried: number;
   mode: string | null;
   ceiling: number | null;
+  /** Whose cap it is, within what the subject has; null: a limit of the subject. */
+  member: string | null;
 }
 
 export interface Grant {
@@ -185,7 +187,14 @@ export interface Subject {
   limits: Limit[];
   limitsRefused: Refusal | null;
   entitlements: { feature: string; kind: string; enabled: boolean; value: unknown }[];
-  exceptions: { feature: string; period: string; limit: number | null; ends_at: string | null }[];
+  caps: (Snapshot['limits'][number] & { resets_at: string | null })[];
+  exceptions: {
+    member: string | null;
+    feature: string;
+    period: string;
+    limit: number | null;
+    ends_at: string | null;
+  }[];
   grants: Grant[];
   holds: Hold[];
   alerts: Alert[];
@@ -270,6 +279,7 @@ export interface Snapshot {
     | 'remaining'
     | 'unlimited'
     | 'mode'
+    | 'member'
   >[];
   grants: number;
   holds: number;

@@ -9,7 +9,7 @@ import type { Limit, Moment, Refusal, Subject } from './shapes.ts';
 const EXPLAINED = `
   select e.feature, e.subject, e.plan, e.period, e.source, e."limit", e.used, e.reserved, e.remaining,
     e.unlimited, e.granted, e.resets_at, e.refuses, e.retry_after, e.top_up, e.plans, e.projected,
-    e.exhausted_at, e.carried, e.mode, e.ceiling
+    e.exhausted_at, e.carried, e.mode, e.ceiling, e.member
   from quota.features as f
   cross join lateral public.explain_usage(f.feature_id, 1, $1) as e
   where f.kind in ('metered', 'gauge') and e.feature = f.feature_id
@@ -20,7 +20,7 @@ const STORED = `
   select feature, subject, null as plan, period, 'last call' as source, "limit", used, reserved, remaining,
     unlimited, 0 as granted, resets_at, status in ('at_limit', 'over_limit') as refuses,
     null as retry_after, null as top_up, null as plans, null as projected, null as exhausted_at,
-    0 as carried, null as mode, null as ceiling
+    0 as carried, null as mode, null as ceiling, null as member
   from public.usage_overview
   where subject = $1
   order by feature, period`;
@@ -42,6 +42,14 @@ export async function readLimits(
     return { limits: await query<Limit>(STORED, [subject]), refused: refusalOf(error).refusal };
   }
 }
+
+/** What members may take of what it has: of those that a call has met, or that were set. */
+export const CAPS = `
+  select feature, subject, period, 'cap' as source, "limit", used, reserved, remaining, unlimited,
+    null as mode, member, resets_at
+  from public.current_usage
+  where subject = $1 and member is not null
+  order by member, feature, period`;
 
 export const GRANTS = `
   select grant_id, feature_id as feature, amount, drawn,
@@ -148,21 +156,26 @@ export async function readSubject(query: Query, subject: string): Promise<Subjec
           `select feature, kind, enabled, value from public.entitlements where subject = $1 order by feature`,
           one,
         ),
+    caps: refused ? [] : await query(`${CAPS} limit 200`, one),
     exceptions: await query(
-      `select feature_id as feature, period, amount as "limit", ends_at
-       from quota.exceptions where subject_id = $1 and ends_at > quota.clock() order by 1, 2`,
+      `select feature_id as feature, period, amount as "limit", ends_at,
+         nullif(split_part(subject_id, chr(31), 2), '') as member
+       from quota.exceptions
+       where (subject_id = $1 or subject_id > $1 || chr(31) and subject_id < $1 || chr(32))
+         and ends_at > quota.clock()
+       order by 5 nulls first, 1, 2`,
       one,
     ),
     grants: await query(`${GRANTS} order by granted_at desc limit 50`, one),
     holds: await query(
       `select * from (
-         (${HOLDS} where subject_id = $1 and state = 'open' order by reserved_at limit 50)
+         (${HOLDS} and subject_id = $1 and state = 'open' order by reserved_at limit 50)
          union
-         (${HOLDS} where subject_id = $1 order by reservation_id desc limit 10)
+         (${HOLDS} and subject_id = $1 order by reservation_id desc limit 10)
        ) as h order by state <> 'open', reserved_at desc`,
       one,
     ),
-    alerts: await query(`${ALERTS} where subject_id = $1 order by alert_id desc limit 20`, one),
+    alerts: await query(`${ALERTS} and subject_id = $1 order by alert_id desc limit 20`, one),
     history: await query(HISTORY, one),
     lines: (
       await query(

@@ -33,6 +33,7 @@ export const PLANS = {
         export: { month: { limit: 100, mode: 'shadow' } },
         kb_file: { lifetime: 500 },
       },
+      per_member: { ai_generation: { month: 800 } },
       values: { sso: true, max_context: 200000 },
     },
   },

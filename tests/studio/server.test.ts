@@ -21,6 +21,7 @@ import type {
   Verification,
 } from '../../studio/server/shapes.ts';
 import { type Studio, startStudio } from '../../studio/server/studio.ts';
+import { CAPS } from '../../studio/server/subject.ts';
 import { FULLEST } from '../../studio/server/subjects.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { rowsRead } from '../support/rows-read.ts';
@@ -208,8 +209,8 @@ describe('what it answers', () => {
       expect(body.isComplete).toBe(true);
       const since = body.buckets[0]?.from;
       const { rows } = await admin.query(
-        `select feature_id as feature, sum(used_change)::int as used from quota.events
-         where at >= $1 and feature_id is not null group by 1 order by 1`,
+        `select feature, sum(used_change)::int as used from public.usage_events
+         where at >= $1 and feature is not null group by 1 order by 1`,
         [since],
       );
       const sum = (feature: string) =>
@@ -451,6 +452,10 @@ test('a page of a list reads as much with 4,000 subjects as it shows, and has ea
   const some = first.body.rows.map(({ subject }) => `'${subject}'`).join();
   const fullest = await rowsRead(admin, null, FULLEST.replace('$1', `array[${some}]`));
   expect(fullest.rows).toBeLessThanOrEqual(1_000);
+  // Of one subject everything is found by its id.
+  const caps = await rowsRead(admin, null, CAPS.replace('$1', `'acme'`));
+  expect(caps.answer.map(({ member }) => member)).toEqual(['lena', 'omar']);
+  expect(caps.rows).toBeLessThanOrEqual(500);
   const near = await rowsRead(
     admin,
     null,

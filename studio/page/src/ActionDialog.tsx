@@ -207,10 +207,11 @@ function FieldOf(props: {
       ) : (
         <input
           {...shared}
-          inputMode="numeric"
+          inputMode={field.kind === 'number' ? 'numeric' : undefined}
           value={value ?? ''}
           onChange={(event) => {
             const typed = event.target.value.trim();
+            if (field.kind === 'text') return onChange(event.target.value || null);
             onChange(typed === '' ? null : /^-?\d+$/.test(typed) ? Number(typed) : typed);
           }}
         />
@@ -283,14 +284,14 @@ function differences(
     ['Open holds', number(before.holds), number(after.holds)],
   ];
   const keyOf = (limit: Snapshot['limits'][number]) =>
-    `${limit.feature}\n${limit.period}\n${limit.subject}`;
+    [limit.feature, limit.period, limit.subject, limit.member].join('\n');
   const [was, is] = [before, after].map(
     ({ limits }) => new Map(limits.map((limit) => [keyOf(limit), limit])),
   ) as [Map<string, Snapshot['limits'][number]>, Map<string, Snapshot['limits'][number]>];
   for (const id of new Set([...was.keys(), ...is.keys()])) {
     const [one, other] = [was.get(id), is.get(id)];
     const limit = one ?? other;
-    const what = `${nameOf(limit?.feature ?? '')} / ${limit?.period ?? 'in the plan'}`;
+    const what = `${nameOf(limit?.feature ?? '')} / ${limit?.period ?? 'in the plan'}${limit?.member ? ` of ${limit.member}` : ''}`;
     rows.push([what, sayLimit(one), sayLimit(other)]);
   }
   if (after.lines < before.lines)

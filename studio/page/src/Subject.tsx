@@ -66,6 +66,7 @@ export function Subject() {
           <Grants data={data} onAct={setAsked} />
           <Holds data={data} onAct={setAsked} />
           <Exceptions data={data} onAct={setAsked} />
+          <Caps data={data} />
           <Others data={data} />
           <History data={data} />
         </div>
@@ -486,11 +487,17 @@ function Exceptions({ data, onAct }: Acting) {
   return (
     <Card title="Exceptions to the plan">
       <ul className="list">
-        {data.exceptions.map(({ feature, period, limit, ends_at }) => (
-          <li key={`${feature}/${period}`}>
+        {data.exceptions.map(({ feature, period, limit, ends_at, member }) => (
+          <li key={`${feature}/${period}/${member}`}>
             <span>
               <b className="num">{limit === null ? '∞' : number(limit)}</b> {nameOf(feature)}{' '}
               <span className="quiet">/ {period}</span>
+              {member && (
+                <>
+                  {' '}
+                  <span className="quiet">of</span> <span className="id">{member}</span>
+                </>
+              )}
               <span className="quiet block">
                 {ends_at ? (
                   <>
@@ -505,11 +512,34 @@ function Exceptions({ data, onAct }: Acting) {
               <button
                 type="button"
                 className="small"
-                onClick={() => onAct({ action: 'clear_limit', given: { feature, period } })}
+                onClick={() => onAct({ action: 'clear_limit', given: { feature, period, member } })}
               >
                 End it…
               </button>
             )}
+          </li>
+        ))}
+      </ul>
+    </Card>
+  );
+}
+
+/** What each member may take of what its organisation has. */
+function Caps({ data }: { data: SubjectShape }) {
+  const nameOf = useFeatureName();
+  if (data.caps.length === 0) return null;
+  return (
+    <Card title="Caps of members">
+      <ul className="list">
+        {data.caps.map(({ member, feature, period, used, reserved, limit }) => (
+          <li key={[member, feature, period].join('\n')}>
+            <span>
+              <span className="id">{member}</span>
+              <span className="quiet block">
+                {nameOf(feature)} / {period}
+              </span>
+            </span>
+            <Meter used={used} reserved={reserved} limit={limit} />
           </li>
         ))}
       </ul>
@@ -556,7 +586,10 @@ function History({ data }: { data: SubjectShape }) {
           {data.history.map((line) => (
             <li key={line.event_id}>
               <Time at={line.at} />
-              <span>{detailOf(line)}</span>
+              <span>
+                {line.actor && <span className="id">{line.actor}: </span>}
+                {detailOf(line)}
+              </span>
             </li>
           ))}
         </ol>

@@ -106,6 +106,7 @@ export function fieldsOf(
           isRequired: true,
         },
         { name: 'limit', label: 'Limit', kind: 'number', hint: 'empty: unlimited' },
+        { name: 'member', label: 'Member', kind: 'text', hint: 'empty: the subject' },
         {
           name: 'ends_at',
           label: 'Until',
