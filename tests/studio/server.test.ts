@@ -23,6 +23,7 @@ import type {
 import { type Studio, startStudio } from '../../studio/server/studio.ts';
 import { CAPS } from '../../studio/server/subject.ts';
 import { FULLEST } from '../../studio/server/subjects.ts';
+import { pgquota } from '../package/cli.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { rowsRead } from '../support/rows-read.ts';
 import { addCrowd, BLOCKED, PLANS, prepareGround } from './ground.ts';
@@ -482,4 +483,23 @@ test('what does not exist is said before it starts', async () => {
   } finally {
     await blank.drop();
   }
+});
+
+test('a slip on the command line is answered in a sentence', async () => {
+  const studio = (...args: string[]) => pgquota(page, ['studio', ...args]);
+  const slips = await Promise.all([
+    studio('--port', 'http'),
+    studio('--port', '70000'),
+    studio('app'),
+    studio('--readonly'),
+    studio(),
+  ]);
+  expect(slips.map(({ code }) => code)).toEqual([2, 2, 2, 2, 1]);
+  expect(slips.map(({ output }) => output.split('\n')[0])).toEqual([
+    'pgquota: --port is http; 0 (any that is free) to 65535 are possible',
+    'pgquota: --port is 70000; 0 (any that is free) to 65535 are possible',
+    'pgquota: studio takes no app',
+    'pgquota: there is no option --readonly; did you mean --read-only?',
+    'pgquota: No database named.',
+  ]);
 });

@@ -77,44 +77,48 @@ function Features({ usage }: { usage: UsageOverview }) {
     );
   }
   return (
-    <section aria-labelledby="use" className="features">
+    <section aria-labelledby="use" className="stack">
       <h2 id="use" className="hidden">
         Use per feature
       </h2>
-      {rows.map(({ feature, name, unit, of, used, lines, returned }) => (
-        <article key={feature} className="card feature">
-          <header>
-            <h3 title={feature}>{name}</h3>
-            <p>
-              <b className="num">{compact(used)}</b>{' '}
-              <span className="quiet">{used === 1 || unit.endsWith('s') ? unit : `${unit}s`}</span>
+      <div className="features">
+        {rows.map(({ feature, name, unit, of, used, lines, returned }) => (
+          <article key={feature} className="card feature">
+            <header>
+              <h3 title={feature}>{name}</h3>
+              <p>
+                <b className="num">{compact(used)}</b>{' '}
+                <span className="quiet">
+                  {used === 1 || unit.endsWith('s') ? unit : `${unit}s`}
+                </span>
+              </p>
+            </header>
+            <Chart
+              label={`${name}: used per ${usage.unit}`}
+              unit={usage.unit}
+              height={96}
+              bars={of.map(({ from, sums }) => ({
+                from,
+                value: sums?.used ?? null,
+                note: sums ? `${number(sums.lines)} lines` : undefined,
+              }))}
+            />
+            <p className="facts">
+              <span>
+                {compact(lines)} {lines === 1 ? 'line' : 'lines'}
+              </span>
+              {returned > 0 && <span>{compact(returned)} given back</span>}
+              <span className={usage.reached[feature] ? 'bad' : undefined}>
+                {number(usage.reached[feature] ?? 0)} × 100 % reached
+              </span>
+              {usage.shadow[feature] !== undefined && (
+                <span>{number(usage.shadow[feature])} that shadow limits would have refused</span>
+              )}
             </p>
-          </header>
-          <Chart
-            label={`${name}: used per ${usage.unit}`}
-            unit={usage.unit}
-            height={96}
-            bars={of.map(({ from, sums }) => ({
-              from,
-              value: sums?.used ?? null,
-              note: sums ? `${number(sums.lines)} lines` : undefined,
-            }))}
-          />
-          <p className="facts">
-            <span>
-              {compact(lines)} {lines === 1 ? 'line' : 'lines'}
-            </span>
-            {returned > 0 && <span>{compact(returned)} given back</span>}
-            <span className={usage.reached[feature] ? 'bad' : undefined}>
-              {number(usage.reached[feature] ?? 0)} × 100 % reached
-            </span>
-            {usage.shadow[feature] !== undefined && (
-              <span>{number(usage.shadow[feature])} that shadow limits would have refused</span>
-            )}
-          </p>
-        </article>
-      ))}
-      <p className="hint wide">
+          </article>
+        ))}
+      </div>
+      <p className="hint">
         {!usage.isComplete && <b>The ledger is long: it is being read, the newest first. </b>}
         Net of refunds, summed from the ledger; days and months are those of UTC. A refusal writes
         nothing, so refusals are not counted here: what is known of them is how often a limit came

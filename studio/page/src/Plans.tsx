@@ -323,10 +323,14 @@ function Pricing({ rows }: { rows: PlanCatalog[] }) {
   const client = useMemo(() => sourceOf(rows), [rows]);
   return (
     <UsageProvider client={client} user={null}>
-      <PricingTable />
+      <PricingTable onChoose={payNothing} />
     </UsageProvider>
   );
 }
+
+const payNothing = () => {
+  throw new Error('This is how it looks: a customer would be led to the payment.');
+};
 
 /** Answers plan_catalog, which is all that the table asks for. */
 function sourceOf(rows: PlanCatalog[]): UsageSource {
