@@ -1,7 +1,7 @@
 /** What must hold whenever nobody calls: asked at every stop, and after every crash. */
 import type pg from 'pg';
 import type { Told } from './load.ts';
-import { UNITS_A_DAY } from './world.ts';
+import { KEPT, UNITS_A_DAY } from './world.ts';
 
 /** What is wrong, in words; then forgets the ids and keys that were looked up. */
 export async function prove(owner: pg.Client, told: Told): Promise<string[]> {
@@ -12,8 +12,11 @@ export async function prove(owner: pg.Client, told: Told): Promise<string[]> {
   const { rows: lost } = await owner.query(
     `select t.id
      from unnest($1::uuid[]) as t (id)
-     where not exists (select from quota.events as e where e.event_id = t.id)`,
-    [told.events.splice(0)],
+     where not exists (select from quota.events as e where e.event_id = t.id)
+       -- An id begins with its instant. What is older may be folded.
+       and to_timestamp(('x' || left(replace(t.id::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
+         > quota.clock() - $2::interval`,
+    [told.events.splice(0), KEPT],
   );
   for (const { id } of lost) findings.push(`the use ${id} was told and is not in the ledger`);
 

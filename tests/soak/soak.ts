@@ -18,7 +18,7 @@ import { setClock } from '../support/clock.ts';
 import { Load } from './load.ts';
 import { prove } from './proof.ts';
 import { upgradeOf } from './upgrade.ts';
-import { makeWorld, newEdition } from './world.ts';
+import { KEPT, makeWorld, newEdition } from './world.ts';
 
 export interface Options {
   seconds: number;
@@ -106,7 +106,7 @@ async function run(
     'clock set forward by days': () => moveClock(random.between(1, 4) * 1440 * MINUTE),
     'clock set back': () => moveClock(-random.between(5, 120) * 1000),
     'plans changed': () => asOwner((owner) => newEdition(owner, random)),
-    tidied: () => asOwner((owner) => owner.query('select quota.tidy()')),
+    tidied: () => asOwner((owner) => owner.query('select quota.tidy($1)', [KEPT])),
   };
 
   await moveClock(0);

@@ -8,6 +8,9 @@ export const STRICT = ['strict-1', 'strict-2', 'strict-3'];
 /** Units of `unit` a day, one a call. */
 export const UNITS_A_DAY = 400;
 
+/** How long tidy() keeps lines one by one. */
+export const KEPT = '3 days';
+
 /** These change plans, get grants, exceptions, fresh starts and refunds. */
 export const ROAMING = Array.from({ length: 300 }, (_, n) => `user-${n}`);
 /** Some count at their team, too. */
