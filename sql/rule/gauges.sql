@@ -102,10 +102,15 @@ begin
     return quota.lock_meters(p_subject_id, p_feature_ids, true);
   end if;
   -- All exist before the first is locked.
-  foreach v_level in array v_levels loop
-    perform quota.create_meters(v_level, p_feature_ids, true);
-  end loop;
-  foreach v_level in array v_levels loop
+  perform quota.make_meters(
+    array(
+      select row(l, f, 1, 1, false)::quota.part
+      from unnest(v_levels) as l
+      cross join unnest(p_feature_ids) as f
+    ),
+    true
+  );
+  for v_level in select l from unnest(v_levels) as l order by l collate "C" loop
     v_now := quota.lock_meters(v_level, p_feature_ids, true);
   end loop;
   return v_now;
@@ -113,4 +118,4 @@ end
 $$;
 
 comment on function quota.lock_levels is
-  'Locks the meters of a subject and of all above it, from the top down, and returns the time.';
+  'Locks the meters of a subject and of all above it, in byte order, and returns the time.';

@@ -22,7 +22,7 @@ create type quota.judgement as (
 comment on type quota.judgement is
   'What a call of several parts is told; the limits of each part; and the largest amount that all have room for (null: any).';
 
--- From the top down, and of one level in byte order: in lock order.
+-- From the top down. They are locked in byte order (lock_parts()).
 create function quota.parts_of(
   p_subject_id text,
   p_feature_id text
@@ -56,7 +56,7 @@ end
 $$;
 
 comment on function quota.parts_of is
-  'The meters that a call takes from, in lock order; null: its own alone.';
+  'The meters that a call takes from, from the top down; null: its own alone.';
 
 create function quota.levels_of(p_subject_id text)
 returns text[]

@@ -27,6 +27,7 @@ declare
   v_subject_id text;
   v_parent_id text;
   v_former_id text;
+  v_locked_id text;
   v_features text[];
   v_now timestamptz;
 begin
@@ -42,16 +43,14 @@ begin
     return;
   end if;
 
-  -- What its gauges show is the parent's as well from now on: that one's plain calls end.
-  if v_parent_id is not null then
-    perform quota.lock_meters(v_parent_id, quota.meters_of(v_parent_id));
-    update quota.meters as m
-      set fresh_from = 'infinity'
-      where m.subject_id = v_parent_id;
-  end if;
-  -- Whoever uses it meets here: the calls before count where they did, the calls after at every level.
+  -- Whoever uses it meets here: the calls before count where they did, the calls after at every level. What
+  -- its gauges show is the parent's as well from now on: that one's plain calls end.
+  for v_locked_id in
+    select l from unnest(array[v_subject_id, v_parent_id]) as l where l is not null order by l collate "C"
+  loop
+    v_now := quota.lock_meters(v_locked_id, quota.meters_of(v_locked_id));
+  end loop;
   v_features := quota.meters_of(v_subject_id);
-  v_now := quota.lock_meters(v_subject_id, v_features);
   update quota.subjects as s
     set parent_id = v_parent_id,
         -- Its plan may be another one.
@@ -59,7 +58,7 @@ begin
     where s.subject_id = v_subject_id;
   update quota.meters as m
     set fresh_from = 'infinity'
-    where m.subject_id = v_subject_id;
+    where m.subject_id = any (array[v_subject_id, v_parent_id]);
   -- Without the parent's name: to forget that one, nobody need change the lines of others.
   perform quota.record(
     row(

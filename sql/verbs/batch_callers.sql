@@ -104,7 +104,7 @@ $$;
 
 comment on function quota.caps_of_calls is 'All caps that the items of a batch take from; one caller: of all items.';
 
--- From the top down, and of one level in byte order, over all of them.
+-- In byte order over all of them.
 create function quota.lock_several(
   p_callers quota.caller[],
   p_feature_ids text[],
@@ -132,7 +132,6 @@ begin
         )
       ) as p
       group by p.subject_id, p.feature_id
-      order by coalesce(cardinality(quota.levels_of(p.subject_id)), 1), p.subject_id, p.feature_id
     );
     perform quota.check_meters(v_parts);
     at := quota.lock_parts(v_parts);

@@ -39,24 +39,21 @@ returns timestamptz
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  -- In byte order, whatever level they stand on: levels change while calls wait, names do not.
   v_subjects text[] := array(
     select p.subject_id
-    from unnest(p_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
+    from unnest(p_parts) as p
     where strpos(p.subject_id, chr(31)) = 0
     group by p.subject_id
-    order by min(p.n)
+    order by p.subject_id collate "C"
   );
   v_subject_id text;
   v_part quota.part;
   v_now timestamptz;
 begin
-  -- None is made while another is held: it would wait for the subject's row in the wrong order.
-  foreach v_subject_id in array v_subjects loop
-    exit when cardinality(v_subjects) = 1;
-    if not quota.create_meters(v_subject_id, quota.features_at(p_parts, v_subject_id)) then
-      return null;
-    end if;
-  end loop;
+  if cardinality(v_subjects) > 1 and not quota.make_meters(p_parts, false) then
+    return null;
+  end if;
   foreach v_subject_id in array v_subjects loop
     v_now := quota.lock_meters(v_subject_id, quota.features_at(p_parts, v_subject_id));
     if v_now is null then
@@ -76,7 +73,39 @@ end
 $$;
 
 comment on function quota.lock_parts is
-  'Locks the meters of parts, which come from the top down, and returns the time; null: a subject was merged into another, ask again whose they are.';
+  'Locks the meters of parts, subjects in byte order, and returns the time; null: a subject was merged into another, ask again whose they are.';
+
+-- None is made while another is held: it would wait for the subject's row in the wrong order. Rows are locked
+-- in byte order, as set_parent() and merge_subjects() lock them, and only where a meter is missing.
+create function quota.make_meters(
+  p_parts quota.part[],
+  p_are_tables boolean
+)
+returns boolean
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject_id text;
+begin
+  for v_subject_id in
+    select p.subject_id
+    from unnest(p_parts) as p
+    left join quota.meters as m on m.subject_id = p.subject_id and m.feature_id = p.feature_id
+    where strpos(p.subject_id, chr(31)) = 0
+    group by p.subject_id
+    having count(*) > count(m.subject_id)
+    order by p.subject_id collate "C"
+  loop
+    if not quota.create_meters(v_subject_id, quota.features_at(p_parts, v_subject_id), p_are_tables) then
+      return false;
+    end if;
+  end loop;
+  return true;
+end
+$$;
+
+comment on function quota.make_meters is
+  'Makes the meters of parts that do not exist, subjects in byte order. False: one was merged into another.';
 
 create function quota.features_at(
   p_parts quota.part[],

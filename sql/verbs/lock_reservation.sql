@@ -115,12 +115,7 @@ begin
   if p_shares is null then
     return quota.lock_meter(p_subject_id, p_feature_id);
   end if;
-  -- From the top down, as calls do it: who has nobody above first.
-  return quota.lock_parts(array(
-    select p
-    from unnest(quota.parts_of_shares(p_subject_id, p_feature_id, p_shares)) as p
-    order by coalesce(cardinality(quota.levels_of(p.subject_id)), 1), p.subject_id, p.feature_id
-  ));
+  return quota.lock_parts(quota.parts_of_shares(p_subject_id, p_feature_id, p_shares));
 end
 $$;
 

@@ -5803,7 +5803,7 @@ create type quota.judgement as (
 comment on type quota.judgement is
   'What a call of several parts is told; the limits of each part; and the largest amount that all have room for (null: any).';
 
--- From the top down, and of one level in byte order: in lock order.
+-- From the top down. They are locked in byte order (lock_parts()).
 create function quota.parts_of(
   p_subject_id text,
   p_feature_id text
@@ -5837,7 +5837,7 @@ end
 $$;
 
 comment on function quota.parts_of is
-  'The meters that a call takes from, in lock order; null: its own alone.';
+  'The meters that a call takes from, from the top down; null: its own alone.';
 
 create function quota.levels_of(p_subject_id text)
 returns text[]
@@ -6293,10 +6293,15 @@ begin
     return quota.lock_meters(p_subject_id, p_feature_ids, true);
   end if;
   -- All exist before the first is locked.
-  foreach v_level in array v_levels loop
-    perform quota.create_meters(v_level, p_feature_ids, true);
-  end loop;
-  foreach v_level in array v_levels loop
+  perform quota.make_meters(
+    array(
+      select row(l, f, 1, 1, false)::quota.part
+      from unnest(v_levels) as l
+      cross join unnest(p_feature_ids) as f
+    ),
+    true
+  );
+  for v_level in select l from unnest(v_levels) as l order by l collate "C" loop
     v_now := quota.lock_meters(v_level, p_feature_ids, true);
   end loop;
   return v_now;
@@ -6304,7 +6309,7 @@ end
 $$;
 
 comment on function quota.lock_levels is
-  'Locks the meters of a subject and of all above it, from the top down, and returns the time.';
+  'Locks the meters of a subject and of all above it, in byte order, and returns the time.';
 
 -- sql/rule/entitlements.sql
 
@@ -7239,24 +7244,21 @@ returns timestamptz
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  -- In byte order, whatever level they stand on: levels change while calls wait, names do not.
   v_subjects text[] := array(
     select p.subject_id
-    from unnest(p_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
+    from unnest(p_parts) as p
     where strpos(p.subject_id, chr(31)) = 0
     group by p.subject_id
-    order by min(p.n)
+    order by p.subject_id collate "C"
   );
   v_subject_id text;
   v_part quota.part;
   v_now timestamptz;
 begin
-  -- None is made while another is held: it would wait for the subject's row in the wrong order.
-  foreach v_subject_id in array v_subjects loop
-    exit when cardinality(v_subjects) = 1;
-    if not quota.create_meters(v_subject_id, quota.features_at(p_parts, v_subject_id)) then
-      return null;
-    end if;
-  end loop;
+  if cardinality(v_subjects) > 1 and not quota.make_meters(p_parts, false) then
+    return null;
+  end if;
   foreach v_subject_id in array v_subjects loop
     v_now := quota.lock_meters(v_subject_id, quota.features_at(p_parts, v_subject_id));
     if v_now is null then
@@ -7276,7 +7278,39 @@ end
 $$;
 
 comment on function quota.lock_parts is
-  'Locks the meters of parts, which come from the top down, and returns the time; null: a subject was merged into another, ask again whose they are.';
+  'Locks the meters of parts, subjects in byte order, and returns the time; null: a subject was merged into another, ask again whose they are.';
+
+-- None is made while another is held: it would wait for the subject's row in the wrong order. Rows are locked
+-- in byte order, as set_parent() and merge_subjects() lock them, and only where a meter is missing.
+create function quota.make_meters(
+  p_parts quota.part[],
+  p_are_tables boolean
+)
+returns boolean
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject_id text;
+begin
+  for v_subject_id in
+    select p.subject_id
+    from unnest(p_parts) as p
+    left join quota.meters as m on m.subject_id = p.subject_id and m.feature_id = p.feature_id
+    where strpos(p.subject_id, chr(31)) = 0
+    group by p.subject_id
+    having count(*) > count(m.subject_id)
+    order by p.subject_id collate "C"
+  loop
+    if not quota.create_meters(v_subject_id, quota.features_at(p_parts, v_subject_id), p_are_tables) then
+      return false;
+    end if;
+  end loop;
+  return true;
+end
+$$;
+
+comment on function quota.make_meters is
+  'Makes the meters of parts that do not exist, subjects in byte order. False: one was merged into another.';
 
 create function quota.features_at(
   p_parts quota.part[],
@@ -8155,7 +8189,7 @@ $$;
 
 comment on function quota.caps_of_calls is 'All caps that the items of a batch take from; one caller: of all items.';
 
--- From the top down, and of one level in byte order, over all of them.
+-- In byte order over all of them.
 create function quota.lock_several(
   p_callers quota.caller[],
   p_feature_ids text[],
@@ -8183,7 +8217,6 @@ begin
         )
       ) as p
       group by p.subject_id, p.feature_id
-      order by coalesce(cardinality(quota.levels_of(p.subject_id)), 1), p.subject_id, p.feature_id
     );
     perform quota.check_meters(v_parts);
     at := quota.lock_parts(v_parts);
@@ -10129,12 +10162,7 @@ begin
   if p_shares is null then
     return quota.lock_meter(p_subject_id, p_feature_id);
   end if;
-  -- From the top down, as calls do it: who has nobody above first.
-  return quota.lock_parts(array(
-    select p
-    from unnest(quota.parts_of_shares(p_subject_id, p_feature_id, p_shares)) as p
-    order by coalesce(cardinality(quota.levels_of(p.subject_id)), 1), p.subject_id, p.feature_id
-  ));
+  return quota.lock_parts(quota.parts_of_shares(p_subject_id, p_feature_id, p_shares));
 end
 $$;
 
@@ -11359,6 +11387,7 @@ declare
   v_subject_id text;
   v_parent_id text;
   v_former_id text;
+  v_locked_id text;
   v_features text[];
   v_now timestamptz;
 begin
@@ -11374,16 +11403,14 @@ begin
     return;
   end if;
 
-  -- What its gauges show is the parent's as well from now on: that one's plain calls end.
-  if v_parent_id is not null then
-    perform quota.lock_meters(v_parent_id, quota.meters_of(v_parent_id));
-    update quota.meters as m
-      set fresh_from = 'infinity'
-      where m.subject_id = v_parent_id;
-  end if;
-  -- Whoever uses it meets here: the calls before count where they did, the calls after at every level.
+  -- Whoever uses it meets here: the calls before count where they did, the calls after at every level. What
+  -- its gauges show is the parent's as well from now on: that one's plain calls end.
+  for v_locked_id in
+    select l from unnest(array[v_subject_id, v_parent_id]) as l where l is not null order by l collate "C"
+  loop
+    v_now := quota.lock_meters(v_locked_id, quota.meters_of(v_locked_id));
+  end loop;
   v_features := quota.meters_of(v_subject_id);
-  v_now := quota.lock_meters(v_subject_id, v_features);
   update quota.subjects as s
     set parent_id = v_parent_id,
         -- Its plan may be another one.
@@ -11391,7 +11418,7 @@ begin
     where s.subject_id = v_subject_id;
   update quota.meters as m
     set fresh_from = 'infinity'
-    where m.subject_id = v_subject_id;
+    where m.subject_id = any (array[v_subject_id, v_parent_id]);
   -- Without the parent's name: to forget that one, nobody need change the lines of others.
   perform quota.record(
     row(
@@ -21189,15 +21216,15 @@ begin
     ('function', 'quota.lock_gauges(text[])', '{"body": "c3c96aa1bce20ffaa8ef178285919148", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.lock_imports(quota.import_row[])', '{"body": "4b4d7935aabc2b6d4f9339e40b424ddc", "name": "quota.lock_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns void"}'),
     ('function', 'quota.lock_late(quota.part[])', '{"body": "77c1f7c758c13375fe9057cac879142e", "name": "quota.lock_late", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns void"}'),
-    ('function', 'quota.lock_levels(text, text[])', '{"body": "deed9ab40d2c6fee37e0310cc8448a6e", "name": "quota.lock_levels", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_levels(text, text[])', '{"body": "302bdb5eb9ccbc0d5bb7564aaa4dce27", "name": "quota.lock_levels", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meter(text, text, boolean)', '{"body": "bd969ce0e22a160f97795d72e3dba942", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meters(text, text[], boolean)', '{"body": "99682c20f918e22a4348da09f184f76c", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
     ('function', 'quota.lock_namers(text)', '{"body": "7518a4d9b76d627ecdc75a1ae3ff2783", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
     ('function', 'quota.lock_own(quota.caller, text)', '{"body": "3960a944e808e68b0fd41d994c2ab869", "name": "quota.lock_own", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text) returns quota.own_lock"}'),
-    ('function', 'quota.lock_parts(quota.part[])', '{"body": "98fff49429ab13996ef485436aed0420", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_parts(quota.part[])', '{"body": "e037651444b6df2c51ad443bfa2e2bcd", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_reservation(uuid, text)', '{"body": "9e85ec02fd203940eb3f788af0a482d2", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
-    ('function', 'quota.lock_several(quota.caller[], text[])', '{"body": "89820a4e0171f8a81d36c88fe29bb24b", "name": "quota.lock_several", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_feature_ids text[], OUT callers quota.caller[], OUT at timestamp with time zone) returns record"}'),
-    ('function', 'quota.lock_shared(text, text, quota.shares[])', '{"body": "b6113c2a44f6d2653b48a3bc36687b48", "name": "quota.lock_shared", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_several(quota.caller[], text[])', '{"body": "323e04ff39664cafdacee8230e41d392", "name": "quota.lock_several", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_feature_ids text[], OUT callers quota.caller[], OUT at timestamp with time zone) returns record"}'),
+    ('function', 'quota.lock_shared(text, text, quota.shares[])', '{"body": "f8140619638e8a472912cceed5090361", "name": "quota.lock_shared", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_subject(text, boolean)', '{"body": "33191f489be22d99ff4e5c734f6d7a61", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_is_forgotten boolean DEFAULT false) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_terms_of(text[])', '{"body": "97c471dcd24ff78b8a9542fedb2fd28b", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
@@ -21210,6 +21237,7 @@ begin
     ('function', 'quota.make_calls(text, jsonb, quota.many_calls)', '{"body": "f5c9373a619e32eb867033b3c1def582", "name": "quota.make_calls", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls jsonb, p_seen quota.many_calls) returns public.usage_decision[]"}'),
     ('function', 'quota.make_calls_locked(quota.caller, jsonb, quota.many_calls)', '{"body": "e6a85f952616fa55e167808ed2d5242e", "name": "quota.make_calls_locked", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_calls jsonb, p_seen quota.many_calls) returns public.usage_decision[]"}'),
     ('function', 'quota.make_counters(quota.plan_period[])', '{"body": "113c1548006626271d1c2158836bb94d", "name": "quota.make_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
+    ('function', 'quota.make_meters(quota.part[], boolean)', '{"body": "706244967f8fa09f211d4082252060c2", "name": "quota.make_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_are_tables boolean) returns boolean"}'),
     ('function', 'quota.make_plan_triggers(regclass)', '{"body": "0a2fe3910f849508bbfa8515f48740c2", "name": "quota.make_plan_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.make_triggers(regclass)', '{"body": "37b9d33f8a607e554f5f443cd3d0cbc0", "name": "quota.make_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass) returns void"}'),
     ('function', 'quota.mark_of(bigint, bigint, bigint, bigint[])', '{"body": "cdc1657baab176b2e5ed33c2f0c21c27", "name": "quota.mark_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_reserved bigint, p_limit bigint, p_marks bigint[]) returns bigint"}'),
@@ -21327,7 +21355,7 @@ begin
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.running_since(text, text, timestamp with time zone)', '{"body": "34d8308dbe436c4f08da64a596fd88c3", "name": "quota.running_since", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_now timestamp with time zone) returns timestamp with time zone"}'),
     ('function', 'quota.sees_members(text, text)', '{"body": "e323702adb02dd0a6288b771b70a9372", "name": "quota.sees_members", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
-    ('function', 'quota.set_parent(text, text)', '{"body": "3855e4b3c86f40ed180d58d0592fd72f", "name": "quota.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_parent text) returns void"}'),
+    ('function', 'quota.set_parent(text, text)', '{"body": "052e3b9f8388f8aebe26dba2b4cd7834", "name": "quota.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_parent text) returns void"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone, text)', '{"body": "4f01cd12633625b5343a5d3adeedd775", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone, p_reason text DEFAULT NULL::text) returns void"}'),
     ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "95b4470c9128f20e2e5f39fcf5f131b9", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "9a75b048c5dc22c37eea3676d82ec65e", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),

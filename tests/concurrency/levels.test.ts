@@ -72,7 +72,7 @@ test('a parent that is set while a call waits counts it', () =>
     ]);
   }));
 
-test('a refund and a commit lock from the top down, as the uses beside them', () =>
+test('a refund and a commit lock in the order of the uses beside them', () =>
   run(async (race) => {
     await applyPlans(race.owner, PLANS);
     const [one, two, three, four] = await Promise.all(Array.from({ length: 4 }, race.server));
@@ -138,4 +138,55 @@ test('a gauge of two teams fills the organisation exactly, while a third with fi
         calls.consume({ subject: 'one', feature: 'file' }),
       ),
     ).toMatchObject({ allowed: false, limiting_subject: 'org' });
+  }));
+
+test('a call that waits, a parent that is taken off meanwhile, and who then locks both: nobody meets crosswise', () =>
+  run(async (race) => {
+    await applyPlans(race.owner, PLANS);
+    const [one, two, three, four] = await Promise.all(Array.from({ length: 4 }, race.server));
+    if (!one || !two || !three || !four) throw new Error('no sessions');
+    for (const [child, parent] of [
+      ['a_child', 'z_org'],
+      ['z_child', 'a_org'],
+    ] as const) {
+      await one.query(`select public.set_parent('${child}', '${parent}')`);
+      await decisionOf(one, calls.consume({ subject: child, feature }));
+      await one.query('begin');
+      await decisionOf(one, calls.consume({ subject: parent, feature }));
+      const waiting = await startBlocked(race, two, calls.consume({ subject: child, feature }));
+      // It need not wait for the call, and then the child has another place at once.
+      const taken = three.query(`select public.set_parent('${child}', null)`).then(() => 'taken');
+      await Promise.race([taken, new Promise((resolve) => setTimeout(resolve, 300))]);
+      const items = [child, parent].map((subject) => ({ subject, feature }));
+      const both = four
+        .query('select (b).allowed from public.consume_usage_batch($1) as b', [
+          JSON.stringify(items),
+        ])
+        .then(({ rows }) => rows.map(({ allowed }) => allowed));
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await one.query('commit');
+      expect(await Promise.all([waiting.answer.then((told) => told.allowed), taken, both])).toEqual(
+        [true, 'taken', [true, true]],
+      );
+    }
+    expect((await race.owner.query('select from public.verify_usage()')).rows).toEqual([]);
+  }));
+
+test('a call over two levels waits for no row that a set_parent beside it holds', () =>
+  run(async (race) => {
+    await applyPlans(race.owner, PLANS);
+    const [one, two, three] = await Promise.all(Array.from({ length: 3 }, race.server));
+    if (!one || !two || !three) throw new Error('no sessions');
+    await one.query(`select public.set_parent('a_child', 'z_org')`);
+    await decisionOf(one, calls.consume({ subject: 'a_child', feature }));
+    await one.query('begin');
+    await one.query(`select public.set_plan('a_child', 'free')`);
+    const again = await startBlocked(race, two, {
+      sql: `select to_jsonb(p) as decision from public.set_parent('a_child', 'z_org') as p`,
+      values: [],
+    });
+    const waiting = await startBlocked(race, three, calls.consume({ subject: 'a_child', feature }));
+    await one.query('commit');
+    await again.answer;
+    expect(await waiting.answer).toMatchObject({ allowed: true });
   }));

@@ -79,7 +79,7 @@ select is(pg_temp.shown(), 'acme 5, dev 4, ops 2, rival 4', 'it takes along what
 select is(pg_temp.told(consume_usage('file', 2, 'ops')), '(t,ok,2,ops,4,0,6,2)', 'where it was there is room');
 do $$ begin perform consume_usage('file', 6, 'rival'); end $$;
 select is(pg_temp.told(consume_usage('file', 1, 'dev')), '(f,limit_reached,1,rival,10,0,10,0)', 'where it is there is none');
-select is((select string_agg(concat_ws(' ', subject, threshold), ', ' order by at, alert_id) from usage_alerts where subject = 'rival'), 'rival 80, rival 100', 'marks are told');
+select is((select string_agg(concat_ws(' ', subject, threshold), ', ' order by threshold) from usage_alerts where subject = 'rival'), 'rival 80, rival 100', 'marks are told');
 do $$ begin perform set_parent('dev', null); perform forget_subject('ops'); end $$;
 select is(pg_temp.told(consume_usage('file', 4, 'rival')), '(t,ok,4,rival,10,0,10,0)', 'its room comes back');
 select is(pg_temp.told(consume_usage('file', 1, 'rival')), '(f,limit_reached,1,rival,10,0,10,0)', 'once');
