@@ -91,12 +91,16 @@ const MOST_LIVE = 300;
 export async function readLive(
   query: Query,
   asked: { since?: string },
-): Promise<{ lines: LedgerLine[]; now: string }> {
+): Promise<{ lines: LedgerLine[]; now: string; isCut: boolean }> {
   const now = await readClock(query);
   const since = asked.since ? new Date(instant(asked.since)) : undefined;
   const lines = await query<LedgerLine>(
     `${LINES} where e.event_id >= $1::uuid and strpos(e.subject_id, chr(31)) = 0 order by e.event_id desc limit ${MOST_LIVE}`,
     [since ? idOf(new Date(since.getTime() - LATE)) : idOf(new Date(0))],
   );
-  return { lines: since ? lines : lines.slice(0, 50), now: now.toISOString() };
+  return {
+    lines: since ? lines : lines.slice(0, 50),
+    now: now.toISOString(),
+    isCut: since !== undefined && lines.length === MOST_LIVE,
+  };
 }

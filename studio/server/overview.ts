@@ -24,27 +24,17 @@ const COUNTED = `
     and kind in ('consume', 'batch', 'commit', 'cost', 'table', 'refund', 'return')
   group by feature_id`;
 
-type Kept = Map<string, UsageBucket['features']>;
+type Sums = NonNullable<UsageBucket['features']>;
+type Kept = Map<string, Sums>;
 export const createKept = (): Kept => new Map();
 
 export async function readUsage(query: Query, unit: Unit, kept: Kept): Promise<UsageOverview> {
-  const until = performance.now() + PATIENCE;
   const now = await readClock(query);
+  const look = { query, kept, now, until: performance.now() + PATIENCE };
   const starts = startsOf(unit, now);
-  const buckets: UsageBucket[] = starts.map((from) => ({
-    from: from.toISOString(),
-    features: null,
-  }));
-  for (let n = starts.length - 1; n >= 0; n--) {
-    const from = starts[n] as Date;
-    const end = starts[n + 1] ?? next(unit, from);
-    const name = `${unit} ${from.toISOString()}`;
-    const bucket = buckets[n] as UsageBucket;
-    bucket.features = kept.get(name) ?? null;
-    if (bucket.features || performance.now() > until) continue;
-    const rows = await query(COUNTED, [idOf(from), idOf(end)]);
-    bucket.features = Object.fromEntries(rows.map(({ feature, ...sums }) => [feature, sums]));
-    if (end.getTime() < now.getTime() - SETTLED_AFTER) kept.set(name, bucket.features);
+  const buckets: UsageBucket[] = [];
+  for (const from of starts.toReversed()) {
+    buckets.unshift({ from: from.toISOString(), features: await readBucket(look, unit, from) });
   }
   const since = starts[0] as Date;
   const reached = await query(
@@ -75,6 +65,49 @@ export async function readUsage(query: Query, unit: Unit, kept: Kept): Promise<U
     reached: Object.fromEntries(reached.map(({ feature, times }) => [feature, times])),
     shadow: Object.fromEntries(shadow.map(({ feature, times }) => [feature, times])),
   };
+}
+
+interface Look {
+  query: Query;
+  kept: Kept;
+  now: Date;
+  /** By performance.now(): no more is read after it. */
+  until: number;
+}
+
+async function readBucket(look: Look, unit: Unit, from: Date): Promise<Sums | null> {
+  const { query, kept, now, until } = look;
+  const end = next(unit, from);
+  const name = `${unit} ${from.toISOString()}`;
+  const known = kept.get(name);
+  if (known) return known;
+  let sums: Sums | null;
+  if (unit === 'month') sums = await addDays(look, from, end);
+  else if (performance.now() > until) return null;
+  else {
+    const rows = await query(COUNTED, [idOf(from), idOf(end)]);
+    sums = Object.fromEntries(rows.map(({ feature, ...counts }) => [feature, counts]));
+  }
+  if (sums && end.getTime() < now.getTime() - SETTLED_AFTER) kept.set(name, sums);
+  return sums;
+}
+
+/** A month may be more than can be read at one go; its days are kept, whether or not all of them are there yet. */
+async function addDays(look: Look, from: Date, end: Date): Promise<Sums | null> {
+  const all: Sums = {};
+  for (let day = from; day < end && day <= look.now; day = next('day', day)) {
+    const sums = await readBucket(look, 'day', day);
+    if (!sums) return null;
+    for (const [feature, { used, lines, returned }] of Object.entries(sums)) {
+      const sum = all[feature] ?? { used: 0, lines: 0, returned: 0 };
+      all[feature] = {
+        used: sum.used + used,
+        lines: sum.lines + lines,
+        returned: sum.returned + returned,
+      };
+    }
+  }
+  return all;
 }
 
 export async function readClock(query: Query): Promise<Date> {

@@ -15,6 +15,7 @@ export function Live() {
   const [fresh, setFresh] = useState<Set<string>>(new Set());
   const [isPaused, setPaused] = useState(false);
   const [error, setError] = useState<unknown>(null);
+  const [isCut, setCut] = useState(false);
   const [wanted, setWanted] = useState({ subject: '', feature: '' });
 
   useEffect(() => {
@@ -24,11 +25,14 @@ export function Live() {
     let since: string | null = null;
     const look = async () => {
       try {
-        const answer = await get<{ lines: LedgerLine[]; now: string }>('live', { since });
+        const answer = await get<{ lines: LedgerLine[]; now: string; isCut: boolean }>('live', {
+          since,
+        });
         if (isOver) return;
         const isFirst = since === null;
         since = answer.now;
         setError(null);
+        setCut(answer.isCut);
         setLines((former) => {
           const known = new Set(former.map(({ event_id }) => event_id));
           const coming = answer.lines.filter(({ event_id }) => !known.has(event_id));
@@ -104,6 +108,7 @@ export function Live() {
         }
       >
         {error !== null && <Refusal error={error} />}
+        {isCut && <p className="notice">More lines come than can be shown: the latest are.</p>}
         <Lines
           label="The end of the ledger"
           rows={shown}
