@@ -28,7 +28,7 @@ set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mod
 as $$
 declare
   v_locked record;
-  v_reason jsonb := '{}';
+  v_reason jsonb := '{}'::jsonb;
   v_hold quota.reservations;
   v_now timestamptz;
   v_event quota.events;

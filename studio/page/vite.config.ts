@@ -17,6 +17,8 @@ export default defineConfig({
   build: {
     outDir: fromRoot('dist/studio/page'),
     emptyOutDir: true,
+    // Of what is bundled; it ships with the package.
+    license: { fileName: 'licenses.md' },
     // Nothing within the page: its policy lets in files alone.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

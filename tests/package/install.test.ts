@@ -19,7 +19,7 @@ const { tarball, files: packed } = inject('packed');
 describe('the tarball', () => {
   test('holds migrations, the extension, optional SQL, client, types, parts for React, schema and the command and its console, and nothing else', () => {
     const wanted =
-      /^(dist\/cli\/[\w-]+\.js|dist\/extension\/pgquota(\.control|--\d+\.\d+\.\d+\.sql)|dist\/(react|testing|types)\/[\w-]+\.(js|d\.ts)|dist\/studio\/server\/[\w-]+\.js|dist\/studio\/page\/(index\.html|icon\.svg|assets\/[\w-]+\.(js|css))|react\/[\w-]+\.(tsx|css)|schema\/plans\.schema\.json|sql\/roles\.sql|sql\/optional\/\w+\.sql|supabase\/migrations\/\d{14}_\w+\.sql|package\.json|README\.md|LICENSE)$/;
+      /^(dist\/cli\/[\w-]+\.js|dist\/extension\/pgquota(\.control|--\d+\.\d+\.\d+\.sql)|dist\/(react|testing|types)\/[\w-]+\.(js|d\.ts)|dist\/studio\/server\/[\w-]+\.js|dist\/studio\/page\/(index\.html|icon\.svg|licenses\.md|assets\/[\w-]+\.(js|css))|react\/[\w-]+\.(tsx|css)|schema\/plans\.schema\.json|sql\/roles\.sql|sql\/optional\/\w+\.sql|supabase\/migrations\/\d{14}_\w+\.sql|package\.json|README\.md|LICENSE)$/;
     expect(packed.filter((path) => !wanted.test(path))).toEqual([]);
     for (const path of [
       'dist/cli/main.js',
@@ -28,6 +28,7 @@ describe('the tarball', () => {
       'dist/types/index.d.ts',
       'dist/react/index.js',
       'dist/studio/page/index.html',
+      'dist/studio/page/licenses.md',
       'dist/studio/server/studio.js',
       'react/styles.css',
     ]) {
