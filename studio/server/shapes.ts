@@ -208,15 +208,17 @@ export interface Moment {
   until: string;
   limits: {
     feature: string;
+    /** Itself, or a level above. */
+    subject: string;
     period: string;
     period_start: string | null;
     resets_at: string | null;
     /** At the end of the minute. */
     used: number;
     reserved: number;
-    /** The limit as it is now, and at the last call of that period. */
+    /** The limit as it is now, and then: at the last call of that period, less what was granted since. */
     limit: number | null;
-    then: number | null;
+    limitThen: number | null;
     wasFull: boolean;
   }[];
   /** Changes of plan, limit and grants since: they say whether `limit` held then. */

@@ -204,36 +204,35 @@ export async function readMoment(
   const until = new Date(from.getTime() + 60_000);
   const { limits } = await readLimits(query, asked.subject);
   const own = limits.filter(
-    ({ period, source, subject }) =>
-      period && !period.includes(' ') && source !== 'grant' && subject === asked.subject,
+    ({ period, source }) => period && !period.includes(' ') && source !== 'grant',
   );
-  const [row] = await query(
-    'select anchor_at, time_zone from quota.subjects where subject_id = $1',
-    [asked.subject],
-  );
+  // Of the levels above, too: a use counts for each of them, in its own periods.
   const found = await query(
-    `select l.feature, l.period, p.period_start, p.resets_at, l."limit",
-       coalesce(u.used, 0) as used, coalesce(u.reserved, 0) as reserved, c.last_limit as "then"
-     from jsonb_to_recordset($2) as l (feature text, period text, "limit" bigint)
-     cross join lateral quota.period_of(l.period, $3, $4, $5) as p
+    `select l.feature, l.subject, l.period, p.period_start, p.resets_at, l."limit",
+       coalesce(u.used, 0) as used, coalesce(u.reserved, 0) as reserved, c.last_limit as "limitThen",
+       l.mode, l.ceiling,
+       (
+         select coalesce(sum(g.amount), 0)
+         from quota.grants as g
+         where g.subject_id = l.subject and g.feature_id = l.feature
+           and g.granted_at >= $3 and g.voided_at is null
+       ) as "grantedSince"
+     from jsonb_to_recordset($1) as l (
+       feature text, subject text, period text, "limit" bigint, mode text, ceiling bigint
+     )
+     left join quota.subjects as s on s.subject_id = l.subject
+     cross join lateral quota.period_of(l.period, $2, s.anchor_at, coalesce(s.time_zone, 'UTC')) as p
      left join lateral (
        select sum(e.used_change) as used, sum(e.reserved_change) as reserved
        from quota.events as e
-       where e.subject_id = $1 and e.feature_id = l.feature
-         and e.counts_at >= p.period_start and e.counts_at < least(p.resets_at, $6)
-         and e.at < $6
+       where e.subject_id = l.subject and e.feature_id = l.feature
+         and e.counts_at >= p.period_start and e.counts_at < least(p.resets_at, $3)
+         and e.at < $3
      ) as u on true
      left join quota.counters as c
-       on c.subject_id = $1 and c.feature_id = l.feature and c.period_end > $3
-         and c.period = l.period and c.period_start <= $3`,
-    [
-      asked.subject,
-      JSON.stringify(own),
-      from.toISOString(),
-      row?.anchor_at ?? null,
-      row?.time_zone ?? 'UTC',
-      until.toISOString(),
-    ],
+       on c.subject_id = l.subject and c.feature_id = l.feature and c.period_end > $2
+         and c.period = l.period and c.period_start <= $2`,
+    [JSON.stringify(own), from.toISOString(), until.toISOString()],
   );
   const lines = (where: string, order: string, values: unknown[]) =>
     query(`${LINES} where e.subject_id = $1 and ${where} order by ${order} limit 20`, [
@@ -243,12 +242,15 @@ export async function readMoment(
   return {
     from: from.toISOString(),
     until: until.toISOString(),
-    limits: found.map((limit) => ({
-      ...limit,
-      wasFull: [limit.limit, limit.then].some(
-        (most) => most !== null && limit.used + limit.reserved >= most,
-      ),
-    })),
+    limits: found.map(({ mode, ceiling, grantedSince, ...limit }) => {
+      const lifted = /minute|hour/.test(limit.period) ? 0 : grantedSince;
+      // With what was granted since, a limit of now says nothing of then.
+      const limitThen =
+        lifted > 0 ? limit.limit && limit.limit - lifted : (limit.limitThen ?? limit.limit);
+      // Past a soft limit there is room, up to its ceiling; past one in shadow always.
+      const most = mode === 'shadow' ? null : mode === 'soft' ? ceiling : limitThen;
+      return { ...limit, limitThen, wasFull: most !== null && limit.used + limit.reserved >= most };
+    }),
     changes: await lines(
       `e.at >= $2 and e.kind in ('plan', 'limit', 'grant', 'void', 'reset', 'parent', 'merge')`,
       'e.at',

@@ -234,6 +234,18 @@ describe('what it answers', () => {
     expect(body.before[0]).toMatchObject({ kind: 'consume', used_change: 12 });
     const before = (await at('2026-11-26T10:30:00Z')).body;
     expect(before.limits.some(({ wasFull }) => wasFull)).toBe(false);
+    // What is granted now was not there then.
+    await admin.query(`select public.grant_usage('ai_generation', 7, 'maya')`);
+    const later = (await at(`${BLOCKED}:30Z`)).body;
+    expect(later.limits.filter(({ wasFull }) => wasFull)).toMatchObject([
+      { feature: 'ai_generation', period: 'day', limit: 27, limitThen: 20 },
+    ]);
+    expect(later.changes).toMatchObject([{ kind: 'grant' }]);
+    // A team is refused by what is above it, and not by a limit in shadow.
+    const team = await read<Moment>('moment?subject=acme%2Fdesign&at=2026-11-26T12:00:00Z');
+    expect(team.body.limits).toContainEqual(
+      expect.objectContaining({ subject: 'acme', feature: 'export', used: 130, wasFull: false }),
+    );
   });
 
   test('the ledger in pages, each line once, by what is asked for', async () => {

@@ -1,4 +1,4 @@
-/** "I was blocked at 10:42": whether there was room then, from the ledger alone. */
+/** "I was blocked at 10:42": whether there was room limitThen, from the ledger alone. */
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useSearchParams } from 'wouter';
@@ -8,7 +8,7 @@ import { fromLocal, number, time, toLocal } from './format.ts';
 import { Lines } from './Ledger.tsx';
 import { detailOf } from './lines.ts';
 import { useFeatureName } from './session.ts';
-import { Card, Meter, Refusal, Time, Waiting } from './ui.tsx';
+import { Card, Meter, Refusal, SubjectLink, Time, Waiting } from './ui.tsx';
 
 const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
@@ -51,7 +51,7 @@ export function Moment({ subject }: { subject: string }) {
         (moment.isError ? (
           <Refusal error={moment.error} />
         ) : moment.data ? (
-          <Answer moment={moment.data} />
+          <Answer moment={moment.data} id={subject} />
         ) : (
           <Waiting />
         ))}
@@ -59,7 +59,7 @@ export function Moment({ subject }: { subject: string }) {
   );
 }
 
-function Answer({ moment }: { moment: MomentShape }) {
+function Answer({ moment, id }: { moment: MomentShape; id: string }) {
   const nameOf = useFeatureName();
   const full = moment.limits.filter(({ wasFull }) => wasFull);
   const minute = time(moment.from);
@@ -78,8 +78,8 @@ function Answer({ moment }: { moment: MomentShape }) {
             No room at {minute}:{' '}
             {full
               .map(
-                ({ feature, period, used, reserved, limit, then }) =>
-                  `${number(used + reserved)} of ${number(then ?? limit ?? 0)} ${nameOf(feature)} used in that ${period === 'lifetime' ? 'lifetime' : period}`,
+                ({ feature, period, used, reserved, limit, limitThen, subject }) =>
+                  `${number(used + reserved)} of ${number(limitThen ?? limit ?? 0)} ${nameOf(feature)} used in that ${period}${subject === id ? '' : ` by ${subject}`}`,
               )
               .join('; ')}
             .
@@ -112,13 +112,29 @@ function Answer({ moment }: { moment: MomentShape }) {
         </thead>
         <tbody>
           {moment.limits.map(
-            ({ feature, period, used, reserved, limit, then, period_start, resets_at }) => (
-              <tr key={`${feature}/${period}`}>
+            ({
+              feature,
+              subject,
+              period,
+              used,
+              reserved,
+              limit,
+              limitThen,
+              period_start,
+              resets_at,
+            }) => (
+              <tr key={[feature, subject, period].join('\n')}>
                 <th scope="row">
                   {nameOf(feature)} <span className="quiet">/ {period}</span>
+                  {subject !== id && (
+                    <span className="quiet">
+                      {' '}
+                      of <SubjectLink id={subject} />
+                    </span>
+                  )}
                 </th>
                 <td>
-                  <Meter used={used} reserved={reserved} limit={then ?? limit} />
+                  <Meter used={used} reserved={reserved} limit={limitThen ?? limit} />
                 </td>
                 <td className="quiet">
                   {period_start && resets_at
