@@ -1,6 +1,7 @@
 /** A populated installation is spread: nothing is lost, nothing is counted twice, twice is once. */
 import assert from 'node:assert/strict';
 import { withClient } from '../../scripts/local/client.ts';
+import { measure } from './measure.ts';
 import type { Spread } from './nodes.ts';
 import { check } from './report.ts';
 
@@ -74,6 +75,7 @@ export async function checkMove(spread: Spread): Promise<void> {
       select public.consume_usage('chat', n % 3 + 1, 's' || n % 500) from generate_series(1, 2000) as n;
       select public.set_parent('s1', 'org'), public.add_member('org', 's2');
       select public.grant_usage('job', 5, 's3'), public.reserve_usage('chat', 1, 's4')`);
+    await measure(spread, 'one node');
     await client.query('reset role');
     return (await client.query(COUNTS)).rows[0];
   });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import pg from 'pg';
 import { withClient } from '../../scripts/local/client.ts';
+import { measure } from './measure.ts';
 import type { Spread } from './nodes.ts';
 import { check } from './report.ts';
 
@@ -129,40 +130,5 @@ export async function checkRace(spread: Spread): Promise<void> {
     },
   );
   await Promise.all(callers.map((client) => client.end()));
-  await measure(spread);
-}
-
-/** One session, warm, no company: what a caller waits. */
-async function measure(spread: Spread): Promise<void> {
-  const [client] = (await sessions([spread.url], 1)) as [pg.Client];
-  const timed = async (name: string, sql: string, count = 100) => {
-    const times: number[] = [];
-    for (let n = 0; n < count; n += 1) {
-      const start = performance.now();
-      await client.query(sql);
-      if (n >= 10) times.push(performance.now() - start);
-    }
-    times.sort((a, b) => a - b);
-    const at = (part: number) => times[Math.floor(times.length * part)]?.toFixed(1);
-    console.log(`#  ${name}: p50 ${at(0.5)} ms, p95 ${at(0.95)} ms`);
-  };
-  await client.query(`
-    select public.set_plan('quick', 'pro'), public.set_plan('above', 'pro'), public.set_plan('costly', 'free'),
-      public.set_parent('below', 'above')`);
-  await timed('consume, a plain call', `select * from public.consume_usage('chat', 1, 'quick')`);
-  await timed('consume, refused', `select * from public.consume_usage('race', 1, 'racer')`);
-  await timed(
-    'consume, of a feature that costs another',
-    `select * from public.consume_usage('token', 1, 'costly')`,
-  );
-  await timed(
-    'consume, of a subject with one above it',
-    `select * from public.consume_usage('chat', 1, 'below')`,
-  );
-  await timed('check', `select * from public.check_usage('chat', 1, 'quick')`);
-  await timed(
-    'current_usage of a subject',
-    `select * from public.current_usage where subject = 'quick'`,
-  );
-  await client.end();
+  await measure(spread, 'spread');
 }
