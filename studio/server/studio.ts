@@ -82,7 +82,7 @@ function enter(response: ServerResponse, gate: Gate): void {
     response,
     200,
     'text/html; charset=utf-8',
-    `<!doctype html><html lang="en"><title>pgquota studio</title><meta http-equiv="refresh" content="0;url=/#key=${gate.key}"></html>`,
+    `<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>pgquota studio</title><meta http-equiv="refresh" content="0;url=/#key=${gate.key}"></html>`,
     { 'set-cookie': gate.cookie },
   );
 }

@@ -308,7 +308,10 @@ test('plans: completed and judged as it is typed, what changes and who would be 
   await type('"sso": { "name": "Single sign-on", "kind": "switch",  }');
   for (let n = 0; n < 2; n++) await page.keyboard.press('ArrowLeft');
   await page.keyboard.type('"hid');
-  await page.getByRole('option', { name: 'hidden' }).click();
+  await page.getByRole('option', { name: 'hidden' }).waitFor();
+  // What has only just come up takes no key: somebody may have meant a new line.
+  await page.waitForTimeout(500);
+  await page.keyboard.press('Enter');
   await expect
     .poll(() => page.locator('.cm-content').innerText())
     .toMatch(/"hidden": (false|true)/);
