@@ -3,7 +3,7 @@
 import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { applyPlans } from '../support/plans.ts';
-import { type Call, decisionOf, decisionsOf, outcomeOf, startBlocked } from './holds.ts';
+import { type Call, decisionOf, outcomeOf, startBlocked } from './holds.ts';
 import { type Race, run } from './race.ts';
 
 const feature = 'a_call';
@@ -37,6 +37,16 @@ const reserve = (actor: string, subject = 'org') =>
   callOf('reserve_usage($1, 1, $2, actor => $3)', feature, subject, actor);
 const commit = (reservation: string) => callOf('commit_usage($1)', reservation);
 const batch = (items: object[]) => callOf('consume_usage_batch($1)', JSON.stringify(items));
+/** A busy machine ends a wait after 2 s: asked again, as a client would. */
+const ask = async (client: pg.Client, call: Call) => {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await decisionOf(client, call);
+    } catch (error) {
+      if ((error as pg.DatabaseError).code !== '55P03' || tries > 9) throw error;
+    }
+  }
+};
 const sessions = (race: Race, count: number) =>
   Promise.all(Array.from({ length: count }, race.server)) as Promise<pg.Client[]>;
 
@@ -45,20 +55,18 @@ test("16 members at the organisation's last units", () =>
     await applyPlans(race.owner, plansOf(3));
     await race.owner.query(`select public.set_plan('org', 'org')`);
     const members = await sessions(race, 16);
-    const told = await Promise.all(
+    const answers = await Promise.all(
       members.flatMap((member, at) =>
         Array.from({ length: 4 }, (_, n) =>
           n === 1
-            ? decisionOf(member, reserve(`m${at}`))
+            ? ask(member, reserve(`m${at}`))
             : n === 2
-              ? decisionsOf(member, batch([{ subject: 'org', actor: `m${at}`, feature }])).then(
-                  ([first]) => first,
-                )
-              : decisionOf(member, consume(`m${at}`)),
+              ? ask(member, batch([{ subject: 'org', actor: `m${at}`, feature }]))
+              : ask(member, consume(`m${at}`)),
         ),
       ),
     );
-    expect(told.filter((decision) => decision?.allowed)).toHaveLength(20);
+    expect(answers.filter((decision) => decision?.allowed)).toHaveLength(20);
     const { all, ...each } = await used(race, 'org');
     expect(all).toBe(20);
     expect(Object.values(each).reduce((sum, n) => sum + n, 0)).toBe(20);
@@ -72,17 +80,14 @@ test("a member's cap and the organisation's limit are reached together, over two
       select public.set_plan('org', 'org'), public.set_plan('org/team', 'team');
       select public.set_parent('org/team', 'org')`);
     const callers = await sessions(race, 8);
-    const told = await Promise.all(
+    const answers = await Promise.all(
       callers.flatMap((caller, at) =>
         Array.from({ length: 4 }, (_, n) =>
-          decisionOf(
-            caller,
-            (n === 2 ? reserve : consume)(`m${at % 4}`, n % 2 ? 'org' : 'org/team'),
-          ),
+          ask(caller, (n === 2 ? reserve : consume)(`m${at % 4}`, n % 2 ? 'org' : 'org/team')),
         ),
       ),
     );
-    expect(told.filter(({ allowed }) => allowed)).toHaveLength(20);
+    expect(answers.filter(({ allowed }) => allowed)).toHaveLength(20);
     expect(await used(race, 'org')).toEqual({ all: 20, m0: 5, m1: 5, m2: 5, m3: 5 });
   }));
 
@@ -156,6 +161,12 @@ test('batches for several subjects, in every order, beside calls and a merge of 
         .catch((error) => error.code),
     ]);
     expect(outcomes.filter((told) => told === '40P01')).toEqual([]);
-    const { all, ...each } = await used(race, 'b_org');
-    expect(Object.values(each).reduce((sum, n) => sum + n, 0)).toBe(all);
+    // A merge takes the caps of both away, and the next that asks finds them with the use of both.
+    const { rows } = await race.owner.query(
+      `select sum(used + reserved) filter (where member is null)::int as all,
+         sum(used + reserved) filter (where member is not null)::int as members
+       from public.current_usage where subject = 'b_org' and feature = $1`,
+      [feature],
+    );
+    expect(rows[0].members).toBe(rows[0].all);
   }));

@@ -109,14 +109,26 @@ test('a gauge of two teams fills the organisation exactly, while a third with fi
       select public.set_plan('org', 'org'), public.consume_usage('file', 4, 'third');
       select public.set_parent(t, 'org') from unnest(array['one', 'two']) as t`);
     const callers = await Promise.all(Array.from({ length: 8 }, race.server));
-    const take = async (at: number, n: number) => {
+    /** A busy machine ends a wait after 2 s: asked again, as a client would. */
+    const take = async (at: number, n: number, tries = 0): Promise<{ allowed: boolean }> => {
+      try {
+        return await once(at, n);
+      } catch (error) {
+        if ((error as { code?: string }).code !== '55P03' || tries > 9) throw error;
+        return take(at, n, tries + 1);
+      }
+    };
+    const once = async (at: number, n: number) => {
       const caller = callers[at] as (typeof callers)[0];
       const team = at % 2 ? 'one' : 'two';
       if (n === 0) return decisionOf(caller, calls.reserve({ subject: team, feature: 'file' }));
       if (n === 1)
         return caller.query('insert into public.files (team) values ($1)', [team]).then(
           () => ({ allowed: true }),
-          ({ code }) => ({ allowed: false, code }),
+          (error) => {
+            if (error.code !== 'PT402') throw error;
+            return { allowed: false };
+          },
         );
       return decisionOf(caller, calls.consume({ subject: at < 2 ? 'org' : team, feature: 'file' }));
     };
