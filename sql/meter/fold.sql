@@ -2,9 +2,10 @@
 -- between two edges of the periods that are kept, so that each period is still the sum of its lines, to
 -- the unit; what is lost is which call it was.
 --
--- It locks no meter (but a member's cap), so no call waits for it: what anybody reads of old lines are sums, one statement
--- each, and those are the same before and after. It holds the subject's row, against what moves or
--- forgets lines (merge_subjects, forget_subject) and against a second tidy().
+-- It locks no meter (but a member's cap), so no call waits for it: what anybody reads of old lines are
+-- sums, one statement each, and those are the same before and after; a refund, which is several, holds
+-- the line of its use. It holds the subject's row, against what moves or forgets lines (merge_subjects,
+-- forget_subject) and against a second tidy().
 --
 -- What a line may yet be needed for stays as it is: running periods; holds, until tidy() has removed
 -- them; a key that may be repeated; draws from a grant that is still open; what a call took from other
@@ -82,6 +83,7 @@ declare
   v_until timestamptz;
   v_edges timestamptz[];
   v_folded bigint := 0;
+  v_wanted uuid[];
   v_ids uuid[];
 begin
   if not quota.hold_still(p_subject_id, p_feature_id) then
@@ -109,12 +111,21 @@ begin
     order by 1
   );
   while v_folded < p_most and v_until > '-infinity' loop
-    v_ids := quota.lines_to_fold(
+    v_wanted := quota.lines_to_fold(
       p_subject_id, p_feature_id, p_before, v_until, p_now, p_most - v_folded
+    );
+    -- A refund holds the use that it gives back of: that stays until the next time.
+    v_ids := array(
+      select e.event_id
+      from quota.events as e
+      where e.subject_id = p_subject_id
+        and e.event_id = any (v_wanted)
+      for update skip locked
     );
     exit when cardinality(v_ids) = 0;
     v_folded := v_folded + quota.fold_lines(
-      p_subject_id, p_feature_id, v_ids, v_edges, p_now, cardinality(v_ids) < p_most - v_folded
+      p_subject_id, p_feature_id, v_ids, v_edges, p_now,
+      cardinality(v_ids) = cardinality(v_wanted) and cardinality(v_ids) < p_most - v_folded
     );
   end loop;
   return v_folded;

@@ -66,6 +66,7 @@ begin
   end if;
 
   if v_answer is null then
+    perform quota.hold_use(p_event_id, v_use.subject_id);
     v_refund := row(
       v_use.subject_id, quota.new_id(v_refund.at), v_refund.at, 'refund', v_use.feature_id,
       v_use.counts_at,
@@ -128,6 +129,29 @@ $$;
 comment on function quota.use_to_refund is
   'The use, with what its draws are about. Errors: QRSRV none, or not this subject''s.';
 
+-- Under the meter, which does not keep tidy() from folding old lines: the line itself does.
+create function quota.hold_use(
+  p_event_id uuid,
+  p_subject_id text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from quota.events as e
+    where e.subject_id = p_subject_id
+      and e.event_id = p_event_id
+    for key share;
+  if not found then
+    raise exception 'no such use to refund any more: its subject was forgotten, or it was folded'
+      using errcode = 'QRSRV', hint = 'what quota.tidy(keep) has folded cannot be refunded';
+  end if;
+end
+$$;
+
+comment on function quota.hold_use is
+  'Keeps the line of a use, and what it took elsewhere, until the transaction ends. Errors: QRSRV it is gone.';
+
 -- Under the meter. A gauge may have been lowered since, by return_usage(); and what rows are, only they
 -- give back.
 create function quota.amount_to_refund(
@@ -147,10 +171,6 @@ begin
     from quota.events as e
     where e.subject_id = p_subject_id
       and (e.event_id = p_event_id or (e.about_id = p_event_id and e.kind = 'refund'));
-  if v_left is null then
-    raise exception 'no such use to refund any more: its subject was forgotten, or it was folded'
-      using errcode = 'QRSRV', hint = 'what quota.tidy(keep) has folded cannot be refunded';
-  end if;
   if exists (
     select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge'
   ) then
@@ -170,4 +190,4 @@ end
 $$;
 
 comment on function quota.amount_to_refund is
-  'The amount, or (null) all of the event that was not given back yet. Errors: QRSRV, QAMNT more than that.';
+  'The amount, or (null) all of the event that was not given back yet. Errors: QAMNT more than that.';

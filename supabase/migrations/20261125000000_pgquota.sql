@@ -10473,6 +10473,7 @@ begin
   end if;
 
   if v_answer is null then
+    perform quota.hold_use(p_event_id, v_use.subject_id);
     v_refund := row(
       v_use.subject_id, quota.new_id(v_refund.at), v_refund.at, 'refund', v_use.feature_id,
       v_use.counts_at,
@@ -10535,6 +10536,29 @@ $$;
 comment on function quota.use_to_refund is
   'The use, with what its draws are about. Errors: QRSRV none, or not this subject''s.';
 
+-- Under the meter, which does not keep tidy() from folding old lines: the line itself does.
+create function quota.hold_use(
+  p_event_id uuid,
+  p_subject_id text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from quota.events as e
+    where e.subject_id = p_subject_id
+      and e.event_id = p_event_id
+    for key share;
+  if not found then
+    raise exception 'no such use to refund any more: its subject was forgotten, or it was folded'
+      using errcode = 'QRSRV', hint = 'what quota.tidy(keep) has folded cannot be refunded';
+  end if;
+end
+$$;
+
+comment on function quota.hold_use is
+  'Keeps the line of a use, and what it took elsewhere, until the transaction ends. Errors: QRSRV it is gone.';
+
 -- Under the meter. A gauge may have been lowered since, by return_usage(); and what rows are, only they
 -- give back.
 create function quota.amount_to_refund(
@@ -10554,10 +10578,6 @@ begin
     from quota.events as e
     where e.subject_id = p_subject_id
       and (e.event_id = p_event_id or (e.about_id = p_event_id and e.kind = 'refund'));
-  if v_left is null then
-    raise exception 'no such use to refund any more: its subject was forgotten, or it was folded'
-      using errcode = 'QRSRV', hint = 'what quota.tidy(keep) has folded cannot be refunded';
-  end if;
   if exists (
     select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge'
   ) then
@@ -10577,7 +10597,7 @@ end
 $$;
 
 comment on function quota.amount_to_refund is
-  'The amount, or (null) all of the event that was not given back yet. Errors: QRSRV, QAMNT more than that.';
+  'The amount, or (null) all of the event that was not given back yet. Errors: QAMNT more than that.';
 
 -- sql/verbs/return_usage.sql
 
@@ -15464,9 +15484,10 @@ comment on function quota.tidy_terms is
 -- between two edges of the periods that are kept, so that each period is still the sum of its lines, to
 -- the unit; what is lost is which call it was.
 --
--- It locks no meter (but a member's cap), so no call waits for it: what anybody reads of old lines are sums, one statement
--- each, and those are the same before and after. It holds the subject's row, against what moves or
--- forgets lines (merge_subjects, forget_subject) and against a second tidy().
+-- It locks no meter (but a member's cap), so no call waits for it: what anybody reads of old lines are
+-- sums, one statement each, and those are the same before and after; a refund, which is several, holds
+-- the line of its use. It holds the subject's row, against what moves or forgets lines (merge_subjects,
+-- forget_subject) and against a second tidy().
 --
 -- What a line may yet be needed for stays as it is: running periods; holds, until tidy() has removed
 -- them; a key that may be repeated; draws from a grant that is still open; what a call took from other
@@ -15544,6 +15565,7 @@ declare
   v_until timestamptz;
   v_edges timestamptz[];
   v_folded bigint := 0;
+  v_wanted uuid[];
   v_ids uuid[];
 begin
   if not quota.hold_still(p_subject_id, p_feature_id) then
@@ -15571,12 +15593,21 @@ begin
     order by 1
   );
   while v_folded < p_most and v_until > '-infinity' loop
-    v_ids := quota.lines_to_fold(
+    v_wanted := quota.lines_to_fold(
       p_subject_id, p_feature_id, p_before, v_until, p_now, p_most - v_folded
+    );
+    -- A refund holds the use that it gives back of: that stays until the next time.
+    v_ids := array(
+      select e.event_id
+      from quota.events as e
+      where e.subject_id = p_subject_id
+        and e.event_id = any (v_wanted)
+      for update skip locked
     );
     exit when cardinality(v_ids) = 0;
     v_folded := v_folded + quota.fold_lines(
-      p_subject_id, p_feature_id, v_ids, v_edges, p_now, cardinality(v_ids) < p_most - v_folded
+      p_subject_id, p_feature_id, v_ids, v_edges, p_now,
+      cardinality(v_ids) = cardinality(v_wanted) and cardinality(v_ids) < p_most - v_folded
     );
   end loop;
   return v_folded;
@@ -21030,7 +21061,7 @@ begin
     ('function', 'quota.all_have_room(public.usage_decision[])', '{"body": "716fd036214de3aeeffb011d9e552f89", "name": "quota.all_have_room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decisions public.usage_decision[]) returns boolean"}'),
     ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "27733cabc7eec226b4fcf5d0dae2419b", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
     ('function', 'quota.allowing_reason(quota.verdict)', '{"body": "798f5f64c42dab8ca105bc2365b6fe3c", "name": "quota.allowing_reason", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_verdict quota.verdict) returns text"}'),
-    ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "39fadac4c42150cd4c164eccd36050b2", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
+    ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "6027dad534b0093d93137c22d436e95e", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "112ca45174e4416bf70bb993a8273e63", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
     ('function', 'quota.batch_caller(jsonb, text)', '{"body": "a700ef28e9d95c3357964b915b973fbc", "name": "quota.batch_caller", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text) returns quota.caller"}'),
     ('function', 'quota.batch_callers(jsonb, quota.caller)', '{"body": "043339981d9936af911958227d34cff0", "name": "quota.batch_callers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_caller quota.caller) returns quota.caller[]"}'),
@@ -21142,7 +21173,7 @@ begin
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
     ('function', 'quota.fold_ledger(interval, timestamp with time zone)', '{"body": "2000100cb35fcd2f7202cfdedc68563d", "name": "quota.fold_ledger", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_keep interval, p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.fold_lines(text, text, uuid[], timestamp with time zone[], timestamp with time zone, boolean)', '{"body": "9619a23d31bbe9cc4002f3385b92d842", "name": "quota.fold_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_ids uuid[], p_edges timestamp with time zone[], p_now timestamp with time zone, p_are_all boolean) returns bigint"}'),
-    ('function', 'quota.fold_meter(text, text, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "15682d7257fb60360d55c053d01bb3fb", "name": "quota.fold_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_before timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns bigint"}'),
+    ('function', 'quota.fold_meter(text, text, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "9c062463d6e23d47d00f05092dbef550", "name": "quota.fold_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_before timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns bigint"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
     ('function', 'quota.follow_rows(text[], text[])', '{"body": "79e333dc393abdc6966dbac363c97021", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
@@ -21168,6 +21199,7 @@ begin
     ('function', 'quota.hold_plans(text[])', '{"body": "7f9e8fdc5888f0ba38176b186345e518", "name": "quota.hold_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_ids text[]) returns void"}'),
     ('function', 'quota.hold_removed(public.plan_change[], jsonb)', '{"body": "d5b399101c5b8fc3db51089ec2c3e1c9", "name": "quota.hold_removed", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
     ('function', 'quota.hold_still(text, text)', '{"body": "81e3827cfde762e0866bcf0f83ad3bc5", "name": "quota.hold_still", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns boolean"}'),
+    ('function', 'quota.hold_use(uuid, text)', '{"body": "a8bafb011b0248a4afb939c1c01a9087", "name": "quota.hold_use", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text) returns void"}'),
     ('function', 'quota.import_key(text, timestamp with time zone)', '{"body": "c96a77ee7c74234c0d94414ce3a295fa", "name": "quota.import_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_counts_at timestamp with time zone) returns text"}'),
     ('function', 'quota.import_problem(jsonb, timestamp with time zone, jsonb, timestamp with time zone)', '{"body": "935fa76e26f2daf1f71bc9c467e08014", "name": "quota.import_problem", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_row jsonb, p_counts_at timestamp with time zone, p_metadata jsonb, p_at timestamp with time zone) returns text"}'),
     ('function', 'quota.import_rows(jsonb, timestamp with time zone)', '{"body": "83a4bb13212d934c841cdb15d9478d2e", "name": "quota.import_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_at timestamp with time zone) returns SETOF quota.import_row"}'),
@@ -21324,7 +21356,7 @@ begin
     ('function', 'quota.recount_gauge(text)', '{"body": "f40e604a41b87d262491153af71b8481", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
     ('function', 'quota.refund_overages(quota.events)', '{"body": "7cc0ae0832ebd5af2e7d50f41c63b634", "name": "quota.refund_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events) returns void"}'),
     ('function', 'quota.refund_shares(quota.events, quota.shares[], public.usage_decision)', '{"body": "507e09119c8a7993b6b976083b840b26", "name": "quota.refund_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
-    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "dd40c1e01066f753578c28ba0350290b", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "ce77ab0acc850bff42cd790375230696", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "220f7adc6af171c9821aaa0fa3d5bb08", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
     ('function', 'quota.refuse_many_plainly(quota.caller, quota.many_calls)', '{"body": "bb1b9fb62ace71a618bf31e984451984", "name": "quota.refuse_many_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_calls quota.many_calls) returns public.usage_decision[]"}'),
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),

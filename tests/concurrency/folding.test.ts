@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { setClock } from '../support/clock.ts';
 import { applyPlans } from '../support/plans.ts';
-import { calls, decisionOf } from './holds.ts';
+import { calls, decisionOf, outcomeOf, startBlocked } from './holds.ts';
 import { run } from './race.ts';
 
 const CATALOGUE = {
@@ -108,7 +108,48 @@ test('what two folders and ten callers do through thirty days adds up to what th
     expect(twice).toEqual([]);
   }));
 
-test('a call, a refund and a commit wait for no folder; who changes a subject does, and folds nothing twice', () =>
+test('what a refund gives back of stays until the refund has ended, with what it took elsewhere', () =>
+  run(async (race) => {
+    const { database, owner } = race;
+    await applyPlans(owner, CATALOGUE);
+    const [caller, folder] = [await database.connect(), await database.connect()];
+    const use = await decisionOf(
+      caller,
+      calls.consume({ subject: 'one', feature: 'image', amount: 3 }),
+    );
+    const other = await decisionOf(
+      caller,
+      calls.consume({ subject: 'one', feature: 'image', amount: 2 }),
+    );
+    await setClock(owner, { offset: '10 days' });
+    const tidy = () => folder.query(`select quota.tidy(interval '1 day')`);
+    await caller.query('begin');
+    await decisionOf(caller, calls.refund(use.event_id, 1));
+    await tidy();
+    const { rows } = await owner.query(
+      `select event_id from usage_events where kind = 'consume' and feature = 'image'`,
+    );
+    expect(rows).toEqual([{ event_id: use.event_id }]);
+    await caller.query('commit');
+
+    // The other way round: the refund waits, and finds that it came too late.
+    await folder.query('begin');
+    await setClock(owner, { offset: '20 days' });
+    await tidy();
+    const late = await startBlocked(race, caller, calls.refund(use.event_id, 1));
+    await folder.query('commit');
+    expect(await outcomeOf(late.answer)).toBe('QRSRV');
+    expect(await outcomeOf(decisionOf(caller, calls.refund(other.event_id, 1)))).toBe('QRSRV');
+    const { rows: sums } = await owner.query(
+      `select feature, sum(used_change)::integer as used from usage_events group by 1 order by 1`,
+    );
+    expect(sums).toEqual([
+      { feature: 'credit', used: 8 },
+      { feature: 'image', used: 4 },
+    ]);
+  }));
+
+test('a call, a commit and the refund of a recent use wait for no folder; who changes a subject does, and nothing is folded twice', () =>
   run(async (race) => {
     const { owner } = race;
     const [server, other] = await Promise.all([race.server(), race.server()]);
@@ -125,8 +166,6 @@ test('a call, a refund and a commit wait for no folder; who changes a subject do
     expect(await decisionOf(server, calls.consume({ subject: 'ada' }))).toMatchObject({ used: 6 });
     expect(await decisionOf(server, calls.commit(hold.reservation_id))).toMatchObject({ used: 7 });
     expect(await decisionOf(server, calls.refund(recent.event_id))).toMatchObject({ used: 2 });
-    // The use is still there for whoever came before the folder has committed: it is given back once.
-    expect(await decisionOf(server, calls.refund(old.event_id))).toMatchObject({ amount: 4 });
     const second = await race.database.connect();
     expect((await second.query(`select quota.tidy(interval '1 day')`)).rows).toEqual([
       { tidy: '0' },
@@ -142,7 +181,7 @@ test('a call, a refund and a commit wait for no folder; who changes a subject do
        where subject = 'eve' and counts_at < '2026-02-01' and feature is not null group by 1 order by 1`,
     );
     expect(rows).toEqual([
-      { feature: 'ai_generation', used: 0 },
+      { feature: 'ai_generation', used: 4 },
       { feature: 'export', used: 2 },
     ]);
     expect((await owner.query(`select * from usage_events where subject = 'ada'`)).rows).toEqual(
