@@ -133,13 +133,19 @@ returns table (cap_id text, member text)
 language plpgsql stable strict rows 2 security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_caps text[] := quota.caps_below(p_subject_id);
+  v_caps text[];
   v_members text[];
   v_user_id text;
 begin
-  if not exists (select from quota.member_limits) and v_caps = '{}' then
+  -- Most have none, and are asked for them at each poll of the bar.
+  if not exists (
+    select from quota.member_limits
+    union all
+    select from quota.caps as c where c.subject_id = p_subject_id
+  ) then
     return;
   end if;
+  v_caps := quota.caps_below(p_subject_id);
   if quota.is_trusted() is not true then
     v_user_id := quota.user_id();
     if quota.may_see(v_user_id, p_subject_id) is not true then

@@ -28,7 +28,7 @@ returns text language sql as $$
   from current_usage where feature = 'file'
 $$;
 grant usage on schema quota to service_role;
-grant insert, delete, update on public.uploads to service_role;
+grant select, insert, delete, update on public.uploads to service_role;
 
 do $$ begin
   perform set_plan('acme', 'org'), set_plan('dev', 'team'), set_plan('ops', 'team'), set_plan('rival', 'org');
