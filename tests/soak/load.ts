@@ -217,25 +217,28 @@ export class Load {
             sql: 'delete from public.files where id = (select min(id) from public.files where owner_id = $1)',
             values: [subject],
           };
-    await this.#try(client, call);
+    await this.#answer(client, call);
   }
 
   async #terms(client: pg.Client, random: Random, subject: string): Promise<void> {
     const dice = random.between(1, 8);
     const text = (sql: string, ...values: unknown[]): Call => ({ sql, values });
     if (dice === 1) {
-      await this.#try(
+      await this.#answer(
         client,
         text('select public.set_plan($1, $2)', subject, random.pick(PLAN_NAMES)),
       );
     } else if (dice === 2) {
-      await this.#try(client, text(`select public.grant_usage('token', 20, $1)`, subject));
+      await this.#answer(client, text(`select public.grant_usage('token', 20, $1)`, subject));
     } else if (dice === 3) {
-      await this.#try(client, text(`select public.set_limit($1, 'token', 'month', 500)`, subject));
+      await this.#answer(
+        client,
+        text(`select public.set_limit($1, 'token', 'month', 500)`, subject),
+      );
     } else if (dice === 4) {
       await this.#ask(client, calls.reset(subject, undefined, undefined, 'token'));
     } else if (dice <= 6) {
-      await this.#try(
+      await this.#answer(
         client,
         text('select * from public.current_usage where subject = $1', subject),
       );
@@ -245,12 +248,6 @@ export class Load {
         values: [subject],
       });
     }
-  }
-
-  /** What gives no decision. */
-  async #try(client: pg.Client, { sql, values }: Call): Promise<void> {
-    const decisions = this.#answer(client, { sql, values });
-    await decisions;
   }
 }
 

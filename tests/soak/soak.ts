@@ -13,6 +13,7 @@ import { startPostgres } from '../../scripts/local/postgres.ts';
 import { ensureApiRoles } from '../../scripts/local/roles.ts';
 import { throwawayFolder } from '../../scripts/local/throwaway.ts';
 import { guardFolder } from '../../scripts/local/warden.ts';
+import { quantile } from '../bench/rounds.ts';
 import { randomFrom } from '../periods/random.ts';
 import { setClock } from '../support/clock.ts';
 import { Load } from './load.ts';
@@ -129,7 +130,7 @@ async function run(
       }
     }
     const lasted = (Date.now() - from) / 1000;
-    const latencies = load.told.latencies.splice(0).sort((a, b) => a - b);
+    const latencies = load.told.latencies.splice(0);
     await asOwner((owner) => countUpdates(owner, updates));
     if (n % 2 === 0) {
       await crash();
@@ -138,8 +139,7 @@ async function run(
     await load.pause();
     await asOwner(async (owner) => {
       report.findings.push(...(await prove(owner, load.told)));
-      const at = (share: number) =>
-        Number((latencies[Math.floor((latencies.length - 1) * share)] ?? 0).toFixed(1));
+      const at = (share: number) => Number((quantile(latencies, share) || 0).toFixed(1));
       report.stretches.push({
         seconds: Math.round(lasted),
         callsPerSecond: Math.round(latencies.length / lasted),
