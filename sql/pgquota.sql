@@ -84,6 +84,8 @@
 \ir verbs/look_plainly.sql
 \ir verbs/take.sql
 \ir verbs/lock_call.sql
+\ir verbs/take_together.sql
+\ir verbs/move_together.sql
 \ir verbs/take_parts.sql
 \ir verbs/enforce_usage.sql
 \ir verbs/consume_usage_batch.sql

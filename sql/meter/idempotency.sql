@@ -220,3 +220,20 @@ $$;
 
 comment on function quota.bind_key is
   'Binds a key to a call and its answer. False: a call in flight took it.';
+
+create function quota.free_key(
+  p_caller quota.caller,
+  p_idempotency_key text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from quota.keys as k
+    where k.subject_id = p_caller.subject_id
+      and k.owner_id = case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end
+      and k.idempotency_key = p_idempotency_key;
+end
+$$;
+
+comment on function quota.free_key is 'Takes back what bind_key() has just bound.';

@@ -36,7 +36,7 @@ create table quota.meters (
   fresh_until timestamptz not null default '-infinity',
   catalogue_version bigint not null default 0,
   floor bigint not null default 0,
-  ceiling bigint not null default -1,
+  ceiling bigint,
   period text,
   period_start timestamptz,
   period_end timestamptz,
@@ -64,6 +64,8 @@ create table quota.meters (
   first_mark bigint not null default 80,
   refuses boolean not null default true,
   long_carried bigint not null default 0,
+  joint_ceiling bigint,
+  has_caps boolean not null default false,
   constraint meters_pkey primary key (subject_id, feature_id)
 ) with (fillfactor = 70);
 
@@ -104,7 +106,13 @@ comment on column quota.meters.floor is
   'Below this reading (used and reserved) an alert could be told again: ask properly.';
 
 comment on column quota.meters.ceiling is
-  'Up to this reading a call is allowed by every limit, and crosses no mark of an alert.';
+  'Up to this reading a call is allowed by every limit, and crosses no mark of an alert; null where no call takes from this meter alone, or none may.';
+
+comment on column quota.meters.joint_ceiling is
+  'As ceiling, for a part of a call that takes from other meters, too (quota.take_together()).';
+
+comment on column quota.meters.has_caps is
+  'Whether members may have caps of it: who acts then takes from its own, too.';
 
 comment on column quota.meters.period is
   'The limit with least room: it stays that, since all shrink in step. period_start to reserved_before are of it.';
@@ -186,7 +194,9 @@ alter table quota.meters
   alter column server_only set statistics 0,
   alter column first_mark set statistics 0,
   alter column refuses set statistics 0,
-  alter column long_carried set statistics 0;
+  alter column long_carried set statistics 0,
+  alter column joint_ceiling set statistics 0,
+  alter column has_caps set statistics 0;
 
 alter table quota.meters enable row level security;
 

@@ -28,6 +28,8 @@ declare
   v_minute_room bigint;
   v_hour quota.limit_state;
   v_hour_room bigint;
+  v_plain_room bigint;
+  v_company record;
   v_refuses boolean := true;
   v_first_mark bigint := (p_allowance.limits[1]).marks[1];
 begin
@@ -82,6 +84,8 @@ begin
     v_long_until := least(v_long_until, quota.grants_change_at(p_subject_id, p_feature_id, p_at));
   end if;
 
+  v_company := quota.company_of(p_subject_id, p_feature_id, p_allowance);
+  v_plain_room := least(v_long_room, v_hour_room, v_minute_room);
   v_tightest := v_long;
   v_fresh_until := v_long_until;
   foreach v_limit in array array[v_hour, v_minute] loop
@@ -101,14 +105,16 @@ begin
         fresh_until = v_fresh_until,
         catalogue_version = p_allowance.catalogue_version,
         floor = m.used + m.reserved - v_fall,
-        ceiling = m.used + m.reserved + least(v_long_room, v_hour_room, v_minute_room),
+        ceiling = case when v_company.is_alone then m.used + m.reserved + v_plain_room end,
+        joint_ceiling = least(m.used + m.reserved + v_plain_room, 9007199254740991),
+        has_caps = v_company.has_caps,
         period = v_tightest.period,
         period_start = v_tightest.period_start,
         period_end = v_tightest.resets_at,
         allowed = v_tightest.amount + v_tightest.drawn + v_tightest.granted,
-        granted = v_tightest.granted,
-        used_before = m.used - v_tightest.used,
-        reserved_before = m.reserved - v_tightest.reserved,
+        granted = coalesce(v_tightest.granted, 0),
+        used_before = coalesce(m.used - v_tightest.used, 0),
+        reserved_before = coalesce(m.reserved - v_tightest.reserved, 0),
         minute_limit = case when v_minute.period is not null then coalesce(v_minute.amount, -1) end,
         minute_until = coalesce(v_minute.resets_at, '-infinity'),
         minute_used_before = coalesce(m.used - v_minute.used, 0),
@@ -120,7 +126,7 @@ begin
         hour_reserved_before = coalesce(m.reserved - v_hour.reserved, 0),
         hour_alerted = case when m.hour_until = v_hour.resets_at then m.hour_alerted else 0 end,
         hour_ceiling = m.used + m.reserved + v_hour_room,
-        first_mark = v_first_mark,
+        first_mark = coalesce(v_first_mark, 80),
         refuses = v_refuses,
         long_limits = v_long_limits,
         long_until = v_long_until,
@@ -143,25 +149,8 @@ begin
           and e.feature_id = p_feature_id
           and e.counts_at > p_at
       )
-      -- What counts in several meters is never plain.
-      and not exists (select from quota.feature_costs as t where t.feature_id = p_feature_id)
-      and not exists (
-        select from quota.subjects as s where s.subject_id = p_subject_id and s.parent_id is not null
-      )
-      and (p_allowance.kind <> 'gauge' or not exists (
-        select from quota.subjects as s where s.parent_id = p_subject_id
-      ))
-      -- Nor is what a member may have a cap of, or what is one.
-      and not exists (
-        select from quota.member_limits as l
-        where l.plan_id = p_allowance.plan_id
-          and l.feature_id = p_feature_id
-      )
-      and not exists (
-        select from quota.caps as l
-        where l.subject_id = p_subject_id and l.feature_id = p_feature_id and l.is_set
-      )
-      and strpos(p_subject_id, chr(31)) = 0
+      -- What goes up and down with those below it is never plain.
+      and (p_allowance.kind <> 'gauge' or v_company.is_alone)
       -- An open counter that a former plan left behind is no limit.
       and v_long_limits = (
         select count(*)
@@ -175,6 +164,45 @@ $$;
 
 comment on function quota.remember is
   'Leaves the limits of a feature, as they are after the call, with its meter.';
+
+create function quota.company_of(
+  p_subject_id text,
+  p_feature_id text,
+  p_allowance quota.allowance,
+  out is_alone boolean,
+  out has_caps boolean
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  select
+      exists (
+        select from quota.member_limits as l
+        where l.plan_id = p_allowance.plan_id
+          and l.feature_id = p_feature_id
+      )
+      or exists (
+        select from quota.caps as c
+        where c.subject_id = p_subject_id
+          and c.feature_id = p_feature_id
+          and c.is_set
+      ),
+      strpos(p_subject_id, chr(31)) = 0
+      and p_allowance.limits <> '{}'
+      and not exists (select from quota.feature_costs as c where c.feature_id = p_feature_id)
+      and not exists (
+        select from quota.subjects as s where s.subject_id = p_subject_id and s.parent_id is not null
+      )
+    into has_caps, is_alone;
+  is_alone := is_alone and not has_caps;
+  if p_allowance.kind = 'gauge' and is_alone then
+    is_alone := quota.below(array[p_subject_id]) = '{}';
+  end if;
+end
+$$;
+
+comment on function quota.company_of is
+  'Whether a call may take from this meter alone, and whether members may have caps of it.';
 
 create function quota.grants_change_at(
   p_subject_id text,

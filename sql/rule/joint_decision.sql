@@ -32,34 +32,41 @@ returns public.usage_decision
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_part quota.part;
   v_own public.usage_decision;
-  v_limiting integer;
   v_decision public.usage_decision;
+  v_order double precision[];
+  v_first double precision[];
+  v_limiting public.usage_decision;
+  v_is_over boolean := false;
 begin
-  select max(case when p.subject_id = p_subject_id and not p.is_price then p.n end)
-    into v_limiting
-    from unnest(p_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n);
-  v_own := p_decisions[v_limiting];
-  select p.n
-    into v_limiting
-    from unnest(p_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
-    join lateral (
-      select d.allowed, d.reason, d.period, d.retry_after, d.remaining
-      from unnest(p_decisions[p.n:p.n]) as d
-    ) as d on true
-    where not d.allowed
-      or d.period is not null
-    order by
-      d.allowed,
-      d.reason = 'feature_not_in_plan' desc,
-      d.reason = 'feature_not_in_plan' and p.subject_id = p_subject_id desc,
-      case when not d.allowed then coalesce(d.retry_after, 2147483647) end desc,
-      quota.uses(d.remaining, row(p.subject_id, p.feature_id, p.units, p.per, p.is_price)::quota.part),
-      quota.period_rank(d.period) desc,
-      p.is_price,
-      p.n
-    limit 1;
-  v_decision := coalesce(p_decisions[v_limiting], v_own);
+  for i in 1 .. cardinality(p_parts) loop
+    v_part := p_parts[i];
+    v_decision := p_decisions[i];
+    if v_part.subject_id = p_subject_id and not v_part.is_price then
+      v_own := v_decision;
+    end if;
+    v_is_over := v_is_over or v_decision.reason = 'over_limit';
+    continue when v_decision.allowed and v_decision.period is null;
+    -- Of two, the one that comes first in this order limits.
+    v_order := array[
+      v_decision.allowed::integer,
+      case
+        when v_decision.reason <> 'feature_not_in_plan' then 2
+        when v_part.subject_id <> p_subject_id then 1
+        else 0
+      end,
+      case when not v_decision.allowed then -coalesce(v_decision.retry_after, 2147483647) end,
+      coalesce(quota.uses(v_decision.remaining, v_part), 'infinity'::double precision),
+      -coalesce(quota.period_rank(v_decision.period), 'infinity'::double precision),
+      v_part.is_price::integer
+    ];
+    if v_first is null or v_order < v_first then
+      v_first := v_order;
+      v_limiting := v_decision;
+    end if;
+  end loop;
+  v_decision := case when v_first is null then v_own else v_limiting end;
   v_decision.feature := p_feature_id;
   v_decision.subject := p_subject_id;
   v_decision.limiting_member := quota.cap_member(v_decision.limiting_subject);
@@ -71,7 +78,7 @@ begin
   end if;
   v_decision.event_id := v_own.event_id;
   v_decision.reservation_id := v_own.reservation_id;
-  if v_decision.allowed and 'over_limit' = any (array(select d.reason from unnest(p_decisions) as d)) then
+  if v_decision.allowed and v_is_over then
     v_decision.reason := 'over_limit';
   end if;
   return v_decision;

@@ -83,16 +83,38 @@ begin
     set has_extras = true
     where s.subject_id = p_subject_id
       and not s.has_extras;
-  update quota.meters as m
-    set fresh_from = 'infinity'
-    where m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id;
+  perform quota.forget_limits(array[p_subject_id], p_feature_id);
   return v_now;
 end
 $$;
 
 comment on function quota.lock_terms is
   'Locks subject and meter, makes the meter forget what it remembers of the limits, and returns the time. Errors: QFEAT.';
+
+-- The caps of members follow the terms of the subject that they are in, and are touched under its meters alone.
+create function quota.forget_limits(
+  p_subject_ids text[],
+  p_feature_id text default null
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caps text[] := array(
+    select quota.cap_id(c.subject_id, c.member)
+    from quota.caps as c
+    where c.subject_id = any (p_subject_ids)
+  );
+begin
+  update quota.meters as m
+    set fresh_from = 'infinity'
+    where m.subject_id = any (p_subject_ids || v_caps)
+      and (p_feature_id is null or m.feature_id = p_feature_id);
+end
+$$;
+
+comment on function quota.forget_limits is
+  'Makes the meters of subjects, of one feature or of all (null), and those of their members'' caps, forget what they remember of the limits. Expects the subjects'' meters to be locked.';
 
 -- Whose rows name it. All locked in byte order before anything goes: an organisation and its member
 -- that are forgotten at once meet here, and not crosswise in each other's rows.

@@ -100,7 +100,8 @@ begin
         counted_until = greatest(m.counted_until, v_former.counted_until),
         holds_expire_at = least(m.holds_expire_at, v_former.holds_expire_at),
         minute_until = '-infinity',
-        hour_until = '-infinity'
+        hour_until = '-infinity',
+        fresh_from = 'infinity'
     where m.subject_id = p_into
       and m.feature_id = p_feature_id
     returning m.used + m.reserved

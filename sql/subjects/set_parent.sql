@@ -56,9 +56,7 @@ begin
         -- Its plan may be another one.
         terms_changed_at = v_now
     where s.subject_id = v_subject_id;
-  update quota.meters as m
-    set fresh_from = 'infinity'
-    where m.subject_id = any (array[v_subject_id, v_parent_id]);
+  perform quota.forget_limits(array_remove(array[v_subject_id, v_parent_id], null));
   -- Without the parent's name: to forget that one, nobody need change the lines of others.
   perform quota.record(
     row(

@@ -164,10 +164,7 @@ begin
     from unnest(p_subjects) as n
     where s.subject_id = n.subject_id;
   perform quota.write_lines(v_lines);
-  update quota.meters as m
-    set fresh_from = 'infinity'
-    from unnest(p_subjects) as n
-    where m.subject_id = n.subject_id;
+  perform quota.forget_limits(array(select n.subject_id from unnest(p_subjects) as n));
 end
 $$;
 

@@ -116,7 +116,7 @@ begin
   update quota.meters as m
     set fresh_from = p_at,
         fresh_until = v_meter.fresh_until,
-        ceiling = v_meter.ceiling,
+        ceiling = case when m.ceiling is not null then v_meter.ceiling end, joint_ceiling = v_meter.ceiling,
         minute_until = v_meter.minute_until,
         minute_used_before = v_meter.minute_used_before,
         minute_reserved_before = v_meter.minute_reserved_before,

@@ -43,7 +43,7 @@ begin
     join quota.catalogue as k on k.version = m.catalogue_version
     where m.subject_id = p_caller.subject_id
       and m.feature_id = p_feature_id
-      and m.fresh_from < 'infinity'
+      and m.fresh_from < 'infinity' and m.ceiling is not null
       and (p_caller.is_trusted or not m.server_only)
       and (
         p_at is not null

@@ -48,6 +48,14 @@ begin
       return quota.replayed(v_answer);
     end if;
   end if;
+  if p_ttl is null then
+    v_decision := quota.take_together(
+      p_caller, p_feature_id, p_amount, p_idempotency_key, p_arguments, p_metadata
+    );
+    if v_decision.allowed then
+      return v_decision;
+    end if;
+  end if;
   v_own := quota.lock_call(p_caller, array[p_feature_id]);
   if p_idempotency_key is not null then
     v_answer := quota.replay(v_own.caller, p_idempotency_key, p_arguments, v_own.at);

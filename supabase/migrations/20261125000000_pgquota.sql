@@ -3237,16 +3237,38 @@ begin
     set has_extras = true
     where s.subject_id = p_subject_id
       and not s.has_extras;
-  update quota.meters as m
-    set fresh_from = 'infinity'
-    where m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id;
+  perform quota.forget_limits(array[p_subject_id], p_feature_id);
   return v_now;
 end
 $$;
 
 comment on function quota.lock_terms is
   'Locks subject and meter, makes the meter forget what it remembers of the limits, and returns the time. Errors: QFEAT.';
+
+-- The caps of members follow the terms of the subject that they are in, and are touched under its meters alone.
+create function quota.forget_limits(
+  p_subject_ids text[],
+  p_feature_id text default null
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caps text[] := array(
+    select quota.cap_id(c.subject_id, c.member)
+    from quota.caps as c
+    where c.subject_id = any (p_subject_ids)
+  );
+begin
+  update quota.meters as m
+    set fresh_from = 'infinity'
+    where m.subject_id = any (p_subject_ids || v_caps)
+      and (p_feature_id is null or m.feature_id = p_feature_id);
+end
+$$;
+
+comment on function quota.forget_limits is
+  'Makes the meters of subjects, of one feature or of all (null), and those of their members'' caps, forget what they remember of the limits. Expects the subjects'' meters to be locked.';
 
 -- Whose rows name it. All locked in byte order before anything goes: an organisation and its member
 -- that are forgotten at once meet here, and not crosswise in each other's rows.
@@ -3615,7 +3637,7 @@ create table quota.meters (
   fresh_until timestamptz not null default '-infinity',
   catalogue_version bigint not null default 0,
   floor bigint not null default 0,
-  ceiling bigint not null default -1,
+  ceiling bigint,
   period text,
   period_start timestamptz,
   period_end timestamptz,
@@ -3643,6 +3665,8 @@ create table quota.meters (
   first_mark bigint not null default 80,
   refuses boolean not null default true,
   long_carried bigint not null default 0,
+  joint_ceiling bigint,
+  has_caps boolean not null default false,
   constraint meters_pkey primary key (subject_id, feature_id)
 ) with (fillfactor = 70);
 
@@ -3683,7 +3707,13 @@ comment on column quota.meters.floor is
   'Below this reading (used and reserved) an alert could be told again: ask properly.';
 
 comment on column quota.meters.ceiling is
-  'Up to this reading a call is allowed by every limit, and crosses no mark of an alert.';
+  'Up to this reading a call is allowed by every limit, and crosses no mark of an alert; null where no call takes from this meter alone, or none may.';
+
+comment on column quota.meters.joint_ceiling is
+  'As ceiling, for a part of a call that takes from other meters, too (quota.take_together()).';
+
+comment on column quota.meters.has_caps is
+  'Whether members may have caps of it: who acts then takes from its own, too.';
 
 comment on column quota.meters.period is
   'The limit with least room: it stays that, since all shrink in step. period_start to reserved_before are of it.';
@@ -3765,7 +3795,9 @@ alter table quota.meters
   alter column server_only set statistics 0,
   alter column first_mark set statistics 0,
   alter column refuses set statistics 0,
-  alter column long_carried set statistics 0;
+  alter column long_carried set statistics 0,
+  alter column joint_ceiling set statistics 0,
+  alter column has_caps set statistics 0;
 
 alter table quota.meters enable row level security;
 
@@ -6016,34 +6048,41 @@ returns public.usage_decision
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_part quota.part;
   v_own public.usage_decision;
-  v_limiting integer;
   v_decision public.usage_decision;
+  v_order double precision[];
+  v_first double precision[];
+  v_limiting public.usage_decision;
+  v_is_over boolean := false;
 begin
-  select max(case when p.subject_id = p_subject_id and not p.is_price then p.n end)
-    into v_limiting
-    from unnest(p_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n);
-  v_own := p_decisions[v_limiting];
-  select p.n
-    into v_limiting
-    from unnest(p_parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
-    join lateral (
-      select d.allowed, d.reason, d.period, d.retry_after, d.remaining
-      from unnest(p_decisions[p.n:p.n]) as d
-    ) as d on true
-    where not d.allowed
-      or d.period is not null
-    order by
-      d.allowed,
-      d.reason = 'feature_not_in_plan' desc,
-      d.reason = 'feature_not_in_plan' and p.subject_id = p_subject_id desc,
-      case when not d.allowed then coalesce(d.retry_after, 2147483647) end desc,
-      quota.uses(d.remaining, row(p.subject_id, p.feature_id, p.units, p.per, p.is_price)::quota.part),
-      quota.period_rank(d.period) desc,
-      p.is_price,
-      p.n
-    limit 1;
-  v_decision := coalesce(p_decisions[v_limiting], v_own);
+  for i in 1 .. cardinality(p_parts) loop
+    v_part := p_parts[i];
+    v_decision := p_decisions[i];
+    if v_part.subject_id = p_subject_id and not v_part.is_price then
+      v_own := v_decision;
+    end if;
+    v_is_over := v_is_over or v_decision.reason = 'over_limit';
+    continue when v_decision.allowed and v_decision.period is null;
+    -- Of two, the one that comes first in this order limits.
+    v_order := array[
+      v_decision.allowed::integer,
+      case
+        when v_decision.reason <> 'feature_not_in_plan' then 2
+        when v_part.subject_id <> p_subject_id then 1
+        else 0
+      end,
+      case when not v_decision.allowed then -coalesce(v_decision.retry_after, 2147483647) end,
+      coalesce(quota.uses(v_decision.remaining, v_part), 'infinity'::double precision),
+      -coalesce(quota.period_rank(v_decision.period), 'infinity'::double precision),
+      v_part.is_price::integer
+    ];
+    if v_first is null or v_order < v_first then
+      v_first := v_order;
+      v_limiting := v_decision;
+    end if;
+  end loop;
+  v_decision := case when v_first is null then v_own else v_limiting end;
   v_decision.feature := p_feature_id;
   v_decision.subject := p_subject_id;
   v_decision.limiting_member := quota.cap_member(v_decision.limiting_subject);
@@ -6055,7 +6094,7 @@ begin
   end if;
   v_decision.event_id := v_own.event_id;
   v_decision.reservation_id := v_own.reservation_id;
-  if v_decision.allowed and 'over_limit' = any (array(select d.reason from unnest(p_decisions) as d)) then
+  if v_decision.allowed and v_is_over then
     v_decision.reason := 'over_limit';
   end if;
   return v_decision;
@@ -6841,7 +6880,7 @@ begin
   update quota.meters as m
     set fresh_from = p_at,
         fresh_until = v_meter.fresh_until,
-        ceiling = v_meter.ceiling,
+        ceiling = case when m.ceiling is not null then v_meter.ceiling end, joint_ceiling = v_meter.ceiling,
         minute_until = v_meter.minute_until,
         minute_used_before = v_meter.minute_used_before,
         minute_reserved_before = v_meter.minute_reserved_before,
@@ -6913,7 +6952,7 @@ begin
     join quota.catalogue as k on k.version = m.catalogue_version
     where m.subject_id = p_caller.subject_id
       and m.feature_id = p_feature_id
-      and m.fresh_from < 'infinity'
+      and m.fresh_from < 'infinity' and m.ceiling is not null
       and (p_caller.is_trusted or not m.server_only)
       and (
         p_at is not null
@@ -7091,6 +7130,14 @@ begin
     v_answer := quota.replay(p_caller, p_idempotency_key, p_arguments, quota.clock());
     if v_answer is not null then
       return quota.replayed(v_answer);
+    end if;
+  end if;
+  if p_ttl is null then
+    v_decision := quota.take_together(
+      p_caller, p_feature_id, p_amount, p_idempotency_key, p_arguments, p_metadata
+    );
+    if v_decision.allowed then
+      return v_decision;
     end if;
   end if;
   v_own := quota.lock_call(p_caller, array[p_feature_id]);
@@ -7360,6 +7407,363 @@ $$;
 
 comment on function quota.lock_late is
   'Locks what lock_call() has not locked yet, without waiting. Errors: 55P03.';
+
+-- sql/verbs/take_together.sql
+
+-- The plain way of a call that counts in several meters: in those of the levels above, of what it costs, and of
+-- the caps of who acts. Each meter remembers how far its own limits let a part go plainly (joint_ceiling). When
+-- all have moved, and the call still counts in just these, it is allowed, for the reasons that hold for one meter
+-- (see sql/README.md); else all are set back, and it is asked properly.
+
+create type quota.joint_call as (
+  catalogue_version bigint,
+  levels text[],
+  parts quota.part[],
+  lock_order integer[],
+  amounts bigint[],
+  decisions public.usage_decision[],
+  ends timestamptz[],
+  fresh_from timestamptz,
+  fresh_until timestamptz,
+  has_moved boolean
+);
+
+comment on type quota.joint_call is
+  'A call over several meters. levels: the subject and those above it, from the top down, and so are parts, after which caps come. lock_order: which of the parts comes first; null, as they stand. Of each part that moved its meter: how much, what it would be told alone, and until when that holds. has_moved: all have.';
+
+create function quota.take_together(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_call quota.joint_call;
+  v_now timestamptz;
+  v_decision public.usage_decision;
+  v_part quota.part;
+begin
+  v_call := quota.joint_call_of(p_caller.subject_id, p_feature_id);
+  if v_call.parts is null then
+    return null;
+  end if;
+  v_call := quota.move_together(p_caller, p_amount, v_call);
+  <<counted>>
+  begin
+    exit counted when not v_call.has_moved;
+    -- The time is read under the last lock: what began while the call waited holds for it.
+    v_now := quota.clock();
+    exit counted when v_now < v_call.fresh_from;
+    if v_now >= v_call.fresh_until then
+      v_call := quota.begin_joint_windows(v_call, v_now);
+      exit counted when not v_call.has_moved;
+    end if;
+    v_decision := quota.joint_decision(
+      p_caller.subject_id, p_feature_id, p_amount, v_call.parts, v_call.decisions
+    );
+    v_decision.event_id := quota.new_id(v_now);
+    if quota.write_together(
+      p_caller, v_call, v_decision, v_now, p_idempotency_key, p_arguments, p_metadata
+    ) then
+      return v_decision;
+    end if;
+  end;
+  for i in 1 .. cardinality(v_call.parts) loop
+    continue when v_call.amounts[i] is null;
+    v_part := v_call.parts[i];
+    perform quota.take_back(v_part.subject_id, v_part.feature_id, v_call.amounts[i], 0);
+  end loop;
+  return null;
+end
+$$;
+
+comment on function quota.take_together is
+  'Counts a call over several meters, if what they remember says that there is room in all. Null: nothing was counted, ask properly. Errors: QAMNT.';
+
+-- Read before the locks, and looked at again under them (write_together()).
+create function quota.joint_call_of(
+  p_subject_id text,
+  p_feature_id text
+)
+returns quota.joint_call
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_call quota.joint_call;
+  v_ways quota.part[];
+  v_part quota.part;
+  v_subject_id text;
+begin
+  -- A snapshot of a whole transaction may be older than the catalogue.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return null;
+  end if;
+  -- Of one snapshot: what the call counts in, and the edition of the catalogue that says so.
+  select k.version,
+      array_remove(
+        array[
+          (
+            select t.parent_id
+            from quota.subjects as t
+            where t.subject_id = (
+              select s.parent_id from quota.subjects as s where s.subject_id = p_subject_id
+            )
+          ),
+          (select s.parent_id from quota.subjects as s where s.subject_id = p_subject_id),
+          p_subject_id
+        ],
+        null
+      ),
+      array(
+        select row('', o.feature_id, o.units, o.per, o.is_price)::quota.part
+        from (
+          select p_feature_id as feature_id, 1::bigint as units, 1::bigint as per, false as is_price
+          union all
+          select c.cost_id, c.units, c.per, true
+          from quota.feature_costs as c
+          where c.feature_id = p_feature_id
+        ) as o
+        order by o.feature_id collate "C"
+      )
+    into v_call.catalogue_version, v_call.levels, v_ways
+    from quota.meters as m
+    join quota.catalogue as k on k.version = m.catalogue_version
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id
+      and m.fresh_from < 'infinity'
+      and m.ceiling is null;
+  foreach v_subject_id in array coalesce(v_call.levels, '{}') loop
+    foreach v_part in array v_ways loop
+      v_part.subject_id := v_subject_id;
+      v_call.parts := v_call.parts || v_part;
+    end loop;
+  end loop;
+  if cardinality(v_call.levels) > 1 then
+    v_call.lock_order := array(
+      select p.n
+      from unnest(v_call.parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
+      order by p.subject_id collate "C", p.n
+    );
+  end if;
+  return v_call;
+end
+$$;
+
+comment on function quota.joint_call_of is
+  'What a call counts in, where it is not its own meter alone and that remembers its limits; else no parts.';
+
+-- sql/verbs/move_together.sql
+
+-- What take_together() does to the meters, and the lines that it writes.
+
+-- In lock order: subjects in byte order, of each its features; then caps, which are touched holding their holder's meter.
+create function quota.move_together(
+  p_caller quota.caller,
+  p_amount bigint,
+  p_call quota.joint_call
+)
+returns quota.joint_call
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_call quota.joint_call := p_call;
+  v_moved integer := 0;
+  v_place integer;
+  v_member text;
+  v_part quota.part;
+  v_amount bigint;
+  v_meter record;
+begin
+  v_call.has_moved := false;
+  while v_moved < cardinality(v_call.parts) loop
+    v_moved := v_moved + 1;
+    v_place := coalesce(p_call.lock_order[v_moved], v_moved);
+    v_part := v_call.parts[v_place];
+    v_amount := case
+      when v_part.is_price then quota.price(p_amount, v_part.units, v_part.per) else p_amount
+    end;
+    update quota.meters as m
+      set used = m.used + v_amount
+      where m.subject_id = v_part.subject_id
+        and m.feature_id = v_part.feature_id
+        and m.fresh_from < 'infinity'
+        and m.catalogue_version = p_call.catalogue_version
+        and m.used + m.reserved >= m.floor
+        and m.used + m.reserved + v_amount <= m.joint_ceiling
+      returning
+        m.fresh_from, least(m.fresh_until, m.holds_expire_at) as fresh_until, m.plan_id, m.upgrade_url,
+        m.period, m.period_start, m.period_end, m.allowed, m.granted, m.used - m.used_before as used,
+        m.reserved - m.reserved_before as reserved, m.long_period, m.long_carried, m.has_caps
+      into v_meter;
+    if not found then
+      return v_call;
+    end if;
+    v_call.amounts[v_place] := v_amount;
+    v_call.ends[v_place] := v_meter.fresh_until;
+    v_call.fresh_from := greatest(v_call.fresh_from, v_meter.fresh_from);
+    v_call.fresh_until := least(v_call.fresh_until, v_meter.fresh_until);
+    v_call.decisions[v_place] := row(
+      true, 'ok', v_part.feature_id, v_part.subject_id, v_meter.plan_id, v_amount, v_meter.used,
+      v_meter.reserved, v_meter.allowed, v_meter.allowed - v_meter.used - v_meter.reserved,
+      v_meter.allowed is null, v_meter.period, nullif(v_meter.period_start, '-infinity'),
+      nullif(v_meter.period_end, 'infinity'), null, null, null, false, v_meter.upgrade_url,
+      v_meter.granted, case when v_meter.period = v_meter.long_period then v_meter.long_carried else 0 end,
+      v_part.feature_id, v_part.subject_id, null
+    )::public.usage_decision;
+    if v_meter.has_caps and p_caller.actor is not null and strpos(v_part.subject_id, chr(31)) = 0 then
+      v_member := coalesce(v_member, quota.account_of(p_caller.actor));
+      if v_member <> v_part.subject_id then
+        v_part.subject_id := quota.cap_id(v_part.subject_id, v_member);
+        v_call.parts := v_call.parts || v_part;
+      end if;
+    end if;
+  end loop;
+  v_call.has_moved := quota.are_named(v_call);
+  return v_call;
+end
+$$;
+
+comment on function quota.move_together is
+  'Moves the meters of a call, as far as each allows its part plainly. Errors: QAMNT.';
+
+-- As in judge_parts(): a level that does not name a feature counts, and does not limit; one level must.
+create function quota.are_named(p_call quota.joint_call)
+returns boolean
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_part quota.part;
+  v_named text[] := '{}'::text[];
+  v_is_priced boolean := false;
+begin
+  for i in 1 .. cardinality(p_call.parts) loop
+    v_part := p_call.parts[i];
+    v_is_priced := v_is_priced or v_part.is_price;
+    -- A cap names nothing.
+    if (p_call.decisions[i]).period is not null and strpos(v_part.subject_id, chr(31)) = 0 then
+      v_named := v_named || v_part.feature_id;
+    end if;
+  end loop;
+  foreach v_part in array p_call.parts loop
+    if v_part.feature_id <> all (v_named) and (v_part.is_price or not v_is_priced) then
+      return false;
+    end if;
+  end loop;
+  return true;
+end
+$$;
+
+comment on function quota.are_named is 'Whether the plan of a level names what a call needs to be named.';
+
+-- Of some of them a minute or an hour has ended.
+create function quota.begin_joint_windows(
+  p_call quota.joint_call,
+  p_at timestamptz
+)
+returns quota.joint_call
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_call quota.joint_call := p_call;
+  v_part quota.part;
+  v_limit record;
+  v_decision public.usage_decision;
+begin
+  for i in 1 .. cardinality(p_call.parts) loop
+    continue when p_at < p_call.ends[i];
+    v_part := p_call.parts[i];
+    select w.period, w.period_start, w.period_end, w.allowed, w.granted, w.used, w.reserved
+      into v_limit
+      from quota.begin_windows(
+        v_part.subject_id, v_part.feature_id, p_at, p_call.amounts[i], p_call.amounts[i]
+      ) as w;
+    v_call.has_moved := v_call.has_moved and v_limit.period is not null;
+    v_decision := p_call.decisions[i];
+    v_decision.period := v_limit.period;
+    v_decision.period_start := nullif(v_limit.period_start, '-infinity');
+    v_decision.resets_at := nullif(v_limit.period_end, 'infinity');
+    v_decision."limit" := v_limit.allowed;
+    v_decision.unlimited := v_limit.allowed is null;
+    v_decision.granted := v_limit.granted;
+    v_decision.used := v_limit.used;
+    v_decision.reserved := v_limit.reserved;
+    v_decision.remaining := v_limit.allowed - v_limit.used - v_limit.reserved;
+    v_call.decisions[i] := v_decision;
+  end loop;
+  return v_call;
+end
+$$;
+
+comment on function quota.begin_joint_windows is
+  'begin_windows() for those meters of a call whose minute or hour is over; has_moved: the call fits plainly still.';
+
+-- What the call has moved, as a line for each meter, the call's own first among them: the others are about it.
+create function quota.write_together(
+  p_caller quota.caller,
+  p_call quota.joint_call,
+  p_decision public.usage_decision,
+  p_at timestamptz,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_metadata jsonb
+)
+returns boolean
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_own integer := quota.own_part(p_caller.subject_id, p_call.parts);
+  v_ids uuid[];
+begin
+  -- The key goes before the lines: when it is taken, nothing was counted.
+  if p_idempotency_key is not null and not quota.bind_key(
+    p_caller, p_idempotency_key, p_arguments, to_jsonb(p_decision), p_at
+  ) then
+    return false;
+  end if;
+  for i in 1 .. cardinality(p_call.parts) loop
+    v_ids[i] := case when i = v_own then p_decision.event_id else quota.new_id(p_at) end;
+  end loop;
+  -- A statement after the locks: are catalogue and levels still those that were read?
+  insert into quota.events (
+    subject_id, event_id, at, kind, feature_id, counts_at, used_change, about_id, actor, idempotency_key,
+    metadata
+  )
+    select p.subject_id, v_ids[p.n], p_at,
+      case when p.n = v_own then 'consume' when p.is_price then 'cost' else 'level' end,
+      p.feature_id, p_at, p_call.amounts[p.n], case when p.n <> v_own then p_decision.event_id end,
+      p_caller.actor, case when p.n = v_own then p_idempotency_key end, p_metadata
+    from quota.catalogue as k
+    cross join unnest(p_call.parts) with ordinality
+      as p (subject_id, feature_id, units, per, is_price, n)
+    where k.version = p_call.catalogue_version
+      and not exists (
+        select from unnest(p_call.levels) with ordinality as l (subject_id, n)
+        where p_call.levels[l.n - 1] is distinct from (
+          select s.parent_id from quota.subjects as s where s.subject_id = l.subject_id
+        )
+      );
+  if not found then
+    perform quota.free_key(p_caller, p_idempotency_key);
+    return false;
+  end if;
+  insert into quota.shares (
+    subject_id, call_id, share_subject_id, share_feature_id, share_id, feature_id, units, per
+  )
+    select p_caller.subject_id, p_decision.event_id, p.subject_id, p.feature_id, v_ids[p.n],
+      p_decision.feature, p.units, p.per
+    from unnest(p_call.parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
+    where p.n <> v_own;
+  return true;
+end
+$$;
+
+comment on function quota.write_together is
+  'Binds the key of a call over several meters and writes its lines. False: the key was taken, or what the call counts in has changed; then nothing is written.';
 
 -- sql/verbs/take_parts.sql
 
@@ -11315,10 +11719,7 @@ begin
     from unnest(p_subjects) as n
     where s.subject_id = n.subject_id;
   perform quota.write_lines(v_lines);
-  update quota.meters as m
-    set fresh_from = 'infinity'
-    from unnest(p_subjects) as n
-    where m.subject_id = n.subject_id;
+  perform quota.forget_limits(array(select n.subject_id from unnest(p_subjects) as n));
 end
 $$;
 
@@ -11445,9 +11846,7 @@ begin
         -- Its plan may be another one.
         terms_changed_at = v_now
     where s.subject_id = v_subject_id;
-  update quota.meters as m
-    set fresh_from = 'infinity'
-    where m.subject_id = any (array[v_subject_id, v_parent_id]);
+  perform quota.forget_limits(array_remove(array[v_subject_id, v_parent_id], null));
   -- Without the parent's name: to forget that one, nobody need change the lines of others.
   perform quota.record(
     row(
@@ -12330,7 +12729,8 @@ begin
         counted_until = greatest(m.counted_until, v_former.counted_until),
         holds_expire_at = least(m.holds_expire_at, v_former.holds_expire_at),
         minute_until = '-infinity',
-        hour_until = '-infinity'
+        hour_until = '-infinity',
+        fresh_from = 'infinity'
     where m.subject_id = p_into
       and m.feature_id = p_feature_id
     returning m.used + m.reserved
@@ -13379,6 +13779,8 @@ declare
   v_minute_room bigint;
   v_hour quota.limit_state;
   v_hour_room bigint;
+  v_plain_room bigint;
+  v_company record;
   v_refuses boolean := true;
   v_first_mark bigint := (p_allowance.limits[1]).marks[1];
 begin
@@ -13433,6 +13835,8 @@ begin
     v_long_until := least(v_long_until, quota.grants_change_at(p_subject_id, p_feature_id, p_at));
   end if;
 
+  v_company := quota.company_of(p_subject_id, p_feature_id, p_allowance);
+  v_plain_room := least(v_long_room, v_hour_room, v_minute_room);
   v_tightest := v_long;
   v_fresh_until := v_long_until;
   foreach v_limit in array array[v_hour, v_minute] loop
@@ -13452,14 +13856,16 @@ begin
         fresh_until = v_fresh_until,
         catalogue_version = p_allowance.catalogue_version,
         floor = m.used + m.reserved - v_fall,
-        ceiling = m.used + m.reserved + least(v_long_room, v_hour_room, v_minute_room),
+        ceiling = case when v_company.is_alone then m.used + m.reserved + v_plain_room end,
+        joint_ceiling = least(m.used + m.reserved + v_plain_room, 9007199254740991),
+        has_caps = v_company.has_caps,
         period = v_tightest.period,
         period_start = v_tightest.period_start,
         period_end = v_tightest.resets_at,
         allowed = v_tightest.amount + v_tightest.drawn + v_tightest.granted,
-        granted = v_tightest.granted,
-        used_before = m.used - v_tightest.used,
-        reserved_before = m.reserved - v_tightest.reserved,
+        granted = coalesce(v_tightest.granted, 0),
+        used_before = coalesce(m.used - v_tightest.used, 0),
+        reserved_before = coalesce(m.reserved - v_tightest.reserved, 0),
         minute_limit = case when v_minute.period is not null then coalesce(v_minute.amount, -1) end,
         minute_until = coalesce(v_minute.resets_at, '-infinity'),
         minute_used_before = coalesce(m.used - v_minute.used, 0),
@@ -13471,7 +13877,7 @@ begin
         hour_reserved_before = coalesce(m.reserved - v_hour.reserved, 0),
         hour_alerted = case when m.hour_until = v_hour.resets_at then m.hour_alerted else 0 end,
         hour_ceiling = m.used + m.reserved + v_hour_room,
-        first_mark = v_first_mark,
+        first_mark = coalesce(v_first_mark, 80),
         refuses = v_refuses,
         long_limits = v_long_limits,
         long_until = v_long_until,
@@ -13494,25 +13900,8 @@ begin
           and e.feature_id = p_feature_id
           and e.counts_at > p_at
       )
-      -- What counts in several meters is never plain.
-      and not exists (select from quota.feature_costs as t where t.feature_id = p_feature_id)
-      and not exists (
-        select from quota.subjects as s where s.subject_id = p_subject_id and s.parent_id is not null
-      )
-      and (p_allowance.kind <> 'gauge' or not exists (
-        select from quota.subjects as s where s.parent_id = p_subject_id
-      ))
-      -- Nor is what a member may have a cap of, or what is one.
-      and not exists (
-        select from quota.member_limits as l
-        where l.plan_id = p_allowance.plan_id
-          and l.feature_id = p_feature_id
-      )
-      and not exists (
-        select from quota.caps as l
-        where l.subject_id = p_subject_id and l.feature_id = p_feature_id and l.is_set
-      )
-      and strpos(p_subject_id, chr(31)) = 0
+      -- What goes up and down with those below it is never plain.
+      and (p_allowance.kind <> 'gauge' or v_company.is_alone)
       -- An open counter that a former plan left behind is no limit.
       and v_long_limits = (
         select count(*)
@@ -13526,6 +13915,45 @@ $$;
 
 comment on function quota.remember is
   'Leaves the limits of a feature, as they are after the call, with its meter.';
+
+create function quota.company_of(
+  p_subject_id text,
+  p_feature_id text,
+  p_allowance quota.allowance,
+  out is_alone boolean,
+  out has_caps boolean
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  select
+      exists (
+        select from quota.member_limits as l
+        where l.plan_id = p_allowance.plan_id
+          and l.feature_id = p_feature_id
+      )
+      or exists (
+        select from quota.caps as c
+        where c.subject_id = p_subject_id
+          and c.feature_id = p_feature_id
+          and c.is_set
+      ),
+      strpos(p_subject_id, chr(31)) = 0
+      and p_allowance.limits <> '{}'
+      and not exists (select from quota.feature_costs as c where c.feature_id = p_feature_id)
+      and not exists (
+        select from quota.subjects as s where s.subject_id = p_subject_id and s.parent_id is not null
+      )
+    into has_caps, is_alone;
+  is_alone := is_alone and not has_caps;
+  if p_allowance.kind = 'gauge' and is_alone then
+    is_alone := quota.below(array[p_subject_id]) = '{}';
+  end if;
+end
+$$;
+
+comment on function quota.company_of is
+  'Whether a call may take from this meter alone, and whether members may have caps of it.';
 
 create function quota.grants_change_at(
   p_subject_id text,
@@ -15240,6 +15668,23 @@ $$;
 
 comment on function quota.bind_key is
   'Binds a key to a call and its answer. False: a call in flight took it.';
+
+create function quota.free_key(
+  p_caller quota.caller,
+  p_idempotency_key text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from quota.keys as k
+    where k.subject_id = p_caller.subject_id
+      and k.owner_id = case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end
+      and k.idempotency_key = p_idempotency_key;
+end
+$$;
+
+comment on function quota.free_key is 'Takes back what bind_key() has just bound.';
 
 -- sql/meter/write_alerts.sql
 
@@ -20752,6 +21197,16 @@ begin
     ('column', 'quota.installed_object.definition', '{"of": "type", "on": "quota.installed_object", "name": "definition", "type": "jsonb", "default": null, "is_required": false}'),
     ('column', 'quota.installed_object.kind', '{"of": "type", "on": "quota.installed_object", "name": "kind", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.installed_object.object', '{"of": "type", "on": "quota.installed_object", "name": "object", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.joint_call.amounts', '{"of": "type", "on": "quota.joint_call", "name": "amounts", "type": "bigint[]", "default": null, "is_required": false}'),
+    ('column', 'quota.joint_call.catalogue_version', '{"of": "type", "on": "quota.joint_call", "name": "catalogue_version", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.joint_call.decisions', '{"of": "type", "on": "quota.joint_call", "name": "decisions", "type": "public.usage_decision[]", "default": null, "is_required": false}'),
+    ('column', 'quota.joint_call.ends', '{"of": "type", "on": "quota.joint_call", "name": "ends", "type": "timestamp with time zone[]", "default": null, "is_required": false}'),
+    ('column', 'quota.joint_call.fresh_from', '{"of": "type", "on": "quota.joint_call", "name": "fresh_from", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.joint_call.fresh_until', '{"of": "type", "on": "quota.joint_call", "name": "fresh_until", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.joint_call.has_moved', '{"of": "type", "on": "quota.joint_call", "name": "has_moved", "type": "boolean", "default": null, "is_required": false}'),
+    ('column', 'quota.joint_call.levels', '{"of": "type", "on": "quota.joint_call", "name": "levels", "type": "text[]", "default": null, "is_required": false}'),
+    ('column', 'quota.joint_call.lock_order', '{"of": "type", "on": "quota.joint_call", "name": "lock_order", "type": "integer[]", "default": null, "is_required": false}'),
+    ('column', 'quota.joint_call.parts', '{"of": "type", "on": "quota.joint_call", "name": "parts", "type": "quota.part[]", "default": null, "is_required": false}'),
     ('column', 'quota.judgement.allowances', '{"of": "type", "on": "quota.judgement", "name": "allowances", "type": "quota.allowance[]", "default": null, "is_required": false}'),
     ('column', 'quota.judgement.decision', '{"of": "type", "on": "quota.judgement", "name": "decision", "type": "public.usage_decision", "default": null, "is_required": false}'),
     ('column', 'quota.judgement.fits', '{"of": "type", "on": "quota.judgement", "name": "fits", "type": "bigint", "default": null, "is_required": false}'),
@@ -20809,7 +21264,7 @@ begin
     ('column', 'quota.merges.subject_id', '{"of": "table", "on": "quota.merges", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.meters.allowed', '{"of": "table", "on": "quota.meters", "name": "allowed", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.meters.catalogue_version', '{"of": "table", "on": "quota.meters", "name": "catalogue_version", "type": "bigint", "default": "0", "is_required": true}'),
-    ('column', 'quota.meters.ceiling', '{"of": "table", "on": "quota.meters", "name": "ceiling", "type": "bigint", "default": "''-1''::integer", "is_required": true}'),
+    ('column', 'quota.meters.ceiling', '{"of": "table", "on": "quota.meters", "name": "ceiling", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.meters.counted_until', '{"of": "table", "on": "quota.meters", "name": "counted_until", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.drawn', '{"of": "table", "on": "quota.meters", "name": "drawn", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.feature_id', '{"of": "table", "on": "quota.meters", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
@@ -20818,6 +21273,7 @@ begin
     ('column', 'quota.meters.fresh_from', '{"of": "table", "on": "quota.meters", "name": "fresh_from", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.fresh_until', '{"of": "table", "on": "quota.meters", "name": "fresh_until", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.granted', '{"of": "table", "on": "quota.meters", "name": "granted", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.meters.has_caps', '{"of": "table", "on": "quota.meters", "name": "has_caps", "type": "boolean", "default": "false", "is_required": true}'),
     ('column', 'quota.meters.holds_expire_at', '{"of": "table", "on": "quota.meters", "name": "holds_expire_at", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.hour_alerted', '{"of": "table", "on": "quota.meters", "name": "hour_alerted", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.hour_ceiling', '{"of": "table", "on": "quota.meters", "name": "hour_ceiling", "type": "bigint", "default": null, "is_required": false}'),
@@ -20825,6 +21281,7 @@ begin
     ('column', 'quota.meters.hour_reserved_before', '{"of": "table", "on": "quota.meters", "name": "hour_reserved_before", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.hour_until', '{"of": "table", "on": "quota.meters", "name": "hour_until", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.hour_used_before', '{"of": "table", "on": "quota.meters", "name": "hour_used_before", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.meters.joint_ceiling', '{"of": "table", "on": "quota.meters", "name": "joint_ceiling", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.meters.long_allowed', '{"of": "table", "on": "quota.meters", "name": "long_allowed", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.meters.long_carried', '{"of": "table", "on": "quota.meters", "name": "long_carried", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.long_ceiling', '{"of": "table", "on": "quota.meters", "name": "long_ceiling", "type": "bigint", "default": null, "is_required": false}'),
@@ -21069,12 +21526,14 @@ begin
     ('function', 'quota.allowing_reason(quota.verdict)', '{"body": "798f5f64c42dab8ca105bc2365b6fe3c", "name": "quota.allowing_reason", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_verdict quota.verdict) returns text"}'),
     ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "6027dad534b0093d93137c22d436e95e", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "112ca45174e4416bf70bb993a8273e63", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
+    ('function', 'quota.are_named(quota.joint_call)', '{"body": "7489c997c9d60856cebbad619aec97e7", "name": "quota.are_named", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_call quota.joint_call) returns boolean"}'),
     ('function', 'quota.batch_caller(jsonb, text)', '{"body": "a700ef28e9d95c3357964b915b973fbc", "name": "quota.batch_caller", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text) returns quota.caller"}'),
     ('function', 'quota.batch_callers(jsonb, quota.caller)', '{"body": "043339981d9936af911958227d34cff0", "name": "quota.batch_callers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_caller quota.caller) returns quota.caller[]"}'),
     ('function', 'quota.batch_items(jsonb)', '{"body": "25558e801963b216ab30af59464898a4", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
     ('function', 'quota.begin_cap(text, text, timestamp with time zone)', '{"body": "bf3efe3bb1b58348fe8f44979453051a", "name": "quota.begin_cap", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.begin_joint_windows(quota.joint_call, timestamp with time zone)', '{"body": "f2ca08ce34b15bfed00e739a62633bba", "name": "quota.begin_joint_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_call quota.joint_call, p_at timestamp with time zone) returns quota.joint_call"}'),
     ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "d5f02dfa1fd42addcdf133231d6b04ce", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
-    ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "208d32f09f2bf7098188f2a60ccfbbd5", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
+    ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "f45f1dedeea6714e5182305921491281", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
     ('function', 'quota.below(text[])', '{"body": "faabfce1dd66089c2a6a0c1802a378cf", "name": "quota.below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "3fe3d2a556e7fd4d9a27415faf60b19f", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.breakdown_key(text)', '{"body": "88e555599bd7389eabe5164f3316434c", "name": "quota.breakdown_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_by text) returns text"}'),
@@ -21142,6 +21601,7 @@ begin
     ('function', 'quota.commit_hold(quota.reservations, bigint, text, jsonb, timestamp with time zone, boolean)', '{"body": "c8f27043c3214680b8671446fc14205a", "name": "quota.commit_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_kind text, p_metadata jsonb, p_at timestamp with time zone, p_is_priced boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.commit_shares(quota.reservations, bigint, jsonb, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "2ff3ce1c780202eda97fae946fdc484d", "name": "quota.commit_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_metadata jsonb, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "38cce3f7ae0b77a8b37a8207682b6e97", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.company_of(text, text, quota.allowance)', '{"body": "2851721009b8b9cc5f92b45552315558", "name": "quota.company_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_allowance quota.allowance, OUT is_alone boolean, OUT has_caps boolean) returns record"}'),
     ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "75522fe5d3053703fc814f69fabc074a", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "3addaa718161f0f0ab9c8f6dc40a303a", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.consume_usage_many(jsonb, text)', '{"body": "9521106eaf6ed214bb9511f244e77b34", "name": "quota.consume_usage_many", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_calls jsonb, p_subject text) returns SETOF public.usage_decision"}'),
@@ -21187,9 +21647,11 @@ begin
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.forget_actor(text)', '{"body": "93c3792163cd44be49cd7a571b7c6de0", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
     ('function', 'quota.forget_caps(text[])', '{"body": "c4c773c1fde1b90167bd12eda082b7b7", "name": "quota.forget_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_ids text[]) returns void"}'),
+    ('function', 'quota.forget_limits(text[], text)', '{"body": "f765b0648feb4b587512ee67841b16a4", "name": "quota.forget_limits", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_feature_id text DEFAULT NULL::text) returns void"}'),
     ('function', 'quota.forget_merges(text)', '{"body": "dae398b3092a709eaa76ecfb721d1477", "name": "quota.forget_merges", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
     ('function', 'quota.forget_subject(text)', '{"body": "56c4ea2fbc77586bb22abda60f72ab8f", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
     ('function', 'quota.forgive_earlier(text, text, quota.limit_state, quota.balance)', '{"body": "4e7c30a896d72ba4b724f97e7b76b54e", "name": "quota.forgive_earlier", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_earlier quota.balance) returns void"}'),
+    ('function', 'quota.free_key(quota.caller, text)', '{"body": "4a775d013c575c0fb4fa70a83120a56c", "name": "quota.free_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text) returns void"}'),
     ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "f9de6c7fd86d0cc764e4652d40168ffc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
     ('function', 'quota.further_arguments(text, boolean)', '{"body": "99784a10cff5c3638a63d0db3b6717bb", "name": "quota.further_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_actor text, p_partial boolean) returns jsonb"}'),
     ('function', 'quota.give_back(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "a32965002c641144e738b94dba89fa0a", "name": "quota.give_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns bigint"}'),
@@ -21227,7 +21689,8 @@ begin
     ('function', 'quota.is_trusted()', '{"body": "2569ea88567161eee855c1b5bdab9d62", "name": "quota.is_trusted", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns boolean"}'),
     ('function', 'quota.is_value(text, jsonb)', '{"body": "490cfcbd07ff4cd7c773e78a50f190a1", "name": "quota.is_value", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_value jsonb) returns boolean"}'),
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
-    ('function', 'quota.joint_decision(text, text, bigint, quota.part[], public.usage_decision[])', '{"body": "e44bbb666a97647c97a2d23ac7729f54", "name": "quota.joint_decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_parts quota.part[], p_decisions public.usage_decision[]) returns public.usage_decision"}'),
+    ('function', 'quota.joint_call_of(text, text)', '{"body": "cb3f8b26ee93733c37a9dcae45d3d874", "name": "quota.joint_call_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.joint_call"}'),
+    ('function', 'quota.joint_decision(text, text, bigint, quota.part[], public.usage_decision[])', '{"body": "3683a2a095bd2bc5ac3e23db2049c3dc", "name": "quota.joint_decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_parts quota.part[], p_decisions public.usage_decision[]) returns public.usage_decision"}'),
     ('function', 'quota.joint_state(text, text, bigint, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "67ace69b1fe029a6101b9cb048339ed1", "name": "quota.joint_state", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.judge_batch(quota.caller, text[], bigint[], timestamp with time zone, boolean)', '{"body": "86b9878ecad5e2091b9a76666e250705", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
     ('function', 'quota.judge_batch_parts(quota.caller[], text[], bigint[], timestamp with time zone, boolean)', '{"body": "62926d09abfc3404817c41dd21f1d2d2", "name": "quota.judge_batch_parts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean) returns public.usage_decision[]"}'),
@@ -21268,12 +21731,12 @@ begin
     ('function', 'quota.lock_several(quota.caller[], text[])', '{"body": "323e04ff39664cafdacee8230e41d392", "name": "quota.lock_several", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_feature_ids text[], OUT callers quota.caller[], OUT at timestamp with time zone) returns record"}'),
     ('function', 'quota.lock_shared(text, text, quota.shares[])', '{"body": "f8140619638e8a472912cceed5090361", "name": "quota.lock_shared", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_subject(text, boolean)', '{"body": "33191f489be22d99ff4e5c734f6d7a61", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_is_forgotten boolean DEFAULT false) returns quota.subjects"}'),
-    ('function', 'quota.lock_terms(text, text)', '{"body": "278c0daa274c01a44125120678c7ac8c", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_terms(text, text)', '{"body": "a953885705ab4f44ba57976f00f331fd", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_terms_of(text[])', '{"body": "97c471dcd24ff78b8a9542fedb2fd28b", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
     ('function', 'quota.lock_to_merge(text, text)', '{"body": "8aecdbb4f46ecd7c66019d9327994f70", "name": "quota.lock_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text"}'),
     ('function', 'quota.longest_period(text[])', '{"body": "c737a7ffae0b03b5136d73840aa4c83a", "name": "quota.longest_period", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods text[]) returns text"}'),
     ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "e47b443bc3f2f7fb3fc88a4a85d9fcc3", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT carried bigint, OUT fits boolean) returns record"}'),
-    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "de9358b74aa0600273b840e8da5e890f", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "5d619a14a78ec10abfb4c142457a5ecc", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_call(text, jsonb)', '{"body": "bf53e86edac6c6e4b8152b39d8e6b35c", "name": "quota.make_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call jsonb) returns public.usage_decision"}'),
     ('function', 'quota.make_calls(text, jsonb, quota.many_calls)', '{"body": "f5c9373a619e32eb867033b3c1def582", "name": "quota.make_calls", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls jsonb, p_seen quota.many_calls) returns public.usage_decision[]"}'),
@@ -21296,7 +21759,8 @@ begin
     ('function', 'quota.move_counters(quota.events[])', '{"body": "512c4927ec8cdc86c0062031d73c13d2", "name": "quota.move_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_meters(quota.events[])', '{"body": "3549745242f4c0a8a527cc9891ed5def", "name": "quota.move_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_starts(quota.events)', '{"body": "524e1bc3f17ce41784d98808024bde5d", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
-    ('function', 'quota.move_use(text, text, text, timestamp with time zone)', '{"body": "7f255e4763d265df27729870520bcbc1", "name": "quota.move_use", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.move_together(quota.caller, bigint, quota.joint_call)', '{"body": "f0416d76002b9c9983d5c1c14cf69395", "name": "quota.move_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_amount bigint, p_call quota.joint_call) returns quota.joint_call"}'),
+    ('function', 'quota.move_use(text, text, text, timestamp with time zone)', '{"body": "8827f60dcc19dfe0b810d4721b68292b", "name": "quota.move_use", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.move_windows(text, text)', '{"body": "ce0f628e3c0b720cf5cbfcec13c2b2a8", "name": "quota.move_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.moves_note(jsonb, text)', '{"body": "085a3138662c5cd61cfeb55e0d61f2b1", "name": "quota.moves_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text) returns text"}'),
     ('function', 'quota.names_of(text)', '{"body": "35e2b0b7c0869c277f40672cff418af2", "name": "quota.names_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns text[]"}'),
@@ -21374,7 +21838,7 @@ begin
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_shares(quota.reservations, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "00e12ff473ac009459851f81a9c804b3", "name": "quota.release_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.release_usage(uuid, text, text)', '{"body": "07d8e6f8ee0c71ef39a61e9c053e9f96", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text, p_reason text DEFAULT NULL::text) returns public.usage_decision"}'),
-    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "ef0582e982abd27a0208856245d31405", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
+    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "bff09009382dba94a73f489599956a2d", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
@@ -21397,7 +21861,7 @@ begin
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.running_since(text, text, timestamp with time zone)', '{"body": "34d8308dbe436c4f08da64a596fd88c3", "name": "quota.running_since", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_now timestamp with time zone) returns timestamp with time zone"}'),
     ('function', 'quota.sees_members(text, text)', '{"body": "e323702adb02dd0a6288b771b70a9372", "name": "quota.sees_members", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
-    ('function', 'quota.set_parent(text, text)', '{"body": "052e3b9f8388f8aebe26dba2b4cd7834", "name": "quota.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_parent text) returns void"}'),
+    ('function', 'quota.set_parent(text, text)', '{"body": "8f4fd527270134517feed642eb7ea827", "name": "quota.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_parent text) returns void"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone, text)', '{"body": "4f01cd12633625b5343a5d3adeedd775", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone, p_reason text DEFAULT NULL::text) returns void"}'),
     ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "95b4470c9128f20e2e5f39fcf5f131b9", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "9a75b048c5dc22c37eea3676d82ec65e", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
@@ -21420,8 +21884,9 @@ begin
     ('function', 'quota.take_item(quota.caller, text, bigint, timestamp with time zone, uuid, jsonb, quota.allowance, boolean)', '{"body": "91af72f848fe53e5b52623576e16ef27", "name": "quota.take_item", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_batch_id uuid, p_metadata jsonb, p_allowance quota.allowance, p_is_of_batch boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_many_plainly(text, quota.many_calls, integer, integer)', '{"body": "a30aacb71cd953bb07920b1f7e2e71eb", "name": "quota.take_many_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls quota.many_calls, p_from integer, p_until integer) returns public.usage_decision[]"}'),
     ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "c891850247537235ec874936a97d7dea", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
-    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "fe548cde9a33548ad7c735d59ff20b6e", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
+    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "d2b2534447e9502c7f33099390a144c7", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "14e64808cd8fbd5017728248b1ff7ab4", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
+    ('function', 'quota.take_together(quota.caller, text, bigint, text, jsonb, jsonb)', '{"body": "a8f95496630e91a5fe23e37a912f25a1", "name": "quota.take_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "5a723d783c1a434c5db5d0208d084957", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.tidy(interval)', '{"body": "91e9c7a884b9b2bf7e18d376fd43db07", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(keep interval DEFAULT NULL::interval) returns bigint"}'),
     ('function', 'quota.tidy_terms(timestamp with time zone)', '{"body": "69a15849fc822cbb3d3952f89c32bcad", "name": "quota.tidy_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
@@ -21468,7 +21933,8 @@ begin
     ('function', 'quota.write_overages(quota.events, quota.overage[], text)', '{"body": "4de91d3e891ddca8d29f98ca1fe707c9", "name": "quota.write_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_over quota.overage[], p_plan_id text) returns void"}'),
     ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_plans(jsonb)', '{"body": "89c82202e0263ca773803b07898af214", "name": "quota.write_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
-    ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone, jsonb)', '{"body": "81b67ebd4dc25dc0e28638b549d95b02", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone, p_reason jsonb DEFAULT ''{}''::jsonb) returns void"}'),
+    ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone, jsonb)', '{"body": "7fff7be0f7af9804ca41e6e6092f3ede", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone, p_reason jsonb DEFAULT ''{}''::jsonb) returns void"}'),
+    ('function', 'quota.write_together(quota.caller, quota.joint_call, public.usage_decision, timestamp with time zone, text, jsonb, jsonb)', '{"body": "11a21180d0b2dae94b966a12ab2f8bed", "name": "quota.write_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_call quota.joint_call, p_decision public.usage_decision, p_at timestamp with time zone, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns boolean"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_deliver', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_deliver ON quota.alerts USING btree (handed_at NULLS FIRST, at) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
@@ -21572,6 +22038,7 @@ begin
     ('type', 'quota.finding', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.import_row', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.installed_object', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.joint_call', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.judgement', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.limit_state', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.limit_terms', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),

@@ -72,6 +72,34 @@ test('a parent that is set while a call waits counts it', () =>
     ]);
   }));
 
+test('a parent that is set, and used, while a call that costs something waits counts it', () =>
+  run(async (race) => {
+    await applyPlans(race.owner, {
+      features: { image: { costs: { credit: 2 } }, credit: {} },
+      plans: { free: { default: true, limits: { credit: { month: 100 } } } },
+    });
+    const [one, two] = await Promise.all([race.server(), race.server()]);
+    const image = calls.consume({ subject: 'child', feature: 'image' });
+    await decisionOf(one, image);
+    await decisionOf(one, calls.consume({ subject: 'org', feature: 'image' }));
+    await one.query('begin');
+    await one.query(`select public.set_parent('child', 'org'), public.set_plan('child', 'free')`);
+    // From here on the meters remember their limits again: only the levels tell that they are others.
+    await decisionOf(one, image);
+    const waiting = await startBlocked(race, two, image);
+    await one.query('commit');
+    expect(await waiting.answer).toMatchObject({ allowed: true, limiting_subject: 'org', used: 6 });
+    const { rows } = await race.owner.query(
+      `select subject_id, feature_id, used::int from quota.meters order by subject_id, feature_id`,
+    );
+    expect(rows.map((row) => Object.values(row).join(' '))).toEqual([
+      'child credit 6',
+      'child image 3',
+      'org credit 6',
+      'org image 3',
+    ]);
+  }));
+
 test('a refund and a commit lock in the order of the uses beside them', () =>
   run(async (race) => {
     await applyPlans(race.owner, PLANS);

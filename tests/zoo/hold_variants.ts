@@ -97,7 +97,4 @@ export const meterWithoutSubject: Sabotage = (owner) =>
 
 /** set_limit() and grants do not make the meter forget what it remembers of the plan. */
 export const memoryThatOutlivesTheTerms: Sabotage = (owner) =>
-  rewrite(owner, 'quota.lock_terms', [
-    `set fresh_from = 'infinity'`,
-    'set fresh_from = fresh_from',
-  ]);
+  rewrite(owner, 'quota.lock_terms', ['perform quota.forget_limits(', 'perform concat(']);

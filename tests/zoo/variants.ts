@@ -56,10 +56,7 @@ export const memoryWithoutVersion: Sabotage = (owner) =>
 
 /** set_plan() does not make the meters forget. */
 export const memoryThatOutlivesThePlan: Sabotage = (owner) =>
-  rewrite(owner, 'quota.write_terms', [
-    `set fresh_from = 'infinity'`,
-    'set fresh_from = fresh_from',
-  ]);
+  rewrite(owner, 'quota.write_terms', ['perform quota.forget_limits(', 'perform concat(']);
 
 /** The time of the call, not of the decision. */
 export const clockReadBeforeTheLock: Sabotage = async (owner) => {

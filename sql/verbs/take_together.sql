@@ -1,0 +1,146 @@
+-- The plain way of a call that counts in several meters: in those of the levels above, of what it costs, and of
+-- the caps of who acts. Each meter remembers how far its own limits let a part go plainly (joint_ceiling). When
+-- all have moved, and the call still counts in just these, it is allowed, for the reasons that hold for one meter
+-- (see sql/README.md); else all are set back, and it is asked properly.
+
+create type quota.joint_call as (
+  catalogue_version bigint,
+  levels text[],
+  parts quota.part[],
+  lock_order integer[],
+  amounts bigint[],
+  decisions public.usage_decision[],
+  ends timestamptz[],
+  fresh_from timestamptz,
+  fresh_until timestamptz,
+  has_moved boolean
+);
+
+comment on type quota.joint_call is
+  'A call over several meters. levels: the subject and those above it, from the top down, and so are parts, after which caps come. lock_order: which of the parts comes first; null, as they stand. Of each part that moved its meter: how much, what it would be told alone, and until when that holds. has_moved: all have.';
+
+create function quota.take_together(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_call quota.joint_call;
+  v_now timestamptz;
+  v_decision public.usage_decision;
+  v_part quota.part;
+begin
+  v_call := quota.joint_call_of(p_caller.subject_id, p_feature_id);
+  if v_call.parts is null then
+    return null;
+  end if;
+  v_call := quota.move_together(p_caller, p_amount, v_call);
+  <<counted>>
+  begin
+    exit counted when not v_call.has_moved;
+    -- The time is read under the last lock: what began while the call waited holds for it.
+    v_now := quota.clock();
+    exit counted when v_now < v_call.fresh_from;
+    if v_now >= v_call.fresh_until then
+      v_call := quota.begin_joint_windows(v_call, v_now);
+      exit counted when not v_call.has_moved;
+    end if;
+    v_decision := quota.joint_decision(
+      p_caller.subject_id, p_feature_id, p_amount, v_call.parts, v_call.decisions
+    );
+    v_decision.event_id := quota.new_id(v_now);
+    if quota.write_together(
+      p_caller, v_call, v_decision, v_now, p_idempotency_key, p_arguments, p_metadata
+    ) then
+      return v_decision;
+    end if;
+  end;
+  for i in 1 .. cardinality(v_call.parts) loop
+    continue when v_call.amounts[i] is null;
+    v_part := v_call.parts[i];
+    perform quota.take_back(v_part.subject_id, v_part.feature_id, v_call.amounts[i], 0);
+  end loop;
+  return null;
+end
+$$;
+
+comment on function quota.take_together is
+  'Counts a call over several meters, if what they remember says that there is room in all. Null: nothing was counted, ask properly. Errors: QAMNT.';
+
+-- Read before the locks, and looked at again under them (write_together()).
+create function quota.joint_call_of(
+  p_subject_id text,
+  p_feature_id text
+)
+returns quota.joint_call
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_call quota.joint_call;
+  v_ways quota.part[];
+  v_part quota.part;
+  v_subject_id text;
+begin
+  -- A snapshot of a whole transaction may be older than the catalogue.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return null;
+  end if;
+  -- Of one snapshot: what the call counts in, and the edition of the catalogue that says so.
+  select k.version,
+      array_remove(
+        array[
+          (
+            select t.parent_id
+            from quota.subjects as t
+            where t.subject_id = (
+              select s.parent_id from quota.subjects as s where s.subject_id = p_subject_id
+            )
+          ),
+          (select s.parent_id from quota.subjects as s where s.subject_id = p_subject_id),
+          p_subject_id
+        ],
+        null
+      ),
+      array(
+        select row('', o.feature_id, o.units, o.per, o.is_price)::quota.part
+        from (
+          select p_feature_id as feature_id, 1::bigint as units, 1::bigint as per, false as is_price
+          union all
+          select c.cost_id, c.units, c.per, true
+          from quota.feature_costs as c
+          where c.feature_id = p_feature_id
+        ) as o
+        order by o.feature_id collate "C"
+      )
+    into v_call.catalogue_version, v_call.levels, v_ways
+    from quota.meters as m
+    join quota.catalogue as k on k.version = m.catalogue_version
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id
+      and m.fresh_from < 'infinity'
+      and m.ceiling is null;
+  foreach v_subject_id in array coalesce(v_call.levels, '{}') loop
+    foreach v_part in array v_ways loop
+      v_part.subject_id := v_subject_id;
+      v_call.parts := v_call.parts || v_part;
+    end loop;
+  end loop;
+  if cardinality(v_call.levels) > 1 then
+    v_call.lock_order := array(
+      select p.n
+      from unnest(v_call.parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
+      order by p.subject_id collate "C", p.n
+    );
+  end if;
+  return v_call;
+end
+$$;
+
+comment on function quota.joint_call_of is
+  'What a call counts in, where it is not its own meter alone and that remembers its limits; else no parts.';
