@@ -16,18 +16,16 @@ declare
   v_names text[];
   v_balance quota.balance;
 begin
-  -- A cap that no call has met yet.
-  if strpos(p_subject_id, chr(31)) > 0 and not exists (
-    select from quota.meters as m where m.subject_id = p_subject_id and m.feature_id = p_feature_id
-  ) then
-    v_subject_id := quota.cap_holder(p_subject_id);
-    v_names := quota.names_of(quota.cap_member(p_subject_id));
+  if strpos(p_subject_id, chr(31)) > 0 then
+    v_names := quota.names_counted(p_subject_id, p_feature_id);
+    v_subject_id := case when v_names is null then p_subject_id else quota.cap_holder(p_subject_id) end;
   end if;
   -- At most 2^62: a sum that is no bigint would make a view fail for everybody.
   select
     least(coalesce(sum(e.used_change), 0), 4611686018427387904),
     least(coalesce(sum(e.reserved_change), 0), 4611686018427387904),
-    least(coalesce(sum(e.drawn_change), 0), 4611686018427387904)
+    -- What was drawn lifts no cap.
+    least(coalesce(sum(e.drawn_change) filter (where v_names is null), 0), 4611686018427387904)
   into v_balance.used, v_balance.reserved, v_balance.drawn
   from quota.events as e
   where e.subject_id = v_subject_id
@@ -44,6 +42,27 @@ $$;
 comment on function quota.ledger_balance is
   'Use, holds and draws that the ledger counts in a period, [p_from, p_until).';
 
+-- A cap that no call has met yet is in the lines, and holds, of its organisation.
+create function quota.names_counted(
+  p_cap_id text,
+  p_feature_id text
+)
+returns text[]
+language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (
+    select from quota.meters as m where m.subject_id = p_cap_id and m.feature_id = p_feature_id
+  ) then
+    return null;
+  end if;
+  return quota.names_of(quota.cap_member(p_cap_id));
+end
+$$;
+
+comment on function quota.names_counted is
+  'Whose lines of the organisation say what a cap counts; null: it has lines of its own.';
+
 -- What holds that have expired, and that no call has settled yet, still stand for in a counter.
 create function quota.expired_holds(
   p_subject_id text,
@@ -57,8 +76,14 @@ returns quota.balance
 language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_subject_id text := p_subject_id;
+  v_names text[];
   v_balance quota.balance;
 begin
+  if strpos(p_subject_id, chr(31)) > 0 then
+    v_names := quota.names_counted(p_subject_id, p_feature_id);
+    v_subject_id := case when v_names is null then p_subject_id else quota.cap_holder(p_subject_id) end;
+  end if;
   select
     0,
     coalesce(sum(r.amount), 0),
@@ -71,12 +96,13 @@ begin
     ) end), 0)
   into v_balance.used, v_balance.reserved, v_balance.drawn
   from quota.reservations as r
-  where r.subject_id = p_subject_id
+  where r.subject_id = v_subject_id
     and r.feature_id = p_feature_id
     and r.state = 'open'
     and r.expires_at <= p_at
     and r.reserved_at >= p_from
-    and r.reserved_at < p_until;
+    and r.reserved_at < p_until
+    and (v_names is null or r.actor = any (v_names));
   return v_balance;
 end
 $$;

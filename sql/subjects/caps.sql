@@ -17,6 +17,9 @@ comment on table quota.caps is
 comment on column quota.caps.is_set is
   'True where it has an exception (quota.exceptions, of quota.cap_id()): calls for the subject must look.';
 
+-- Serves merge_subjects(): where is it a member under a cap?
+create index caps_by_member on quota.caps (member, subject_id);
+
 -- No statistics: estimates would tell of other subjects (see events).
 alter table quota.caps
   alter column subject_id set statistics 0,
@@ -125,6 +128,23 @@ $$;
 
 comment on function quota.sees_members is
   'May this user see the caps and use of all members of this subject? Default: nobody but the subject itself. Replace it when your app knows owners; null means no.';
+
+-- For policies, which read as the reader: what an app put in place of sees_members() reads its own tables.
+create function quota.sees_member(
+  p_subject_id text,
+  p_member text
+)
+returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return quota.is_trusted() is true
+    or quota.may_see(quota.user_id(), quota.cap_id(p_subject_id, p_member)) is true;
+end
+$$;
+
+comment on function quota.sees_member is
+  'May the reader see the caps of this member of a subject? Its own, and where it sees those of all.';
 
 -- Read as the owner, who asks who reads. Of a trusted role all that were met or set; of a user its own,
 -- also where nothing was used yet.

@@ -52,15 +52,14 @@ declare
   v_holders text[];
   v_feature_ids text[];
 begin
-  -- Where it is a member itself, in byte order.
+  -- Where either is a member itself, in byte order: also where the old name was counted by no cap, for what it
+  -- used is in that of the account from now on.
   v_holders := array(
-    select quota.cap_holder(e.subject_id)
-    from quota.events as e
-    where e.actor = p_from
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_from
-      and strpos(e.subject_id, chr(31)) > 0
-    group by 1
-    order by 1
+    select c.subject_id
+    from quota.caps as c
+    where c.member in (p_from, p_into)
+    group by c.subject_id
+    order by c.subject_id
   );
   for i in 1 .. cardinality(v_holders) loop
     v_feature_ids := array(

@@ -116,8 +116,7 @@ begin
   end if;
   v_verdict := quota.decide(v_allowance.limits, v_amount);
   if p_partial and not v_verdict.is_allowed then
-    -- What fits, and if that is nothing: when will one?
-    v_amount := quota.what_fits(v_allowance.limits);
+    v_amount := quota.what_fits(v_allowance.limits); -- If that is nothing: when will one?
     v_verdict := quota.decide(v_allowance.limits, v_amount);
   end if;
   if not v_verdict.is_allowed then
@@ -164,7 +163,8 @@ begin
       coalesce(p_reservation_id, v_event.event_id)
     );
   end if;
-  perform quota.remember(p_caller.subject_id, p_feature_id, p_at, v_allowance);
+  -- There is nothing of a level that does not name the feature.
+  perform quota.remember(p_caller.subject_id, p_feature_id, p_at, v_allowance) where v_after <> '{}';
   perform quota.write_alerts(p_caller.subject_id, p_feature_id, p_at, v_before, v_after);
   return v_decision;
 end

@@ -3436,6 +3436,9 @@ comment on table quota.caps is
 comment on column quota.caps.is_set is
   'True where it has an exception (quota.exceptions, of quota.cap_id()): calls for the subject must look.';
 
+-- Serves merge_subjects(): where is it a member under a cap?
+create index caps_by_member on quota.caps (member, subject_id);
+
 -- No statistics: estimates would tell of other subjects (see events).
 alter table quota.caps
   alter column subject_id set statistics 0,
@@ -3544,6 +3547,23 @@ $$;
 
 comment on function quota.sees_members is
   'May this user see the caps and use of all members of this subject? Default: nobody but the subject itself. Replace it when your app knows owners; null means no.';
+
+-- For policies, which read as the reader: what an app put in place of sees_members() reads its own tables.
+create function quota.sees_member(
+  p_subject_id text,
+  p_member text
+)
+returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return quota.is_trusted() is true
+    or quota.may_see(quota.user_id(), quota.cap_id(p_subject_id, p_member)) is true;
+end
+$$;
+
+comment on function quota.sees_member is
+  'May the reader see the caps of this member of a subject? Its own, and where it sees those of all.';
 
 -- Read as the owner, who asks who reads. Of a trusted role all that were met or set; of a user its own,
 -- also where nothing was used yet.
@@ -4042,6 +4062,8 @@ create policy select_own on quota.events
       case kind when 'value' then metadata ->> 'feature' else feature_id end
         = any (array(select f.feature_id from quota.features as f where f.hidden))
     ) is not true
+    -- Nor is the cap that another member was given.
+    and (kind <> 'limit' or actor is null or quota.sees_member(subject_id, actor))
   );
 
 create policy select_service on quota.events
@@ -4932,18 +4954,16 @@ declare
   v_names text[];
   v_balance quota.balance;
 begin
-  -- A cap that no call has met yet.
-  if strpos(p_subject_id, chr(31)) > 0 and not exists (
-    select from quota.meters as m where m.subject_id = p_subject_id and m.feature_id = p_feature_id
-  ) then
-    v_subject_id := quota.cap_holder(p_subject_id);
-    v_names := quota.names_of(quota.cap_member(p_subject_id));
+  if strpos(p_subject_id, chr(31)) > 0 then
+    v_names := quota.names_counted(p_subject_id, p_feature_id);
+    v_subject_id := case when v_names is null then p_subject_id else quota.cap_holder(p_subject_id) end;
   end if;
   -- At most 2^62: a sum that is no bigint would make a view fail for everybody.
   select
     least(coalesce(sum(e.used_change), 0), 4611686018427387904),
     least(coalesce(sum(e.reserved_change), 0), 4611686018427387904),
-    least(coalesce(sum(e.drawn_change), 0), 4611686018427387904)
+    -- What was drawn lifts no cap.
+    least(coalesce(sum(e.drawn_change) filter (where v_names is null), 0), 4611686018427387904)
   into v_balance.used, v_balance.reserved, v_balance.drawn
   from quota.events as e
   where e.subject_id = v_subject_id
@@ -4960,6 +4980,27 @@ $$;
 comment on function quota.ledger_balance is
   'Use, holds and draws that the ledger counts in a period, [p_from, p_until).';
 
+-- A cap that no call has met yet is in the lines, and holds, of its organisation.
+create function quota.names_counted(
+  p_cap_id text,
+  p_feature_id text
+)
+returns text[]
+language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (
+    select from quota.meters as m where m.subject_id = p_cap_id and m.feature_id = p_feature_id
+  ) then
+    return null;
+  end if;
+  return quota.names_of(quota.cap_member(p_cap_id));
+end
+$$;
+
+comment on function quota.names_counted is
+  'Whose lines of the organisation say what a cap counts; null: it has lines of its own.';
+
 -- What holds that have expired, and that no call has settled yet, still stand for in a counter.
 create function quota.expired_holds(
   p_subject_id text,
@@ -4973,8 +5014,14 @@ returns quota.balance
 language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_subject_id text := p_subject_id;
+  v_names text[];
   v_balance quota.balance;
 begin
+  if strpos(p_subject_id, chr(31)) > 0 then
+    v_names := quota.names_counted(p_subject_id, p_feature_id);
+    v_subject_id := case when v_names is null then p_subject_id else quota.cap_holder(p_subject_id) end;
+  end if;
   select
     0,
     coalesce(sum(r.amount), 0),
@@ -4987,12 +5034,13 @@ begin
     ) end), 0)
   into v_balance.used, v_balance.reserved, v_balance.drawn
   from quota.reservations as r
-  where r.subject_id = p_subject_id
+  where r.subject_id = v_subject_id
     and r.feature_id = p_feature_id
     and r.state = 'open'
     and r.expires_at <= p_at
     and r.reserved_at >= p_from
-    and r.reserved_at < p_until;
+    and r.reserved_at < p_until
+    and (v_names is null or r.actor = any (v_names));
   return v_balance;
 end
 $$;
@@ -7200,8 +7248,7 @@ begin
   end if;
   v_verdict := quota.decide(v_allowance.limits, v_amount);
   if p_partial and not v_verdict.is_allowed then
-    -- What fits, and if that is nothing: when will one?
-    v_amount := quota.what_fits(v_allowance.limits);
+    v_amount := quota.what_fits(v_allowance.limits); -- If that is nothing: when will one?
     v_verdict := quota.decide(v_allowance.limits, v_amount);
   end if;
   if not v_verdict.is_allowed then
@@ -7248,7 +7295,8 @@ begin
       coalesce(p_reservation_id, v_event.event_id)
     );
   end if;
-  perform quota.remember(p_caller.subject_id, p_feature_id, p_at, v_allowance);
+  -- There is nothing of a level that does not name the feature.
+  perform quota.remember(p_caller.subject_id, p_feature_id, p_at, v_allowance) where v_after <> '{}';
   perform quota.write_alerts(p_caller.subject_id, p_feature_id, p_at, v_before, v_after);
   return v_decision;
 end
@@ -12266,15 +12314,14 @@ declare
   v_holders text[];
   v_feature_ids text[];
 begin
-  -- Where it is a member itself, in byte order.
+  -- Where either is a member itself, in byte order: also where the old name was counted by no cap, for what it
+  -- used is in that of the account from now on.
   v_holders := array(
-    select quota.cap_holder(e.subject_id)
-    from quota.events as e
-    where e.actor = p_from
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_from
-      and strpos(e.subject_id, chr(31)) > 0
-    group by 1
-    order by 1
+    select c.subject_id
+    from quota.caps as c
+    where c.member in (p_from, p_into)
+    group by c.subject_id
+    order by c.subject_id
   );
   for i in 1 .. cardinality(v_holders) loop
     v_feature_ids := array(
@@ -20968,7 +21015,7 @@ grant select on
 grant execute on function
   quota.user_id, quota.is_trusted, quota.subjects_of, quota.organisations_of, quota.clock,
   quota.instant_of, quota.period_of, quota.period_rank, quota.room, quota.limits_shown,
-  quota.entitlements_shown, quota.forecast, quota.caps_shown
+  quota.entitlements_shown, quota.forecast, quota.caps_shown, quota.sees_member
   to authenticated, service_role;
 
 -- For DBAs alone, who own the schema: quota.limit_table(), quota.follow_plan(), quota.import_usage(),
@@ -21549,7 +21596,7 @@ begin
     ('function', 'quota.caps_of(quota.part[], text, timestamp with time zone)', '{"body": "50aaada9ef69620a1b81335ee0b6a051", "name": "quota.caps_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_actor text, p_at timestamp with time zone) returns quota.part[]"}'),
     ('function', 'quota.caps_of_calls(quota.caller[], text[], timestamp with time zone)', '{"body": "35b62e0da1d76796415cf565ab3293c2", "name": "quota.caps_of_calls", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_feature_ids text[], p_at timestamp with time zone) returns quota.part[]"}'),
     ('function', 'quota.caps_shown(text)', '{"body": "f01cde6ab6e4916fa0ced7edc28cc204", "name": "quota.caps_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 2", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns TABLE(cap_id text, member text)"}'),
-    ('function', 'quota.caps_to_merge(text, text)', '{"body": "68c23e030da03e678151b5622bb8dc80", "name": "quota.caps_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
+    ('function', 'quota.caps_to_merge(text, text)', '{"body": "e3696d97976a535b7bdcdd56b3fd566f", "name": "quota.caps_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
     ('function', 'quota.carried_into(text, text, quota.limit_state, timestamp with time zone, timestamp with time zone, text, timestamp with time zone)', '{"body": "b79ed7972adb16e23bd9709dcf446020", "name": "quota.carried_into", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_terms_changed_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "38ee7c8d097cdcb62d8e77d6e069b423", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
     ('function', 'quota.change_limit(text, text, text, bigint, timestamp with time zone, boolean, text, text)', '{"body": "30909d3b5ae6868a8fdc9d51553938f0", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_ends_at timestamp with time zone, p_is_cleared boolean, p_member text, p_reason text DEFAULT NULL::text) returns void"}'),
@@ -21627,7 +21674,7 @@ begin
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "dab53d7588f22e680dbe149feda908dc", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.entitlements_of(text, text, timestamp with time zone, text)', '{"body": "736850b75bf6bb78ab47952225b6086b", "name": "quota.entitlements_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_at timestamp with time zone, p_feature_id text DEFAULT NULL::text) returns SETOF quota.entitlement"}'),
     ('function', 'quota.entitlements_shown(text, timestamp with time zone)', '{"body": "8c5d741336f0153adddf8ac00fa1411b", "name": "quota.entitlements_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.entitlement"}'),
-    ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "d64fa67665340dfd215ad631355b7a7d", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
+    ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "035306e79ab50a686b428166c30fd8a2", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
     ('function', 'quota.explain_grants(text, text, timestamp with time zone, quota.allowance)', '{"body": "0647be100fb2d5e27356344150930749", "name": "quota.explain_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.explain_part(quota.caller, quota.part, bigint, timestamp with time zone, quota.allowance)', '{"body": "dcbb9477fd6573ea551dc9cf0e4ff15d", "name": "quota.explain_part", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_part quota.part, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "30c6908bbd351919b5796231a91a3189", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
@@ -21701,7 +21748,7 @@ begin
     ('function', 'quota.key_arguments(text, jsonb, text, boolean, interval)', '{"body": "9f1d6b8293da9fcd8266f176d23797ae", "name": "quota.key_arguments", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_idempotency_key text, p_arguments jsonb, p_actor text, p_partial boolean, p_ttl interval) returns jsonb"}'),
     ('function', 'quota.kinds_to_fold()', '{"body": "849a1ba35d42e083214f2110bc781a3d", "name": "quota.kinds_to_fold", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text[]"}'),
     ('function', 'quota.last_reset(text, text, text, timestamp with time zone)', '{"body": "d08d4e2c1c2176199eaf814581691593", "name": "quota.last_reset", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, OUT at timestamp with time zone, OUT metadata jsonb) returns record"}'),
-    ('function', 'quota.ledger_balance(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "e2d68888064daff3b6e6292806f0bd39", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
+    ('function', 'quota.ledger_balance(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "485a41032106a65e1b425527f6354e4b", "name": "quota.ledger_balance", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_period text, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.ledger_steps(text)', '{"body": "c02f42cd6476bd87fd99fcca4a185895", "name": "quota.ledger_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, at timestamp with time zone, side integer, period text, period_start timestamp with time zone, period_end timestamp with time zone, used bigint, reserved bigint, drawn bigint, used_change bigint, reserved_change bigint, drawn_change bigint, held bigint)"}'),
     ('function', 'quota.left_to_carry(bigint, quota.counters)', '{"body": "01710c5d8d15d50f248b87d2780a6ab3", "name": "quota.left_to_carry", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rollover bigint, p_former quota.counters) returns bigint"}'),
     ('function', 'quota.level_of(text, text)', '{"body": "21253a1e853b94eed9a412474be4c4e8", "name": "quota.level_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
@@ -21763,6 +21810,7 @@ begin
     ('function', 'quota.move_use(text, text, text, timestamp with time zone)', '{"body": "8827f60dcc19dfe0b810d4721b68292b", "name": "quota.move_use", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.move_windows(text, text)', '{"body": "ce0f628e3c0b720cf5cbfcec13c2b2a8", "name": "quota.move_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.moves_note(jsonb, text)', '{"body": "085a3138662c5cd61cfeb55e0d61f2b1", "name": "quota.moves_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text) returns text"}'),
+    ('function', 'quota.names_counted(text, text)', '{"body": "8877bc5326c1f50e57a4a9b4e301e20f", "name": "quota.names_counted", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_id text, p_feature_id text) returns text[]"}'),
     ('function', 'quota.names_of(text)', '{"body": "35e2b0b7c0869c277f40672cff418af2", "name": "quota.names_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns text[]"}'),
     ('function', 'quota.needed_features(quota.part[])', '{"body": "8eb681722c997f5c1da7db0502f2b0e6", "name": "quota.needed_features", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns text[]"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "2ef64750bed84617a258b6d1edb223f4", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
@@ -21860,6 +21908,7 @@ begin
     ('function', 'quota.rows_query(text, text, text, text, text)', '{"body": "4d21869140b714cdf6063fe9d5a0c87b", "name": "quota.rows_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_sign text, p_feature_id text, p_subject_column text, p_amount_column text) returns text"}'),
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.running_since(text, text, timestamp with time zone)', '{"body": "34d8308dbe436c4f08da64a596fd88c3", "name": "quota.running_since", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_now timestamp with time zone) returns timestamp with time zone"}'),
+    ('function', 'quota.sees_member(text, text)', '{"body": "b615612756884e7ca2ac17e07007ba46", "name": "quota.sees_member", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns boolean"}'),
     ('function', 'quota.sees_members(text, text)', '{"body": "e323702adb02dd0a6288b771b70a9372", "name": "quota.sees_members", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.set_parent(text, text)', '{"body": "8f4fd527270134517feed642eb7ea827", "name": "quota.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_parent text) returns void"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone, text)', '{"body": "4f01cd12633625b5343a5d3adeedd775", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone, p_reason text DEFAULT NULL::text) returns void"}'),
@@ -21875,7 +21924,7 @@ begin
     ('function', 'quota.sum_counters_up(text, text)', '{"body": "84d9d70e4dc5db63fb7c1fd651c6f839", "name": "quota.sum_counters_up", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
     ('function', 'quota.sums_by_value(text, text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, jsonb, text, text)', '{"body": "d52211129b3510fd8c54a0485369761b", "name": "quota.sums_by_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_key text, p_from timestamp with time zone, p_until timestamp with time zone, p_forgiven_at timestamp with time zone, p_at_once jsonb, p_by text, p_only text) returns SETOF public.usage_share"}'),
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
-    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "5bd64662e90d5fd074cb73014dfe7659", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
+    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "01d9074e440f65822daf3b848108fb91", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "9bad82b4ab5c49900857fe9055e82ce0", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid) returns public.usage_decision[]"}'),
     ('function', 'quota.take_all_properly(quota.caller, quota.caller[], text[], bigint[], timestamp with time zone, uuid, jsonb)', '{"body": "a6aaaff1f7f82baa67382068e9b0c9e9", "name": "quota.take_all_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_callers quota.caller[], p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid, p_metadata jsonb) returns public.usage_decision[]"}'),
     ('function', 'quota.take_back(text, text, bigint, bigint, bigint)', '{"body": "c6dbfc656169a331c96bdb188a9a484b", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_used_change bigint, p_reserved_change bigint, p_rows_change bigint DEFAULT 0) returns void"}'),
@@ -21938,6 +21987,7 @@ begin
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_deliver', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_deliver ON quota.alerts USING btree (handed_at NULLS FIRST, at) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.caps_by_member', '{"on": "quota.caps", "text": "CREATE INDEX caps_by_member ON quota.caps USING btree (member, subject_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.counters_near_the_limit', '{"on": "quota.counters", "text": "CREATE INDEX counters_near_the_limit ON quota.counters USING btree (period_end, subject_id) WHERE ((passed >= 80) AND (passed <= 100))", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.events_by_id', '{"on": "quota.events", "text": "CREATE INDEX events_by_id ON quota.events USING btree (event_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.events_by_user', '{"on": "quota.events", "text": "CREATE INDEX events_by_user ON quota.events USING btree (COALESCE(actor, (metadata ->> ''user_id''::text))) WHERE ((actor IS NOT NULL) OR (kind = ''member''::text))", "is_valid": true, "is_unique": false}'),
@@ -21973,7 +22023,7 @@ begin
     ('policy', 'select_everyone on quota.plans', '{"on": "quota.plans", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
     ('policy', 'select_own on quota.alerts', '{"on": "quota.alerts", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))) AND (NOT (feature_id = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))))))"}'),
     ('policy', 'select_own on quota.counters', '{"on": "quota.counters", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))) AND (mode <> ''shadow''::text) AND (NOT (feature_id = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))))))"}'),
-    ('policy', 'select_own on quota.events', '{"on": "quota.events", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id IN ( SELECT o.subject_id\n   FROM quota.subjects_of(( SELECT quota.user_id() AS user_id)) o(subject_id))) AND ((\nCASE kind\n    WHEN ''value''::text THEN (metadata ->> ''feature''::text)\n    ELSE feature_id\nEND = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))) IS NOT TRUE)))"}'),
+    ('policy', 'select_own on quota.events', '{"on": "quota.events", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id IN ( SELECT o.subject_id\n   FROM quota.subjects_of(( SELECT quota.user_id() AS user_id)) o(subject_id))) AND ((\nCASE kind\n    WHEN ''value''::text THEN (metadata ->> ''feature''::text)\n    ELSE feature_id\nEND = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))) IS NOT TRUE) AND ((kind <> ''limit''::text) OR (actor IS NULL) OR quota.sees_member(subject_id, actor))))"}'),
     ('policy', 'select_own on quota.exceptions', '{"on": "quota.exceptions", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_own on quota.grants', '{"on": "quota.grants", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_own on quota.members', '{"on": "quota.members", "name": "select_own", "text": "as permissive for select to authenticated using ((user_id = ( SELECT quota.user_id() AS user_id)))"}'),

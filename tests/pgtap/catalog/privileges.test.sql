@@ -102,6 +102,7 @@ select set_eq(
     ('clock', 'EXECUTE', 'authenticated, service_role'),
     ('entitlements_shown', 'EXECUTE', 'authenticated, service_role'),
     ('caps_shown', 'EXECUTE', 'authenticated, service_role'),
+    ('sees_member', 'EXECUTE', 'authenticated, service_role'),
     ('forecast', 'EXECUTE', 'authenticated, service_role'),
     ('instant_of', 'EXECUTE', 'authenticated, service_role'),
     ('is_trusted', 'EXECUTE', 'authenticated, service_role'),

@@ -1,0 +1,95 @@
+-- What attacks on levels and caps have found: calls that failed, numbers that were told twice, what others saw.
+begin;
+select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
+set local timezone = 'UTC';
+select plan(17);
+
+create or replace function quota.clock()
+returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
+as $$ begin return current_setting('test.clock', true); end $$;
+set local test.clock = '2026-09-15 12:00:00+00';
+do $$ begin perform apply_plans('{
+  "features": {"credit": {}, "image": {"costs": {"credit": 10}}, "export": {}},
+  "plans": {
+    "bare": {"limits": {}},
+    "team": {"limits": {"credit": {"month": 50}, "export": {"month": 5}}},
+    "capped": {"limits": {"credit": {"month": 100}}, "per_member": {"credit": {"month": 40}}},
+    "open": {"limits": {"credit": {"month": 100}}}
+  }
+}'); end $$;
+create function pg_temp.told(p public.usage_decision)
+returns text language sql as $$
+  select row(p.allowed, p.limiting_subject, p.limiting_member, p.used, p.reserved, p."limit")::text
+$$;
+create function pg_temp.cap(p_subject text, p_member text)
+returns text language sql as $$
+  select concat_ws(' ', used, reserved, "limit") from current_usage where subject = p_subject and member = p_member
+$$;
+grant usage on schema quota to service_role;
+
+-- A level on top whose plan does not name what a level below does.
+do $$ begin
+  perform set_plan('top', 'bare'), set_plan('below', 'team'), set_parent('below', 'top');
+end $$;
+set local role service_role;
+select is(pg_temp.told(consume_usage('export', 1, 'below')), '(t,below,,1,0,5)', 'a level above that does not name the feature counts, and does not limit');
+select is(pg_temp.told(consume_usage('image', 1, 'below')), '(t,below,,10,0,50)', 'nor does it of what it costs');
+select is((reserve_usage('export', 1, 'below')).allowed, true, 'nor for a hold');
+select is((select bool_and(b.allowed) from consume_usage_batch('[{"feature": "export"}, {"feature": "image"}]', 'below') as b), true, 'nor in a batch');
+do $$ begin perform set_plan('top', 'open'), set_plan('top', 'bare'); end $$;
+select is((consume_usage('export', 1, 'below')).allowed, true, 'nor when it named it once');
+
+-- A cap that comes later, before any call has met it: what has expired is no hold, what was drawn lifts nothing.
+do $$ begin
+  perform set_plan('acme', 'open');
+  perform consume_usage('credit', 3, 'acme', actor => 'ada');
+  perform reserve_usage('credit', 9, 'acme', '1 minute', actor => 'ada');
+  perform grant_usage('credit', 30, 'acme');
+  perform consume_usage('credit', 100, 'acme', actor => 'eve');
+  perform set_limit('acme', 'credit', 'month', 20, member => 'ada'), set_limit('acme', 'credit', 'month', 110, member => 'eve');
+end $$;
+select is(pg_temp.cap('acme', 'ada'), '3 9 20', 'a cap shows what its member holds');
+set local test.clock = '2026-09-15 12:02:00+00';
+select is(pg_temp.cap('acme', 'ada'), '3 0 20', 'and no more when that has expired');
+select is(pg_temp.cap('acme', 'eve'), '100 0 110', 'a grant that was drawn does not lift it');
+select is(pg_temp.told(consume_usage('credit', 11, 'acme', actor => 'eve')), '(f,acme,eve,100,0,110)', 'as a call says');
+
+-- A member whose use no cap has counted becomes one whose cap has.
+do $$ begin
+  perform set_plan('corp', 'open');
+  perform consume_usage('credit', 30, 'corp', actor => 'visitor');
+  perform set_plan('corp', 'capped');
+  perform consume_usage('credit', 5, 'corp', actor => 'user');
+  perform merge_subjects('visitor', 'user');
+end $$;
+select is(pg_temp.told(consume_usage('credit', 6, 'corp', actor => 'user')), '(f,corp,user,35,0,40)', 'what the old name used is in the cap of the account');
+do $$ begin perform merge_subjects('user', 'final'); end $$;
+select is(pg_temp.told(consume_usage('credit', 6, 'corp', actor => 'visitor')), '(f,corp,final,35,0,40)', 'over two merges, too');
+select is_empty($$ select * from verify_usage() $$, 'all of it is proved');
+
+-- Who sees the cap that a member was given.
+do $$ begin perform add_member('acme', 'ada'), add_member('acme', 'bob'); end $$;
+reset role;
+create function pg_temp.limits_seen(p_user text)
+returns text language plpgsql as $$
+declare v text;
+begin
+  perform set_config('request.jwt.claims', json_build_object('sub', p_user)::text, true);
+  set local role authenticated;
+  select string_agg(concat_ws(' ', actor, metadata ->> 'limit'), ', ' order by actor) into v
+    from usage_events where subject = 'acme' and kind = 'limit';
+  reset role;
+  return v;
+end $$;
+select is(pg_temp.limits_seen('ada'), 'ada 20', 'its own cap stands in the ledger that a member reads');
+select is(pg_temp.limits_seen('bob'), null, 'nobody else''s does');
+select is(pg_temp.limits_seen('acme'), 'ada 20, eve 110', 'the organisation reads all');
+create or replace function quota.sees_members(p_user_id text, p_subject_id text)
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$ begin return p_user_id = 'bob' or null; end $$;
+select is(pg_temp.limits_seen('bob'), 'ada 20, eve 110', 'and an owner, as the app says');
+set local role service_role;
+select is((select count(*) from usage_events where subject = 'acme' and kind = 'limit'), 2::bigint, 'as does a server');
+reset role;
+select * from finish();
+rollback;
