@@ -185,7 +185,6 @@ begin
         select from quota.caps as c
         where c.subject_id = p_subject_id
           and c.feature_id = p_feature_id
-          and c.is_set
       ),
       strpos(p_subject_id, chr(31)) = 0
       and p_allowance.limits <> '{}'

@@ -69,7 +69,7 @@ begin
       for update skip locked
     );
   get diagnostics v_rows = row_count;
-  v_removed := v_removed + v_rows + quota.tidy_terms(v_now);
+  v_removed := v_removed + v_rows + quota.tidy_terms(v_now) + quota.end_idle_caps(v_now);
   -- After what it waits for: keys and holds.
   if keep is not null then
     v_removed := v_removed + quota.fold_ledger(keep, v_now);

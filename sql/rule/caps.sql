@@ -26,7 +26,8 @@ comment on function quota.parts_of_call is
   'parts_of(), and after them the caps of who acts; null: the call''s own meter alone.';
 
 -- Of the actor, or of the account that it was merged into, at each level where it has one. In byte order, as they
--- are locked.
+-- are locked. One that was begun counts on where nothing is capped any more: else it would lack what is used until
+-- a limit comes back. tidy() ends it.
 create function quota.caps_of(
   p_parts quota.part[],
   p_actor text,
@@ -42,7 +43,8 @@ declare
 begin
   foreach v_part in array p_parts loop
     continue when v_part.subject_id = v_member
-      or not quota.is_capped(v_part.subject_id, v_part.feature_id, v_member, p_at);
+      or not quota.is_capped(v_part.subject_id, v_part.feature_id, v_member, p_at)
+      and not quota.is_begun(v_part.subject_id, v_part.feature_id, v_member);
     v_part.subject_id := quota.cap_id(v_part.subject_id, v_member);
     v_caps := v_caps || v_part;
   end loop;
@@ -85,6 +87,25 @@ end
 $$;
 
 comment on function quota.is_capped is 'Whether a member of a subject has a cap of a feature, at an instant.';
+
+create function quota.is_begun(
+  p_subject_id text,
+  p_feature_id text,
+  p_member text
+)
+returns boolean
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap_id text := quota.cap_id(p_subject_id, p_member);
+begin
+  return exists (
+    select from quota.meters as m where m.subject_id = v_cap_id and m.feature_id = p_feature_id
+  );
+end
+$$;
+
+comment on function quota.is_begun is 'Whether a call has met the cap of a member, which counts since.';
 
 -- Holding the organisation's meters.
 create function quota.lock_caps(

@@ -15,7 +15,7 @@ comment on table quota.caps is
   'Which members of a subject have caps that a call has met, or that were set for them.';
 
 comment on column quota.caps.is_set is
-  'True where it has an exception (quota.exceptions, of quota.cap_id()): calls for the subject must look.';
+  'True where it has an exception (quota.exceptions, of quota.cap_id()).';
 
 -- Serves merge_subjects(): where is it a member under a cap?
 create index caps_by_member on quota.caps (member, subject_id);

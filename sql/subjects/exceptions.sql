@@ -233,9 +233,16 @@ begin
     values (p_subject_id, p_feature_id, p_member, v_is_set)
     on conflict (subject_id, feature_id, member) do update
       set is_set = excluded.is_set;
-  return exists (
-    select from quota.meters as m where m.subject_id = v_cap_id and m.feature_id = p_feature_id
-  );
+  if not quota.is_begun(p_subject_id, p_feature_id, p_member) then
+    -- One that no call has met is forgotten with its exception.
+    delete from quota.caps as c
+      where c.subject_id = p_subject_id
+        and c.feature_id = p_feature_id
+        and c.member = p_member
+        and not c.is_set;
+    return false;
+  end if;
+  return true;
 end
 $$;
 

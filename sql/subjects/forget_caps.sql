@@ -40,6 +40,60 @@ $$;
 
 comment on function quota.end_caps is 'Takes away what caps have counted; expects their meters to be locked.';
 
+-- Those that limit nothing any more cost the calls of their organisation a second meter, and the long way. Should
+-- a limit come back, they are begun anew.
+create function quota.end_idle_caps(p_at timestamptz)
+returns bigint
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap quota.caps;
+  v_ended bigint := 0;
+begin
+  for v_cap in
+    select c.subject_id, c.feature_id, c.member, c.is_set
+    from quota.caps as c
+    order by c.subject_id, c.feature_id, c.member
+  loop
+    continue when quota.is_capped(v_cap.subject_id, v_cap.feature_id, v_cap.member, p_at);
+    -- A cap is touched under its organisation's meter alone. It waits for nobody.
+    perform from quota.meters as m
+      where m.subject_id = v_cap.subject_id
+        and m.feature_id = v_cap.feature_id
+      for no key update skip locked;
+    if found and not quota.is_capped(v_cap.subject_id, v_cap.feature_id, v_cap.member, p_at) then
+      perform quota.end_cap(v_cap);
+      v_ended := v_ended + 1;
+    end if;
+  end loop;
+  return v_ended;
+end
+$$;
+
+comment on function quota.end_idle_caps is 'Takes away caps that limit nothing any more, and returns how many. For tidy().';
+
+create function quota.end_cap(p_cap quota.caps)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap_id text := quota.cap_id(p_cap.subject_id, p_cap.member);
+begin
+  delete from quota.shares as s
+    where s.share_subject_id = v_cap_id and s.share_feature_id = p_cap.feature_id;
+  delete from quota.reservations as r where r.subject_id = v_cap_id and r.feature_id = p_cap.feature_id;
+  delete from quota.events as e where e.subject_id = v_cap_id and e.feature_id = p_cap.feature_id;
+  delete from quota.counters as c where c.subject_id = v_cap_id and c.feature_id = p_cap.feature_id;
+  delete from quota.meters as m where m.subject_id = v_cap_id and m.feature_id = p_cap.feature_id;
+  delete from quota.caps as c
+    where c.subject_id = p_cap.subject_id
+      and c.feature_id = p_cap.feature_id
+      and c.member = p_cap.member;
+end
+$$;
+
+comment on function quota.end_cap is 'Takes away what one cap has counted, holding its organisation''s meter.';
+
 create function quota.caps_to_merge(
   p_from text,
   p_into text

@@ -3019,9 +3019,16 @@ begin
     values (p_subject_id, p_feature_id, p_member, v_is_set)
     on conflict (subject_id, feature_id, member) do update
       set is_set = excluded.is_set;
-  return exists (
-    select from quota.meters as m where m.subject_id = v_cap_id and m.feature_id = p_feature_id
-  );
+  if not quota.is_begun(p_subject_id, p_feature_id, p_member) then
+    -- One that no call has met is forgotten with its exception.
+    delete from quota.caps as c
+      where c.subject_id = p_subject_id
+        and c.feature_id = p_feature_id
+        and c.member = p_member
+        and not c.is_set;
+    return false;
+  end if;
+  return true;
 end
 $$;
 
@@ -3434,7 +3441,7 @@ comment on table quota.caps is
   'Which members of a subject have caps that a call has met, or that were set for them.';
 
 comment on column quota.caps.is_set is
-  'True where it has an exception (quota.exceptions, of quota.cap_id()): calls for the subject must look.';
+  'True where it has an exception (quota.exceptions, of quota.cap_id()).';
 
 -- Serves merge_subjects(): where is it a member under a cap?
 create index caps_by_member on quota.caps (member, subject_id);
@@ -6182,7 +6189,8 @@ comment on function quota.parts_of_call is
   'parts_of(), and after them the caps of who acts; null: the call''s own meter alone.';
 
 -- Of the actor, or of the account that it was merged into, at each level where it has one. In byte order, as they
--- are locked.
+-- are locked. One that was begun counts on where nothing is capped any more: else it would lack what is used until
+-- a limit comes back. tidy() ends it.
 create function quota.caps_of(
   p_parts quota.part[],
   p_actor text,
@@ -6198,7 +6206,8 @@ declare
 begin
   foreach v_part in array p_parts loop
     continue when v_part.subject_id = v_member
-      or not quota.is_capped(v_part.subject_id, v_part.feature_id, v_member, p_at);
+      or not quota.is_capped(v_part.subject_id, v_part.feature_id, v_member, p_at)
+      and not quota.is_begun(v_part.subject_id, v_part.feature_id, v_member);
     v_part.subject_id := quota.cap_id(v_part.subject_id, v_member);
     v_caps := v_caps || v_part;
   end loop;
@@ -6241,6 +6250,25 @@ end
 $$;
 
 comment on function quota.is_capped is 'Whether a member of a subject has a cap of a feature, at an instant.';
+
+create function quota.is_begun(
+  p_subject_id text,
+  p_feature_id text,
+  p_member text
+)
+returns boolean
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap_id text := quota.cap_id(p_subject_id, p_member);
+begin
+  return exists (
+    select from quota.meters as m where m.subject_id = v_cap_id and m.feature_id = p_feature_id
+  );
+end
+$$;
+
+comment on function quota.is_begun is 'Whether a call has met the cap of a member, which counts since.';
 
 -- Holding the organisation's meters.
 create function quota.lock_caps(
@@ -12302,6 +12330,60 @@ $$;
 
 comment on function quota.end_caps is 'Takes away what caps have counted; expects their meters to be locked.';
 
+-- Those that limit nothing any more cost the calls of their organisation a second meter, and the long way. Should
+-- a limit come back, they are begun anew.
+create function quota.end_idle_caps(p_at timestamptz)
+returns bigint
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap quota.caps;
+  v_ended bigint := 0;
+begin
+  for v_cap in
+    select c.subject_id, c.feature_id, c.member, c.is_set
+    from quota.caps as c
+    order by c.subject_id, c.feature_id, c.member
+  loop
+    continue when quota.is_capped(v_cap.subject_id, v_cap.feature_id, v_cap.member, p_at);
+    -- A cap is touched under its organisation's meter alone. It waits for nobody.
+    perform from quota.meters as m
+      where m.subject_id = v_cap.subject_id
+        and m.feature_id = v_cap.feature_id
+      for no key update skip locked;
+    if found and not quota.is_capped(v_cap.subject_id, v_cap.feature_id, v_cap.member, p_at) then
+      perform quota.end_cap(v_cap);
+      v_ended := v_ended + 1;
+    end if;
+  end loop;
+  return v_ended;
+end
+$$;
+
+comment on function quota.end_idle_caps is 'Takes away caps that limit nothing any more, and returns how many. For tidy().';
+
+create function quota.end_cap(p_cap quota.caps)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap_id text := quota.cap_id(p_cap.subject_id, p_cap.member);
+begin
+  delete from quota.shares as s
+    where s.share_subject_id = v_cap_id and s.share_feature_id = p_cap.feature_id;
+  delete from quota.reservations as r where r.subject_id = v_cap_id and r.feature_id = p_cap.feature_id;
+  delete from quota.events as e where e.subject_id = v_cap_id and e.feature_id = p_cap.feature_id;
+  delete from quota.counters as c where c.subject_id = v_cap_id and c.feature_id = p_cap.feature_id;
+  delete from quota.meters as m where m.subject_id = v_cap_id and m.feature_id = p_cap.feature_id;
+  delete from quota.caps as c
+    where c.subject_id = p_cap.subject_id
+      and c.feature_id = p_cap.feature_id
+      and c.member = p_cap.member;
+end
+$$;
+
+comment on function quota.end_cap is 'Takes away what one cap has counted, holding its organisation''s meter.';
+
 create function quota.caps_to_merge(
   p_from text,
   p_into text
@@ -13983,7 +14065,6 @@ begin
         select from quota.caps as c
         where c.subject_id = p_subject_id
           and c.feature_id = p_feature_id
-          and c.is_set
       ),
       strpos(p_subject_id, chr(31)) = 0
       and p_allowance.limits <> '{}'
@@ -15927,7 +16008,7 @@ begin
       for update skip locked
     );
   get diagnostics v_rows = row_count;
-  v_removed := v_removed + v_rows + quota.tidy_terms(v_now);
+  v_removed := v_removed + v_rows + quota.tidy_terms(v_now) + quota.end_idle_caps(v_now);
   -- After what it waits for: keys and holds.
   if keep is not null then
     v_removed := v_removed + quota.fold_ledger(keep, v_now);
@@ -21593,7 +21674,7 @@ begin
     ('function', 'quota.cap_id(text, text)', '{"body": "d12039ceb5bff2e756cbfff58eb37484", "name": "quota.cap_id", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns text"}'),
     ('function', 'quota.cap_member(text)', '{"body": "84102b88c1420589e8533ac376f3a287", "name": "quota.cap_member", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text"}'),
     ('function', 'quota.caps_below(text)', '{"body": "93612598a0fd5e08c8d19580ace3e375", "name": "quota.caps_below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
-    ('function', 'quota.caps_of(quota.part[], text, timestamp with time zone)', '{"body": "50aaada9ef69620a1b81335ee0b6a051", "name": "quota.caps_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_actor text, p_at timestamp with time zone) returns quota.part[]"}'),
+    ('function', 'quota.caps_of(quota.part[], text, timestamp with time zone)', '{"body": "551928508eb5982c4cc7a9f17a67c420", "name": "quota.caps_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_actor text, p_at timestamp with time zone) returns quota.part[]"}'),
     ('function', 'quota.caps_of_calls(quota.caller[], text[], timestamp with time zone)', '{"body": "35b62e0da1d76796415cf565ab3293c2", "name": "quota.caps_of_calls", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_feature_ids text[], p_at timestamp with time zone) returns quota.part[]"}'),
     ('function', 'quota.caps_shown(text)', '{"body": "f01cde6ab6e4916fa0ced7edc28cc204", "name": "quota.caps_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 2", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns TABLE(cap_id text, member text)"}'),
     ('function', 'quota.caps_to_merge(text, text)', '{"body": "e3696d97976a535b7bdcdd56b3fd566f", "name": "quota.caps_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
@@ -21648,7 +21729,7 @@ begin
     ('function', 'quota.commit_hold(quota.reservations, bigint, text, jsonb, timestamp with time zone, boolean)', '{"body": "c8f27043c3214680b8671446fc14205a", "name": "quota.commit_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_kind text, p_metadata jsonb, p_at timestamp with time zone, p_is_priced boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.commit_shares(quota.reservations, bigint, jsonb, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "2ff3ce1c780202eda97fae946fdc484d", "name": "quota.commit_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_metadata jsonb, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "38cce3f7ae0b77a8b37a8207682b6e97", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.company_of(text, text, quota.allowance)', '{"body": "2851721009b8b9cc5f92b45552315558", "name": "quota.company_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_allowance quota.allowance, OUT is_alone boolean, OUT has_caps boolean) returns record"}'),
+    ('function', 'quota.company_of(text, text, quota.allowance)', '{"body": "d3d7b32198b682248f413b145cdd7525", "name": "quota.company_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_allowance quota.allowance, OUT is_alone boolean, OUT has_caps boolean) returns record"}'),
     ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "75522fe5d3053703fc814f69fabc074a", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "3addaa718161f0f0ab9c8f6dc40a303a", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.consume_usage_many(jsonb, text)', '{"body": "9521106eaf6ed214bb9511f244e77b34", "name": "quota.consume_usage_many", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_calls jsonb, p_subject text) returns SETOF public.usage_decision"}'),
@@ -21667,9 +21748,11 @@ begin
     ('function', 'quota.draw_excess(quota.reservations, timestamp with time zone, bigint, quota.allowance)', '{"body": "5068e04ba1961ed63661d70802e3b59e", "name": "quota.draw_excess", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_excess bigint, p_allowance quota.allowance) returns quota.allowance"}'),
     ('function', 'quota.drop_stale_triggers()', '{"body": "0dad5b4e49069a018189568abc25a3f6", "name": "quota.drop_stale_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.earlier_part(text, text, timestamp with time zone, quota.limit_state, timestamp with time zone, timestamp with time zone)', '{"body": "60657a916c3fb1e7c2bbbf551da79c13", "name": "quota.earlier_part", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
+    ('function', 'quota.end_cap(quota.caps)', '{"body": "91c37f6cc37254588ca13bea1c3f8e5b", "name": "quota.end_cap", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap quota.caps) returns void"}'),
     ('function', 'quota.end_caps(text[])', '{"body": "e9a7b9e0c0a7bb39a86ed33156a327cb", "name": "quota.end_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_ids text[]) returns void"}'),
     ('function', 'quota.end_exceptions(text, text)', '{"body": "533ee1f4c34d6a44e244c0e9dfc9cf78", "name": "quota.end_exceptions", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns void"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint)', '{"body": "3afe5140869b21de568f44688f981f53", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint) returns void"}'),
+    ('function', 'quota.end_idle_caps(timestamp with time zone)', '{"body": "8999b28b41197687f4712f523c38d3e9", "name": "quota.end_idle_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.end_plainly(uuid, text, text, bigint, jsonb)', '{"body": "5a0e8ff2d93b85ee43cf123bbb78e10c", "name": "quota.end_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject_id text, p_state text, p_used bigint, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "dab53d7588f22e680dbe149feda908dc", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.entitlements_of(text, text, timestamp with time zone, text)', '{"body": "736850b75bf6bb78ab47952225b6086b", "name": "quota.entitlements_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_at timestamp with time zone, p_feature_id text DEFAULT NULL::text) returns SETOF quota.entitlement"}'),
@@ -21730,6 +21813,7 @@ begin
     ('function', 'quota.installed_triggers()', '{"body": "96852a5d173a834925549ab623f590ae", "name": "quota.installed_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.instant_from(text)', '{"body": "5e4ffc72f7c6135e92a9266ebf75939a", "name": "quota.instant_from", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["TimeZone=UTC", "search_path=pg_catalog, pg_temp"], "signature": "(p_text text) returns timestamp with time zone"}'),
     ('function', 'quota.instant_of(timestamp without time zone, text)', '{"body": "8c4ac54d2b01b14d3d2cf594749f5df4", "name": "quota.instant_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_local timestamp without time zone, p_time_zone text) returns timestamp with time zone"}'),
+    ('function', 'quota.is_begun(text, text, text)', '{"body": "08c617a9193fd07bafef2e9cd1099d9e", "name": "quota.is_begun", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_member text) returns boolean"}'),
     ('function', 'quota.is_capped(text, text, text, timestamp with time zone)', '{"body": "b354d2a604b7cd4a2dbe987b06a5386a", "name": "quota.is_capped", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_member text, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.is_good_beside(jsonb)', '{"body": "706ad8275a99f185861cba7acdd895f3", "name": "quota.is_good_beside", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_call jsonb) returns boolean"}'),
     ('function', 'quota.is_time_zone(text)', '{"body": "cf04653432ec8a7e02f0eee1d286c00b", "name": "quota.is_time_zone", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_name text) returns boolean"}'),
@@ -21815,7 +21899,7 @@ begin
     ('function', 'quota.needed_features(quota.part[])', '{"body": "8eb681722c997f5c1da7db0502f2b0e6", "name": "quota.needed_features", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns text[]"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "2ef64750bed84617a258b6d1edb223f4", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
     ('function', 'quota.no_search_path(text)', '{"body": "2fcbdca0c8c6ff0525d127d56d75b602", "name": "quota.no_search_path", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text) returns quota.finding"}'),
-    ('function', 'quota.note_exception(text, text, text)', '{"body": "817b05ea2887ed65f991beff9499ea0e", "name": "quota.note_exception", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_member text) returns boolean"}'),
+    ('function', 'quota.note_exception(text, text, text)', '{"body": "cdc82c007ede3e89aae631877c69cafe", "name": "quota.note_exception", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_member text) returns boolean"}'),
     ('function', 'quota.note_first_expiry(text, text)', '{"body": "dd4c03de7cabc24a8fb460b81065a5ff", "name": "quota.note_first_expiry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
     ('function', 'quota.note_level(quota.part, bigint, timestamp with time zone, quota.allowance, boolean)', '{"body": "92b10052191512da471b68311a820811", "name": "quota.note_level", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_part quota.part, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_is_held boolean) returns public.usage_decision"}'),
     ('function', 'quota.note_limits(quota.plan_period[])', '{"body": "fc03258170625982e93594c7bc0731e3", "name": "quota.note_limits", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
@@ -21937,7 +22021,7 @@ begin
     ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "14e64808cd8fbd5017728248b1ff7ab4", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
     ('function', 'quota.take_together(quota.caller, text, bigint, text, jsonb, jsonb)', '{"body": "a8f95496630e91a5fe23e37a912f25a1", "name": "quota.take_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "5a723d783c1a434c5db5d0208d084957", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
-    ('function', 'quota.tidy(interval)', '{"body": "91e9c7a884b9b2bf7e18d376fd43db07", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(keep interval DEFAULT NULL::interval) returns bigint"}'),
+    ('function', 'quota.tidy(interval)', '{"body": "15f9d550cee4766c71979e1f97e3fcf6", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(keep interval DEFAULT NULL::interval) returns bigint"}'),
     ('function', 'quota.tidy_terms(timestamp with time zone)', '{"body": "69a15849fc822cbb3d3952f89c32bcad", "name": "quota.tidy_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.told_after(quota.events)', '{"body": "9b90c5f283326da7909b4e9dc0a7852d", "name": "quota.told_after", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns public.usage_decision"}'),
     ('function', 'quota.try_calls(text, jsonb)', '{"body": "e4a7032952d5366011597118af8b5364", "name": "quota.try_calls", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls jsonb) returns public.usage_decision[]"}'),

@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(17);
+select plan(25);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -65,6 +65,39 @@ end $$;
 select is(pg_temp.told(consume_usage('credit', 6, 'corp', actor => 'user')), '(f,corp,user,35,0,40)', 'what the old name used is in the cap of the account');
 do $$ begin perform merge_subjects('user', 'final'); end $$;
 select is(pg_temp.told(consume_usage('credit', 6, 'corp', actor => 'visitor')), '(f,corp,final,35,0,40)', 'over two merges, too');
+select is_empty($$ select * from verify_usage() $$, 'all of it is proved');
+
+-- A cap that lapses and comes back knows what was used meanwhile.
+create function pg_temp.credits(p_subject text, p_amount bigint)
+returns text language sql as $$ select pg_temp.told(consume_usage('credit', p_amount, p_subject, actor => 'ada')) $$;
+do $$ begin
+  perform set_plan('lapse', 'capped');
+  perform consume_usage('credit', 10, 'lapse', actor => 'ada');
+  perform set_plan('lapse', 'open');
+  perform consume_usage('credit', 1, 'lapse');
+end $$;
+select is(pg_temp.credits('lapse', 20), '(t,lapse,,31,0,100)', 'without the plan''s cap there is none');
+select is((select count(*) from usage_breakdown('credit', 'actor', 'lapse')), 2::bigint, 'and what was used is told');
+do $$ begin perform set_plan('lapse', 'capped'); end $$;
+select is(pg_temp.cap('lapse', 'ada'), '30 0 40', 'when it comes back, all that was used counts');
+select is(pg_temp.credits('lapse', 11), '(f,lapse,ada,30,0,40)', 'in a call, too');
+do $$ begin
+  perform set_plan('lapse', 'open');
+  perform set_limit('lapse', 'credit', 'month', 32, '2026-09-15 13:00Z', member => 'ada');
+  perform consume_usage('credit', 1, 'lapse', actor => 'ada');
+  perform set_config('test.clock', '2026-09-15 14:00:00+00', true);
+  perform consume_usage('credit', 5, 'lapse', actor => 'ada'), set_limit('lapse', 'credit', 'month', 40, member => 'ada');
+end $$;
+select is(pg_temp.credits('lapse', 5), '(f,lapse,ada,36,0,40)', 'an exception that ended and comes back, as well');
+do $$ begin perform clear_limit('lapse', 'credit', 'month', member => 'ada'); end $$;
+reset role;
+do $$ begin perform quota.tidy(); end $$;
+select is((select count(*) from quota.caps where subject_id = 'lapse'), 0::bigint, 'tidy() ends a cap that limits nothing');
+set local role service_role;
+do $$ begin
+  perform consume_usage('credit', 1, 'lapse', actor => 'ada'), set_limit('lapse', 'credit', 'month', 40, member => 'ada');
+end $$;
+select is(pg_temp.credits('lapse', 4), '(f,lapse,ada,37,0,40)', 'which is begun anew when it comes back');
 select is_empty($$ select * from verify_usage() $$, 'all of it is proved');
 
 -- Who sees the cap that a member was given.
