@@ -118,6 +118,7 @@
 \ir subjects/forget_subject.sql
 \ir subjects/forget_caps.sql
 \ir subjects/merge_subjects.sql
+\ir subjects/lock_to_merge.sql
 \ir subjects/move_windows.sql
 \ir subjects/move_use.sql
 

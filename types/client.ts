@@ -1124,17 +1124,18 @@ export interface UsageMethods<Feature extends string = string> {
    * allowance of its own from then on: calls that name it are answered as the account's, ids of its
    * uses, holds and grants stay good, and whoever was signed in as it sees nothing of the account.
    * What rows of limited tables count stays with the old name until the rows name the account; no
-   * more rows that name it fit. A fresh start by hand of the old name does not come along. It has
-   * no parent and nobody below it: take it, or them, off first (set_parent(…, null)); the account
-   * may have, and what came along does not count for those above. Into an account that was merged
-   * itself, it is merged into what that became. Repeated, it changes nothing.
+   * more rows that name it fit. A fresh start by hand of the old name does not come along. It
+   * leaves its levels: those below it are below the account from then on, what it used stays
+   * counted above it, where a refund or the commit of a hold goes, and does not count above the
+   * account; what its gauges show moves along. Into an account that was merged itself, it is merged
+   * into what that became. Repeated, it changes nothing.
    *
    * Server only: needs the service key.
    *
    * @throws UsageError with one of the codes
    * - `QSUBJ` a subject missing, empty or over 255 characters, into itself, in a circle, merged
-   *   into another account before, with a parent or others below it, or of uses that counted for
-   *   the account, too
+   *   into another account before, the account below it, more than 3 levels, or of uses that
+   *   counted for the account, too
    * - `QAMNT` a counter would pass 2^53 - 1
    * - `42501` not a trusted role
    * - `55P03` retry

@@ -103,30 +103,10 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_own text[] := quota.caps_below(p_from);
-  v_holders text[];
-  v_feature_ids text[];
+  v_holders text[] := quota.holders_of(p_from, p_into);
 begin
-  -- Where either is a member itself, in byte order: also where the old name was counted by no cap, for what it
-  -- used is in that of the account from now on.
-  v_holders := array(
-    select c.subject_id
-    from quota.caps as c
-    where c.member in (p_from, p_into)
-    group by c.subject_id
-    order by c.subject_id
-  );
-  for i in 1 .. cardinality(v_holders) loop
-    v_feature_ids := array(
-      select c.feature_id
-      from quota.caps as c
-      where c.subject_id = v_holders[i]
-        and c.member in (p_from, p_into)
-      group by c.feature_id
-      order by c.feature_id
-    );
-    perform quota.lock_meters(v_holders[i], v_feature_ids);
-    perform quota.end_exceptions(v_holders[i], p_from);
-  end loop;
+  -- Also where the old name was counted by no cap: what it used is in that of the account from now on.
+  perform quota.end_exceptions(h, p_from) from unnest(v_holders) as h;
   perform quota.end_exceptions(p_from, quota.cap_member(c)) from unnest(v_own) as c;
   return array(
     select c from unnest(v_own) as c
@@ -139,7 +119,7 @@ end
 $$;
 
 comment on function quota.caps_to_merge is
-  'The caps that a merge changes, of the members of both and of both as members, whose holders'' meters it locks; exceptions of the old name end.';
+  'The caps that a merge changes, of the members of both and of both as members; exceptions of the old name end. Expects lock_all_to_merge().';
 
 create function quota.end_exceptions(
   p_subject_id text,

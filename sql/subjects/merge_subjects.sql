@@ -13,7 +13,7 @@ end
 $$;
 
 comment on function public.merge_subjects is
-  'Makes one subject another name of an account. Its use counts in the account''s periods by the instant of each use (what lies before them is history), its grants, holds, idempotency keys and members come along, and so does its membership of organisations; plan, billing day, zone, exceptions and overrides of the account stay, those of the old name end. The old name has no allowance of its own from then on: calls that name it are answered as the account''s, ids of its uses, holds and grants stay good, and whoever was signed in as it sees nothing of the account. What rows of limited tables count stays with the old name until the rows name the account; no more rows that name it fit. A fresh start by hand of the old name does not come along. It has no parent and nobody below it: take it, or them, off first (set_parent(…, null)); the account may have, and what came along does not count for those above. Into an account that was merged itself, it is merged into what that became. Repeated, it changes nothing. Errors: QSUBJ a subject missing, empty or over 255 characters, into itself, in a circle, merged into another account before, with a parent or others below it, or of uses that counted for the account, too; QAMNT a counter would pass 2^53 - 1; 42501 not a trusted role; 55P03 retry.';
+  'Makes one subject another name of an account. Its use counts in the account''s periods by the instant of each use (what lies before them is history), its grants, holds, idempotency keys and members come along, and so does its membership of organisations; plan, billing day, zone, exceptions and overrides of the account stay, those of the old name end. The old name has no allowance of its own from then on: calls that name it are answered as the account''s, ids of its uses, holds and grants stay good, and whoever was signed in as it sees nothing of the account. What rows of limited tables count stays with the old name until the rows name the account; no more rows that name it fit. A fresh start by hand of the old name does not come along. It leaves its levels: those below it are below the account from then on, what it used stays counted above it, where a refund or the commit of a hold goes, and does not count above the account; what its gauges show moves along. Into an account that was merged itself, it is merged into what that became. Repeated, it changes nothing. Errors: QSUBJ a subject missing, empty or over 255 characters, into itself, in a circle, merged into another account before, the account below it, more than 3 levels, or of uses that counted for the account, too; QAMNT a counter would pass 2^53 - 1; 42501 not a trusted role; 55P03 retry.';
 
 -- The ledger lines of the old name become the account's, and with them everything that is their sum. All
 -- of both subjects is locked for it: rows in byte order, then meters, subject by subject.
@@ -46,7 +46,7 @@ begin
     return;
   end if;
   v_features := quota.meters_of(v_from);
-  v_now := quota.lock_both(v_from, v_into, v_features);
+  v_now := quota.lock_all_to_merge(v_from, v_into, v_features);
   -- The next call begins them anew, with the use of both.
   v_caps := quota.caps_to_merge(v_from, v_into);
   perform quota.end_caps(v_caps);
@@ -59,13 +59,15 @@ begin
 
   perform quota.move_windows(v_from, v_into);
   perform quota.move_belongings(v_from, v_into);
+  perform quota.move_children(v_from, v_into);
   foreach v_feature_id in array v_features loop
     perform quota.move_use(v_from, v_into, v_feature_id, v_now);
   end loop;
   insert into quota.merges (subject_id, account_id, merged_at) values (v_from, v_into, v_now);
   -- Also where nothing changes: who makes a meter of the old name looks at this row.
   update quota.subjects as s
-    set plan_id = null, plan_ends_at = null, anchor_at = null, time_zone = 'UTC', has_extras = false
+    set plan_id = null, plan_ends_at = null, anchor_at = null, time_zone = 'UTC', has_extras = false,
+        parent_id = null
     where s.subject_id = v_from;
   perform quota.record(
     row(
@@ -132,119 +134,3 @@ $$;
 
 comment on function quota.account_to_join is
   'Into which account it is to be merged; null: it was already. Errors: QSUBJ into itself, in a circle, or merged elsewhere.';
-
--- In byte order, with the organisations that the old name belongs to, whose members change.
-create function quota.lock_to_merge(
-  p_from text,
-  p_into text
-)
-returns text
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_into text := quota.account_of(p_into);
-  v_locked integer;
-begin
-  loop
-    insert into quota.subjects (subject_id)
-      values (least(p_from collate "C", v_into collate "C"))
-      on conflict do nothing;
-    insert into quota.subjects (subject_id)
-      values (greatest(p_from collate "C", v_into collate "C"))
-      on conflict do nothing;
-    perform from quota.subjects as s
-      where s.subject_id in (p_from, v_into)
-        or s.subject_id in (select m.subject_id from quota.members as m where m.user_id = p_from)
-      order by s.subject_id
-      for no key update;
-    select count(*) into v_locked from quota.subjects as s where s.subject_id in (p_from, v_into);
-    -- Else forget_subject() was faster.
-    exit when v_locked = 2;
-  end loop;
-  if quota.account_to_join(p_from, v_into) <> v_into then
-    raise exception 'merge_subjects: the account was merged meanwhile'
-      using errcode = '55P03', hint = 'call again';
-  end if;
-  perform quota.check_levels(p_from, v_into);
-  return quota.account_to_join(p_from, v_into);
-end
-$$;
-
-comment on function quota.lock_to_merge is
-  'Locks the rows of both subjects, and returns the account; null: merged meanwhile. Errors: QSUBJ; 55P03.';
-
--- What others count for it, or it for others, would have to be locked as well. And a use that counted for
--- both would count for the account twice.
-create function quota.check_levels(
-  p_from text,
-  p_into text
-)
-returns void
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if cardinality(quota.levels_of(p_from)) > 1 or quota.below(array[p_from]) <> '{}' then
-    raise exception 'merge_subjects: % has a parent, or others below it',
-      quote_literal(left(p_from, 100))
-      using errcode = 'QSUBJ', hint = 'take it off its parent, and those below off it, first: set_parent(…, null)';
-  end if;
-  if exists (
-    select from quota.shares as s
-    where s.share_subject_id = p_into
-      and s.subject_id <> p_into
-      and (
-        s.subject_id = p_from
-        or exists (
-          select from quota.shares as o
-          where o.subject_id = s.subject_id
-            and o.call_id = s.call_id
-            and o.share_subject_id = p_from
-        )
-      )
-  ) or exists (
-    select from quota.shares as s
-    where s.share_subject_id = p_from
-      and s.subject_id = p_into
-  ) then
-    raise exception 'merge_subjects: the same uses counted for % and for the account',
-      quote_literal(left(p_from, 100))
-      using errcode = 'QSUBJ', hint = 'they were levels of one another; forget_subject ends the one that is not needed';
-  end if;
-end
-$$;
-
-comment on function quota.check_levels is
-  'Expects the rows of both to be locked. Errors: QSUBJ, it stands in levels, or stood in those of the account.';
-
--- The meters of the one, and those of the same features of the other.
-create function quota.lock_both(
-  p_from text,
-  p_into text,
-  p_feature_ids text[]
-)
-returns timestamptz
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_subject_id text;
-  v_now timestamptz;
-begin
-  -- Both exist before the first is locked.
-  perform quota.create_meters(p_into, p_feature_ids);
-  foreach v_subject_id in array array[
-    least(p_from collate "C", p_into collate "C"), greatest(p_from collate "C", p_into collate "C")
-  ] loop
-    v_now := greatest(
-      v_now,
-      quota.lock_meters(
-        v_subject_id,
-        case when v_subject_id = p_from then p_feature_ids else quota.meters_of(p_into) end
-      )
-    );
-  end loop;
-  return v_now;
-end
-$$;
-
-comment on function quota.lock_both is
-  'Locks all meters of two subjects whose rows are locked, and returns the time read under the locks.';

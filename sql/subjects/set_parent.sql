@@ -169,3 +169,19 @@ end
 $$;
 
 comment on function quota.take_children_off is 'Nobody is below a subject that is forgotten.';
+
+create function quota.move_children(
+  p_from text,
+  p_into text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.subjects as s
+    set parent_id = p_into
+    where s.parent_id = p_from;
+end
+$$;
+
+comment on function quota.move_children is 'Who was below a subject that is merged is below the account.';

@@ -12036,6 +12036,22 @@ $$;
 
 comment on function quota.take_children_off is 'Nobody is below a subject that is forgotten.';
 
+create function quota.move_children(
+  p_from text,
+  p_into text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.subjects as s
+    set parent_id = p_into
+    where s.parent_id = p_from;
+end
+$$;
+
+comment on function quota.move_children is 'Who was below a subject that is merged is below the account.';
+
 -- sql/subjects/forget_subject.sql
 
 -- The right to erasure.
@@ -12393,30 +12409,10 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_own text[] := quota.caps_below(p_from);
-  v_holders text[];
-  v_feature_ids text[];
+  v_holders text[] := quota.holders_of(p_from, p_into);
 begin
-  -- Where either is a member itself, in byte order: also where the old name was counted by no cap, for what it
-  -- used is in that of the account from now on.
-  v_holders := array(
-    select c.subject_id
-    from quota.caps as c
-    where c.member in (p_from, p_into)
-    group by c.subject_id
-    order by c.subject_id
-  );
-  for i in 1 .. cardinality(v_holders) loop
-    v_feature_ids := array(
-      select c.feature_id
-      from quota.caps as c
-      where c.subject_id = v_holders[i]
-        and c.member in (p_from, p_into)
-      group by c.feature_id
-      order by c.feature_id
-    );
-    perform quota.lock_meters(v_holders[i], v_feature_ids);
-    perform quota.end_exceptions(v_holders[i], p_from);
-  end loop;
+  -- Also where the old name was counted by no cap: what it used is in that of the account from now on.
+  perform quota.end_exceptions(h, p_from) from unnest(v_holders) as h;
   perform quota.end_exceptions(p_from, quota.cap_member(c)) from unnest(v_own) as c;
   return array(
     select c from unnest(v_own) as c
@@ -12429,7 +12425,7 @@ end
 $$;
 
 comment on function quota.caps_to_merge is
-  'The caps that a merge changes, of the members of both and of both as members, whose holders'' meters it locks; exceptions of the old name end.';
+  'The caps that a merge changes, of the members of both and of both as members; exceptions of the old name end. Expects lock_all_to_merge().';
 
 create function quota.end_exceptions(
   p_subject_id text,
@@ -12465,7 +12461,7 @@ end
 $$;
 
 comment on function public.merge_subjects is
-  'Makes one subject another name of an account. Its use counts in the account''s periods by the instant of each use (what lies before them is history), its grants, holds, idempotency keys and members come along, and so does its membership of organisations; plan, billing day, zone, exceptions and overrides of the account stay, those of the old name end. The old name has no allowance of its own from then on: calls that name it are answered as the account''s, ids of its uses, holds and grants stay good, and whoever was signed in as it sees nothing of the account. What rows of limited tables count stays with the old name until the rows name the account; no more rows that name it fit. A fresh start by hand of the old name does not come along. It has no parent and nobody below it: take it, or them, off first (set_parent(…, null)); the account may have, and what came along does not count for those above. Into an account that was merged itself, it is merged into what that became. Repeated, it changes nothing. Errors: QSUBJ a subject missing, empty or over 255 characters, into itself, in a circle, merged into another account before, with a parent or others below it, or of uses that counted for the account, too; QAMNT a counter would pass 2^53 - 1; 42501 not a trusted role; 55P03 retry.';
+  'Makes one subject another name of an account. Its use counts in the account''s periods by the instant of each use (what lies before them is history), its grants, holds, idempotency keys and members come along, and so does its membership of organisations; plan, billing day, zone, exceptions and overrides of the account stay, those of the old name end. The old name has no allowance of its own from then on: calls that name it are answered as the account''s, ids of its uses, holds and grants stay good, and whoever was signed in as it sees nothing of the account. What rows of limited tables count stays with the old name until the rows name the account; no more rows that name it fit. A fresh start by hand of the old name does not come along. It leaves its levels: those below it are below the account from then on, what it used stays counted above it, where a refund or the commit of a hold goes, and does not count above the account; what its gauges show moves along. Into an account that was merged itself, it is merged into what that became. Repeated, it changes nothing. Errors: QSUBJ a subject missing, empty or over 255 characters, into itself, in a circle, merged into another account before, the account below it, more than 3 levels, or of uses that counted for the account, too; QAMNT a counter would pass 2^53 - 1; 42501 not a trusted role; 55P03 retry.';
 
 -- The ledger lines of the old name become the account's, and with them everything that is their sum. All
 -- of both subjects is locked for it: rows in byte order, then meters, subject by subject.
@@ -12498,7 +12494,7 @@ begin
     return;
   end if;
   v_features := quota.meters_of(v_from);
-  v_now := quota.lock_both(v_from, v_into, v_features);
+  v_now := quota.lock_all_to_merge(v_from, v_into, v_features);
   -- The next call begins them anew, with the use of both.
   v_caps := quota.caps_to_merge(v_from, v_into);
   perform quota.end_caps(v_caps);
@@ -12511,13 +12507,15 @@ begin
 
   perform quota.move_windows(v_from, v_into);
   perform quota.move_belongings(v_from, v_into);
+  perform quota.move_children(v_from, v_into);
   foreach v_feature_id in array v_features loop
     perform quota.move_use(v_from, v_into, v_feature_id, v_now);
   end loop;
   insert into quota.merges (subject_id, account_id, merged_at) values (v_from, v_into, v_now);
   -- Also where nothing changes: who makes a meter of the old name looks at this row.
   update quota.subjects as s
-    set plan_id = null, plan_ends_at = null, anchor_at = null, time_zone = 'UTC', has_extras = false
+    set plan_id = null, plan_ends_at = null, anchor_at = null, time_zone = 'UTC', has_extras = false,
+        parent_id = null
     where s.subject_id = v_from;
   perform quota.record(
     row(
@@ -12585,7 +12583,11 @@ $$;
 comment on function quota.account_to_join is
   'Into which account it is to be merged; null: it was already. Errors: QSUBJ into itself, in a circle, or merged elsewhere.';
 
--- In byte order, with the organisations that the old name belongs to, whose members change.
+-- sql/subjects/lock_to_merge.sql
+
+-- What a merge locks: first rows, then meters, each in byte order over all that it concerns.
+
+-- Both, those above them and below the old name, and the organisations that it belongs to, whose members change.
 create function quota.lock_to_merge(
   p_from text,
   p_into text
@@ -12595,6 +12597,7 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_into text := quota.account_of(p_into);
+  v_rows text[];
   v_locked integer;
 begin
   loop
@@ -12604,17 +12607,19 @@ begin
     insert into quota.subjects (subject_id)
       values (greatest(p_from collate "C", v_into collate "C"))
       on conflict do nothing;
+    v_rows := quota.rows_to_merge(p_from, v_into);
     perform from quota.subjects as s
-      where s.subject_id in (p_from, v_into)
-        or s.subject_id in (select m.subject_id from quota.members as m where m.user_id = p_from)
+      where s.subject_id = any (v_rows)
       order by s.subject_id
       for no key update;
     select count(*) into v_locked from quota.subjects as s where s.subject_id in (p_from, v_into);
     -- Else forget_subject() was faster.
     exit when v_locked = 2;
   end loop;
-  if quota.account_to_join(p_from, v_into) <> v_into then
-    raise exception 'merge_subjects: the account was merged meanwhile'
+  if quota.account_to_join(p_from, v_into) <> v_into
+    or not v_rows @> quota.rows_to_merge(p_from, v_into)
+  then
+    raise exception 'merge_subjects: the account was merged, or levels have changed, meanwhile'
       using errcode = '55P03', hint = 'call again';
   end if;
   perform quota.check_levels(p_from, v_into);
@@ -12625,8 +12630,31 @@ $$;
 comment on function quota.lock_to_merge is
   'Locks the rows of both subjects, and returns the account; null: merged meanwhile. Errors: QSUBJ; 55P03.';
 
--- What others count for it, or it for others, would have to be locked as well. And a use that counted for
--- both would count for the account twice.
+create function quota.rows_to_merge(
+  p_from text,
+  p_into text
+)
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_rows text[] := array[p_from, p_into];
+  v_below text[] := quota.below(array[p_from]);
+begin
+  v_rows := v_rows || quota.levels_of(p_from) || quota.levels_of(p_into) || v_below
+    || quota.below(v_below);
+  return v_rows || array(
+    select m.subject_id
+    from quota.members as m
+    where m.user_id = p_from
+  );
+end
+$$;
+
+comment on function quota.rows_to_merge is
+  'Both, those above them, those below the old name, and the organisations that it belongs to.';
+
+-- A use that counted for both would count for the account twice.
 create function quota.check_levels(
   p_from text,
   p_into text
@@ -12634,11 +12662,21 @@ create function quota.check_levels(
 returns void
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_below text[] := quota.below(array[p_from]);
+  v_levels integer := coalesce(cardinality(quota.levels_of(p_into)), 1);
 begin
-  if cardinality(quota.levels_of(p_from)) > 1 or quota.below(array[p_from]) <> '{}' then
-    raise exception 'merge_subjects: % has a parent, or others below it',
-      quote_literal(left(p_from, 100))
-      using errcode = 'QSUBJ', hint = 'take it off its parent, and those below off it, first: set_parent(…, null)';
+  if p_from = any (quota.levels_of(p_into)) then
+    raise exception 'merge_subjects: the account is below %', quote_literal(left(p_from, 100))
+      using errcode = 'QSUBJ', hint = 'take it off first: set_parent(…, null)';
+  end if;
+  if v_below <> '{}' then
+    v_levels := v_levels + case when quota.below(v_below) <> '{}' then 2 else 1 end;
+  end if;
+  if v_levels > 3 then
+    raise exception 'merge_subjects: with those below % that would be % levels, at most 3 are allowed',
+      quote_literal(left(p_from, 100)), v_levels
+      using errcode = 'QSUBJ', hint = 'take them, or the account, off first: set_parent(…, null)';
   end if;
   if exists (
     select from quota.shares as s
@@ -12666,10 +12704,11 @@ end
 $$;
 
 comment on function quota.check_levels is
-  'Expects the rows of both to be locked. Errors: QSUBJ, it stands in levels, or stood in those of the account.';
+  'Expects the rows of both to be locked. Errors: QSUBJ, the account is below it, too many levels, or uses of both.';
 
--- The meters of the one, and those of the same features of the other.
-create function quota.lock_both(
+-- The meters of the one, and those of the same features of the other; and those behind which stand the caps of
+-- both as members, which end.
+create function quota.lock_all_to_merge(
   p_from text,
   p_into text,
   p_feature_ids text[]
@@ -12678,28 +12717,79 @@ returns timestamptz
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_holders text[];
   v_subject_id text;
+  v_at timestamptz;
   v_now timestamptz;
 begin
   -- Both exist before the first is locked.
   perform quota.create_meters(p_into, p_feature_ids);
-  foreach v_subject_id in array array[
-    least(p_from collate "C", p_into collate "C"), greatest(p_from collate "C", p_into collate "C")
-  ] loop
-    v_now := greatest(
-      v_now,
-      quota.lock_meters(
-        v_subject_id,
-        case when v_subject_id = p_from then p_feature_ids else quota.meters_of(p_into) end
-      )
+  v_holders := quota.holders_of(p_from, p_into);
+  for v_subject_id in
+    select u from unnest(array[p_from, p_into] || v_holders) as u group by u order by u collate "C"
+  loop
+    v_at := quota.lock_meters(
+      v_subject_id,
+      case v_subject_id
+        when p_from then p_feature_ids
+        when p_into then quota.meters_of(p_into)
+        else quota.capped_features(v_subject_id, p_from, p_into)
+      end
     );
+    v_now := greatest(v_now, v_at);
   end loop;
+  if not v_holders @> quota.holders_of(p_from, p_into) then
+    raise exception 'merge_subjects: a member has met a cap meanwhile'
+      using errcode = '55P03', hint = 'call again';
+  end if;
   return v_now;
 end
 $$;
 
-comment on function quota.lock_both is
-  'Locks all meters of two subjects whose rows are locked, and returns the time read under the locks.';
+comment on function quota.lock_all_to_merge is
+  'Locks all meters of two subjects whose rows are locked, and those of the organisations that cap either, and returns the time read under the locks. Errors: 55P03.';
+
+create function quota.holders_of(
+  p_from text,
+  p_into text
+)
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select c.subject_id
+    from quota.caps as c
+    where c.member in (p_from, p_into)
+    group by c.subject_id
+  );
+end
+$$;
+
+comment on function quota.holders_of is 'Where one of two subjects is a member under a cap that a call has met, or that was set.';
+
+create function quota.capped_features(
+  p_subject_id text,
+  p_from text,
+  p_into text
+)
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select c.feature_id
+    from quota.caps as c
+    join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+    where c.subject_id = p_subject_id
+      and c.member in (p_from, p_into)
+    group by c.feature_id
+  );
+end
+$$;
+
+comment on function quota.capped_features is
+  'Of which features one of two members has a cap at a subject that has used them.';
 
 -- sql/subjects/move_windows.sql
 
@@ -21673,11 +21763,12 @@ begin
     ('function', 'quota.cap_holder(text)', '{"body": "9790bff3b2ee033a99b5cd34de6a0ad2", "name": "quota.cap_holder", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text"}'),
     ('function', 'quota.cap_id(text, text)', '{"body": "d12039ceb5bff2e756cbfff58eb37484", "name": "quota.cap_id", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns text"}'),
     ('function', 'quota.cap_member(text)', '{"body": "84102b88c1420589e8533ac376f3a287", "name": "quota.cap_member", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text"}'),
+    ('function', 'quota.capped_features(text, text, text)', '{"body": "47338d585f515157a49e26b0cdc9196b", "name": "quota.capped_features", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_from text, p_into text) returns text[]"}'),
     ('function', 'quota.caps_below(text)', '{"body": "93612598a0fd5e08c8d19580ace3e375", "name": "quota.caps_below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.caps_of(quota.part[], text, timestamp with time zone)', '{"body": "551928508eb5982c4cc7a9f17a67c420", "name": "quota.caps_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_actor text, p_at timestamp with time zone) returns quota.part[]"}'),
     ('function', 'quota.caps_of_calls(quota.caller[], text[], timestamp with time zone)', '{"body": "35b62e0da1d76796415cf565ab3293c2", "name": "quota.caps_of_calls", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_feature_ids text[], p_at timestamp with time zone) returns quota.part[]"}'),
     ('function', 'quota.caps_shown(text)', '{"body": "f01cde6ab6e4916fa0ced7edc28cc204", "name": "quota.caps_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 2", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns TABLE(cap_id text, member text)"}'),
-    ('function', 'quota.caps_to_merge(text, text)', '{"body": "e3696d97976a535b7bdcdd56b3fd566f", "name": "quota.caps_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
+    ('function', 'quota.caps_to_merge(text, text)', '{"body": "7a624181b654638bc434b605fd73ac0a", "name": "quota.caps_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
     ('function', 'quota.carried_into(text, text, quota.limit_state, timestamp with time zone, timestamp with time zone, text, timestamp with time zone)', '{"body": "b79ed7972adb16e23bd9709dcf446020", "name": "quota.carried_into", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_terms_changed_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "38ee7c8d097cdcb62d8e77d6e069b423", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
     ('function', 'quota.change_limit(text, text, text, bigint, timestamp with time zone, boolean, text, text)', '{"body": "30909d3b5ae6868a8fdc9d51553938f0", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_ends_at timestamp with time zone, p_is_cleared boolean, p_member text, p_reason text DEFAULT NULL::text) returns void"}'),
@@ -21700,7 +21791,7 @@ begin
     ('function', 'quota.check_instant(text, text, timestamp with time zone)', '{"body": "4d727a981af712a4b54f340ffe3f3af3", "name": "quota.check_instant", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.check_key(text)', '{"body": "c17ce8e99d1ae8665d85132d5db25be3", "name": "quota.check_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_idempotency_key text) returns void"}'),
     ('function', 'quota.check_known(text)', '{"body": "47c1857d41586fe263ff02503676eb55", "name": "quota.check_known", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
-    ('function', 'quota.check_levels(text, text)', '{"body": "d9844812ef86181df30b11f01e21bc79", "name": "quota.check_levels", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
+    ('function', 'quota.check_levels(text, text)', '{"body": "cbd161b6e011d842dfed87f37049088f", "name": "quota.check_levels", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.check_limited_table(regclass, text, name, name)', '{"body": "5f4e2a8322df01e44e9bb6f0cea356dc", "name": "quota.check_limited_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature_id text, p_subject_column name, p_amount_column name) returns void"}'),
     ('function', 'quota.check_metadata(jsonb)', '{"body": "7dcc741abda687122bdfb3e9ebc0a0d9", "name": "quota.check_metadata", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_metadata jsonb) returns void"}'),
     ('function', 'quota.check_meters(quota.part[])', '{"body": "a12a0ffe1f6ada3c272be0f121e0ae8b", "name": "quota.check_meters", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns void"}'),
@@ -21798,6 +21889,7 @@ begin
     ('function', 'quota.hold_removed(public.plan_change[], jsonb)', '{"body": "d5b399101c5b8fc3db51089ec2c3e1c9", "name": "quota.hold_removed", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
     ('function', 'quota.hold_still(text, text)', '{"body": "81e3827cfde762e0866bcf0f83ad3bc5", "name": "quota.hold_still", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns boolean"}'),
     ('function', 'quota.hold_use(uuid, text)', '{"body": "a8bafb011b0248a4afb939c1c01a9087", "name": "quota.hold_use", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text) returns void"}'),
+    ('function', 'quota.holders_of(text, text)', '{"body": "53fcf80cc95aa1d84aab6851a449e768", "name": "quota.holders_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
     ('function', 'quota.import_key(text, timestamp with time zone)', '{"body": "c96a77ee7c74234c0d94414ce3a295fa", "name": "quota.import_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_counts_at timestamp with time zone) returns text"}'),
     ('function', 'quota.import_problem(jsonb, timestamp with time zone, jsonb, timestamp with time zone)', '{"body": "935fa76e26f2daf1f71bc9c467e08014", "name": "quota.import_problem", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_row jsonb, p_counts_at timestamp with time zone, p_metadata jsonb, p_at timestamp with time zone) returns text"}'),
     ('function', 'quota.import_rows(jsonb, timestamp with time zone)', '{"body": "83a4bb13212d934c841cdb15d9478d2e", "name": "quota.import_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_at timestamp with time zone) returns SETOF quota.import_row"}'),
@@ -21845,7 +21937,7 @@ begin
     ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "69eb0b87cd9d55e0f42249a2a5c3f555", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
     ('function', 'quota.limits_shown(text, timestamp with time zone)', '{"body": "86dac1fdb9ee7a6c4b176e9b028b2575", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
     ('function', 'quota.lines_to_fold(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "2273fdcefe4544d0b7e42010835b68fa", "name": "quota.lines_to_fold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_before timestamp with time zone, p_until timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns uuid[]"}'),
-    ('function', 'quota.lock_both(text, text, text[])', '{"body": "4eedacbe8290d1f8d9dde1556a898227", "name": "quota.lock_both", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_ids text[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_all_to_merge(text, text, text[])', '{"body": "cf2b92c42d78b87425c48be66d7fc06c", "name": "quota.lock_all_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_call(quota.caller, text[])', '{"body": "80ace0dd5e49266ca99ac5493fe5b7cd", "name": "quota.lock_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns quota.own_lock"}'),
     ('function', 'quota.lock_caps(quota.part[], timestamp with time zone, boolean)', '{"body": "50258107ae66c9f78c55500ce463a017", "name": "quota.lock_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_at timestamp with time zone, p_is_begun boolean DEFAULT false) returns void"}'),
     ('function', 'quota.lock_family(text, text)', '{"body": "5c0174b1bc88bc3e28a605eb2eba411a", "name": "quota.lock_family", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns void"}'),
@@ -21864,7 +21956,7 @@ begin
     ('function', 'quota.lock_subject(text, boolean)', '{"body": "33191f489be22d99ff4e5c734f6d7a61", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_is_forgotten boolean DEFAULT false) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "a953885705ab4f44ba57976f00f331fd", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_terms_of(text[])', '{"body": "97c471dcd24ff78b8a9542fedb2fd28b", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
-    ('function', 'quota.lock_to_merge(text, text)', '{"body": "8aecdbb4f46ecd7c66019d9327994f70", "name": "quota.lock_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text"}'),
+    ('function', 'quota.lock_to_merge(text, text)', '{"body": "acbe38572212df4fefd698c7467326a8", "name": "quota.lock_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text"}'),
     ('function', 'quota.longest_period(text[])', '{"body": "c737a7ffae0b03b5136d73840aa4c83a", "name": "quota.longest_period", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods text[]) returns text"}'),
     ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "e47b443bc3f2f7fb3fc88a4a85d9fcc3", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT carried bigint, OUT fits boolean) returns record"}'),
     ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "5d619a14a78ec10abfb4c142457a5ecc", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
@@ -21881,12 +21973,13 @@ begin
     ('function', 'quota.may_see(text, text)', '{"body": "892f7b88fc9dc75dbaf054cac30dbba2", "name": "quota.may_see", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.member_uses(text, text, timestamp with time zone)', '{"body": "b09a30f77af0b8e990fe5da12508594f", "name": "quota.member_uses", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_id text, p_feature_id text, p_from timestamp with time zone) returns TABLE(call_subject_id text, call_id uuid, feature_id text, units bigint, per bigint, is_price boolean, counts_at timestamp with time zone, used bigint, held bigint, expires_at timestamp with time zone, state text)"}'),
     ('function', 'quota.merge_id(text)', '{"body": "7b3d76712aee70c8a375b29d40274118", "name": "quota.merge_id", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text) returns uuid"}'),
-    ('function', 'quota.merge_subjects(text, text)', '{"body": "6377789bcb4083c6b682147cbb2f7aa8", "name": "quota.merge_subjects", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
+    ('function', 'quota.merge_subjects(text, text)', '{"body": "787d6f682e652bef13ebd7f23cc9bbe6", "name": "quota.merge_subjects", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.meters_of(text)', '{"body": "74efc11976ad1208d876a476a449c114", "name": "quota.meters_of", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.missing_objects(quota.installed_object[], quota.installed_object[])', '{"body": "509148318b3c764bcf8aba00843174ff", "name": "quota.missing_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.most_allowed(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "00b2e711740ebc50b33cac71619de4f1", "name": "quota.most_allowed", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns bigint"}'),
     ('function', 'quota.move_belongings(text, text)', '{"body": "c62d5a08efde9b507e2e12164364c503", "name": "quota.move_belongings", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.move_carried(quota.events)', '{"body": "cb61f77ea712fc2a4ee8c38b5e64dc5c", "name": "quota.move_carried", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
+    ('function', 'quota.move_children(text, text)', '{"body": "19c42afafda24b5c4ba1ecfafbf2bfca", "name": "quota.move_children", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.move_counters(quota.events[])', '{"body": "512c4927ec8cdc86c0062031d73c13d2", "name": "quota.move_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_meters(quota.events[])', '{"body": "3549745242f4c0a8a527cc9891ed5def", "name": "quota.move_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_starts(quota.events)', '{"body": "524e1bc3f17ce41784d98808024bde5d", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
@@ -21990,6 +22083,7 @@ begin
     ('function', 'quota.room(quota.limit_state)', '{"body": "769ac37b2c9662f23191ebe838664fe8", "name": "quota.room", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
     ('function', 'quota.rows_in_tables(text, text)', '{"body": "4e1fd12184b93cf60bceb9f261dfe101", "name": "quota.rows_in_tables", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_subject_id text DEFAULT NULL::text) returns SETOF quota.row_sum"}'),
     ('function', 'quota.rows_query(text, text, text, text, text)', '{"body": "4d21869140b714cdf6063fe9d5a0c87b", "name": "quota.rows_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_sign text, p_feature_id text, p_subject_column text, p_amount_column text) returns text"}'),
+    ('function', 'quota.rows_to_merge(text, text)', '{"body": "81b31a027bc4e4819ac69642009788e3", "name": "quota.rows_to_merge", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.running_since(text, text, timestamp with time zone)', '{"body": "34d8308dbe436c4f08da64a596fd88c3", "name": "quota.running_since", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_now timestamp with time zone) returns timestamp with time zone"}'),
     ('function', 'quota.sees_member(text, text)', '{"body": "b615612756884e7ca2ac17e07007ba46", "name": "quota.sees_member", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns boolean"}'),
