@@ -145,7 +145,7 @@ async function sendAll(
 }
 
 const HAND_OUT = `
-  select alert_id, at, subject, feature, period, period_start, threshold, used, "limit"
+  select alert_id, at, subject, feature, period, period_start, threshold, used, "limit", member
   from public.deliver_alerts($1)`;
 
 async function handOut(client: pg.Client): Promise<Message[]> {
@@ -164,6 +164,7 @@ async function handOut(client: pg.Client): Promise<Message[]> {
         threshold: Number(row.threshold),
         used: Number(row.used),
         limit: Number(row.limit),
+        ...(row.member === null ? {} : { member: row.member }),
       },
     },
   }));

@@ -8,5 +8,8 @@ export interface UsageAlertEvent<Feature extends string = string> {
   data: Pick<
     UsageAlert<Feature>,
     'subject' | 'feature' | 'period' | 'period_start' | 'threshold' | 'used' | 'limit'
-  >;
+  > & {
+    /** The member whose own cap it is, within what the subject has; left out where it is none. */
+    member?: string;
+  };
 }

@@ -246,6 +246,11 @@ export type UsageAlert<Feature extends string = string> = {
   limit: number;
   /** Which alert it is: the same in each delivery, and what acknowledge_alerts() is told. */
   alert_id: string;
+  /**
+   * The member whose own cap it is, within what the organisation (subject) has; null where it is
+   * none. A user sees its own, and where quota.sees_members() says so those of all.
+   */
+  member: string | null;
 };
 
 /**

@@ -74,6 +74,7 @@ export type Database = {
           at: string;
           feature: string;
           limit: number;
+          member: string | null;
           period: string;
           period_start: string | null;
           subject: string;
@@ -86,6 +87,7 @@ export type Database = {
           at?: string | null;
           feature?: string | null;
           limit?: number | null;
+          member?: string | null;
           period?: string | null;
           period_start?: never;
           subject?: string | null;
@@ -97,6 +99,7 @@ export type Database = {
           at?: string | null;
           feature?: string | null;
           limit?: number | null;
+          member?: string | null;
           period?: string | null;
           period_start?: never;
           subject?: string | null;
@@ -282,6 +285,7 @@ export type Database = {
           at: string;
           feature: string;
           limit: number;
+          member: string | null;
           period: string;
           period_start: string | null;
           subject: string;

@@ -239,6 +239,7 @@ export const VIEWS: Record<string, Record<string, string>> = {
     used: 'bigint',
     limit: 'bigint',
     alert_id: 'uuid',
+    member: 'text',
   },
   usage_events: {
     subject: 'text',

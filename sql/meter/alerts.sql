@@ -12,6 +12,7 @@ create table quota.alerts (
   alert_id uuid not null,
   handed_at timestamptz,
   acknowledged_at timestamptz,
+  member text collate "C",
   constraint alerts_pkey primary key (subject_id, alert_id),
   constraint alerts_threshold_is_1_to_100 check (threshold >= 1 and threshold <= 100)
 );
@@ -28,6 +29,9 @@ comment on column quota.alerts.alert_id is 'The same in each delivery, so that a
 comment on column quota.alerts.handed_at is 'When deliver_alerts() last handed it out; null: not yet.';
 
 comment on column quota.alerts.acknowledged_at is 'When it had arrived; null: not yet, or nobody delivers.';
+
+comment on column quota.alerts.member is
+  'The member of whose cap a mark was crossed; null: it is the subject''s own limit.';
 
 -- Serves tidy().
 create index alerts_by_age on quota.alerts (acknowledged_at)
@@ -53,7 +57,8 @@ alter table quota.alerts
   alter column amount set statistics 0,
   alter column alert_id set statistics 0,
   alter column handed_at set statistics 0,
-  alter column acknowledged_at set statistics 0;
+  alter column acknowledged_at set statistics 0,
+  alter column member set statistics 0;
 
 alter table quota.alerts enable row level security;
 
@@ -63,6 +68,8 @@ create policy select_own on quota.alerts
     subject_id = any (array(select quota.subjects_of((select quota.user_id()))))
     -- Hidden features are in no view of users.
     and not feature_id = any (array(select f.feature_id from quota.features as f where f.hidden))
+    -- Nor are caps of other members in those of a member.
+    and (member is null or quota.sees_member(subject_id, member))
   );
 
 create policy select_service on quota.alerts

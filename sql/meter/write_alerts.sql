@@ -2,7 +2,7 @@
 -- says): once per crossing. A counter keeps
 -- which thresholds it was told of; those that use has fallen below since (by a refund, a grant, a larger
 -- plan, a gauge that went down) can be crossed again, and what a smaller limit crosses is told by the
--- next call. Sends nothing: NOTIFY takes one lock of the whole server at commit (560 calls/s became 117),
+-- next call. The cap of a member is told as a limit of its organisation, with the member named. Sends nothing: NOTIFY takes one lock of the whole server at commit (560 calls/s became 117),
 -- so deliver_alerts() hands the rows out afterwards.
 
 create function quota.write_alerts(
@@ -43,12 +43,13 @@ begin
       ) then
         v_alert_id := quota.new_id(p_at);
         insert into quota.alerts (
-          subject_id, feature_id, period, period_start, threshold, at, used, amount, alert_id
+          subject_id, feature_id, period, period_start, threshold, at, used, amount, alert_id, member
         )
         values (
-          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_threshold, p_at,
+          quota.cap_holder(p_subject_id), p_feature_id, v_limit.period, v_limit.period_start, v_threshold, p_at,
           v_limit.used + v_limit.reserved,
-          least(v_limit.amount + v_limit.drawn + v_limit.granted, 9007199254740991), v_alert_id
+          least(v_limit.amount + v_limit.drawn + v_limit.granted, 9007199254740991), v_alert_id,
+          quota.cap_member(p_subject_id)
         );
       end if;
     end loop;

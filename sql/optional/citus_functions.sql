@@ -68,13 +68,13 @@ begin
         )
       returning
         a.subject_id, a.feature_id, a.period, a.period_start, a.threshold, a.at, a.used, a.amount,
-        a.alert_id, a.handed_at, a.acknowledged_at
+        a.alert_id, a.handed_at, a.acknowledged_at, a.member
       into v_alert;
     if found then
       return query
         select v_alert.subject_id::text, v_alert.feature_id::text, v_alert.period,
           nullif(v_alert.period_start, '-infinity'), v_alert.threshold, v_alert.at, v_alert.used,
-          v_alert.amount, v_alert.alert_id;
+          v_alert.amount, v_alert.alert_id, v_alert.member::text;
     end if;
   end loop;
 end

@@ -130,7 +130,8 @@ begin
     where e.subject_id = p_subject_id
       and (
         case e.kind when 'value' then e.metadata ->> 'feature' else e.feature_id end = any (v_hidden)
-      ) is not true;
+      ) is not true
+      and (e.kind <> 'limit' or e.actor is null or quota.sees_member(p_subject_id, e.actor));
 end
 $$;
 
@@ -146,7 +147,8 @@ returns table (
   at timestamptz,
   used bigint,
   amount bigint,
-  alert_id uuid
+  alert_id uuid,
+  member text
 )
 language plpgsql stable strict security definer
 set search_path = pg_catalog, pg_temp
@@ -159,10 +161,12 @@ begin
     return;
   end if;
   return query
-    select a.feature_id::text, a.period, a.period_start, a.threshold, a.at, a.used, a.amount, a.alert_id
+    select a.feature_id::text, a.period, a.period_start, a.threshold, a.at, a.used, a.amount, a.alert_id,
+      a.member::text
     from quota.alerts as a
     where a.subject_id = p_subject_id
-      and a.feature_id <> all (v_hidden);
+      and a.feature_id <> all (v_hidden)
+      and (a.member is null or quota.sees_member(p_subject_id, a.member));
 end
 $$;
 

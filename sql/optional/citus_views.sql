@@ -130,7 +130,8 @@ select
   a.at,
   a.used,
   a.amount as "limit",
-  a.alert_id
+  a.alert_id,
+  a.member collate "C" as member
 from quota.subjects_shown() as s (subject_id)
 cross join lateral quota.alerts_shown(s.subject_id) as a;
 

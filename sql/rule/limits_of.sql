@@ -156,7 +156,7 @@ begin
           least(coalesce(c.used, 0), 9007199254740991), coalesce(c.reserved, 0),
           case when l.period ~ 'minute|hour' then 0 else coalesce(c.drawn, 0) end,
           0, c.period_end is not null, c.last_limit, coalesce(c.alerted, 0), coalesce(c.passed, 0),
-          case when v_cap_plan_id is null then f.marks else '{}'::bigint[] end, 0, l.rollover,
+          f.marks, 0, l.rollover,
           case
             when l.mode = 'soft'
               or l.grace is not null and (c.crossed_at is null or p_at < c.crossed_at + l.grace)

@@ -133,7 +133,8 @@ declare
 begin
   delete from quota.exceptions as x where x.subject_id = v_cap_id;
   delete from quota.caps as c where c.subject_id = p_subject_id and c.member = p_member;
+  delete from quota.alerts as a where a.subject_id = p_subject_id and a.member = p_member;
 end
 $$;
 
-comment on function quota.end_exceptions is 'Takes the exceptions of a member, whose cap ends, away.';
+comment on function quota.end_exceptions is 'Takes the exceptions and alerts of a member, whose cap ends, away.';

@@ -9,7 +9,8 @@ as $$
 begin
   return query
     select
-      a.subject, a.feature, a.period, a.period_start, a.threshold, a.at, a.used, a.limit, a.alert_id
+      a.subject, a.feature, a.period, a.period_start, a.threshold, a.at, a.used, a.limit, a.alert_id,
+      a.member
     from quota.deliver_alerts(deliver_alerts.max) as a;
 end
 $$;
@@ -59,11 +60,11 @@ begin
           and a.alert_id = d.alert_id
       returning
         a.subject_id, a.feature_id, a.period, a.period_start, a.threshold, a.at, a.used, a.amount,
-        a.alert_id
+        a.alert_id, a.member
     )
     select
       h.subject_id, h.feature_id, h.period, nullif(h.period_start, '-infinity'), h.threshold, h.at,
-      h.used, h.amount, h.alert_id
+      h.used, h.amount, h.alert_id, h.member
     from handed as h
     order by h.at, h.alert_id;
 end

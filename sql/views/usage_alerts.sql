@@ -11,7 +11,8 @@ select
   a.at,
   a.used,
   a.amount as "limit",
-  a.alert_id
+  a.alert_id,
+  a.member
 from quota.alerts as a;
 
 comment on view public.usage_alerts is
@@ -36,5 +37,8 @@ comment on column public.usage_alerts."limit" is 'The limit at that moment.';
 
 comment on column public.usage_alerts.alert_id is
   'Which alert it is: the same in each delivery, and what acknowledge_alerts() is told.';
+
+comment on column public.usage_alerts.member is
+  'The member whose own cap it is, within what the organisation (subject) has; null where it is none. A user sees its own, and where quota.sees_members() says so those of all.';
 
 -- Withheld: everything from anon, and every write.

@@ -3556,12 +3556,13 @@ comment on function quota.sees_members is
   'May this user see the caps and use of all members of this subject? Default: nobody but the subject itself. Replace it when your app knows owners; null means no.';
 
 -- For policies, which read as the reader: what an app put in place of sees_members() reads its own tables.
+-- cost 1: it is asked of few lines, and a page of the ledger that seems dear is sorted.
 create function quota.sees_member(
   p_subject_id text,
   p_member text
 )
 returns boolean
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable cost 1 security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   return quota.is_trusted() is true
@@ -4069,8 +4070,8 @@ create policy select_own on quota.events
       case kind when 'value' then metadata ->> 'feature' else feature_id end
         = any (array(select f.feature_id from quota.features as f where f.hidden))
     ) is not true
-    -- Nor is the cap that another member was given.
-    and (kind <> 'limit' or actor is null or quota.sees_member(subject_id, actor))
+    -- Nor is the cap that another member was given. (Said so that the planner takes it for most lines.)
+    and (kind = 'limit' and actor is not null and not quota.sees_member(subject_id, actor)) is not true
   );
 
 create policy select_service on quota.events
@@ -4388,6 +4389,7 @@ create table quota.alerts (
   alert_id uuid not null,
   handed_at timestamptz,
   acknowledged_at timestamptz,
+  member text collate "C",
   constraint alerts_pkey primary key (subject_id, alert_id),
   constraint alerts_threshold_is_1_to_100 check (threshold >= 1 and threshold <= 100)
 );
@@ -4404,6 +4406,9 @@ comment on column quota.alerts.alert_id is 'The same in each delivery, so that a
 comment on column quota.alerts.handed_at is 'When deliver_alerts() last handed it out; null: not yet.';
 
 comment on column quota.alerts.acknowledged_at is 'When it had arrived; null: not yet, or nobody delivers.';
+
+comment on column quota.alerts.member is
+  'The member of whose cap a mark was crossed; null: it is the subject''s own limit.';
 
 -- Serves tidy().
 create index alerts_by_age on quota.alerts (acknowledged_at)
@@ -4429,7 +4434,8 @@ alter table quota.alerts
   alter column amount set statistics 0,
   alter column alert_id set statistics 0,
   alter column handed_at set statistics 0,
-  alter column acknowledged_at set statistics 0;
+  alter column acknowledged_at set statistics 0,
+  alter column member set statistics 0;
 
 alter table quota.alerts enable row level security;
 
@@ -4439,6 +4445,8 @@ create policy select_own on quota.alerts
     subject_id = any (array(select quota.subjects_of((select quota.user_id()))))
     -- Hidden features are in no view of users.
     and not feature_id = any (array(select f.feature_id from quota.features as f where f.hidden))
+    -- Nor are caps of other members in those of a member.
+    and (member is null or quota.sees_member(subject_id, member))
   );
 
 create policy select_service on quota.alerts
@@ -4608,7 +4616,7 @@ begin
           least(coalesce(c.used, 0), 9007199254740991), coalesce(c.reserved, 0),
           case when l.period ~ 'minute|hour' then 0 else coalesce(c.drawn, 0) end,
           0, c.period_end is not null, c.last_limit, coalesce(c.alerted, 0), coalesce(c.passed, 0),
-          case when v_cap_plan_id is null then f.marks else '{}'::bigint[] end, 0, l.rollover,
+          f.marks, 0, l.rollover,
           case
             when l.mode = 'soft'
               or l.grace is not null and (c.crossed_at is null or p_at < c.crossed_at + l.grace)
@@ -12439,10 +12447,11 @@ declare
 begin
   delete from quota.exceptions as x where x.subject_id = v_cap_id;
   delete from quota.caps as c where c.subject_id = p_subject_id and c.member = p_member;
+  delete from quota.alerts as a where a.subject_id = p_subject_id and a.member = p_member;
 end
 $$;
 
-comment on function quota.end_exceptions is 'Takes the exceptions of a member, whose cap ends, away.';
+comment on function quota.end_exceptions is 'Takes the exceptions and alerts of a member, whose cap ends, away.';
 
 -- sql/subjects/merge_subjects.sql
 
@@ -15910,7 +15919,7 @@ comment on function quota.free_key is 'Takes back what bind_key() has just bound
 -- says): once per crossing. A counter keeps
 -- which thresholds it was told of; those that use has fallen below since (by a refund, a grant, a larger
 -- plan, a gauge that went down) can be crossed again, and what a smaller limit crosses is told by the
--- next call. Sends nothing: NOTIFY takes one lock of the whole server at commit (560 calls/s became 117),
+-- next call. The cap of a member is told as a limit of its organisation, with the member named. Sends nothing: NOTIFY takes one lock of the whole server at commit (560 calls/s became 117),
 -- so deliver_alerts() hands the rows out afterwards.
 
 create function quota.write_alerts(
@@ -15951,12 +15960,13 @@ begin
       ) then
         v_alert_id := quota.new_id(p_at);
         insert into quota.alerts (
-          subject_id, feature_id, period, period_start, threshold, at, used, amount, alert_id
+          subject_id, feature_id, period, period_start, threshold, at, used, amount, alert_id, member
         )
         values (
-          p_subject_id, p_feature_id, v_limit.period, v_limit.period_start, v_threshold, p_at,
+          quota.cap_holder(p_subject_id), p_feature_id, v_limit.period, v_limit.period_start, v_threshold, p_at,
           v_limit.used + v_limit.reserved,
-          least(v_limit.amount + v_limit.drawn + v_limit.granted, 9007199254740991), v_alert_id
+          least(v_limit.amount + v_limit.drawn + v_limit.granted, 9007199254740991), v_alert_id,
+          quota.cap_member(p_subject_id)
         );
       end if;
     end loop;
@@ -18356,7 +18366,8 @@ select
   a.at,
   a.used,
   a.amount as "limit",
-  a.alert_id
+  a.alert_id,
+  a.member
 from quota.alerts as a;
 
 comment on view public.usage_alerts is
@@ -18381,6 +18392,9 @@ comment on column public.usage_alerts."limit" is 'The limit at that moment.';
 
 comment on column public.usage_alerts.alert_id is
   'Which alert it is: the same in each delivery, and what acknowledge_alerts() is told.';
+
+comment on column public.usage_alerts.member is
+  'The member whose own cap it is, within what the organisation (subject) has; null where it is none. A user sees its own, and where quota.sees_members() says so those of all.';
 
 -- Withheld: everything from anon, and every write.
 
@@ -18656,7 +18670,8 @@ as $$
 begin
   return query
     select
-      a.subject, a.feature, a.period, a.period_start, a.threshold, a.at, a.used, a.limit, a.alert_id
+      a.subject, a.feature, a.period, a.period_start, a.threshold, a.at, a.used, a.limit, a.alert_id,
+      a.member
     from quota.deliver_alerts(deliver_alerts.max) as a;
 end
 $$;
@@ -18706,11 +18721,11 @@ begin
           and a.alert_id = d.alert_id
       returning
         a.subject_id, a.feature_id, a.period, a.period_start, a.threshold, a.at, a.used, a.amount,
-        a.alert_id
+        a.alert_id, a.member
     )
     select
       h.subject_id, h.feature_id, h.period, nullif(h.period_start, '-infinity'), h.threshold, h.at,
-      h.used, h.amount, h.alert_id
+      h.used, h.amount, h.alert_id, h.member
     from handed as h
     order by h.at, h.alert_id;
 end
@@ -21300,6 +21315,7 @@ begin
     ('column', 'quota.alerts.at', '{"of": "table", "on": "quota.alerts", "name": "at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
     ('column', 'quota.alerts.feature_id', '{"of": "table", "on": "quota.alerts", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.alerts.handed_at', '{"of": "table", "on": "quota.alerts", "name": "handed_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.alerts.member', '{"of": "table", "on": "quota.alerts", "name": "member", "type": "text collate \"C\"", "default": null, "is_required": false}'),
     ('column', 'quota.alerts.period', '{"of": "table", "on": "quota.alerts", "name": "period", "type": "text", "default": null, "is_required": true}'),
     ('column', 'quota.alerts.period_start', '{"of": "table", "on": "quota.alerts", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": true}'),
     ('column', 'quota.alerts.subject_id', '{"of": "table", "on": "quota.alerts", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
@@ -21709,7 +21725,7 @@ begin
     ('function', 'public.consume_usage(text, bigint, text, text, jsonb, text, boolean)', '{"body": "5f869fe97846c420ea71256f4a1d665a", "name": "public.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'public.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "98918b4ad8250b918e5fb092d86ae959", "name": "public.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(items jsonb, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'public.consume_usage_many(jsonb, text)', '{"body": "04f4ef0060add7e00156c805a5424948", "name": "public.consume_usage_many", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(calls jsonb, subject text) returns SETOF public.usage_decision"}'),
-    ('function', 'public.deliver_alerts(integer)', '{"body": "8aedc014fdd4fdfb2243c2b215b9b220", "name": "public.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(max integer DEFAULT 100) returns SETOF public.usage_alerts"}'),
+    ('function', 'public.deliver_alerts(integer)', '{"body": "dc98574a89e05a43927aace2ec74ea1b", "name": "public.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(max integer DEFAULT 100) returns SETOF public.usage_alerts"}'),
     ('function', 'public.enforce_usage(text, bigint, text, text, jsonb, text, boolean)', '{"body": "de5445421423d1668cbc9c89d1f36fe7", "name": "public.enforce_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'public.explain_usage(text, bigint, text)', '{"body": "5c07b1527a5f98036ee8164be52cad8d", "name": "public.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text) returns SETOF public.usage_explanation"}'),
     ('function', 'public.extend_usage(uuid, interval, text)', '{"body": "82751968c6708ada0e70b889a2d6a422", "name": "public.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, ttl interval DEFAULT ''00:15:00''::interval, subject text DEFAULT NULL::text) returns public.usage_decision"}'),
@@ -21740,7 +21756,7 @@ begin
     ('function', 'quota.alerts_content(bigint[])', '{"body": "1c01951fa23b50610763bd841a01e0ba", "name": "quota.alerts_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_alerts bigint[]) returns jsonb"}'),
     ('function', 'quota.alerts_of(jsonb)', '{"body": "c726f66ad7d0fb2fbf6cf89fb84e9bba", "name": "quota.alerts_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature jsonb) returns bigint[]"}'),
     ('function', 'quota.all_have_room(public.usage_decision[])', '{"body": "716fd036214de3aeeffb011d9e552f89", "name": "quota.all_have_room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decisions public.usage_decision[]) returns boolean"}'),
-    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "27733cabc7eec226b4fcf5d0dae2419b", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
+    ('function', 'quota.allowances_of(text, text, timestamp with time zone, text, boolean)', '{"body": "7bcf47fc630619e1e352d91bdb1e357f", "name": "quota.allowances_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text, p_is_settled boolean) returns SETOF quota.allowance"}'),
     ('function', 'quota.allowing_reason(quota.verdict)', '{"body": "798f5f64c42dab8ca105bc2365b6fe3c", "name": "quota.allowing_reason", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_verdict quota.verdict) returns text"}'),
     ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "6027dad534b0093d93137c22d436e95e", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "112ca45174e4416bf70bb993a8273e63", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
@@ -21833,7 +21849,7 @@ begin
     ('function', 'quota.cut_short(text, text, timestamp with time zone, quota.limit_state)', '{"body": "2a67ed4c9ae7b0dfd6b8862e604f648e", "name": "quota.cut_short", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, OUT is_simple boolean, OUT crossed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "7ce701d1b6ecb3dbfdca01e5c57aaabd", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
     ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "3f9284c87544811491f91d02434470c1", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
-    ('function', 'quota.deliver_alerts(integer)', '{"body": "7d22467eb9722035b7d42ab680d12504", "name": "quota.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_max integer) returns SETOF public.usage_alerts"}'),
+    ('function', 'quota.deliver_alerts(integer)', '{"body": "7e7c32c5856346ab5c16bb42c72876bd", "name": "quota.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_max integer) returns SETOF public.usage_alerts"}'),
     ('function', 'quota.differences(text, text, jsonb, jsonb)', '{"body": "58fe2a74eaba00c67d8087a36c5573ce", "name": "quota.differences", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns SETOF quota.finding"}'),
     ('function', 'quota.draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "2e6780538aa46a2bf8127b64aa9b79b3", "name": "quota.draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns void"}'),
     ('function', 'quota.draw_excess(quota.reservations, timestamp with time zone, bigint, quota.allowance)', '{"body": "5068e04ba1961ed63661d70802e3b59e", "name": "quota.draw_excess", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_excess bigint, p_allowance quota.allowance) returns quota.allowance"}'),
@@ -21841,7 +21857,7 @@ begin
     ('function', 'quota.earlier_part(text, text, timestamp with time zone, quota.limit_state, timestamp with time zone, timestamp with time zone)', '{"body": "60657a916c3fb1e7c2bbbf551da79c13", "name": "quota.earlier_part", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.end_cap(quota.caps)', '{"body": "91c37f6cc37254588ca13bea1c3f8e5b", "name": "quota.end_cap", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap quota.caps) returns void"}'),
     ('function', 'quota.end_caps(text[])', '{"body": "e9a7b9e0c0a7bb39a86ed33156a327cb", "name": "quota.end_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_ids text[]) returns void"}'),
-    ('function', 'quota.end_exceptions(text, text)', '{"body": "533ee1f4c34d6a44e244c0e9dfc9cf78", "name": "quota.end_exceptions", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns void"}'),
+    ('function', 'quota.end_exceptions(text, text)', '{"body": "c667812183efad14d36860a8c53e9b5f", "name": "quota.end_exceptions", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns void"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint)', '{"body": "3afe5140869b21de568f44688f981f53", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint) returns void"}'),
     ('function', 'quota.end_idle_caps(timestamp with time zone)', '{"body": "8999b28b41197687f4712f523c38d3e9", "name": "quota.end_idle_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.end_plainly(uuid, text, text, bigint, jsonb)', '{"body": "5a0e8ff2d93b85ee43cf123bbb78e10c", "name": "quota.end_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject_id text, p_state text, p_used bigint, p_metadata jsonb) returns public.usage_decision"}'),
@@ -22086,7 +22102,7 @@ begin
     ('function', 'quota.rows_to_merge(text, text)', '{"body": "81b31a027bc4e4819ac69642009788e3", "name": "quota.rows_to_merge", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
     ('function', 'quota.running_since(text, text, timestamp with time zone)', '{"body": "34d8308dbe436c4f08da64a596fd88c3", "name": "quota.running_since", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_now timestamp with time zone) returns timestamp with time zone"}'),
-    ('function', 'quota.sees_member(text, text)', '{"body": "b615612756884e7ca2ac17e07007ba46", "name": "quota.sees_member", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns boolean"}'),
+    ('function', 'quota.sees_member(text, text)', '{"body": "b615612756884e7ca2ac17e07007ba46", "name": "quota.sees_member", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 1", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns boolean"}'),
     ('function', 'quota.sees_members(text, text)', '{"body": "e323702adb02dd0a6288b771b70a9372", "name": "quota.sees_members", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.set_parent(text, text)', '{"body": "8f4fd527270134517feed642eb7ea827", "name": "quota.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_parent text) returns void"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone, text)', '{"body": "4f01cd12633625b5343a5d3adeedd775", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone, p_reason text DEFAULT NULL::text) returns void"}'),
@@ -22147,7 +22163,7 @@ begin
     ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean, timestamp with time zone)', '{"body": "cc4e23e80800bff35812789abea0691c", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean, p_terms_changed_at timestamp with time zone) returns quota.limit_state[]"}'),
     ('function', 'quota.without_later_windows(quota.limit_state[], timestamp with time zone)', '{"body": "bb4e451e674e2fb54ebe234c75dc4026", "name": "quota.without_later_windows", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_at timestamp with time zone) returns quota.limit_state[]"}'),
     ('function', 'quota.without_member(jsonb, text)', '{"body": "966065f4bdacd3352570b63199537777", "name": "quota.without_member", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer jsonb, p_member text) returns jsonb"}'),
-    ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "3741cace1c8d2672fc3904f7831008e9", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
+    ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "b7914feac73652fd07fd42d32226d9eb", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),
     ('function', 'quota.write_catalogue(jsonb)', '{"body": "c8c6a5ab38ce32fcf6560032917f2a59", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_costs(jsonb, boolean)', '{"body": "f3d2374fd5f86d00675191b5cbb83b44", "name": "quota.write_costs", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_are_features_there boolean) returns void"}'),
@@ -22199,9 +22215,9 @@ begin
     ('policy', 'select_everyone on quota.plan_limits', '{"on": "quota.plan_limits", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
     ('policy', 'select_everyone on quota.plan_values', '{"on": "quota.plan_values", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
     ('policy', 'select_everyone on quota.plans', '{"on": "quota.plans", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
-    ('policy', 'select_own on quota.alerts', '{"on": "quota.alerts", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))) AND (NOT (feature_id = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))))))"}'),
+    ('policy', 'select_own on quota.alerts', '{"on": "quota.alerts", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))) AND (NOT (feature_id = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden)))) AND ((member IS NULL) OR quota.sees_member(subject_id, member))))"}'),
     ('policy', 'select_own on quota.counters', '{"on": "quota.counters", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))) AND (mode <> ''shadow''::text) AND (NOT (feature_id = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))))))"}'),
-    ('policy', 'select_own on quota.events', '{"on": "quota.events", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id IN ( SELECT o.subject_id\n   FROM quota.subjects_of(( SELECT quota.user_id() AS user_id)) o(subject_id))) AND ((\nCASE kind\n    WHEN ''value''::text THEN (metadata ->> ''feature''::text)\n    ELSE feature_id\nEND = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))) IS NOT TRUE) AND ((kind <> ''limit''::text) OR (actor IS NULL) OR quota.sees_member(subject_id, actor))))"}'),
+    ('policy', 'select_own on quota.events', '{"on": "quota.events", "name": "select_own", "text": "as permissive for select to authenticated using (((subject_id IN ( SELECT o.subject_id\n   FROM quota.subjects_of(( SELECT quota.user_id() AS user_id)) o(subject_id))) AND ((\nCASE kind\n    WHEN ''value''::text THEN (metadata ->> ''feature''::text)\n    ELSE feature_id\nEND = ANY (ARRAY( SELECT f.feature_id\n   FROM quota.features f\n  WHERE f.hidden))) IS NOT TRUE) AND (((kind = ''limit''::text) AND (actor IS NOT NULL) AND (NOT quota.sees_member(subject_id, actor))) IS NOT TRUE)))"}'),
     ('policy', 'select_own on quota.exceptions', '{"on": "quota.exceptions", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_own on quota.grants', '{"on": "quota.grants", "name": "select_own", "text": "as permissive for select to authenticated using ((subject_id = ANY (ARRAY( SELECT quota.subjects_of(( SELECT quota.user_id() AS user_id)) AS subjects_of))))"}'),
     ('policy', 'select_own on quota.members', '{"on": "quota.members", "name": "select_own", "text": "as permissive for select to authenticated using ((user_id = ( SELECT quota.user_id() AS user_id)))"}'),
@@ -22284,7 +22300,7 @@ begin
     ('view', 'public.current_usage', '{"query": "1995dd4068288a98a05c115794925ded", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.entitlements', '{"query": "6f5abd825e648fb728d0dc42988af32e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.plan_catalog', '{"query": "c2272c1c1458ce5a761d9336163cfc76", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.usage_alerts', '{"query": "9932cc12ebc6569cec2469f08e49ca8e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.usage_alerts', '{"query": "22f4e154ee2432980f655a2943d7c28f", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_events', '{"query": "c2d250538786235c269006f629f3c7c7", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_history', '{"query": "3a173813a9e8d32342efda23c6cf2f46", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_overview', '{"query": "28746441d353c3c417c0f54493d03eb7", "rights": ["service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}')

@@ -130,7 +130,7 @@ select is(
 select is(
   pg_temp.columns_of('public.usage_alerts'),
   'subject text, feature text, period text, period_start timestamp with time zone, threshold bigint, '
-  || 'at timestamp with time zone, used bigint, limit bigint, alert_id uuid',
+  || 'at timestamp with time zone, used bigint, limit bigint, alert_id uuid, member text',
   'usage_alerts has these columns in this order'
 );
 select is(

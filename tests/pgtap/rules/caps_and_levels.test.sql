@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(25);
+select plan(34);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -123,6 +123,51 @@ as $$ begin return p_user_id = 'bob' or null; end $$;
 select is(pg_temp.limits_seen('bob'), 'ada 20, eve 110', 'and an owner, as the app says');
 set local role service_role;
 select is((select count(*) from usage_events where subject = 'acme' and kind = 'limit'), 2::bigint, 'as does a server');
+
+-- Alerts: the organisation's, with the member named.
+reset role;
+do $$ begin
+  perform set_plan('told', 'capped');
+  perform add_member('told', 'ada'), add_member('told', 'bob');
+end $$;
+create function pg_temp.alerts_seen(p_user text)
+returns text language plpgsql as $$
+declare v text;
+begin
+  perform set_config('request.jwt.claims', json_build_object('sub', p_user)::text, true);
+  set local role authenticated;
+  select string_agg(concat_ws(' ', subject, member, period, threshold, used, "limit"), ', ' order by member nulls first, threshold) into v
+    from usage_alerts where subject = 'told';
+  reset role;
+  return v;
+end $$;
+create or replace function quota.sees_members(p_user_id text, p_subject_id text)
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$ begin return p_user_id = p_subject_id; end $$;
+do $$ begin
+  perform consume_usage('image', 3, 'told', actor => 'ada'), consume_usage('credit', 2, 'told', actor => 'ada');
+  perform consume_usage('credit', 33, 'told', actor => 'bob'), consume_usage('credit', 1, 'told', actor => 'bob');
+end $$;
+select is(pg_temp.alerts_seen('ada'), 'told ada month 80 32 40', 'a member is told of its own cap, when its mark is crossed');
+do $$ begin
+  perform consume_usage('credit', 6, 'told', actor => 'bob'), refund_usage((consume_usage('credit', 8, 'told', actor => 'ada')).event_id);
+  perform consume_usage('credit', 8, 'told', actor => 'ada');
+end $$;
+select is(pg_temp.alerts_seen('ada'), 'told month 80 80 100, told month 80 80 100, told ada month 80 32 40, told ada month 100 40 40, told ada month 100 40 40', 'again after use fell below it, beside the organisation''s');
+select is(pg_temp.alerts_seen('bob'), 'told month 80 80 100, told month 80 80 100, told bob month 80 33 40, told bob month 100 40 40', 'another of its own');
+select is(
+  pg_temp.alerts_seen('told'),
+  'told month 80 80 100, told month 80 80 100, told ada month 80 32 40, told ada month 100 40 40, told ada month 100 40 40, told bob month 80 33 40, told bob month 100 40 40',
+  'the organisation of all'
+);
+select is(pg_temp.alerts_seen('eve'), null, 'and a stranger of none');
+set local role service_role;
+select is((select string_agg(member, ' ' order by member) from deliver_alerts(1000) where subject = 'told'), 'ada ada ada bob bob', 'they are handed out');
+do $$ begin perform forget_subject('ada'); end $$;
+select is((select string_agg(member, ' ' order by member) from usage_alerts where subject = 'told'), 'bob bob', 'and forgotten with the member');
+do $$ begin perform merge_subjects('bob', 'bert'); end $$;
+select is((select count(*) from usage_alerts where subject = 'told' and member is not null), 0::bigint, 'or with the old name of one that was merged');
+select is_empty($$ select * from verify_usage() $$, 'all of it is proved');
 reset role;
 select * from finish();
 rollback;
