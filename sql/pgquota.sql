@@ -149,6 +149,7 @@
 \ir app_tables/limit_table.sql
 \ir app_tables/table_triggers.sql
 \ir app_tables/count_rows.sql
+\ir app_tables/lock_families.sql
 \ir app_tables/recount.sql
 \ir app_tables/plain_types.sql
 \ir app_tables/follow_plan.sql

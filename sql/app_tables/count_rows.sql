@@ -1,3 +1,12 @@
+create type quota.row_change as (
+  subject_id text,
+  feature_id text,
+  change numeric,
+  is_wrong boolean
+);
+
+comment on type quota.row_change is 'What a statement did to the rows of one subject, in units of a gauge.';
+
 create function quota.count_rows()
 returns trigger
 language plpgsql volatile security definer
@@ -14,10 +23,8 @@ declare
     select tg_argv[i] from generate_series(2, tg_nargs - 1, 3) as i where tg_argv[i] <> ''
   );
   v_types regtype[];
-  v_subject_id text;
-  v_feature_id text;
-  v_change numeric;
-  v_is_wrong boolean;
+  v_changes quota.row_change[];
+  v_change quota.row_change;
   v_caller quota.caller;
   v_now timestamptz;
 begin
@@ -31,32 +38,46 @@ begin
   perform quota.check_amounts(tg_relid, v_amounts, v_types[cardinality(v_ids) + 1:]);
 
   -- Subjects in byte order, as everybody locks them.
-  for v_subject_id, v_feature_id, v_change, v_is_wrong in execute format(
-    'select r.subject_id, r.feature_id, sum(r.change), bool_or(r.is_wrong)
-     from (%s) as r
-     group by r.subject_id, r.feature_id
-     having sum(r.change) <> 0 or bool_or(r.is_wrong)
-     order by r.subject_id collate "C", r.feature_id collate "C"',
+  execute format(
+    'select array_agg(
+       row(c.subject_id, c.feature_id, c.change, c.is_wrong)::quota.row_change
+       order by c.subject_id collate "C", c.feature_id collate "C"
+     )
+     from (
+       select r.subject_id, r.feature_id, sum(r.change) as change, bool_or(r.is_wrong) as is_wrong
+       from (%s) as r
+       group by r.subject_id, r.feature_id
+       having sum(r.change) <> 0 or bool_or(r.is_wrong)
+     ) as c',
     quota.changes_query(tg_op, tg_relid::regclass::text, tg_argv)
-  ) loop
+  ) into v_changes;
+  if v_changes[1].subject_id <> v_changes[cardinality(v_changes)].subject_id then
+    perform quota.lock_families(v_changes, v_features);
+  end if;
+  foreach v_change in array coalesce(v_changes, '{}') loop
     perform quota.check_change(
-      tg_relid, v_subject_id, v_change, v_is_wrong and tg_op in ('INSERT', 'UPDATE')
+      tg_relid, v_change.subject_id, v_change.change,
+      v_change.is_wrong and tg_op in ('INSERT', 'UPDATE')
     );
     -- A subject that was forgotten stays forgotten when its rows go, too.
-    continue when v_change < 0 and not exists (
+    continue when v_change.change < 0 and not exists (
       select from quota.meters as m
-      where m.subject_id = v_subject_id
-        and m.feature_id = v_feature_id
+      where m.subject_id = v_change.subject_id
+        and m.feature_id = v_change.feature_id
     );
-    if v_subject_id is distinct from v_caller.subject_id then
-      v_caller := row(v_subject_id, true, nullif(quota.user_id(), v_subject_id))::quota.caller;
+    if v_change.subject_id is distinct from v_caller.subject_id then
+      v_caller := row(
+        v_change.subject_id, true, nullif(quota.user_id(), v_change.subject_id)
+      )::quota.caller;
       v_now := null;
       -- All at once: a meter that is made while another is held could meet set_plan() crosswise.
       if cardinality(v_features) > 1 then
-        v_now := quota.lock_levels(v_subject_id, v_features);
+        v_now := quota.lock_levels(v_change.subject_id, v_features);
       end if;
     end if;
-    perform quota.count_change(v_caller, v_feature_id, v_change::bigint, v_now, tg_relid);
+    perform quota.count_change(
+      v_caller, v_change.feature_id, v_change.change::bigint, v_now, tg_relid
+    );
   end loop;
   return null;
 end

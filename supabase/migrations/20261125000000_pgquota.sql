@@ -16887,6 +16887,15 @@ comment on function quota.drop_stale_triggers is
 
 -- sql/app_tables/count_rows.sql
 
+create type quota.row_change as (
+  subject_id text,
+  feature_id text,
+  change numeric,
+  is_wrong boolean
+);
+
+comment on type quota.row_change is 'What a statement did to the rows of one subject, in units of a gauge.';
+
 create function quota.count_rows()
 returns trigger
 language plpgsql volatile security definer
@@ -16903,10 +16912,8 @@ declare
     select tg_argv[i] from generate_series(2, tg_nargs - 1, 3) as i where tg_argv[i] <> ''
   );
   v_types regtype[];
-  v_subject_id text;
-  v_feature_id text;
-  v_change numeric;
-  v_is_wrong boolean;
+  v_changes quota.row_change[];
+  v_change quota.row_change;
   v_caller quota.caller;
   v_now timestamptz;
 begin
@@ -16920,32 +16927,46 @@ begin
   perform quota.check_amounts(tg_relid, v_amounts, v_types[cardinality(v_ids) + 1:]);
 
   -- Subjects in byte order, as everybody locks them.
-  for v_subject_id, v_feature_id, v_change, v_is_wrong in execute format(
-    'select r.subject_id, r.feature_id, sum(r.change), bool_or(r.is_wrong)
-     from (%s) as r
-     group by r.subject_id, r.feature_id
-     having sum(r.change) <> 0 or bool_or(r.is_wrong)
-     order by r.subject_id collate "C", r.feature_id collate "C"',
+  execute format(
+    'select array_agg(
+       row(c.subject_id, c.feature_id, c.change, c.is_wrong)::quota.row_change
+       order by c.subject_id collate "C", c.feature_id collate "C"
+     )
+     from (
+       select r.subject_id, r.feature_id, sum(r.change) as change, bool_or(r.is_wrong) as is_wrong
+       from (%s) as r
+       group by r.subject_id, r.feature_id
+       having sum(r.change) <> 0 or bool_or(r.is_wrong)
+     ) as c',
     quota.changes_query(tg_op, tg_relid::regclass::text, tg_argv)
-  ) loop
+  ) into v_changes;
+  if v_changes[1].subject_id <> v_changes[cardinality(v_changes)].subject_id then
+    perform quota.lock_families(v_changes, v_features);
+  end if;
+  foreach v_change in array coalesce(v_changes, '{}') loop
     perform quota.check_change(
-      tg_relid, v_subject_id, v_change, v_is_wrong and tg_op in ('INSERT', 'UPDATE')
+      tg_relid, v_change.subject_id, v_change.change,
+      v_change.is_wrong and tg_op in ('INSERT', 'UPDATE')
     );
     -- A subject that was forgotten stays forgotten when its rows go, too.
-    continue when v_change < 0 and not exists (
+    continue when v_change.change < 0 and not exists (
       select from quota.meters as m
-      where m.subject_id = v_subject_id
-        and m.feature_id = v_feature_id
+      where m.subject_id = v_change.subject_id
+        and m.feature_id = v_change.feature_id
     );
-    if v_subject_id is distinct from v_caller.subject_id then
-      v_caller := row(v_subject_id, true, nullif(quota.user_id(), v_subject_id))::quota.caller;
+    if v_change.subject_id is distinct from v_caller.subject_id then
+      v_caller := row(
+        v_change.subject_id, true, nullif(quota.user_id(), v_change.subject_id)
+      )::quota.caller;
       v_now := null;
       -- All at once: a meter that is made while another is held could meet set_plan() crosswise.
       if cardinality(v_features) > 1 then
-        v_now := quota.lock_levels(v_subject_id, v_features);
+        v_now := quota.lock_levels(v_change.subject_id, v_features);
       end if;
     end if;
-    perform quota.count_change(v_caller, v_feature_id, v_change::bigint, v_now, tg_relid);
+    perform quota.count_change(
+      v_caller, v_change.feature_id, v_change.change::bigint, v_now, tg_relid
+    );
   end loop;
   return null;
 end
@@ -17110,6 +17131,70 @@ $$;
 
 comment on function quota.count_plainly is
   'Counts rows in one step, if what the meter remembers says that there is room. False: nothing was counted, ask properly.';
+
+-- sql/app_tables/lock_families.sql
+
+-- A statement on a limited table may concern subjects below several others. One after the other, each with those
+-- above it, they would be locked in no order; so all are, before the first is counted.
+create function quota.lock_families(
+  p_changes quota.row_change[],
+  p_feature_ids text[]
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_ids text[] := array(
+    select c.subject_id
+    from unnest(p_changes) as c
+    left join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+    -- One that was forgotten, whose rows go, is not made anew.
+    where (c.change > 0 or m.subject_id is not null)
+      and length(c.subject_id) between 1 and 255
+    group by c.subject_id
+  );
+  v_parents text[] := quota.parents_of(v_ids);
+  v_id text;
+begin
+  -- Most have nobody above them, and are locked one by one, in byte order as well.
+  if v_parents = '{}' then
+    return;
+  end if;
+  v_ids := v_ids || v_parents || quota.parents_of(v_parents);
+  perform quota.make_meters(
+    array(
+      select row(i, f, 1, 1, false)::quota.part
+      from unnest(v_ids) as i
+      cross join unnest(p_feature_ids) as f
+      group by i, f
+    ),
+    true
+  );
+  for v_id in select i from unnest(v_ids) as i group by i order by i collate "C" loop
+    perform quota.lock_meters(v_id, p_feature_ids, true);
+  end loop;
+end
+$$;
+
+comment on function quota.lock_families is
+  'Locks the meters of all subjects of a statement, and of those above them, in byte order, where some have others above them.';
+
+create function quota.parents_of(p_subject_ids text[])
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select s.parent_id
+    from quota.subjects as s
+    where s.subject_id = any (p_subject_ids)
+      and s.parent_id is not null
+    group by s.parent_id
+  );
+end
+$$;
+
+comment on function quota.parents_of is 'The subjects that one of these has directly above it.';
 
 -- sql/app_tables/recount.sql
 
@@ -21629,6 +21714,10 @@ begin
     ('column', 'quota.reservations.reserved_at', '{"of": "table", "on": "quota.reservations", "name": "reserved_at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
     ('column', 'quota.reservations.state', '{"of": "table", "on": "quota.reservations", "name": "state", "type": "text", "default": "''open''::text", "is_required": true}'),
     ('column', 'quota.reservations.subject_id', '{"of": "table", "on": "quota.reservations", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.row_change.change', '{"of": "type", "on": "quota.row_change", "name": "change", "type": "numeric", "default": null, "is_required": false}'),
+    ('column', 'quota.row_change.feature_id', '{"of": "type", "on": "quota.row_change", "name": "feature_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.row_change.is_wrong', '{"of": "type", "on": "quota.row_change", "name": "is_wrong", "type": "boolean", "default": null, "is_required": false}'),
+    ('column', 'quota.row_change.subject_id', '{"of": "type", "on": "quota.row_change", "name": "subject_id", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.row_sum.amount', '{"of": "type", "on": "quota.row_sum", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.row_sum.subject_id', '{"of": "type", "on": "quota.row_sum", "name": "subject_id", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.shares.call_id', '{"of": "table", "on": "quota.shares", "name": "call_id", "type": "uuid", "default": null, "is_required": true}'),
@@ -21844,7 +21933,7 @@ begin
     ('function', 'quota.costs_of(text)', '{"body": "dfbbd216999164869b64531ccc6745d4", "name": "quota.costs_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns jsonb"}'),
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "8d8f51104b8ba7e592a2823660c066dd", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
     ('function', 'quota.count_plainly(quota.caller, text, bigint, jsonb)', '{"body": "e97a5098622d83411dc291d39dc1a83b", "name": "quota.count_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_metadata jsonb) returns boolean"}'),
-    ('function', 'quota.count_rows()', '{"body": "6b32b1c9613feec8ff5def5212c6659b", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
+    ('function', 'quota.count_rows()', '{"body": "a51e39ca1b4c57758f09e658149b5fdd", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
     ('function', 'quota.create_meters(text, text[], boolean)', '{"body": "55bd1406a9882972e3108030a0dfa8d2", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns boolean"}'),
     ('function', 'quota.cut_short(text, text, timestamp with time zone, quota.limit_state)', '{"body": "2a67ed4c9ae7b0dfd6b8862e604f648e", "name": "quota.cut_short", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, OUT is_simple boolean, OUT crossed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "7ce701d1b6ecb3dbfdca01e5c57aaabd", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
@@ -21956,6 +22045,7 @@ begin
     ('function', 'quota.lock_all_to_merge(text, text, text[])', '{"body": "cf2b92c42d78b87425c48be66d7fc06c", "name": "quota.lock_all_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_call(quota.caller, text[])', '{"body": "80ace0dd5e49266ca99ac5493fe5b7cd", "name": "quota.lock_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns quota.own_lock"}'),
     ('function', 'quota.lock_caps(quota.part[], timestamp with time zone, boolean)', '{"body": "50258107ae66c9f78c55500ce463a017", "name": "quota.lock_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_at timestamp with time zone, p_is_begun boolean DEFAULT false) returns void"}'),
+    ('function', 'quota.lock_families(quota.row_change[], text[])', '{"body": "cb8b401ac34a1f4030f053044d2142eb", "name": "quota.lock_families", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes quota.row_change[], p_feature_ids text[]) returns void"}'),
     ('function', 'quota.lock_family(text, text)', '{"body": "5c0174b1bc88bc3e28a605eb2eba411a", "name": "quota.lock_family", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns void"}'),
     ('function', 'quota.lock_gauges(text[])', '{"body": "c3c96aa1bce20ffaa8ef178285919148", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.lock_imports(quota.import_row[])', '{"body": "4b4d7935aabc2b6d4f9339e40b424ddc", "name": "quota.lock_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns void"}'),
@@ -22034,6 +22124,7 @@ begin
     ('function', 'quota.overage_of(quota.limit_state, bigint)', '{"body": "9ad3bca75bc644d99119c121b939be58", "name": "quota.overage_of", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_amount bigint) returns quota.overage[]"}'),
     ('function', 'quota.overage_of_commit(quota.reservations, bigint, bigint, quota.limit_state[])', '{"body": "f2bc6fd4aa247d25107ac82e573fc8ed", "name": "quota.overage_of_commit", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_excess bigint, p_limits quota.limit_state[]) returns quota.overage[]"}'),
     ('function', 'quota.own_part(text, quota.part[])', '{"body": "10ca14685f4aa8687be7474a015e36ec", "name": "quota.own_part", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parts quota.part[]) returns integer"}'),
+    ('function', 'quota.parents_of(text[])', '{"body": "405c1509047282269105a69cb8261234", "name": "quota.parents_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
     ('function', 'quota.parts_of(text, text)', '{"body": "ed0f4b66e7ad64cb345867d226463316", "name": "quota.parts_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.part[]"}'),
     ('function', 'quota.parts_of_call(quota.caller, text, timestamp with time zone)', '{"body": "b769ff4efcf3d75663b4681c3fa8246a", "name": "quota.parts_of_call", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_at timestamp with time zone) returns quota.part[]"}'),
     ('function', 'quota.parts_of_calls(text, text[])', '{"body": "d8831ffe4b6f17c1702a735a753912c9", "name": "quota.parts_of_calls", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns quota.part[]"}'),
@@ -22295,6 +22386,7 @@ begin
     ('type', 'quota.plan_impact', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.plan_period', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.plan_step', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.row_change', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.row_sum', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.verdict', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('view', 'public.current_usage', '{"query": "1995dd4068288a98a05c115794925ded", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { applyPlans } from '../support/plans.ts';
 import { calls, decisionOf, startBlocked } from './holds.ts';
-import { run } from './race.ts';
+import { queryBlocked, run } from './race.ts';
 
 const PLANS = {
   features: { a_call: {} },
@@ -229,4 +229,39 @@ test('a call over two levels waits for no row that a set_parent beside it holds'
     await one.query('commit');
     await again.answer;
     expect(await waiting.answer).toMatchObject({ allowed: true });
+  }));
+
+test('one statement on a limited table, for subjects below several others, locks all of them in order', () =>
+  run(async (race) => {
+    await applyPlans(race.owner, GAUGE);
+    // Subject by subject, each with its parent, it would have held z when it waits for a.
+    await race.owner.query(`
+      create table public.uploads (id integer generated always as identity, team text);
+      select quota.limit_table('public.uploads', 'file', 'team');
+      select public.set_plan('a', 'org'), public.set_plan('z', 'org');
+      select public.set_parent('b', 'z'), public.set_parent('c', 'a');
+      grant select, insert, update, delete on public.uploads to service_role`);
+    const [one, two] = await Promise.all([race.server(), race.server()]);
+    const consume = (subject: string) =>
+      decisionOf(one, calls.consume({ subject, feature: 'file' }));
+    for (const statement of [
+      `insert into public.uploads (team) values ('b'), ('c'), ('e')`,
+      `update public.uploads set team = 'new' || team where team <> 'e'`,
+      `update public.uploads set team = substr(team, 4) where team <> 'e'`,
+      'delete from public.uploads',
+    ]) {
+      await one.query('begin');
+      await consume('a');
+      const { result } = await queryBlocked(race, two, statement);
+      expect((await consume('z')).allowed).toBe(true);
+      await one.query('commit');
+      await result;
+    }
+    const { rows } = await race.owner.query(
+      `select subject_id, used::int from quota.meters where used > 0 order by 1`,
+    );
+    expect(rows).toEqual([
+      { subject_id: 'a', used: 4 },
+      { subject_id: 'z', used: 4 },
+    ]);
   }));
