@@ -89,7 +89,7 @@ select set_eq(
   'by the organisation, and by caps in it'
 );
 select cmp_ok(
-  (select properly from counts where world = 'x '), '<', (select properly - 60 from counts where world = 'y '),
+  (select properly from counts where world = 'x '), '<', (select properly - 20 from counts where world = 'y '),
   'fewer of them properly where the meters remember'
 );
 select is(
