@@ -142,6 +142,7 @@
 \ir meter/write_alerts.sql
 \ir meter/tidy.sql
 \ir meter/fold.sql
+\ir meter/fold_meter.sql
 \ir meter/fold_lines.sql
 
 -- app_tables: tables that limit themselves, plans that follow a table.

@@ -87,7 +87,7 @@ begin
       select row(
         s.subject_id,
         case when p.is_retired then quota.kept_plan(s, r.plan_id, null) else r.plan_id end,
-        null, s.anchor_at, s.time_zone, s.has_extras, s.terms_changed_at, s.parent_id
+        null, s.anchor_at, s.time_zone, s.has_extras, s.terms_changed_at, s.parent_id, s.fold_from
       )::quota.subjects
       from unnest(p_subject_ids, p_plan_ids) as r (subject_id, plan_id)
       join quota.subjects as s on s.subject_id = r.subject_id

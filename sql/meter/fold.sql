@@ -11,6 +11,19 @@
 -- them; a key that may be repeated; draws from a grant that is still open; what a call took from other
 -- meters, until the call itself is folded; resets and openings of windows, which name a period.
 
+-- Each subject says from when on it may have lines to fold (subjects.fold_from, an instant in which lines
+-- count): who has none is not looked at again before the lines of today are that old, what stays because its
+-- period runs before that ends, and what is tied to something else for a day, once a call found nothing
+-- to do.
+create type quota.folded as (
+  lines bigint,
+  next_at timestamptz,
+  if_quiet timestamptz
+);
+
+comment on type quota.folded is
+  'How many lines were folded, and from when on there may be more: if this call folded any, and if it did not. -infinity: at once.';
+
 create function quota.fold_ledger(
   p_keep interval,
   p_now timestamptz
@@ -20,9 +33,13 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_before timestamptz;
-  v_subject_id text;
-  v_feature_id text;
+  v_due record;
+  v_did quota.folded;
   v_folded bigint := 0;
+  v_subjects integer := 0;
+  v_seen text[] := '{}';
+  v_next_at timestamptz[] := '{}';
+  v_if_quiet timestamptz[] := '{}';
 begin
   if p_keep is null or p_keep < interval '0' then
     raise exception 'tidy: keep is %, a length of time from 0 on is expected', coalesce(p_keep::text, 'null')
@@ -32,168 +49,124 @@ begin
     return 0;
   end if;
   v_before := p_now - p_keep;
-  for v_subject_id, v_feature_id in
-    select m.subject_id, m.feature_id
-    from quota.meters as m
-    join quota.features as f on f.feature_id = m.feature_id and f.kind = 'metered'
-    where exists (
-      select from quota.events as e
-      where e.subject_id = m.subject_id
-        and e.feature_id = m.feature_id
-        and e.counts_at < v_before
-        and e.kind = any (quota.kinds_to_fold())
-    )
+  for v_due in
+    select s.subject_id, o.counts_at, exists (
+        select from quota.caps as c where c.subject_id = s.subject_id
+      ) as has_caps
+    from quota.subjects as s
+    left join lateral (
+      select min(l.counts_at) as counts_at
+      from quota.meters as m
+      join quota.features as f on f.feature_id = m.feature_id and f.kind = 'metered'
+      cross join lateral (
+        select e.counts_at
+        from quota.events as e
+        where e.subject_id = s.subject_id
+          and e.feature_id = m.feature_id
+          and e.kind = any (quota.kinds_to_fold())
+        order by e.counts_at
+        limit 1
+      ) as l
+      where m.subject_id = s.subject_id
+    ) as o on true
+    where s.fold_from >= '-infinity'
+      and s.fold_from < v_before
+    order by s.fold_from
   loop
-    -- A step: what waits for the subject's row meanwhile waits for so long.
-    exit when v_folded >= 10000;
-    v_folded := v_folded + quota.fold_meter(
-      v_subject_id, v_feature_id, v_before, p_now, 10000 - v_folded
-    );
+    -- A step: what waits for a subject's row meanwhile waits for so long. Where nothing was found it goes
+    -- on: 0 means that nothing is left.
+    exit when v_folded >= 10000 or v_subjects >= 500 or v_folded > 0 and cardinality(v_seen) >= 10000;
+    if v_due.counts_at < v_before or v_due.has_caps then
+      v_did := quota.fold_subject(v_due.subject_id, v_before, p_now, 10000 - v_folded);
+    else
+      v_did := row(
+        0, coalesce(v_due.counts_at, p_now), coalesce(v_due.counts_at, p_now)
+      )::quota.folded;
+    end if;
+    v_folded := v_folded + v_did.lines;
+    v_subjects := v_subjects + (v_did.lines > 0)::integer;
+    if cardinality(v_seen) < 10000 then
+      v_seen := v_seen || v_due.subject_id::text;
+      v_next_at := v_next_at || v_did.next_at;
+      v_if_quiet := v_if_quiet || v_did.if_quiet;
+    end if;
   end loop;
+  perform quota.look_later(v_seen, case when v_folded = 0 then v_if_quiet else v_next_at end);
   return v_folded;
 end
 $$;
 
 comment on function quota.fold_ledger is
-  'Folds at most about 10,000 lines that happened longer ago than p_keep, and returns how many. Errors: 22023.';
+  'Folds lines that happened longer ago than p_keep, about 10,000 or those of 500 subjects at most, and returns how many. Errors: 22023.';
 
-create function quota.kinds_to_fold()
-returns text[]
-language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+-- The rows are locked at the end and not waited for: who is missed is looked at once more.
+create function quota.look_later(
+  p_subject_ids text[],
+  p_next_at timestamptz[]
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_subject_id text;
+  v_next_at timestamptz;
 begin
-  return '{consume,cost,level,import,reserve,commit,release,expire,draw,refund}'::text[];
+  for v_subject_id, v_next_at in
+    select u.subject_id, u.next_at
+    from unnest(p_subject_ids, p_next_at) as u (subject_id, next_at)
+    where u.next_at > '-infinity'
+    order by u.subject_id collate "C"
+  loop
+    update quota.subjects as s
+      set fold_from = v_next_at
+      where s.subject_id = v_subject_id
+        and s.subject_id = (
+          select f.subject_id
+          from quota.subjects as f
+          where f.subject_id = v_subject_id
+          for no key update skip locked
+        );
+  end loop;
 end
 $$;
 
-comment on function quota.kinds_to_fold is
-  'The kinds of lines that are folded.';
+comment on function quota.look_later is
+  'Notes of subjects from when on there may be lines to fold; -infinity: as before.';
 
-create function quota.fold_meter(
+create function quota.fold_subject(
   p_subject_id text,
-  p_feature_id text,
   p_before timestamptz,
   p_now timestamptz,
   p_most bigint
 )
-returns bigint
+returns quota.folded
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_until timestamptz;
-  v_edges timestamptz[];
-  v_folded bigint := 0;
-  v_wanted uuid[];
-  v_ids uuid[];
+  v_limited_id text;
+  v_feature_id text;
+  v_did quota.folded;
+  v_all quota.folded := row(0, p_now, p_now)::quota.folded;
 begin
-  if not quota.hold_still(p_subject_id, p_feature_id) then
-    return 0;
-  end if;
-  -- Nothing of a period that runs, whether it has a counter or not.
-  select least(p_before, min(c.period_start))
-    into v_until
-    from quota.counters as c
-    where c.subject_id = p_subject_id
-      and c.feature_id = p_feature_id
-      and c.period_end > p_now;
-  if v_until > '-infinity' then
-    v_until := least(v_until, quota.running_since(p_subject_id, p_feature_id, p_now));
-  end if;
-  v_edges := array(
-    select '-infinity'::timestamptz
-    union
-    select b.at
-    from quota.counters as c
-    cross join lateral (values (c.period_start), (c.period_end)) as b (at)
-    where c.subject_id = p_subject_id
-      and c.feature_id = p_feature_id
-      and b.at <= v_until
-    order by 1
-  );
-  while v_folded < p_most and v_until > '-infinity' loop
-    v_wanted := quota.lines_to_fold(
-      p_subject_id, p_feature_id, p_before, v_until, p_now, p_most - v_folded
-    );
-    -- A refund holds the use that it gives back of: that stays until the next time.
-    v_ids := array(
-      select e.event_id
-      from quota.events as e
-      where e.subject_id = p_subject_id
-        and e.event_id = any (v_wanted)
-      for update skip locked
-    );
-    exit when cardinality(v_ids) = 0;
-    v_folded := v_folded + quota.fold_lines(
-      p_subject_id, p_feature_id, v_ids, v_edges, p_now,
-      cardinality(v_ids) = cardinality(v_wanted) and cardinality(v_ids) < p_most - v_folded
-    );
+  -- Of members after the organisation: what they took goes after its calls.
+  foreach v_limited_id in array p_subject_id || quota.caps_below(p_subject_id) loop
+    foreach v_feature_id in array array(
+      select m.feature_id
+      from quota.meters as m
+      join quota.features as f on f.feature_id = m.feature_id and f.kind = 'metered'
+      where m.subject_id = v_limited_id
+      order by m.feature_id
+    ) loop
+      v_did := quota.fold_meter(v_limited_id, v_feature_id, p_before, p_now, p_most - v_all.lines);
+      v_all := row(
+        v_all.lines + v_did.lines, least(v_all.next_at, v_did.next_at),
+        least(v_all.if_quiet, v_did.if_quiet)
+      )::quota.folded;
+    end loop;
   end loop;
-  return v_folded;
+  return v_all;
 end
 $$;
 
-comment on function quota.fold_meter is
-  'Folds lines of a subject and feature, and returns how many; 0 where the subject''s row is locked.';
-
-create function quota.hold_still(
-  p_subject_id text,
-  p_feature_id text
-)
-returns boolean
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- A member's cap is no subject; what takes it away holds its meter.
-  if strpos(p_subject_id, chr(31)) > 0 then
-    perform from quota.meters as m
-      where m.subject_id = p_subject_id
-        and m.feature_id = p_feature_id
-      for no key update skip locked;
-  else
-    perform from quota.subjects as s where s.subject_id = p_subject_id for no key update skip locked;
-  end if;
-  return found;
-end
-$$;
-
-comment on function quota.hold_still is
-  'Keeps others from moving or forgetting lines of a subject; false: somebody is at it.';
-
--- Of caps, too: one that begins is the sum of what the organisation's lines say of its member.
-create function quota.running_since(
-  p_subject_id text,
-  p_feature_id text,
-  p_now timestamptz
-)
-returns timestamptz
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_since timestamptz;
-  v_id text;
-begin
-  for v_id in
-    select p_subject_id
-    union
-    select quota.cap_id(p_subject_id, c.member)
-    from (
-      select 'anybody' as member
-      union all
-      select k.member
-      from quota.caps as k
-      where k.subject_id = p_subject_id
-        and k.feature_id = p_feature_id
-        and k.is_set
-    ) as c
-    where strpos(p_subject_id, chr(31)) = 0
-  loop
-    select least(v_since, min(l.period_start))
-      into v_since
-      from unnest((quota.limits_of(v_id, p_feature_id, p_now)).limits) as l;
-  end loop;
-  return v_since;
-end
-$$;
-
-comment on function quota.running_since is
-  'The start of the longest period that runs, of any limit of a subject or its members; null: there is none.';
+comment on function quota.fold_subject is
+  'Folds lines of a subject and of the caps of its members.';

@@ -8,44 +8,99 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := quota.clock();
-  v_subject_id text;
-  v_feature_id text;
-  v_rows bigint;
   v_removed bigint;
 begin
   perform quota.require_trusted();
+  v_removed := quota.tidy_keys(v_now);
+  perform quota.settle_forgotten(v_now);
+  v_removed := v_removed + quota.tidy_holds(v_now) + quota.tidy_alerts(v_now) + quota.tidy_terms(v_now)
+    + quota.end_idle_caps(v_now);
+  -- After what it waits for: keys and holds.
+  if keep is not null then
+    v_removed := v_removed + quota.fold_ledger(keep, v_now);
+  end if;
+  return v_removed;
+end
+$$;
+
+comment on function quota.tidy is
+  'Removes idempotency keys, ended or expired reservations, acknowledged alerts, ended overrides and exceptions after 31 days (an exception for a month or year after two of them), and returns how many rows that were. Given how long to keep ledger lines one by one, it also folds older ones (about 10,000 a call, or those of 500 subjects, so call it until it returns 0) into one line of kind fold per subject, feature and stretch between the edges of its periods, with their number in metadata; a use that was folded can be refunded no more. Lines of running periods (a lifetime limit''s never ends), of gauges, of holds and keys that may be repeated, and of grants that are open stay. Errors: 42501 not a DBA; 22023 keep is below 0. For DBAs; run it daily, at any time, or never.';
+
+create function quota.tidy_keys(p_now timestamptz)
+returns bigint
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_removed bigint;
+begin
   -- skip locked: it waits for nobody.
   delete from quota.keys as k
     where (k.subject_id, k.owner_id, k.idempotency_key) in (
       select d.subject_id, d.owner_id, d.idempotency_key
       from quota.keys as d
-      where d.bound_at < v_now - interval '31 days'
+      where d.bound_at < p_now - interval '31 days'
         -- An import is brought in once, however much later it is repeated.
         and d.arguments ->> 'call' <> 'import_usage'
       for update skip locked
     );
   get diagnostics v_removed = row_count;
-  -- Holds that expired, and that no call has met since, get their expire lines.
+  return v_removed;
+end
+$$;
+
+comment on function quota.tidy_keys is
+  'Removes keys that are repeated no more, and returns how many. For tidy().';
+
+-- Holds that expired, and that no call has met since, get their expire lines.
+create function quota.settle_forgotten(p_now timestamptz)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject_id text;
+  v_feature_id text;
+begin
   for v_subject_id, v_feature_id in
-    select m.subject_id, m.feature_id
-    from quota.meters as m
-    -- The cap of a member is touched under its organisation's meter alone.
-    join quota.meters as h
-      on h.subject_id = split_part(m.subject_id, chr(31), 1)
-      and h.feature_id = m.feature_id
-    where m.holds_expire_at < v_now - interval '31 days'
-    order by m.subject_id, m.feature_id
-    for no key update skip locked
+    select r.subject_id, r.feature_id
+    from quota.reservations as r
+    where r.state = 'open'
+      and r.expires_at between '-infinity' and p_now - interval '31 days'
+    group by r.subject_id, r.feature_id
+    order by r.subject_id, r.feature_id
   loop
-    perform quota.settle_expired(v_subject_id, v_feature_id, v_now);
+    -- The cap of a member is touched under its organisation's meter alone.
+    perform from quota.meters as m
+      where m.subject_id = split_part(v_subject_id, chr(31), 1)
+        and m.feature_id = v_feature_id
+      for no key update skip locked;
+    if found then
+      perform from quota.meters as m
+        where m.subject_id = v_subject_id
+          and m.feature_id = v_feature_id
+        for no key update;
+      perform quota.settle_expired(v_subject_id, v_feature_id, p_now);
+    end if;
   end loop;
+end
+$$;
+
+comment on function quota.settle_forgotten is
+  'Ends holds that expired long ago. For tidy().';
+
+create function quota.tidy_holds(p_now timestamptz)
+returns bigint
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_removed bigint;
+begin
   with ended as (
     delete from quota.reservations as r
       where (r.subject_id, r.reservation_id) in (
         select d.subject_id, d.reservation_id
         from quota.reservations as d
         where d.state in ('committed', 'released', 'expired')
-          and d.expires_at < v_now - interval '31 days'
+          and d.expires_at < p_now - interval '31 days'
         for update skip locked
       )
       returning r.subject_id, r.reservation_id, r.state
@@ -58,28 +113,36 @@ begin
         and s.call_id = e.reservation_id
         and e.state <> 'committed'
   )
-  select count(*) into v_rows from ended;
-  v_removed := v_removed + v_rows;
+  select count(*) into v_removed from ended;
+  return v_removed;
+end
+$$;
+
+comment on function quota.tidy_holds is
+  'Removes holds that ended long ago, and returns how many. For tidy().';
+
+create function quota.tidy_alerts(p_now timestamptz)
+returns bigint
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_removed bigint;
+begin
   -- One that nobody acknowledged may yet be delivered.
   delete from quota.alerts as a
     where (a.subject_id, a.alert_id) in (
       select d.subject_id, d.alert_id
       from quota.alerts as d
-      where d.acknowledged_at < v_now - interval '31 days'
+      where d.acknowledged_at < p_now - interval '31 days'
       for update skip locked
     );
-  get diagnostics v_rows = row_count;
-  v_removed := v_removed + v_rows + quota.tidy_terms(v_now) + quota.end_idle_caps(v_now);
-  -- After what it waits for: keys and holds.
-  if keep is not null then
-    v_removed := v_removed + quota.fold_ledger(keep, v_now);
-  end if;
+  get diagnostics v_removed = row_count;
   return v_removed;
 end
 $$;
 
-comment on function quota.tidy is
-  'Removes idempotency keys, ended or expired reservations, acknowledged alerts, ended overrides and exceptions after 31 days (an exception for a month or year after two of them), and returns how many rows that were. Given how long to keep ledger lines one by one, it also folds older ones (about 10,000 a call, so call it until it returns 0) into one line of kind fold per subject, feature and stretch between the edges of its periods, with their number in metadata; a use that was folded can be refunded no more. Lines of running periods (a lifetime limit''s never ends), of gauges, of holds and keys that may be repeated, and of grants that are open stay. Errors: 42501 not a DBA; 22023 keep is below 0. For DBAs; run it daily, at any time, or never.';
+comment on function quota.tidy_alerts is
+  'Removes alerts that arrived long ago, and returns how many. For tidy().';
 
 -- A subject's own limits and values. They ended by arithmetic; nobody waits for their rows to go.
 create function quota.tidy_terms(p_now timestamptz)

@@ -15,11 +15,11 @@ begin
       values (p_subject_id)
       on conflict do nothing
       returning subject_id, plan_id, plan_ends_at, anchor_at, time_zone, has_extras, terms_changed_at,
-        parent_id
+        parent_id, fold_from
       into v_subject;
     exit when found;
     select s.subject_id, s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone, s.has_extras,
-        s.terms_changed_at, s.parent_id
+        s.terms_changed_at, s.parent_id, s.fold_from
       into v_subject
       from quota.subjects as s
       where s.subject_id = p_subject_id

@@ -10,9 +10,10 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
   update quota.subjects as s
-    set has_extras = true
-    where s.subject_id = p_into
-      and exists (select from quota.grants as g where g.subject_id = p_from);
+    set has_extras = s.has_extras
+          or exists (select from quota.grants as g where g.subject_id = p_from),
+        fold_from = '-infinity'
+    where s.subject_id = p_into;
   update quota.grants as g set subject_id = p_into where g.subject_id = p_from;
   update quota.reservations as r set subject_id = p_into where r.subject_id = p_from;
   update quota.shares as s set subject_id = p_into where s.subject_id = p_from;

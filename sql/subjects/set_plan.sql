@@ -138,13 +138,15 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_lines quota.events[];
+  -- What is of a subject, but none of its terms.
+  v_others text[] := '{subject_id,has_extras,terms_changed_at,parent_id,fold_from}';
 begin
   v_lines := array(
     select row(
       n.subject_id, quota.new_id(p_at), p_at, 'plan', null, p_at, 0, 0, 0, null, null, null, null,
       jsonb_build_object(
-        'from', to_jsonb(s) - '{subject_id, has_extras, terms_changed_at, parent_id}'::text[],
-        'to', to_jsonb(n) - '{subject_id, has_extras, terms_changed_at, parent_id}'::text[]
+        'from', to_jsonb(s) - v_others,
+        'to', to_jsonb(n) - v_others
       ) || p_reason
     )::quota.events
     from unnest(p_subjects) as n

@@ -9,6 +9,7 @@ create table quota.subjects (
   has_extras boolean not null default false,
   terms_changed_at timestamptz,
   parent_id text collate "C",
+  fold_from timestamptz not null default '-infinity',
   constraint subjects_pkey primary key (subject_id),
   constraint subjects_plan_exists foreign key (plan_id) references quota.plans (plan_id),
   constraint subjects_id_is_1_to_255_characters check (length(subject_id) between 1 and 255),
@@ -37,12 +38,18 @@ comment on column quota.subjects.terms_changed_at is
 comment on column quota.subjects.parent_id is
   'The subject above it, for which its use counts, too; null: none.';
 
+comment on column quota.subjects.fold_from is
+  'What tidy() could fold of its lines, but has not, counts in this instant or later: it need not look before it folds what is younger.';
+
 -- Serves set_parent() and forget_subject(): who is below?
 create index subjects_by_parent on quota.subjects (parent_id)
   where parent_id is not null;
 
 -- Serves "is anybody on this plan?" before a plan is removed, and the foreign key.
 create index subjects_by_plan on quota.subjects (plan_id);
+
+-- Serves fold_ledger(): whose lines may be folded? Asked as a range, as counters_near_the_limit is.
+create index subjects_by_what_to_fold on quota.subjects (fold_from);
 
 -- No statistics: estimates would tell of other subjects (see events).
 alter table quota.subjects
@@ -53,7 +60,8 @@ alter table quota.subjects
   alter column time_zone set statistics 0,
   alter column has_extras set statistics 0,
   alter column parent_id set statistics 0,
-  alter column terms_changed_at set statistics 0;
+  alter column terms_changed_at set statistics 0,
+  alter column fold_from set statistics 0;
 
 alter table quota.subjects enable row level security;
 

@@ -2607,6 +2607,7 @@ create table quota.subjects (
   has_extras boolean not null default false,
   terms_changed_at timestamptz,
   parent_id text collate "C",
+  fold_from timestamptz not null default '-infinity',
   constraint subjects_pkey primary key (subject_id),
   constraint subjects_plan_exists foreign key (plan_id) references quota.plans (plan_id),
   constraint subjects_id_is_1_to_255_characters check (length(subject_id) between 1 and 255),
@@ -2635,12 +2636,18 @@ comment on column quota.subjects.terms_changed_at is
 comment on column quota.subjects.parent_id is
   'The subject above it, for which its use counts, too; null: none.';
 
+comment on column quota.subjects.fold_from is
+  'What tidy() could fold of its lines, but has not, counts in this instant or later: it need not look before it folds what is younger.';
+
 -- Serves set_parent() and forget_subject(): who is below?
 create index subjects_by_parent on quota.subjects (parent_id)
   where parent_id is not null;
 
 -- Serves "is anybody on this plan?" before a plan is removed, and the foreign key.
 create index subjects_by_plan on quota.subjects (plan_id);
+
+-- Serves fold_ledger(): whose lines may be folded? Asked as a range, as counters_near_the_limit is.
+create index subjects_by_what_to_fold on quota.subjects (fold_from);
 
 -- No statistics: estimates would tell of other subjects (see events).
 alter table quota.subjects
@@ -2651,7 +2658,8 @@ alter table quota.subjects
   alter column time_zone set statistics 0,
   alter column has_extras set statistics 0,
   alter column parent_id set statistics 0,
-  alter column terms_changed_at set statistics 0;
+  alter column terms_changed_at set statistics 0,
+  alter column fold_from set statistics 0;
 
 alter table quota.subjects enable row level security;
 
@@ -3176,11 +3184,11 @@ begin
       values (p_subject_id)
       on conflict do nothing
       returning subject_id, plan_id, plan_ends_at, anchor_at, time_zone, has_extras, terms_changed_at,
-        parent_id
+        parent_id, fold_from
       into v_subject;
     exit when found;
     select s.subject_id, s.plan_id, s.plan_ends_at, s.anchor_at, s.time_zone, s.has_extras,
-        s.terms_changed_at, s.parent_id
+        s.terms_changed_at, s.parent_id, s.fold_from
       into v_subject
       from quota.subjects as s
       where s.subject_id = p_subject_id
@@ -11777,13 +11785,15 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_lines quota.events[];
+  -- What is of a subject, but none of its terms.
+  v_others text[] := '{subject_id,has_extras,terms_changed_at,parent_id,fold_from}';
 begin
   v_lines := array(
     select row(
       n.subject_id, quota.new_id(p_at), p_at, 'plan', null, p_at, 0, 0, 0, null, null, null, null,
       jsonb_build_object(
-        'from', to_jsonb(s) - '{subject_id, has_extras, terms_changed_at, parent_id}'::text[],
-        'to', to_jsonb(n) - '{subject_id, has_extras, terms_changed_at, parent_id}'::text[]
+        'from', to_jsonb(s) - v_others,
+        'to', to_jsonb(n) - v_others
       ) || p_reason
     )::quota.events
     from unnest(p_subjects) as n
@@ -12867,9 +12877,10 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
   update quota.subjects as s
-    set has_extras = true
-    where s.subject_id = p_into
-      and exists (select from quota.grants as g where g.subject_id = p_from);
+    set has_extras = s.has_extras
+          or exists (select from quota.grants as g where g.subject_id = p_from),
+        fold_from = '-infinity'
+    where s.subject_id = p_into;
   update quota.grants as g set subject_id = p_into where g.subject_id = p_from;
   update quota.reservations as r set subject_id = p_into where r.subject_id = p_from;
   update quota.shares as s set subject_id = p_into where s.subject_id = p_from;
@@ -16047,44 +16058,99 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := quota.clock();
-  v_subject_id text;
-  v_feature_id text;
-  v_rows bigint;
   v_removed bigint;
 begin
   perform quota.require_trusted();
+  v_removed := quota.tidy_keys(v_now);
+  perform quota.settle_forgotten(v_now);
+  v_removed := v_removed + quota.tidy_holds(v_now) + quota.tidy_alerts(v_now) + quota.tidy_terms(v_now)
+    + quota.end_idle_caps(v_now);
+  -- After what it waits for: keys and holds.
+  if keep is not null then
+    v_removed := v_removed + quota.fold_ledger(keep, v_now);
+  end if;
+  return v_removed;
+end
+$$;
+
+comment on function quota.tidy is
+  'Removes idempotency keys, ended or expired reservations, acknowledged alerts, ended overrides and exceptions after 31 days (an exception for a month or year after two of them), and returns how many rows that were. Given how long to keep ledger lines one by one, it also folds older ones (about 10,000 a call, or those of 500 subjects, so call it until it returns 0) into one line of kind fold per subject, feature and stretch between the edges of its periods, with their number in metadata; a use that was folded can be refunded no more. Lines of running periods (a lifetime limit''s never ends), of gauges, of holds and keys that may be repeated, and of grants that are open stay. Errors: 42501 not a DBA; 22023 keep is below 0. For DBAs; run it daily, at any time, or never.';
+
+create function quota.tidy_keys(p_now timestamptz)
+returns bigint
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_removed bigint;
+begin
   -- skip locked: it waits for nobody.
   delete from quota.keys as k
     where (k.subject_id, k.owner_id, k.idempotency_key) in (
       select d.subject_id, d.owner_id, d.idempotency_key
       from quota.keys as d
-      where d.bound_at < v_now - interval '31 days'
+      where d.bound_at < p_now - interval '31 days'
         -- An import is brought in once, however much later it is repeated.
         and d.arguments ->> 'call' <> 'import_usage'
       for update skip locked
     );
   get diagnostics v_removed = row_count;
-  -- Holds that expired, and that no call has met since, get their expire lines.
+  return v_removed;
+end
+$$;
+
+comment on function quota.tidy_keys is
+  'Removes keys that are repeated no more, and returns how many. For tidy().';
+
+-- Holds that expired, and that no call has met since, get their expire lines.
+create function quota.settle_forgotten(p_now timestamptz)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject_id text;
+  v_feature_id text;
+begin
   for v_subject_id, v_feature_id in
-    select m.subject_id, m.feature_id
-    from quota.meters as m
-    -- The cap of a member is touched under its organisation's meter alone.
-    join quota.meters as h
-      on h.subject_id = split_part(m.subject_id, chr(31), 1)
-      and h.feature_id = m.feature_id
-    where m.holds_expire_at < v_now - interval '31 days'
-    order by m.subject_id, m.feature_id
-    for no key update skip locked
+    select r.subject_id, r.feature_id
+    from quota.reservations as r
+    where r.state = 'open'
+      and r.expires_at between '-infinity' and p_now - interval '31 days'
+    group by r.subject_id, r.feature_id
+    order by r.subject_id, r.feature_id
   loop
-    perform quota.settle_expired(v_subject_id, v_feature_id, v_now);
+    -- The cap of a member is touched under its organisation's meter alone.
+    perform from quota.meters as m
+      where m.subject_id = split_part(v_subject_id, chr(31), 1)
+        and m.feature_id = v_feature_id
+      for no key update skip locked;
+    if found then
+      perform from quota.meters as m
+        where m.subject_id = v_subject_id
+          and m.feature_id = v_feature_id
+        for no key update;
+      perform quota.settle_expired(v_subject_id, v_feature_id, p_now);
+    end if;
   end loop;
+end
+$$;
+
+comment on function quota.settle_forgotten is
+  'Ends holds that expired long ago. For tidy().';
+
+create function quota.tidy_holds(p_now timestamptz)
+returns bigint
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_removed bigint;
+begin
   with ended as (
     delete from quota.reservations as r
       where (r.subject_id, r.reservation_id) in (
         select d.subject_id, d.reservation_id
         from quota.reservations as d
         where d.state in ('committed', 'released', 'expired')
-          and d.expires_at < v_now - interval '31 days'
+          and d.expires_at < p_now - interval '31 days'
         for update skip locked
       )
       returning r.subject_id, r.reservation_id, r.state
@@ -16097,28 +16163,36 @@ begin
         and s.call_id = e.reservation_id
         and e.state <> 'committed'
   )
-  select count(*) into v_rows from ended;
-  v_removed := v_removed + v_rows;
+  select count(*) into v_removed from ended;
+  return v_removed;
+end
+$$;
+
+comment on function quota.tidy_holds is
+  'Removes holds that ended long ago, and returns how many. For tidy().';
+
+create function quota.tidy_alerts(p_now timestamptz)
+returns bigint
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_removed bigint;
+begin
   -- One that nobody acknowledged may yet be delivered.
   delete from quota.alerts as a
     where (a.subject_id, a.alert_id) in (
       select d.subject_id, d.alert_id
       from quota.alerts as d
-      where d.acknowledged_at < v_now - interval '31 days'
+      where d.acknowledged_at < p_now - interval '31 days'
       for update skip locked
     );
-  get diagnostics v_rows = row_count;
-  v_removed := v_removed + v_rows + quota.tidy_terms(v_now) + quota.end_idle_caps(v_now);
-  -- After what it waits for: keys and holds.
-  if keep is not null then
-    v_removed := v_removed + quota.fold_ledger(keep, v_now);
-  end if;
+  get diagnostics v_removed = row_count;
   return v_removed;
 end
 $$;
 
-comment on function quota.tidy is
-  'Removes idempotency keys, ended or expired reservations, acknowledged alerts, ended overrides and exceptions after 31 days (an exception for a month or year after two of them), and returns how many rows that were. Given how long to keep ledger lines one by one, it also folds older ones (about 10,000 a call, so call it until it returns 0) into one line of kind fold per subject, feature and stretch between the edges of its periods, with their number in metadata; a use that was folded can be refunded no more. Lines of running periods (a lifetime limit''s never ends), of gauges, of holds and keys that may be repeated, and of grants that are open stay. Errors: 42501 not a DBA; 22023 keep is below 0. For DBAs; run it daily, at any time, or never.';
+comment on function quota.tidy_alerts is
+  'Removes alerts that arrived long ago, and returns how many. For tidy().';
 
 -- A subject's own limits and values. They ended by arithmetic; nobody waits for their rows to go.
 create function quota.tidy_terms(p_now timestamptz)
@@ -16172,6 +16246,19 @@ comment on function quota.tidy_terms is
 -- them; a key that may be repeated; draws from a grant that is still open; what a call took from other
 -- meters, until the call itself is folded; resets and openings of windows, which name a period.
 
+-- Each subject says from when on it may have lines to fold (subjects.fold_from, an instant in which lines
+-- count): who has none is not looked at again before the lines of today are that old, what stays because its
+-- period runs before that ends, and what is tied to something else for a day, once a call found nothing
+-- to do.
+create type quota.folded as (
+  lines bigint,
+  next_at timestamptz,
+  if_quiet timestamptz
+);
+
+comment on type quota.folded is
+  'How many lines were folded, and from when on there may be more: if this call folded any, and if it did not. -infinity: at once.';
+
 create function quota.fold_ledger(
   p_keep interval,
   p_now timestamptz
@@ -16181,9 +16268,13 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_before timestamptz;
-  v_subject_id text;
-  v_feature_id text;
+  v_due record;
+  v_did quota.folded;
   v_folded bigint := 0;
+  v_subjects integer := 0;
+  v_seen text[] := '{}';
+  v_next_at timestamptz[] := '{}';
+  v_if_quiet timestamptz[] := '{}';
 begin
   if p_keep is null or p_keep < interval '0' then
     raise exception 'tidy: keep is %, a length of time from 0 on is expected', coalesce(p_keep::text, 'null')
@@ -16193,42 +16284,131 @@ begin
     return 0;
   end if;
   v_before := p_now - p_keep;
-  for v_subject_id, v_feature_id in
-    select m.subject_id, m.feature_id
-    from quota.meters as m
-    join quota.features as f on f.feature_id = m.feature_id and f.kind = 'metered'
-    where exists (
-      select from quota.events as e
-      where e.subject_id = m.subject_id
-        and e.feature_id = m.feature_id
-        and e.counts_at < v_before
-        and e.kind = any (quota.kinds_to_fold())
-    )
+  for v_due in
+    select s.subject_id, o.counts_at, exists (
+        select from quota.caps as c where c.subject_id = s.subject_id
+      ) as has_caps
+    from quota.subjects as s
+    left join lateral (
+      select min(l.counts_at) as counts_at
+      from quota.meters as m
+      join quota.features as f on f.feature_id = m.feature_id and f.kind = 'metered'
+      cross join lateral (
+        select e.counts_at
+        from quota.events as e
+        where e.subject_id = s.subject_id
+          and e.feature_id = m.feature_id
+          and e.kind = any (quota.kinds_to_fold())
+        order by e.counts_at
+        limit 1
+      ) as l
+      where m.subject_id = s.subject_id
+    ) as o on true
+    where s.fold_from >= '-infinity'
+      and s.fold_from < v_before
+    order by s.fold_from
   loop
-    -- A step: what waits for the subject's row meanwhile waits for so long.
-    exit when v_folded >= 10000;
-    v_folded := v_folded + quota.fold_meter(
-      v_subject_id, v_feature_id, v_before, p_now, 10000 - v_folded
-    );
+    -- A step: what waits for a subject's row meanwhile waits for so long. Where nothing was found it goes
+    -- on: 0 means that nothing is left.
+    exit when v_folded >= 10000 or v_subjects >= 500 or v_folded > 0 and cardinality(v_seen) >= 10000;
+    if v_due.counts_at < v_before or v_due.has_caps then
+      v_did := quota.fold_subject(v_due.subject_id, v_before, p_now, 10000 - v_folded);
+    else
+      v_did := row(
+        0, coalesce(v_due.counts_at, p_now), coalesce(v_due.counts_at, p_now)
+      )::quota.folded;
+    end if;
+    v_folded := v_folded + v_did.lines;
+    v_subjects := v_subjects + (v_did.lines > 0)::integer;
+    if cardinality(v_seen) < 10000 then
+      v_seen := v_seen || v_due.subject_id::text;
+      v_next_at := v_next_at || v_did.next_at;
+      v_if_quiet := v_if_quiet || v_did.if_quiet;
+    end if;
   end loop;
+  perform quota.look_later(v_seen, case when v_folded = 0 then v_if_quiet else v_next_at end);
   return v_folded;
 end
 $$;
 
 comment on function quota.fold_ledger is
-  'Folds at most about 10,000 lines that happened longer ago than p_keep, and returns how many. Errors: 22023.';
+  'Folds lines that happened longer ago than p_keep, about 10,000 or those of 500 subjects at most, and returns how many. Errors: 22023.';
 
-create function quota.kinds_to_fold()
-returns text[]
-language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+-- The rows are locked at the end and not waited for: who is missed is looked at once more.
+create function quota.look_later(
+  p_subject_ids text[],
+  p_next_at timestamptz[]
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_subject_id text;
+  v_next_at timestamptz;
 begin
-  return '{consume,cost,level,import,reserve,commit,release,expire,draw,refund}'::text[];
+  for v_subject_id, v_next_at in
+    select u.subject_id, u.next_at
+    from unnest(p_subject_ids, p_next_at) as u (subject_id, next_at)
+    where u.next_at > '-infinity'
+    order by u.subject_id collate "C"
+  loop
+    update quota.subjects as s
+      set fold_from = v_next_at
+      where s.subject_id = v_subject_id
+        and s.subject_id = (
+          select f.subject_id
+          from quota.subjects as f
+          where f.subject_id = v_subject_id
+          for no key update skip locked
+        );
+  end loop;
 end
 $$;
 
-comment on function quota.kinds_to_fold is
-  'The kinds of lines that are folded.';
+comment on function quota.look_later is
+  'Notes of subjects from when on there may be lines to fold; -infinity: as before.';
+
+create function quota.fold_subject(
+  p_subject_id text,
+  p_before timestamptz,
+  p_now timestamptz,
+  p_most bigint
+)
+returns quota.folded
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limited_id text;
+  v_feature_id text;
+  v_did quota.folded;
+  v_all quota.folded := row(0, p_now, p_now)::quota.folded;
+begin
+  -- Of members after the organisation: what they took goes after its calls.
+  foreach v_limited_id in array p_subject_id || quota.caps_below(p_subject_id) loop
+    foreach v_feature_id in array array(
+      select m.feature_id
+      from quota.meters as m
+      join quota.features as f on f.feature_id = m.feature_id and f.kind = 'metered'
+      where m.subject_id = v_limited_id
+      order by m.feature_id
+    ) loop
+      v_did := quota.fold_meter(v_limited_id, v_feature_id, p_before, p_now, p_most - v_all.lines);
+      v_all := row(
+        v_all.lines + v_did.lines, least(v_all.next_at, v_did.next_at),
+        least(v_all.if_quiet, v_did.if_quiet)
+      )::quota.folded;
+    end loop;
+  end loop;
+  return v_all;
+end
+$$;
+
+comment on function quota.fold_subject is
+  'Folds lines of a subject and of the caps of its members.';
+
+-- sql/meter/fold_meter.sql
+
+-- One meter's part of what tidy() folds: what stands still meanwhile, what may be folded, when to look again.
 
 create function quota.fold_meter(
   p_subject_id text,
@@ -16237,22 +16417,27 @@ create function quota.fold_meter(
   p_now timestamptz,
   p_most bigint
 )
-returns bigint
+returns quota.folded
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_oldest timestamptz := quota.oldest_to_fold(p_subject_id, p_feature_id);
   v_until timestamptz;
+  v_ends_at timestamptz;
   v_edges timestamptz[];
   v_folded bigint := 0;
   v_wanted uuid[];
   v_ids uuid[];
 begin
-  if not quota.hold_still(p_subject_id, p_feature_id) then
-    return 0;
+  if v_oldest is null or v_oldest >= p_before then
+    return quota.next_look(0, v_oldest, p_before, p_now);
+  end if;
+  if p_most <= 0 or not quota.hold_still(p_subject_id, p_feature_id) then
+    return row(0, '-infinity', '-infinity')::quota.folded;
   end if;
   -- Nothing of a period that runs, whether it has a counter or not.
-  select least(p_before, min(c.period_start))
-    into v_until
+  select least(p_before, min(c.period_start)), least(min(c.period_end), p_now + interval '30 days')
+    into v_until, v_ends_at
     from quota.counters as c
     where c.subject_id = p_subject_id
       and c.feature_id = p_feature_id
@@ -16271,7 +16456,7 @@ begin
       and b.at <= v_until
     order by 1
   );
-  while v_folded < p_most and v_until > '-infinity' loop
+  while v_folded < p_most and v_oldest < v_until loop
     v_wanted := quota.lines_to_fold(
       p_subject_id, p_feature_id, p_before, v_until, p_now, p_most - v_folded
     );
@@ -16289,12 +16474,68 @@ begin
       cardinality(v_ids) = cardinality(v_wanted) and cardinality(v_ids) < p_most - v_folded
     );
   end loop;
-  return v_folded;
+  if v_folded >= p_most then
+    return row(v_folded, '-infinity', '-infinity')::quota.folded;
+  end if;
+  return quota.next_look(
+    v_folded, quota.oldest_to_fold(p_subject_id, p_feature_id), p_before, p_now, v_until, v_ends_at
+  );
 end
 $$;
 
 comment on function quota.fold_meter is
-  'Folds lines of a subject and feature, and returns how many; 0 where the subject''s row is locked.';
+  'Folds lines of a subject and feature; none where the subject''s row is locked.';
+
+create function quota.next_look(
+  p_lines bigint,
+  p_oldest timestamptz,
+  p_before timestamptz,
+  p_now timestamptz,
+  p_until timestamptz default null,
+  p_ends_at timestamptz default null
+)
+returns quota.folded
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_next_at timestamptz := case
+    when p_oldest < p_before then p_before + (coalesce(p_ends_at, p_now + interval '1 day') - p_now)
+    else coalesce(p_oldest, p_now)
+  end;
+begin
+  -- A key, a hold, a grant, another meter, somebody's refund: folding may end that.
+  if p_oldest < least(p_before, p_until) then
+    return row(p_lines, '-infinity', p_before + interval '1 day')::quota.folded;
+  end if;
+  return row(p_lines, v_next_at, v_next_at)::quota.folded;
+end
+$$;
+
+comment on function quota.next_look is
+  'What fold_meter() says, given the oldest line that is left, where running periods begin and when the first of them ends.';
+
+create function quota.oldest_to_fold(
+  p_subject_id text,
+  p_feature_id text
+)
+returns timestamptz
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select e.counts_at
+    from quota.events as e
+    where e.subject_id = p_subject_id
+      and e.feature_id = p_feature_id
+      and e.kind = any (quota.kinds_to_fold())
+    order by e.counts_at
+    limit 1
+  );
+end
+$$;
+
+comment on function quota.oldest_to_fold is
+  'In which instant the first of the lines counts that are folded once nothing needs them.';
 
 create function quota.hold_still(
   p_subject_id text,
@@ -16338,8 +16579,8 @@ begin
     union
     select quota.cap_id(p_subject_id, c.member)
     from (
-      select 'anybody' as member
-      union all
+      select 'anybody' as member from quota.member_limits
+      union
       select k.member
       from quota.caps as k
       where k.subject_id = p_subject_id
@@ -16358,6 +16599,18 @@ $$;
 
 comment on function quota.running_since is
   'The start of the longest period that runs, of any limit of a subject or its members; null: there is none.';
+
+create function quota.kinds_to_fold()
+returns text[]
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return '{consume,cost,level,import,reserve,commit,release,expire,draw,refund}'::text[];
+end
+$$;
+
+comment on function quota.kinds_to_fold is
+  'The kinds of lines that are folded.';
 
 -- sql/meter/fold_lines.sql
 
@@ -17752,7 +18005,7 @@ begin
       select row(
         s.subject_id,
         case when p.is_retired then quota.kept_plan(s, r.plan_id, null) else r.plan_id end,
-        null, s.anchor_at, s.time_zone, s.has_extras, s.terms_changed_at, s.parent_id
+        null, s.anchor_at, s.time_zone, s.has_extras, s.terms_changed_at, s.parent_id, s.fold_from
       )::quota.subjects
       from unnest(p_subject_ids, p_plan_ids) as r (subject_id, plan_id)
       join quota.subjects as s on s.subject_id = r.subject_id
@@ -21490,6 +21743,9 @@ begin
     ('column', 'quota.finding.problem', '{"of": "type", "on": "quota.finding", "name": "problem", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.finding.rank', '{"of": "type", "on": "quota.finding", "name": "rank", "type": "integer", "default": null, "is_required": false}'),
     ('column', 'quota.finding.statement', '{"of": "type", "on": "quota.finding", "name": "statement", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.folded.if_quiet', '{"of": "type", "on": "quota.folded", "name": "if_quiet", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.folded.lines', '{"of": "type", "on": "quota.folded", "name": "lines", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.folded.next_at', '{"of": "type", "on": "quota.folded", "name": "next_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.followed_tables.plan_column', '{"of": "table", "on": "quota.followed_tables", "name": "plan_column", "type": "name", "default": null, "is_required": true}'),
     ('column', 'quota.followed_tables.subject_column', '{"of": "table", "on": "quota.followed_tables", "name": "subject_column", "type": "name", "default": null, "is_required": true}'),
     ('column', 'quota.followed_tables.table_id', '{"of": "table", "on": "quota.followed_tables", "name": "table_id", "type": "regclass", "default": null, "is_required": true}'),
@@ -21729,6 +21985,7 @@ begin
     ('column', 'quota.shares.subject_id', '{"of": "table", "on": "quota.shares", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.shares.units', '{"of": "table", "on": "quota.shares", "name": "units", "type": "bigint", "default": null, "is_required": true}'),
     ('column', 'quota.subjects.anchor_at', '{"of": "table", "on": "quota.subjects", "name": "anchor_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.subjects.fold_from', '{"of": "table", "on": "quota.subjects", "name": "fold_from", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.subjects.has_extras', '{"of": "table", "on": "quota.subjects", "name": "has_extras", "type": "boolean", "default": "false", "is_required": true}'),
     ('column', 'quota.subjects.parent_id', '{"of": "table", "on": "quota.subjects", "name": "parent_id", "type": "text collate \"C\"", "default": null, "is_required": false}'),
     ('column', 'quota.subjects.plan_ends_at', '{"of": "table", "on": "quota.subjects", "name": "plan_ends_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
@@ -21963,11 +22220,12 @@ begin
     ('function', 'quota.family_of(text, text)', '{"body": "df30aa31368de9ff53de88e4dcc9d0a2", "name": "quota.family_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns text[]"}'),
     ('function', 'quota.features_at(quota.part[], text)', '{"body": "c4fa52e07fa33cf9d322d03757286349", "name": "quota.features_at", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_subject_id text) returns text[]"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
-    ('function', 'quota.fold_ledger(interval, timestamp with time zone)', '{"body": "2000100cb35fcd2f7202cfdedc68563d", "name": "quota.fold_ledger", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_keep interval, p_now timestamp with time zone) returns bigint"}'),
+    ('function', 'quota.fold_ledger(interval, timestamp with time zone)', '{"body": "a9d7a5a1502231a7b6c29a453d79b93a", "name": "quota.fold_ledger", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_keep interval, p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.fold_lines(text, text, uuid[], timestamp with time zone[], timestamp with time zone, boolean)', '{"body": "9619a23d31bbe9cc4002f3385b92d842", "name": "quota.fold_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_ids uuid[], p_edges timestamp with time zone[], p_now timestamp with time zone, p_are_all boolean) returns bigint"}'),
-    ('function', 'quota.fold_meter(text, text, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "9c062463d6e23d47d00f05092dbef550", "name": "quota.fold_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_before timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns bigint"}'),
+    ('function', 'quota.fold_meter(text, text, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "c112b1d061d5b30c7cf1ff25f06ebcc4", "name": "quota.fold_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_before timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns quota.folded"}'),
+    ('function', 'quota.fold_subject(text, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "9b858bc0fca0e79f13e7286cdc83babb", "name": "quota.fold_subject", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_before timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns quota.folded"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
-    ('function', 'quota.follow_rows(text[], text[])', '{"body": "79e333dc393abdc6966dbac363c97021", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
+    ('function', 'quota.follow_rows(text[], text[])', '{"body": "8c4a5397dc990ed7b4b42360d0825d1e", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.forecast(quota.limit_state, timestamp with time zone)', '{"body": "13cb64a3b0dacf31c63cfe6149b6fd4c", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
@@ -22059,12 +22317,13 @@ begin
     ('function', 'quota.lock_reservation(uuid, text)', '{"body": "9e85ec02fd203940eb3f788af0a482d2", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
     ('function', 'quota.lock_several(quota.caller[], text[])', '{"body": "323e04ff39664cafdacee8230e41d392", "name": "quota.lock_several", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_feature_ids text[], OUT callers quota.caller[], OUT at timestamp with time zone) returns record"}'),
     ('function', 'quota.lock_shared(text, text, quota.shares[])', '{"body": "f8140619638e8a472912cceed5090361", "name": "quota.lock_shared", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns timestamp with time zone"}'),
-    ('function', 'quota.lock_subject(text, boolean)', '{"body": "33191f489be22d99ff4e5c734f6d7a61", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_is_forgotten boolean DEFAULT false) returns quota.subjects"}'),
+    ('function', 'quota.lock_subject(text, boolean)', '{"body": "c10e87237434440672c3efa9470beae5", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_is_forgotten boolean DEFAULT false) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "a953885705ab4f44ba57976f00f331fd", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_terms_of(text[])', '{"body": "97c471dcd24ff78b8a9542fedb2fd28b", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
     ('function', 'quota.lock_to_merge(text, text)', '{"body": "acbe38572212df4fefd698c7467326a8", "name": "quota.lock_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text"}'),
     ('function', 'quota.longest_period(text[])', '{"body": "c737a7ffae0b03b5136d73840aa4c83a", "name": "quota.longest_period", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods text[]) returns text"}'),
     ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "e47b443bc3f2f7fb3fc88a4a85d9fcc3", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT carried bigint, OUT fits boolean) returns record"}'),
+    ('function', 'quota.look_later(text[], timestamp with time zone[])', '{"body": "9e1ceadff4bde95bef214b54165766ed", "name": "quota.look_later", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_next_at timestamp with time zone[]) returns void"}'),
     ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "5d619a14a78ec10abfb4c142457a5ecc", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_call(text, jsonb)', '{"body": "bf53e86edac6c6e4b8152b39d8e6b35c", "name": "quota.make_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call jsonb) returns public.usage_decision"}'),
@@ -22083,7 +22342,7 @@ begin
     ('function', 'quota.meters_of(text)', '{"body": "74efc11976ad1208d876a476a449c114", "name": "quota.meters_of", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.missing_objects(quota.installed_object[], quota.installed_object[])', '{"body": "509148318b3c764bcf8aba00843174ff", "name": "quota.missing_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.most_allowed(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "00b2e711740ebc50b33cac71619de4f1", "name": "quota.most_allowed", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns bigint"}'),
-    ('function', 'quota.move_belongings(text, text)', '{"body": "c62d5a08efde9b507e2e12164364c503", "name": "quota.move_belongings", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
+    ('function', 'quota.move_belongings(text, text)', '{"body": "00c49e80d6bbe7fcd4b509520018db6a", "name": "quota.move_belongings", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.move_carried(quota.events)', '{"body": "cb61f77ea712fc2a4ee8c38b5e64dc5c", "name": "quota.move_carried", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
     ('function', 'quota.move_children(text, text)', '{"body": "19c42afafda24b5c4ba1ecfafbf2bfca", "name": "quota.move_children", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.move_counters(quota.events[])', '{"body": "512c4927ec8cdc86c0062031d73c13d2", "name": "quota.move_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
@@ -22097,6 +22356,7 @@ begin
     ('function', 'quota.names_of(text)', '{"body": "35e2b0b7c0869c277f40672cff418af2", "name": "quota.names_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns text[]"}'),
     ('function', 'quota.needed_features(quota.part[])', '{"body": "8eb681722c997f5c1da7db0502f2b0e6", "name": "quota.needed_features", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns text[]"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "2ef64750bed84617a258b6d1edb223f4", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
+    ('function', 'quota.next_look(bigint, timestamp with time zone, timestamp with time zone, timestamp with time zone, timestamp with time zone, timestamp with time zone)', '{"body": "92a73a46632862d46da7a2dd845a38bb", "name": "quota.next_look", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines bigint, p_oldest timestamp with time zone, p_before timestamp with time zone, p_now timestamp with time zone, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone, p_ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns quota.folded"}'),
     ('function', 'quota.no_search_path(text)', '{"body": "2fcbdca0c8c6ff0525d127d56d75b602", "name": "quota.no_search_path", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text) returns quota.finding"}'),
     ('function', 'quota.note_exception(text, text, text)', '{"body": "cdc82c007ede3e89aae631877c69cafe", "name": "quota.note_exception", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_member text) returns boolean"}'),
     ('function', 'quota.note_first_expiry(text, text)', '{"body": "dd4c03de7cabc24a8fb460b81065a5ff", "name": "quota.note_first_expiry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
@@ -22104,6 +22364,7 @@ begin
     ('function', 'quota.note_limits(quota.plan_period[])', '{"body": "fc03258170625982e93594c7bc0731e3", "name": "quota.note_limits", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods quota.plan_period[]) returns void"}'),
     ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
     ('function', 'quota.note_sizes(bigint)', '{"body": "e36101c1277ff98d246d0970511868bd", "name": "quota.note_sizes", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows bigint) returns void"}'),
+    ('function', 'quota.oldest_to_fold(text, text)', '{"body": "4e2f973330c3dc9efcb940da313a9409", "name": "quota.oldest_to_fold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "d477599832efe43c9a66a47732c9c05d", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
     ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "0b46cdec53c1dcfb673aa0d252b4b3ec", "name": "quota.open_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.open_many(quota.events[], timestamp with time zone)', '{"body": "6cc8085b20ee4f044097a362b9d24c99", "name": "quota.open_many", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
@@ -22192,13 +22453,14 @@ begin
     ('function', 'quota.rows_query(text, text, text, text, text)', '{"body": "4d21869140b714cdf6063fe9d5a0c87b", "name": "quota.rows_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_sign text, p_feature_id text, p_subject_column text, p_amount_column text) returns text"}'),
     ('function', 'quota.rows_to_merge(text, text)', '{"body": "81b31a027bc4e4819ac69642009788e3", "name": "quota.rows_to_merge", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
     ('function', 'quota.rows_used(text, text)', '{"body": "7a2acd186dc422f38da06ea14c8e3990", "name": "quota.rows_used", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
-    ('function', 'quota.running_since(text, text, timestamp with time zone)', '{"body": "34d8308dbe436c4f08da64a596fd88c3", "name": "quota.running_since", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_now timestamp with time zone) returns timestamp with time zone"}'),
+    ('function', 'quota.running_since(text, text, timestamp with time zone)', '{"body": "3a44f6f7bd88a582117a96870cbfc5cc", "name": "quota.running_since", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_now timestamp with time zone) returns timestamp with time zone"}'),
     ('function', 'quota.sees_member(text, text)', '{"body": "b615612756884e7ca2ac17e07007ba46", "name": "quota.sees_member", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 1", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns boolean"}'),
     ('function', 'quota.sees_members(text, text)', '{"body": "e323702adb02dd0a6288b771b70a9372", "name": "quota.sees_members", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text, p_subject_id text) returns boolean"}'),
     ('function', 'quota.set_parent(text, text)', '{"body": "8f4fd527270134517feed642eb7ea827", "name": "quota.set_parent", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_parent text) returns void"}'),
     ('function', 'quota.set_plan(text, text, timestamp with time zone, text, timestamp with time zone, text)', '{"body": "4f01cd12633625b5343a5d3adeedd775", "name": "quota.set_plan", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_plan text, p_anchor timestamp with time zone, p_time_zone text, p_ends_at timestamp with time zone, p_reason text DEFAULT NULL::text) returns void"}'),
     ('function', 'quota.set_value(text, text, jsonb, timestamp with time zone)', '{"body": "95b4470c9128f20e2e5f39fcf5f131b9", "name": "quota.set_value", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_value jsonb, p_ends_at timestamp with time zone) returns void"}'),
     ('function', 'quota.settle_expired(text, text, timestamp with time zone)', '{"body": "9a75b048c5dc22c37eea3676d82ec65e", "name": "quota.settle_expired", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.settle_forgotten(timestamp with time zone)', '{"body": "b0f7d3a33a551a615150bf614791f763", "name": "quota.settle_forgotten", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns void"}'),
     ('function', 'quota.share_kind(boolean, boolean)', '{"body": "28ea1f08a9bc51520958ee3ed4204bc0", "name": "quota.share_kind", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_is_price boolean, p_is_held boolean) returns text"}'),
     ('function', 'quota.shares_of(text, uuid)', '{"body": "9f6b0e7f2d7345cd41a9857d54e1f914", "name": "quota.shares_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call_id uuid) returns quota.shares[]"}'),
     ('function', 'quota.shown_instant(timestamp with time zone)', '{"body": "5009620076b475244d938a3cc78c846b", "name": "quota.shown_instant", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns text"}'),
@@ -22222,7 +22484,10 @@ begin
     ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "14e64808cd8fbd5017728248b1ff7ab4", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
     ('function', 'quota.take_together(quota.caller, text, bigint, text, jsonb, jsonb)', '{"body": "a8f95496630e91a5fe23e37a912f25a1", "name": "quota.take_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "5a723d783c1a434c5db5d0208d084957", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
-    ('function', 'quota.tidy(interval)', '{"body": "15f9d550cee4766c71979e1f97e3fcf6", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(keep interval DEFAULT NULL::interval) returns bigint"}'),
+    ('function', 'quota.tidy(interval)', '{"body": "b203d0785226cbddb00894e365ef9e7a", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(keep interval DEFAULT NULL::interval) returns bigint"}'),
+    ('function', 'quota.tidy_alerts(timestamp with time zone)', '{"body": "8cec06b0bf320ad4c8da319cd7bd64c7", "name": "quota.tidy_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
+    ('function', 'quota.tidy_holds(timestamp with time zone)', '{"body": "5fffdba1001c91bf7b8913bea1d31e01", "name": "quota.tidy_holds", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
+    ('function', 'quota.tidy_keys(timestamp with time zone)', '{"body": "1209af3c0f6bf4d1f6f009c654d8f442", "name": "quota.tidy_keys", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.tidy_terms(timestamp with time zone)', '{"body": "69a15849fc822cbb3d3952f89c32bcad", "name": "quota.tidy_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.told_after(quota.events)', '{"body": "9b90c5f283326da7909b4e9dc0a7852d", "name": "quota.told_after", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns public.usage_decision"}'),
     ('function', 'quota.try_calls(text, jsonb)', '{"body": "e4a7032952d5366011597118af8b5364", "name": "quota.try_calls", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls jsonb) returns public.usage_decision[]"}'),
@@ -22267,7 +22532,7 @@ begin
     ('function', 'quota.write_overages(quota.events, quota.overage[], text)', '{"body": "4de91d3e891ddca8d29f98ca1fe707c9", "name": "quota.write_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_over quota.overage[], p_plan_id text) returns void"}'),
     ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_plans(jsonb)', '{"body": "89c82202e0263ca773803b07898af214", "name": "quota.write_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
-    ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone, jsonb)', '{"body": "7fff7be0f7af9804ca41e6e6092f3ede", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone, p_reason jsonb DEFAULT ''{}''::jsonb) returns void"}'),
+    ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone, jsonb)', '{"body": "c8e73e8d8b78bb52401fcaa1ac19e888", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone, p_reason jsonb DEFAULT ''{}''::jsonb) returns void"}'),
     ('function', 'quota.write_together(quota.caller, quota.joint_call, public.usage_decision, timestamp with time zone, text, jsonb, jsonb)', '{"body": "11a21180d0b2dae94b966a12ab2f8bed", "name": "quota.write_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_call quota.joint_call, p_decision public.usage_decision, p_at timestamp with time zone, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns boolean"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
@@ -22300,6 +22565,7 @@ begin
     ('index', 'quota.shares_by_share', '{"on": "quota.shares", "text": "CREATE INDEX shares_by_share ON quota.shares USING btree (share_subject_id, share_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.subjects_by_parent', '{"on": "quota.subjects", "text": "CREATE INDEX subjects_by_parent ON quota.subjects USING btree (parent_id) WHERE (parent_id IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.subjects_by_plan', '{"on": "quota.subjects", "text": "CREATE INDEX subjects_by_plan ON quota.subjects USING btree (plan_id)", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.subjects_by_what_to_fold', '{"on": "quota.subjects", "text": "CREATE INDEX subjects_by_what_to_fold ON quota.subjects USING btree (fold_from)", "is_valid": true, "is_unique": false}'),
     ('policy', 'select_everyone on quota.catalogue', '{"on": "quota.catalogue", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
     ('policy', 'select_everyone on quota.feature_costs', '{"on": "quota.feature_costs", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
     ('policy', 'select_everyone on quota.features', '{"on": "quota.features", "name": "select_everyone", "text": "as permissive for select to anon, authenticated, service_role using (true)"}'),
@@ -22371,6 +22637,7 @@ begin
     ('type', 'quota.caller', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.entitlement', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.finding', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.folded', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.import_row', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.installed_object', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.joint_call', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),

@@ -39,7 +39,7 @@ $$;
 -- What anybody can be told, but for the lines themselves.
 create function pg_temp.answers() returns jsonb language sql as $$
   select jsonb_build_object(
-    'now', (select jsonb_agg(to_jsonb(c) order by c.subject, c.feature, c.period) from public.current_usage as c),
+    'now', (select jsonb_agg(to_jsonb(c) order by c.subject, c.feature, c.period, c.member) from public.current_usage as c),
     'then', (select jsonb_agg(to_jsonb(h) order by h.subject, h.feature, h.period, h.period_start) from public.usage_history as h),
     'meters', (select jsonb_agg(to_jsonb(m) order by m.subject_id, m.feature_id) from quota.meters as m),
     'counters', (select jsonb_agg(to_jsonb(c) order by c.subject_id, c.feature_id, c.period, c.period_end) from quota.counters as c),
