@@ -4,7 +4,7 @@
 //                                                     a bare update and with what applications do
 //   npm run bench -- --large                          up to 1,000,000 subjects and 10,000,000 lines
 //   npm run bench -- --quick                          whether it runs; the figures mean nothing
-//   npm run bench -- --only hot                       one part: calls, hot, growth, node, rest, shared, tables
+//   npm run bench -- --only hot                       one part: calls, hot, growth, node, rest, shared, fold, tables
 //   npm run bench -- --instructions                   instructions per call: the figure to steer by
 //   npm run bench -- --instructions --only consume    one row of it (may be repeated)
 //   npm run bench -- --callgrind consume              where the instructions of a row go

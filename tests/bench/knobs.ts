@@ -18,6 +18,8 @@ export interface Knobs {
   pool: number;
   /** Callers that share round trips. */
   sharing: number[];
+  /** Lines to fold beside calls, in each round. */
+  oldLines: number;
   /** Rows of the table that limit_table() counts, and of the large insert. */
   rows: number;
 }
@@ -38,6 +40,7 @@ const USUAL: Knobs = {
   callers: 32,
   pool: 16,
   sharing: [32, 100],
+  oldLines: 50_000,
   rows: 10_000,
 };
 
@@ -52,6 +55,7 @@ const QUICK: Knobs = {
   sharing: [8],
   small: { subjects: 10, lines: 0 },
   grown: { subjects: 40, lines: 100 },
+  oldLines: 100,
   rows: 100,
 };
 

@@ -35,6 +35,7 @@ test('npm run bench -- --quick measures every part, keeps the figures and draws 
       'node',
       'rest',
       'shared',
+      'fold',
       'table',
     ]);
     for (const { title, rows } of report.sections) {

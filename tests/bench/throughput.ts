@@ -23,6 +23,7 @@ import {
 import { overshoot, prepareWays, waysOf } from './contenders.ts';
 import { type CpuClock, cpuOf } from './cpu.ts';
 import { type Driver, findDriver } from './drivers.ts';
+import { besideFolding } from './folding.ts';
 import { type Server, withServer } from './ground.ts';
 import type { Knobs, Size } from './knobs.ts';
 import { describeMachine, type Machine, machineLine } from './machine.ts';
@@ -204,6 +205,21 @@ const sections: Record<string, (stage: Stage, url: string) => Promise<Section[]>
       await postgrest.stop();
       await pool.end();
     }
+  },
+
+  async fold(stage, url) {
+    const { knobs, cpu } = stage;
+    const found: Section[] = [];
+    for (const subjects of [knobs.subjects, 1]) {
+      const alone = contender(stage, plainConsume(subjects), url, knobs.clients);
+      const rows = await alternate(besideFolding(alone, url, subjects, knobs.oldLines), knobs, cpu);
+      found.push({
+        id: `fold-${subjects}`,
+        title: `${knobs.clients} sessions, ${count(subjects)} subjects, while old lines of them are folded`,
+        rows,
+      });
+    }
+    return found;
   },
 
   async tables({ knobs, cpu }, url) {
