@@ -31,19 +31,33 @@ returns bigint
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_removed bigint;
+  v_subject_id text;
+  v_rows bigint;
+  v_removed bigint := 0;
 begin
-  -- skip locked: it waits for nobody.
-  delete from quota.keys as k
-    where (k.subject_id, k.owner_id, k.idempotency_key) in (
-      select d.subject_id, d.owner_id, d.idempotency_key
-      from quota.keys as d
-      where d.bound_at < p_now - interval '31 days'
-        -- An import is brought in once, however much later it is repeated.
-        and d.arguments ->> 'call' <> 'import_usage'
-      for update skip locked
-    );
-  get diagnostics v_removed = row_count;
+  for v_subject_id in
+    select k.subject_id
+    from quota.keys as k
+    where k.bound_at < p_now - interval '31 days'
+      -- An import is brought in once, however much later it is repeated.
+      and k.arguments ->> 'call' <> 'import_usage'
+    group by k.subject_id
+    order by k.subject_id
+  loop
+    -- skip locked, here and below: it waits for nobody.
+    delete from quota.keys as k
+      where k.subject_id = v_subject_id
+        and (k.owner_id, k.idempotency_key) in (
+          select d.owner_id, d.idempotency_key
+          from quota.keys as d
+          where d.subject_id = v_subject_id
+            and d.bound_at < p_now - interval '31 days'
+            and d.arguments ->> 'call' <> 'import_usage'
+          for update skip locked
+        );
+    get diagnostics v_rows = row_count;
+    v_removed := v_removed + v_rows;
+  end loop;
   return v_removed;
 end
 $$;
@@ -92,28 +106,41 @@ returns bigint
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_removed bigint;
+  v_subject_id text;
+  v_ended uuid[];
+  v_removed bigint := 0;
 begin
-  with ended as (
-    delete from quota.reservations as r
-      where (r.subject_id, r.reservation_id) in (
-        select d.subject_id, d.reservation_id
-        from quota.reservations as d
-        where d.state in ('committed', 'released', 'expired')
-          and d.expires_at < p_now - interval '31 days'
-        for update skip locked
-      )
-      returning r.subject_id, r.reservation_id, r.state
-  ),
-  unused as (
+  for v_subject_id in
+    select r.subject_id
+    from quota.reservations as r
+    where r.state in ('committed', 'released', 'expired')
+      and r.expires_at < p_now - interval '31 days'
+    group by r.subject_id
+    order by r.subject_id
+  loop
+    v_ended := array(
+      select r.reservation_id
+      from quota.reservations as r
+      where r.subject_id = v_subject_id
+        and r.state in ('committed', 'released', 'expired')
+        and r.expires_at < p_now - interval '31 days'
+      for update skip locked
+    );
     -- What was committed may be refunded yet.
     delete from quota.shares as s
-      using ended as e
-      where s.subject_id = e.subject_id
-        and s.call_id = e.reservation_id
-        and e.state <> 'committed'
-  )
-  select count(*) into v_removed from ended;
+      where s.subject_id = v_subject_id
+        and s.call_id in (
+          select r.reservation_id
+          from quota.reservations as r
+          where r.subject_id = v_subject_id
+            and r.reservation_id = any (v_ended)
+            and r.state <> 'committed'
+        );
+    delete from quota.reservations as r
+      where r.subject_id = v_subject_id
+        and r.reservation_id = any (v_ended);
+    v_removed := v_removed + cardinality(v_ended);
+  end loop;
   return v_removed;
 end
 $$;
@@ -126,17 +153,30 @@ returns bigint
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_removed bigint;
+  v_subject_id text;
+  v_rows bigint;
+  v_removed bigint := 0;
 begin
   -- One that nobody acknowledged may yet be delivered.
-  delete from quota.alerts as a
-    where (a.subject_id, a.alert_id) in (
-      select d.subject_id, d.alert_id
-      from quota.alerts as d
-      where d.acknowledged_at < p_now - interval '31 days'
-      for update skip locked
-    );
-  get diagnostics v_removed = row_count;
+  for v_subject_id in
+    select a.subject_id
+    from quota.alerts as a
+    where a.acknowledged_at < p_now - interval '31 days'
+    group by a.subject_id
+    order by a.subject_id
+  loop
+    delete from quota.alerts as a
+      where a.subject_id = v_subject_id
+        and a.alert_id in (
+          select d.alert_id
+          from quota.alerts as d
+          where d.subject_id = v_subject_id
+            and d.acknowledged_at < p_now - interval '31 days'
+          for update skip locked
+        );
+    get diagnostics v_rows = row_count;
+    v_removed := v_removed + v_rows;
+  end loop;
   return v_removed;
 end
 $$;
@@ -150,31 +190,49 @@ returns bigint
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_subject_id text;
   v_rows bigint;
-  v_removed bigint;
+  v_removed bigint := 0;
 begin
-  -- Long after: a clock may be set back, and what held in the period before says what was left of it.
-  delete from quota.exceptions as x
-    where (x.subject_id, x.feature_id, x.period) in (
-      select d.subject_id, d.feature_id, d.period
-      from quota.exceptions as d
-      where d.ends_at < p_now - case d.period
-        when 'year' then interval '732 days'
-        when 'month' then interval '62 days'
-        else interval '31 days'
-      end
-      for update skip locked
-    );
-  get diagnostics v_removed = row_count;
-  delete from quota.overrides as o
-    where (o.subject_id, o.feature_id) in (
-      select d.subject_id, d.feature_id
-      from quota.overrides as d
-      where d.ends_at < p_now - interval '31 days'
-      for update skip locked
-    );
-  get diagnostics v_rows = row_count;
-  return v_removed + v_rows;
+  for v_subject_id in
+    select x.subject_id
+    from quota.exceptions as x
+    where x.ends_at < p_now - interval '31 days'
+    union
+    select o.subject_id
+    from quota.overrides as o
+    where o.ends_at < p_now - interval '31 days'
+    order by 1
+  loop
+    -- Long after: a clock may be set back, and what held in the period before says what was left of it.
+    delete from quota.exceptions as x
+      where x.subject_id = v_subject_id
+        and (x.feature_id, x.period) in (
+          select d.feature_id, d.period
+          from quota.exceptions as d
+          where d.subject_id = v_subject_id
+            and d.ends_at < p_now - case d.period
+              when 'year' then interval '732 days'
+              when 'month' then interval '62 days'
+              else interval '31 days'
+            end
+          for update skip locked
+        );
+    get diagnostics v_rows = row_count;
+    v_removed := v_removed + v_rows;
+    delete from quota.overrides as o
+      where o.subject_id = v_subject_id
+        and o.feature_id in (
+          select d.feature_id
+          from quota.overrides as d
+          where d.subject_id = v_subject_id
+            and d.ends_at < p_now - interval '31 days'
+          for update skip locked
+        );
+    get diagnostics v_rows = row_count;
+    v_removed := v_removed + v_rows;
+  end loop;
+  return v_removed;
 end
 $$;
 

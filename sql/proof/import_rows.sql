@@ -7,7 +7,22 @@ create function quota.import_rows(
 returns setof quota.import_row
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_in_tables text[] := array(select t.feature_id from quota.limited_tables as t);
+  v_named text[] := array(
+    select distinct d.value ->> 'subject' from jsonb_array_elements(p_rows) as d (value)
+  );
+  v_merged text[] := array(
+    select g.subject_id from quota.merges as g where g.subject_id = any (v_named)
+  );
+  v_subject_ids text[];
+  v_anchors timestamptz[];
+  v_zones text[];
 begin
+  select array_agg(s.subject_id), array_agg(s.anchor_at), array_agg(s.time_zone)
+    into v_subject_ids, v_anchors, v_zones
+    from quota.subjects as s
+    where s.subject_id = any (v_named);
   -- In lock order, so that two imports do not meet crosswise.
   return query
     select
@@ -24,19 +39,20 @@ begin
       from jsonb_array_elements(p_rows) with ordinality as d (value, place)
       offset 0
     ) as i
-    left join quota.subjects as s on s.subject_id = i.subject_id
+    left join unnest(v_subject_ids, v_anchors, v_zones) as s (subject_id, anchor_at, time_zone)
+      on s.subject_id = i.subject_id
     left join quota.features as f on f.feature_id = i.feature_id
     cross join lateral (
       select coalesce(
         quota.import_problem(i.value, i.counts_at, i.metadata, p_at),
         case
-          when exists (select from quota.merges as g where g.subject_id = i.subject_id)
+          when i.subject_id = any (v_merged)
             then 'the subject was merged into an account: name that one'
           when f.feature_id is null
             then 'unknown feature; features come from the plan document'
           when f.kind in ('switch', 'value')
             then 'a switch or value, which is not counted'
-          when exists (select from quota.limited_tables as t where t.feature_id = f.feature_id)
+          when f.feature_id = any (v_in_tables)
             then 'rows of a table limited by limit_table() count this gauge already'
           when i.value ? 'period'
             then quota.period_problem(

@@ -16081,19 +16081,33 @@ returns bigint
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_removed bigint;
+  v_subject_id text;
+  v_rows bigint;
+  v_removed bigint := 0;
 begin
-  -- skip locked: it waits for nobody.
-  delete from quota.keys as k
-    where (k.subject_id, k.owner_id, k.idempotency_key) in (
-      select d.subject_id, d.owner_id, d.idempotency_key
-      from quota.keys as d
-      where d.bound_at < p_now - interval '31 days'
-        -- An import is brought in once, however much later it is repeated.
-        and d.arguments ->> 'call' <> 'import_usage'
-      for update skip locked
-    );
-  get diagnostics v_removed = row_count;
+  for v_subject_id in
+    select k.subject_id
+    from quota.keys as k
+    where k.bound_at < p_now - interval '31 days'
+      -- An import is brought in once, however much later it is repeated.
+      and k.arguments ->> 'call' <> 'import_usage'
+    group by k.subject_id
+    order by k.subject_id
+  loop
+    -- skip locked, here and below: it waits for nobody.
+    delete from quota.keys as k
+      where k.subject_id = v_subject_id
+        and (k.owner_id, k.idempotency_key) in (
+          select d.owner_id, d.idempotency_key
+          from quota.keys as d
+          where d.subject_id = v_subject_id
+            and d.bound_at < p_now - interval '31 days'
+            and d.arguments ->> 'call' <> 'import_usage'
+          for update skip locked
+        );
+    get diagnostics v_rows = row_count;
+    v_removed := v_removed + v_rows;
+  end loop;
   return v_removed;
 end
 $$;
@@ -16142,28 +16156,41 @@ returns bigint
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_removed bigint;
+  v_subject_id text;
+  v_ended uuid[];
+  v_removed bigint := 0;
 begin
-  with ended as (
-    delete from quota.reservations as r
-      where (r.subject_id, r.reservation_id) in (
-        select d.subject_id, d.reservation_id
-        from quota.reservations as d
-        where d.state in ('committed', 'released', 'expired')
-          and d.expires_at < p_now - interval '31 days'
-        for update skip locked
-      )
-      returning r.subject_id, r.reservation_id, r.state
-  ),
-  unused as (
+  for v_subject_id in
+    select r.subject_id
+    from quota.reservations as r
+    where r.state in ('committed', 'released', 'expired')
+      and r.expires_at < p_now - interval '31 days'
+    group by r.subject_id
+    order by r.subject_id
+  loop
+    v_ended := array(
+      select r.reservation_id
+      from quota.reservations as r
+      where r.subject_id = v_subject_id
+        and r.state in ('committed', 'released', 'expired')
+        and r.expires_at < p_now - interval '31 days'
+      for update skip locked
+    );
     -- What was committed may be refunded yet.
     delete from quota.shares as s
-      using ended as e
-      where s.subject_id = e.subject_id
-        and s.call_id = e.reservation_id
-        and e.state <> 'committed'
-  )
-  select count(*) into v_removed from ended;
+      where s.subject_id = v_subject_id
+        and s.call_id in (
+          select r.reservation_id
+          from quota.reservations as r
+          where r.subject_id = v_subject_id
+            and r.reservation_id = any (v_ended)
+            and r.state <> 'committed'
+        );
+    delete from quota.reservations as r
+      where r.subject_id = v_subject_id
+        and r.reservation_id = any (v_ended);
+    v_removed := v_removed + cardinality(v_ended);
+  end loop;
   return v_removed;
 end
 $$;
@@ -16176,17 +16203,30 @@ returns bigint
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_removed bigint;
+  v_subject_id text;
+  v_rows bigint;
+  v_removed bigint := 0;
 begin
   -- One that nobody acknowledged may yet be delivered.
-  delete from quota.alerts as a
-    where (a.subject_id, a.alert_id) in (
-      select d.subject_id, d.alert_id
-      from quota.alerts as d
-      where d.acknowledged_at < p_now - interval '31 days'
-      for update skip locked
-    );
-  get diagnostics v_removed = row_count;
+  for v_subject_id in
+    select a.subject_id
+    from quota.alerts as a
+    where a.acknowledged_at < p_now - interval '31 days'
+    group by a.subject_id
+    order by a.subject_id
+  loop
+    delete from quota.alerts as a
+      where a.subject_id = v_subject_id
+        and a.alert_id in (
+          select d.alert_id
+          from quota.alerts as d
+          where d.subject_id = v_subject_id
+            and d.acknowledged_at < p_now - interval '31 days'
+          for update skip locked
+        );
+    get diagnostics v_rows = row_count;
+    v_removed := v_removed + v_rows;
+  end loop;
   return v_removed;
 end
 $$;
@@ -16200,31 +16240,49 @@ returns bigint
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_subject_id text;
   v_rows bigint;
-  v_removed bigint;
+  v_removed bigint := 0;
 begin
-  -- Long after: a clock may be set back, and what held in the period before says what was left of it.
-  delete from quota.exceptions as x
-    where (x.subject_id, x.feature_id, x.period) in (
-      select d.subject_id, d.feature_id, d.period
-      from quota.exceptions as d
-      where d.ends_at < p_now - case d.period
-        when 'year' then interval '732 days'
-        when 'month' then interval '62 days'
-        else interval '31 days'
-      end
-      for update skip locked
-    );
-  get diagnostics v_removed = row_count;
-  delete from quota.overrides as o
-    where (o.subject_id, o.feature_id) in (
-      select d.subject_id, d.feature_id
-      from quota.overrides as d
-      where d.ends_at < p_now - interval '31 days'
-      for update skip locked
-    );
-  get diagnostics v_rows = row_count;
-  return v_removed + v_rows;
+  for v_subject_id in
+    select x.subject_id
+    from quota.exceptions as x
+    where x.ends_at < p_now - interval '31 days'
+    union
+    select o.subject_id
+    from quota.overrides as o
+    where o.ends_at < p_now - interval '31 days'
+    order by 1
+  loop
+    -- Long after: a clock may be set back, and what held in the period before says what was left of it.
+    delete from quota.exceptions as x
+      where x.subject_id = v_subject_id
+        and (x.feature_id, x.period) in (
+          select d.feature_id, d.period
+          from quota.exceptions as d
+          where d.subject_id = v_subject_id
+            and d.ends_at < p_now - case d.period
+              when 'year' then interval '732 days'
+              when 'month' then interval '62 days'
+              else interval '31 days'
+            end
+          for update skip locked
+        );
+    get diagnostics v_rows = row_count;
+    v_removed := v_removed + v_rows;
+    delete from quota.overrides as o
+      where o.subject_id = v_subject_id
+        and o.feature_id in (
+          select d.feature_id
+          from quota.overrides as d
+          where d.subject_id = v_subject_id
+            and d.ends_at < p_now - interval '31 days'
+          for update skip locked
+        );
+    get diagnostics v_rows = row_count;
+    v_removed := v_removed + v_rows;
+  end loop;
+  return v_removed;
 end
 $$;
 
@@ -21073,7 +21131,22 @@ create function quota.import_rows(
 returns setof quota.import_row
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_in_tables text[] := array(select t.feature_id from quota.limited_tables as t);
+  v_named text[] := array(
+    select distinct d.value ->> 'subject' from jsonb_array_elements(p_rows) as d (value)
+  );
+  v_merged text[] := array(
+    select g.subject_id from quota.merges as g where g.subject_id = any (v_named)
+  );
+  v_subject_ids text[];
+  v_anchors timestamptz[];
+  v_zones text[];
 begin
+  select array_agg(s.subject_id), array_agg(s.anchor_at), array_agg(s.time_zone)
+    into v_subject_ids, v_anchors, v_zones
+    from quota.subjects as s
+    where s.subject_id = any (v_named);
   -- In lock order, so that two imports do not meet crosswise.
   return query
     select
@@ -21090,19 +21163,20 @@ begin
       from jsonb_array_elements(p_rows) with ordinality as d (value, place)
       offset 0
     ) as i
-    left join quota.subjects as s on s.subject_id = i.subject_id
+    left join unnest(v_subject_ids, v_anchors, v_zones) as s (subject_id, anchor_at, time_zone)
+      on s.subject_id = i.subject_id
     left join quota.features as f on f.feature_id = i.feature_id
     cross join lateral (
       select coalesce(
         quota.import_problem(i.value, i.counts_at, i.metadata, p_at),
         case
-          when exists (select from quota.merges as g where g.subject_id = i.subject_id)
+          when i.subject_id = any (v_merged)
             then 'the subject was merged into an account: name that one'
           when f.feature_id is null
             then 'unknown feature; features come from the plan document'
           when f.kind in ('switch', 'value')
             then 'a switch or value, which is not counted'
-          when exists (select from quota.limited_tables as t where t.feature_id = f.feature_id)
+          when f.feature_id = any (v_in_tables)
             then 'rows of a table limited by limit_table() count this gauge already'
           when i.value ? 'period'
             then quota.period_problem(
@@ -22255,7 +22329,7 @@ begin
     ('function', 'quota.holders_of(text, text)', '{"body": "53fcf80cc95aa1d84aab6851a449e768", "name": "quota.holders_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
     ('function', 'quota.import_key(text, timestamp with time zone)', '{"body": "c96a77ee7c74234c0d94414ce3a295fa", "name": "quota.import_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_counts_at timestamp with time zone) returns text"}'),
     ('function', 'quota.import_problem(jsonb, timestamp with time zone, jsonb, timestamp with time zone)', '{"body": "935fa76e26f2daf1f71bc9c467e08014", "name": "quota.import_problem", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_row jsonb, p_counts_at timestamp with time zone, p_metadata jsonb, p_at timestamp with time zone) returns text"}'),
-    ('function', 'quota.import_rows(jsonb, timestamp with time zone)', '{"body": "83a4bb13212d934c841cdb15d9478d2e", "name": "quota.import_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_at timestamp with time zone) returns SETOF quota.import_row"}'),
+    ('function', 'quota.import_rows(jsonb, timestamp with time zone)', '{"body": "fb21a8525ac4edac88353525d08e23e1", "name": "quota.import_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_at timestamp with time zone) returns SETOF quota.import_row"}'),
     ('function', 'quota.import_usage(jsonb, boolean)', '{"body": "7033a5e1d7dd5b7c43374d581315a086", "name": "quota.import_usage", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_dry_run boolean DEFAULT false) returns SETOF public.import_result"}'),
     ('function', 'quota.installation_findings()', '{"body": "d464956bb5b6382db4a66f4d06d50bd8", "name": "quota.installation_findings", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.installed_columns()', '{"body": "4b3cc68962c737fb8d30d8c6a5d3ae0a", "name": "quota.installed_columns", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
@@ -22485,10 +22559,10 @@ begin
     ('function', 'quota.take_together(quota.caller, text, bigint, text, jsonb, jsonb)', '{"body": "a8f95496630e91a5fe23e37a912f25a1", "name": "quota.take_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "5a723d783c1a434c5db5d0208d084957", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.tidy(interval)', '{"body": "b203d0785226cbddb00894e365ef9e7a", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(keep interval DEFAULT NULL::interval) returns bigint"}'),
-    ('function', 'quota.tidy_alerts(timestamp with time zone)', '{"body": "8cec06b0bf320ad4c8da319cd7bd64c7", "name": "quota.tidy_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
-    ('function', 'quota.tidy_holds(timestamp with time zone)', '{"body": "5fffdba1001c91bf7b8913bea1d31e01", "name": "quota.tidy_holds", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
-    ('function', 'quota.tidy_keys(timestamp with time zone)', '{"body": "1209af3c0f6bf4d1f6f009c654d8f442", "name": "quota.tidy_keys", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
-    ('function', 'quota.tidy_terms(timestamp with time zone)', '{"body": "69a15849fc822cbb3d3952f89c32bcad", "name": "quota.tidy_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
+    ('function', 'quota.tidy_alerts(timestamp with time zone)', '{"body": "949059326e1f487b0eab0b8d8d09aeb8", "name": "quota.tidy_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
+    ('function', 'quota.tidy_holds(timestamp with time zone)', '{"body": "d6b67f70063afaf97d8cc098d9d11cd3", "name": "quota.tidy_holds", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
+    ('function', 'quota.tidy_keys(timestamp with time zone)', '{"body": "1baf9060884da588d73e05affa10dbc5", "name": "quota.tidy_keys", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
+    ('function', 'quota.tidy_terms(timestamp with time zone)', '{"body": "dbb18e01ec53d4159c8936c51442e68a", "name": "quota.tidy_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.told_after(quota.events)', '{"body": "9b90c5f283326da7909b4e9dc0a7852d", "name": "quota.told_after", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns public.usage_decision"}'),
     ('function', 'quota.try_calls(text, jsonb)', '{"body": "e4a7032952d5366011597118af8b5364", "name": "quota.try_calls", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls jsonb) returns public.usage_decision[]"}'),
     ('function', 'quota.types_query(text, text[])', '{"body": "183f9f350ea9eec8a9e61a5f206417b2", "name": "quota.types_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_columns text[]) returns text"}'),

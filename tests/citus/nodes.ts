@@ -82,6 +82,15 @@ export async function createSpread(url: string): Promise<Spread> {
   await migrate(withName(url, name, { name: OWNER, password: '' }));
   for (const node of nodes)
     await withClient(withName(node, name), (client) => client.query('create extension citus'));
+  // Where suites look for pgTAP: what a transaction sets of its search path is set on workers, too.
+  for (const node of nodes.slice(1)) {
+    await withClient(withName(node, name), (client) =>
+      client.query(`
+        set citus.enable_ddl_propagation = off;
+        create schema extensions;
+        grant usage on schema extensions to public`),
+    );
+  }
   await withClient(here, async (client) => {
     await client.query('select citus_set_coordinator_host($1, $2)', [
       new URL(url).hostname,

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
 import { cleanEnvironment, run } from '../../scripts/local/processes.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
+import { setClock } from '../support/clock.ts';
 import { createDatabase } from '../support/database.ts';
 
 const read = (name: string) => readFileSync(fromRoot(`sql/optional/${name}`), 'utf8');
@@ -71,6 +72,27 @@ test('a function that takes another way is one that there is, with the same attr
     alerts.map(({ alert_id }) => alert_id),
   ]);
   expect(rows[0].count).toBe('2');
+  await client.query('reset role');
+  const { rows: imported } = await client.query(
+    `select action from quota.import_usage('[
+       {"subject": "ada", "feature": "chat", "amount": 7, "period_start": "2026-01-20T00:00:00Z"},
+       {"subject": "eve", "feature": "chat", "amount": 3, "period_start": "2026-01-20T00:00:00Z"},
+       {"subject": "eve", "feature": "chat", "amount": 2, "period_start": "2026-01-21T00:00:00Z"}]')`,
+  );
+  expect(imported.map(({ action }) => action)).toEqual(['import', 'import', 'import']);
+  await setClock(client, { offset: '40 days' });
+  // Five lines, and the alerts that arrived.
+  expect((await client.query(`select quota.tidy('1 day')`)).rows).toEqual([{ tidy: '7' }]);
+  const { rows: history } = await client.query(
+    `select subject, used from usage_history order by subject, period_start`,
+  );
+  expect(history).toEqual([
+    { subject: 'ada', used: '7' },
+    { subject: 'ada', used: '10' },
+    { subject: 'eve', used: '5' },
+    { subject: 'eve', used: '6' },
+  ]);
+  expect((await client.query('select * from verify_usage()')).rows).toEqual([]);
   await expect(client.query(`select consume_usage('nothing', 1, 'ada')`)).rejects.toMatchObject({
     code: 'QFEAT',
   });
