@@ -89,6 +89,8 @@ begin
     where c.subject_id = p_cap.subject_id
       and c.feature_id = p_cap.feature_id
       and c.member = p_cap.member;
+  -- Nobody need look for it any more.
+  perform quota.forget_limits(array[p_cap.subject_id], p_cap.feature_id);
 end
 $$;
 
