@@ -86,6 +86,7 @@
 \ir verbs/lock_call.sql
 \ir verbs/take_together.sql
 \ir verbs/move_together.sql
+\ir verbs/look_together.sql
 \ir verbs/take_parts.sql
 \ir verbs/enforce_usage.sql
 \ir verbs/consume_usage_batch.sql

@@ -66,6 +66,11 @@ create table quota.meters (
   long_carried bigint not null default 0,
   joint_ceiling bigint,
   has_caps boolean not null default false,
+  levels text[],
+  ways text[],
+  units bigint[],
+  pers bigint[],
+  lock_order integer[],
   constraint meters_pkey primary key (subject_id, feature_id)
 ) with (fillfactor = 70);
 
@@ -113,6 +118,12 @@ comment on column quota.meters.joint_ceiling is
 
 comment on column quota.meters.has_caps is
   'Whether members may have caps of it: who acts then takes from its own, too.';
+
+comment on column quota.meters.levels is
+  'The subject and those above it, from the top down. ways: the features that a call of it takes from at each, in byte order; null where it is this meter alone. lock_order: which of all these meters is locked first.';
+
+comment on column quota.meters.units is
+  'Of each way, with pers, its price: units for pers units of the feature; 1 for 1 of the feature itself.';
 
 comment on column quota.meters.period is
   'The limit with least room: it stays that, since all shrink in step. period_start to reserved_before are of it.';
@@ -196,7 +207,12 @@ alter table quota.meters
   alter column refuses set statistics 0,
   alter column long_carried set statistics 0,
   alter column joint_ceiling set statistics 0,
-  alter column has_caps set statistics 0;
+  alter column has_caps set statistics 0,
+  alter column levels set statistics 0,
+  alter column ways set statistics 0,
+  alter column units set statistics 0,
+  alter column pers set statistics 0,
+  alter column lock_order set statistics 0;
 
 alter table quota.meters enable row level security;
 

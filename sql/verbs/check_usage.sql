@@ -40,6 +40,9 @@ begin
     perform quota.check_amount(p_amount);
   end if;
   v_decision := quota.look_plainly(v_caller, p_feature, p_amount, v_now);
+  if v_decision.allowed is null then
+    v_decision := quota.look_together(v_caller, p_feature, p_amount, v_now);
+  end if;
   if v_decision.allowed is not null then
     return v_decision;
   end if;

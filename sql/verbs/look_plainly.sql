@@ -5,7 +5,8 @@ create function quota.look_plainly(
   p_caller quota.caller,
   p_feature_id text,
   p_amount bigint,
-  p_at timestamptz
+  p_at timestamptz,
+  p_is_part boolean default false
 )
 returns public.usage_decision
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
@@ -43,7 +44,7 @@ begin
     join quota.catalogue as k on k.version = m.catalogue_version
     where m.subject_id = p_caller.subject_id
       and m.feature_id = p_feature_id
-      and m.fresh_from < 'infinity' and m.ceiling is not null
+      and m.fresh_from < 'infinity' and (p_is_part or m.ceiling is not null)
       and (p_caller.is_trusted or not m.server_only)
       and (
         p_at is not null
@@ -83,7 +84,7 @@ end
 $$;
 
 comment on function quota.look_plainly is
-  'What the meter remembers says to an amount at an instant, without a lock: allowed, or a refusal if that is plain. No instant: now, and only where a limit is used up, since a call for more than is left waits for what others may be giving back. Null: ask properly.';
+  'What the meter remembers says to an amount at an instant, without a lock: allowed, or a refusal if that is plain. No instant: now, and only where a limit is used up, since a call for more than is left waits for what others may be giving back. p_is_part: of a call that takes from other meters, too. Null: ask properly.';
 
 -- Of several limits: the one that refuses longest need not be the one with least room.
 create function quota.look_closely(

@@ -156,47 +156,50 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_own integer := quota.own_part(p_caller.subject_id, p_call.parts);
-  v_ids uuid[];
+  v_part quota.part;
+  v_id uuid;
 begin
+  -- A look after the locks: whoever gives a subject another parent holds its meters.
+  if coalesce(quota.levels_of(p_caller.subject_id), array[p_caller.subject_id]) <> p_call.levels then
+    return false;
+  end if;
   -- The key goes before the lines: when it is taken, nothing was counted.
   if p_idempotency_key is not null and not quota.bind_key(
     p_caller, p_idempotency_key, p_arguments, to_jsonb(p_decision), p_at
   ) then
     return false;
   end if;
-  for i in 1 .. cardinality(p_call.parts) loop
-    v_ids[i] := case when i = v_own then p_decision.event_id else quota.new_id(p_at) end;
-  end loop;
-  -- A statement after the locks: are catalogue and levels still those that were read?
+  -- So is this one: is the catalogue still the edition that is remembered?
   insert into quota.events (
-    subject_id, event_id, at, kind, feature_id, counts_at, used_change, about_id, actor, idempotency_key,
-    metadata
+    subject_id, event_id, at, kind, feature_id, counts_at, used_change, actor, idempotency_key, metadata
   )
-    select p.subject_id, v_ids[p.n], p_at,
-      case when p.n = v_own then 'consume' when p.is_price then 'cost' else 'level' end,
-      p.feature_id, p_at, p_call.amounts[p.n], case when p.n <> v_own then p_decision.event_id end,
-      p_caller.actor, case when p.n = v_own then p_idempotency_key end, p_metadata
+    select p_caller.subject_id, p_decision.event_id, p_at, 'consume', p_decision.feature, p_at,
+      p_call.amounts[v_own], p_caller.actor, p_idempotency_key, p_metadata
     from quota.catalogue as k
-    cross join unnest(p_call.parts) with ordinality
-      as p (subject_id, feature_id, units, per, is_price, n)
-    where k.version = p_call.catalogue_version
-      and not exists (
-        select from unnest(p_call.levels) with ordinality as l (subject_id, n)
-        where p_call.levels[l.n - 1] is distinct from (
-          select s.parent_id from quota.subjects as s where s.subject_id = l.subject_id
-        )
-      );
+    where k.version = p_call.catalogue_version;
   if not found then
     perform quota.free_key(p_caller, p_idempotency_key);
     return false;
   end if;
-  insert into quota.shares (
-    subject_id, call_id, share_subject_id, share_feature_id, share_id, feature_id, units, per
-  )
-    select p_caller.subject_id, p_decision.event_id, p.subject_id, p.feature_id, v_ids[p.n],
-      p_decision.feature, p.units, p.per
-    from unnest(p_call.parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
-    where p.n <> v_own;
+  for i in 1 .. cardinality(p_call.parts) loop
+    continue when i = v_own;
+    v_part := p_call.parts[i];
+    v_id := quota.new_id(p_at);
+    insert into quota.events (
+      subject_id, event_id, at, kind, feature_id, counts_at, used_change, about_id, actor, metadata
+    )
+    values (
+      v_part.subject_id, v_id, p_at, case when v_part.is_price then 'cost' else 'level' end,
+      v_part.feature_id, p_at, p_call.amounts[i], p_decision.event_id, p_caller.actor, p_metadata
+    );
+    insert into quota.shares (
+      subject_id, call_id, share_subject_id, share_feature_id, share_id, feature_id, units, per
+    )
+    values (
+      p_caller.subject_id, p_decision.event_id, v_part.subject_id, v_part.feature_id, v_id,
+      p_decision.feature, v_part.units, v_part.per
+    );
+  end loop;
   return true;
 end
 $$;

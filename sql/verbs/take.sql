@@ -56,6 +56,16 @@ begin
       return v_decision;
     end if;
   end if;
+  if p_idempotency_key is null then
+    v_decision := quota.look_together(
+      p_caller, p_feature_id, case when p_partial then 1 else p_amount end, quota.clock()
+    );
+    -- As above: what is left somewhere waits for what others may be giving back.
+    if v_decision.allowed is false and v_decision.remaining + v_decision.reserved = 0 then
+      v_decision.amount := p_amount;
+      return v_decision;
+    end if;
+  end if;
   v_own := quota.lock_call(p_caller, array[p_feature_id]);
   if p_idempotency_key is not null then
     v_answer := quota.replay(v_own.caller, p_idempotency_key, p_arguments, v_own.at);
@@ -163,8 +173,7 @@ begin
       coalesce(p_reservation_id, v_event.event_id)
     );
   end if;
-  -- There is nothing of a level that does not name the feature.
-  perform quota.remember(p_caller.subject_id, p_feature_id, p_at, v_allowance) where v_after <> '{}';
+  perform quota.remember(p_caller.subject_id, p_feature_id, p_at, v_allowance);
   perform quota.write_alerts(p_caller.subject_id, p_feature_id, p_at, v_before, v_after);
   return v_decision;
 end

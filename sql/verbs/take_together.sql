@@ -83,64 +83,33 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_call quota.joint_call;
-  v_ways quota.part[];
-  v_part quota.part;
+  v_ways text[];
+  v_units bigint[];
+  v_pers bigint[];
   v_subject_id text;
 begin
-  -- A snapshot of a whole transaction may be older than the catalogue.
-  if current_setting('transaction_isolation') <> 'read committed' then
-    return null;
-  end if;
-  -- Of one snapshot: what the call counts in, and the edition of the catalogue that says so.
-  select k.version,
-      array_remove(
-        array[
-          (
-            select t.parent_id
-            from quota.subjects as t
-            where t.subject_id = (
-              select s.parent_id from quota.subjects as s where s.subject_id = p_subject_id
-            )
-          ),
-          (select s.parent_id from quota.subjects as s where s.subject_id = p_subject_id),
-          p_subject_id
-        ],
-        null
-      ),
-      array(
-        select row('', o.feature_id, o.units, o.per, o.is_price)::quota.part
-        from (
-          select p_feature_id as feature_id, 1::bigint as units, 1::bigint as per, false as is_price
-          union all
-          select c.cost_id, c.units, c.per, true
-          from quota.feature_costs as c
-          where c.feature_id = p_feature_id
-        ) as o
-        order by o.feature_id collate "C"
-      )
-    into v_call.catalogue_version, v_call.levels, v_ways
+  select m.catalogue_version, m.levels, m.lock_order, m.ways, m.units, m.pers
+    into v_call.catalogue_version, v_call.levels, v_call.lock_order, v_ways, v_units, v_pers
     from quota.meters as m
-    join quota.catalogue as k on k.version = m.catalogue_version
     where m.subject_id = p_subject_id
       and m.feature_id = p_feature_id
       and m.fresh_from < 'infinity'
-      and m.ceiling is null;
-  foreach v_subject_id in array coalesce(v_call.levels, '{}') loop
-    foreach v_part in array v_ways loop
-      v_part.subject_id := v_subject_id;
-      v_call.parts := v_call.parts || v_part;
+      and m.ways is not null
+      -- A snapshot of a whole transaction may be older than the catalogue.
+      and current_setting('transaction_isolation') = 'read committed';
+  if not found then
+    return null;
+  end if;
+  foreach v_subject_id in array v_call.levels loop
+    for i in 1 .. cardinality(v_ways) loop
+      v_call.parts := v_call.parts || row(
+        v_subject_id, v_ways[i], v_units[i], v_pers[i], v_ways[i] <> p_feature_id
+      )::quota.part;
     end loop;
   end loop;
-  if cardinality(v_call.levels) > 1 then
-    v_call.lock_order := array(
-      select p.n
-      from unnest(v_call.parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
-      order by p.subject_id collate "C", p.n
-    );
-  end if;
   return v_call;
 end
 $$;
 
 comment on function quota.joint_call_of is
-  'What a call counts in, where it is not its own meter alone and that remembers its limits; else no parts.';
+  'What a call counts in, where it is not its own meter alone and that remembers it; else no parts.';

@@ -3703,6 +3703,11 @@ create table quota.meters (
   long_carried bigint not null default 0,
   joint_ceiling bigint,
   has_caps boolean not null default false,
+  levels text[],
+  ways text[],
+  units bigint[],
+  pers bigint[],
+  lock_order integer[],
   constraint meters_pkey primary key (subject_id, feature_id)
 ) with (fillfactor = 70);
 
@@ -3750,6 +3755,12 @@ comment on column quota.meters.joint_ceiling is
 
 comment on column quota.meters.has_caps is
   'Whether members may have caps of it: who acts then takes from its own, too.';
+
+comment on column quota.meters.levels is
+  'The subject and those above it, from the top down. ways: the features that a call of it takes from at each, in byte order; null where it is this meter alone. lock_order: which of all these meters is locked first.';
+
+comment on column quota.meters.units is
+  'Of each way, with pers, its price: units for pers units of the feature; 1 for 1 of the feature itself.';
 
 comment on column quota.meters.period is
   'The limit with least room: it stays that, since all shrink in step. period_start to reserved_before are of it.';
@@ -3833,7 +3844,12 @@ alter table quota.meters
   alter column refuses set statistics 0,
   alter column long_carried set statistics 0,
   alter column joint_ceiling set statistics 0,
-  alter column has_caps set statistics 0;
+  alter column has_caps set statistics 0,
+  alter column levels set statistics 0,
+  alter column ways set statistics 0,
+  alter column units set statistics 0,
+  alter column pers set statistics 0,
+  alter column lock_order set statistics 0;
 
 alter table quota.meters enable row level security;
 
@@ -7006,7 +7022,8 @@ create function quota.look_plainly(
   p_caller quota.caller,
   p_feature_id text,
   p_amount bigint,
-  p_at timestamptz
+  p_at timestamptz,
+  p_is_part boolean default false
 )
 returns public.usage_decision
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
@@ -7044,7 +7061,7 @@ begin
     join quota.catalogue as k on k.version = m.catalogue_version
     where m.subject_id = p_caller.subject_id
       and m.feature_id = p_feature_id
-      and m.fresh_from < 'infinity' and m.ceiling is not null
+      and m.fresh_from < 'infinity' and (p_is_part or m.ceiling is not null)
       and (p_caller.is_trusted or not m.server_only)
       and (
         p_at is not null
@@ -7084,7 +7101,7 @@ end
 $$;
 
 comment on function quota.look_plainly is
-  'What the meter remembers says to an amount at an instant, without a lock: allowed, or a refusal if that is plain. No instant: now, and only where a limit is used up, since a call for more than is left waits for what others may be giving back. Null: ask properly.';
+  'What the meter remembers says to an amount at an instant, without a lock: allowed, or a refusal if that is plain. No instant: now, and only where a limit is used up, since a call for more than is left waits for what others may be giving back. p_is_part: of a call that takes from other meters, too. Null: ask properly.';
 
 -- Of several limits: the one that refuses longest need not be the one with least room.
 create function quota.look_closely(
@@ -7232,6 +7249,16 @@ begin
       return v_decision;
     end if;
   end if;
+  if p_idempotency_key is null then
+    v_decision := quota.look_together(
+      p_caller, p_feature_id, case when p_partial then 1 else p_amount end, quota.clock()
+    );
+    -- As above: what is left somewhere waits for what others may be giving back.
+    if v_decision.allowed is false and v_decision.remaining + v_decision.reserved = 0 then
+      v_decision.amount := p_amount;
+      return v_decision;
+    end if;
+  end if;
   v_own := quota.lock_call(p_caller, array[p_feature_id]);
   if p_idempotency_key is not null then
     v_answer := quota.replay(v_own.caller, p_idempotency_key, p_arguments, v_own.at);
@@ -7339,8 +7366,7 @@ begin
       coalesce(p_reservation_id, v_event.event_id)
     );
   end if;
-  -- There is nothing of a level that does not name the feature.
-  perform quota.remember(p_caller.subject_id, p_feature_id, p_at, v_allowance) where v_after <> '{}';
+  perform quota.remember(p_caller.subject_id, p_feature_id, p_at, v_allowance);
   perform quota.write_alerts(p_caller.subject_id, p_feature_id, p_at, v_before, v_after);
   return v_decision;
 end
@@ -7587,67 +7613,36 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_call quota.joint_call;
-  v_ways quota.part[];
-  v_part quota.part;
+  v_ways text[];
+  v_units bigint[];
+  v_pers bigint[];
   v_subject_id text;
 begin
-  -- A snapshot of a whole transaction may be older than the catalogue.
-  if current_setting('transaction_isolation') <> 'read committed' then
-    return null;
-  end if;
-  -- Of one snapshot: what the call counts in, and the edition of the catalogue that says so.
-  select k.version,
-      array_remove(
-        array[
-          (
-            select t.parent_id
-            from quota.subjects as t
-            where t.subject_id = (
-              select s.parent_id from quota.subjects as s where s.subject_id = p_subject_id
-            )
-          ),
-          (select s.parent_id from quota.subjects as s where s.subject_id = p_subject_id),
-          p_subject_id
-        ],
-        null
-      ),
-      array(
-        select row('', o.feature_id, o.units, o.per, o.is_price)::quota.part
-        from (
-          select p_feature_id as feature_id, 1::bigint as units, 1::bigint as per, false as is_price
-          union all
-          select c.cost_id, c.units, c.per, true
-          from quota.feature_costs as c
-          where c.feature_id = p_feature_id
-        ) as o
-        order by o.feature_id collate "C"
-      )
-    into v_call.catalogue_version, v_call.levels, v_ways
+  select m.catalogue_version, m.levels, m.lock_order, m.ways, m.units, m.pers
+    into v_call.catalogue_version, v_call.levels, v_call.lock_order, v_ways, v_units, v_pers
     from quota.meters as m
-    join quota.catalogue as k on k.version = m.catalogue_version
     where m.subject_id = p_subject_id
       and m.feature_id = p_feature_id
       and m.fresh_from < 'infinity'
-      and m.ceiling is null;
-  foreach v_subject_id in array coalesce(v_call.levels, '{}') loop
-    foreach v_part in array v_ways loop
-      v_part.subject_id := v_subject_id;
-      v_call.parts := v_call.parts || v_part;
+      and m.ways is not null
+      -- A snapshot of a whole transaction may be older than the catalogue.
+      and current_setting('transaction_isolation') = 'read committed';
+  if not found then
+    return null;
+  end if;
+  foreach v_subject_id in array v_call.levels loop
+    for i in 1 .. cardinality(v_ways) loop
+      v_call.parts := v_call.parts || row(
+        v_subject_id, v_ways[i], v_units[i], v_pers[i], v_ways[i] <> p_feature_id
+      )::quota.part;
     end loop;
   end loop;
-  if cardinality(v_call.levels) > 1 then
-    v_call.lock_order := array(
-      select p.n
-      from unnest(v_call.parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
-      order by p.subject_id collate "C", p.n
-    );
-  end if;
   return v_call;
 end
 $$;
 
 comment on function quota.joint_call_of is
-  'What a call counts in, where it is not its own meter alone and that remembers its limits; else no parts.';
+  'What a call counts in, where it is not its own meter alone and that remembers it; else no parts.';
 
 -- sql/verbs/move_together.sql
 
@@ -7809,53 +7804,115 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_own integer := quota.own_part(p_caller.subject_id, p_call.parts);
-  v_ids uuid[];
+  v_part quota.part;
+  v_id uuid;
 begin
+  -- A look after the locks: whoever gives a subject another parent holds its meters.
+  if coalesce(quota.levels_of(p_caller.subject_id), array[p_caller.subject_id]) <> p_call.levels then
+    return false;
+  end if;
   -- The key goes before the lines: when it is taken, nothing was counted.
   if p_idempotency_key is not null and not quota.bind_key(
     p_caller, p_idempotency_key, p_arguments, to_jsonb(p_decision), p_at
   ) then
     return false;
   end if;
-  for i in 1 .. cardinality(p_call.parts) loop
-    v_ids[i] := case when i = v_own then p_decision.event_id else quota.new_id(p_at) end;
-  end loop;
-  -- A statement after the locks: are catalogue and levels still those that were read?
+  -- So is this one: is the catalogue still the edition that is remembered?
   insert into quota.events (
-    subject_id, event_id, at, kind, feature_id, counts_at, used_change, about_id, actor, idempotency_key,
-    metadata
+    subject_id, event_id, at, kind, feature_id, counts_at, used_change, actor, idempotency_key, metadata
   )
-    select p.subject_id, v_ids[p.n], p_at,
-      case when p.n = v_own then 'consume' when p.is_price then 'cost' else 'level' end,
-      p.feature_id, p_at, p_call.amounts[p.n], case when p.n <> v_own then p_decision.event_id end,
-      p_caller.actor, case when p.n = v_own then p_idempotency_key end, p_metadata
+    select p_caller.subject_id, p_decision.event_id, p_at, 'consume', p_decision.feature, p_at,
+      p_call.amounts[v_own], p_caller.actor, p_idempotency_key, p_metadata
     from quota.catalogue as k
-    cross join unnest(p_call.parts) with ordinality
-      as p (subject_id, feature_id, units, per, is_price, n)
-    where k.version = p_call.catalogue_version
-      and not exists (
-        select from unnest(p_call.levels) with ordinality as l (subject_id, n)
-        where p_call.levels[l.n - 1] is distinct from (
-          select s.parent_id from quota.subjects as s where s.subject_id = l.subject_id
-        )
-      );
+    where k.version = p_call.catalogue_version;
   if not found then
     perform quota.free_key(p_caller, p_idempotency_key);
     return false;
   end if;
-  insert into quota.shares (
-    subject_id, call_id, share_subject_id, share_feature_id, share_id, feature_id, units, per
-  )
-    select p_caller.subject_id, p_decision.event_id, p.subject_id, p.feature_id, v_ids[p.n],
-      p_decision.feature, p.units, p.per
-    from unnest(p_call.parts) with ordinality as p (subject_id, feature_id, units, per, is_price, n)
-    where p.n <> v_own;
+  for i in 1 .. cardinality(p_call.parts) loop
+    continue when i = v_own;
+    v_part := p_call.parts[i];
+    v_id := quota.new_id(p_at);
+    insert into quota.events (
+      subject_id, event_id, at, kind, feature_id, counts_at, used_change, about_id, actor, metadata
+    )
+    values (
+      v_part.subject_id, v_id, p_at, case when v_part.is_price then 'cost' else 'level' end,
+      v_part.feature_id, p_at, p_call.amounts[i], p_decision.event_id, p_caller.actor, p_metadata
+    );
+    insert into quota.shares (
+      subject_id, call_id, share_subject_id, share_feature_id, share_id, feature_id, units, per
+    )
+    values (
+      p_caller.subject_id, p_decision.event_id, v_part.subject_id, v_part.feature_id, v_id,
+      p_decision.feature, v_part.units, v_part.per
+    );
+  end loop;
   return true;
 end
 $$;
 
 comment on function quota.write_together is
   'Binds the key of a call over several meters and writes its lines. False: the key was taken, or what the call counts in has changed; then nothing is written.';
+
+-- sql/verbs/look_together.sql
+
+-- look_plainly() for each part of a call over several meters, and one answer of all.
+create function quota.look_together(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz
+)
+returns public.usage_decision
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_call quota.joint_call := quota.joint_call_of(p_caller.subject_id, p_feature_id);
+  v_part quota.part;
+  v_place integer := 0;
+  v_has_caps boolean;
+  v_decision public.usage_decision;
+begin
+  if v_call.parts is null
+    or coalesce(quota.levels_of(p_caller.subject_id), array[p_caller.subject_id]) <> v_call.levels
+  then
+    return null;
+  end if;
+  while v_place < cardinality(v_call.parts) loop
+    v_place := v_place + 1;
+    v_part := v_call.parts[v_place];
+    v_decision := quota.look_plainly(
+      row(v_part.subject_id, p_caller.is_trusted or v_part.is_price, null)::quota.caller,
+      v_part.feature_id, quota.price(p_amount, v_part.units, v_part.per), p_at, p_is_part => true
+    );
+    if v_decision.allowed is null then
+      return null;
+    end if;
+    v_call.decisions[v_place] := v_decision;
+    if p_caller.actor is not null and strpos(v_part.subject_id, chr(31)) = 0 then
+      select m.has_caps
+        into v_has_caps
+        from quota.meters as m
+        where m.subject_id = v_part.subject_id
+          and m.feature_id = v_part.feature_id;
+      if v_has_caps and quota.account_of(p_caller.actor) <> v_part.subject_id then
+        v_part.subject_id := quota.cap_id(v_part.subject_id, quota.account_of(p_caller.actor));
+        v_call.parts := v_call.parts || v_part;
+      end if;
+    end if;
+  end loop;
+  if not quota.are_named(v_call) then
+    return null;
+  end if;
+  return quota.joint_decision(
+    p_caller.subject_id, p_feature_id, p_amount, v_call.parts, v_call.decisions
+  );
+end
+$$;
+
+comment on function quota.look_together is
+  'What the meters of a call over several remember says to an amount at an instant, without a lock. Null: ask properly. Errors: QAMNT.';
 
 -- sql/verbs/take_parts.sql
 
@@ -9359,6 +9416,9 @@ begin
     perform quota.check_amount(p_amount);
   end if;
   v_decision := quota.look_plainly(v_caller, p_feature, p_amount, v_now);
+  if v_decision.allowed is null then
+    v_decision := quota.look_together(v_caller, p_feature, p_amount, v_now);
+  end if;
   if v_decision.allowed is not null then
     return v_decision;
   end if;
@@ -14100,6 +14160,8 @@ begin
         ceiling = case when v_company.is_alone then m.used + m.reserved + v_plain_room end,
         joint_ceiling = least(m.used + m.reserved + v_plain_room, 9007199254740991),
         has_caps = v_company.has_caps,
+        levels = v_company.levels, lock_order = v_company.lock_order,
+        ways = v_company.ways, units = v_company.units, pers = v_company.pers,
         period = v_tightest.period,
         period_start = v_tightest.period_start,
         period_end = v_tightest.resets_at,
@@ -14162,38 +14224,58 @@ create function quota.company_of(
   p_feature_id text,
   p_allowance quota.allowance,
   out is_alone boolean,
-  out has_caps boolean
+  out has_caps boolean,
+  out levels text[],
+  out lock_order integer[],
+  out ways text[],
+  out units bigint[],
+  out pers bigint[]
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
-  select
-      exists (
-        select from quota.member_limits as l
-        where l.plan_id = p_allowance.plan_id
-          and l.feature_id = p_feature_id
-      )
-      or exists (
-        select from quota.caps as c
-        where c.subject_id = p_subject_id
-          and c.feature_id = p_feature_id
-      ),
-      strpos(p_subject_id, chr(31)) = 0
-      and p_allowance.limits <> '{}'
-      and not exists (select from quota.feature_costs as c where c.feature_id = p_feature_id)
-      and not exists (
-        select from quota.subjects as s where s.subject_id = p_subject_id and s.parent_id is not null
-      )
-    into has_caps, is_alone;
-  is_alone := is_alone and not has_caps;
-  if p_allowance.kind = 'gauge' and is_alone then
-    is_alone := quota.below(array[p_subject_id]) = '{}';
+  is_alone := false;
+  has_caps := false;
+  -- Nobody calls a cap by its name.
+  if strpos(p_subject_id, chr(31)) > 0 then
+    return;
+  end if;
+  levels := coalesce(quota.levels_of(p_subject_id), array[p_subject_id]);
+  select array_agg(c.cost_id order by c.cost_id), array_agg(c.units order by c.cost_id),
+      array_agg(c.per order by c.cost_id)
+    into ways, units, pers
+    from (
+      select c.cost_id, c.units, c.per from quota.feature_costs as c where c.feature_id = p_feature_id
+      union all
+      select p_feature_id collate "C", 1, 1
+    ) as c;
+  has_caps := exists (
+      select from quota.member_limits as l
+      where l.plan_id = p_allowance.plan_id
+        and l.feature_id = p_feature_id
+    )
+    or exists (
+      select from quota.caps as c
+      where c.subject_id = p_subject_id
+        and c.feature_id = p_feature_id
+    );
+  if cardinality(levels) * cardinality(ways) = 1 and not has_caps then
+    is_alone := p_allowance.limits <> '{}'
+      and (p_allowance.kind <> 'gauge' or quota.below(array[p_subject_id]) = '{}');
+    ways := null;
+  elsif cardinality(levels) > 1 then
+    lock_order := array(
+      select row_number() over (order by l.n, w.n)
+      from unnest(levels) with ordinality as l (subject_id, n)
+      cross join unnest(ways) with ordinality as w (feature_id, n)
+      order by l.subject_id collate "C", w.n
+    );
   end if;
 end
 $$;
 
 comment on function quota.company_of is
-  'Whether a call may take from this meter alone, and whether members may have caps of it.';
+  'Whether a call may take from this meter alone; whether members may have caps of it; and what a call of it takes from, else.';
 
 create function quota.grants_change_at(
   p_subject_id text,
@@ -21933,6 +22015,8 @@ begin
     ('column', 'quota.meters.hour_until', '{"of": "table", "on": "quota.meters", "name": "hour_until", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.hour_used_before', '{"of": "table", "on": "quota.meters", "name": "hour_used_before", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.joint_ceiling', '{"of": "table", "on": "quota.meters", "name": "joint_ceiling", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.levels', '{"of": "table", "on": "quota.meters", "name": "levels", "type": "text[]", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.lock_order', '{"of": "table", "on": "quota.meters", "name": "lock_order", "type": "integer[]", "default": null, "is_required": false}'),
     ('column', 'quota.meters.long_allowed', '{"of": "table", "on": "quota.meters", "name": "long_allowed", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.meters.long_carried', '{"of": "table", "on": "quota.meters", "name": "long_carried", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.long_ceiling', '{"of": "table", "on": "quota.meters", "name": "long_ceiling", "type": "bigint", "default": null, "is_required": false}'),
@@ -21954,6 +22038,7 @@ begin
     ('column', 'quota.meters.period', '{"of": "table", "on": "quota.meters", "name": "period", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.meters.period_end', '{"of": "table", "on": "quota.meters", "name": "period_end", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.meters.period_start', '{"of": "table", "on": "quota.meters", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.pers', '{"of": "table", "on": "quota.meters", "name": "pers", "type": "bigint[]", "default": null, "is_required": false}'),
     ('column', 'quota.meters.plan_ends_at', '{"of": "table", "on": "quota.meters", "name": "plan_ends_at", "type": "timestamp with time zone", "default": "''infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.meters.plan_id', '{"of": "table", "on": "quota.meters", "name": "plan_id", "type": "text collate \"C\"", "default": null, "is_required": false}'),
     ('column', 'quota.meters.refuses', '{"of": "table", "on": "quota.meters", "name": "refuses", "type": "boolean", "default": "true", "is_required": true}'),
@@ -21962,9 +22047,11 @@ begin
     ('column', 'quota.meters.rows_used', '{"of": "table", "on": "quota.meters", "name": "rows_used", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.server_only', '{"of": "table", "on": "quota.meters", "name": "server_only", "type": "boolean", "default": "false", "is_required": true}'),
     ('column', 'quota.meters.subject_id', '{"of": "table", "on": "quota.meters", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
+    ('column', 'quota.meters.units', '{"of": "table", "on": "quota.meters", "name": "units", "type": "bigint[]", "default": null, "is_required": false}'),
     ('column', 'quota.meters.upgrade_url', '{"of": "table", "on": "quota.meters", "name": "upgrade_url", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.meters.used', '{"of": "table", "on": "quota.meters", "name": "used", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.used_before', '{"of": "table", "on": "quota.meters", "name": "used_before", "type": "bigint", "default": "0", "is_required": true}'),
+    ('column', 'quota.meters.ways', '{"of": "table", "on": "quota.meters", "name": "ways", "type": "text[]", "default": null, "is_required": false}'),
     ('column', 'quota.overage.mode', '{"of": "type", "on": "quota.overage", "name": "mode", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.overage.period', '{"of": "type", "on": "quota.overage", "name": "period", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.overage.units', '{"of": "type", "on": "quota.overage", "name": "units", "type": "bigint", "default": null, "is_required": false}'),
@@ -22251,14 +22338,14 @@ begin
     ('function', 'quota.check_separator(text)', '{"body": "75923b556fec5ad7d73250fdd8bb8836", "name": "quota.check_separator", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_id text) returns void"}'),
     ('function', 'quota.check_server_only(quota.caller, text[])', '{"body": "dfd9d82a5aebe3c3616e8346269d96c0", "name": "quota.check_server_only", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.check_sums(quota.events[])', '{"body": "1895c770c035c5135d954f0bf260942e", "name": "quota.check_sums", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
-    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "f723d1a650dbb7405e311025a5e705e0", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "728a80de10fcdca71d4bea0be6c538a9", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.check_value(text, text, bigint, timestamp with time zone, quota.allowance)', '{"body": "59236fde0d47ce53d3a07ca37f5460b7", "name": "quota.check_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_decision"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
     ('function', 'quota.commit_hold(quota.reservations, bigint, text, jsonb, timestamp with time zone, boolean)', '{"body": "c8f27043c3214680b8671446fc14205a", "name": "quota.commit_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_kind text, p_metadata jsonb, p_at timestamp with time zone, p_is_priced boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.commit_shares(quota.reservations, bigint, jsonb, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "2ff3ce1c780202eda97fae946fdc484d", "name": "quota.commit_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_metadata jsonb, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "38cce3f7ae0b77a8b37a8207682b6e97", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.company_of(text, text, quota.allowance)', '{"body": "d3d7b32198b682248f413b145cdd7525", "name": "quota.company_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_allowance quota.allowance, OUT is_alone boolean, OUT has_caps boolean) returns record"}'),
+    ('function', 'quota.company_of(text, text, quota.allowance)', '{"body": "76df580dc1e16668b3e249654ae38e9b", "name": "quota.company_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_allowance quota.allowance, OUT is_alone boolean, OUT has_caps boolean, OUT levels text[], OUT lock_order integer[], OUT ways text[], OUT units bigint[], OUT pers bigint[]) returns record"}'),
     ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "75522fe5d3053703fc814f69fabc074a", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "3addaa718161f0f0ab9c8f6dc40a303a", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.consume_usage_many(jsonb, text)', '{"body": "9521106eaf6ed214bb9511f244e77b34", "name": "quota.consume_usage_many", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_calls jsonb, p_subject text) returns SETOF public.usage_decision"}'),
@@ -22351,7 +22438,7 @@ begin
     ('function', 'quota.is_trusted()', '{"body": "2569ea88567161eee855c1b5bdab9d62", "name": "quota.is_trusted", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns boolean"}'),
     ('function', 'quota.is_value(text, jsonb)', '{"body": "490cfcbd07ff4cd7c773e78a50f190a1", "name": "quota.is_value", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_value jsonb) returns boolean"}'),
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
-    ('function', 'quota.joint_call_of(text, text)', '{"body": "cb3f8b26ee93733c37a9dcae45d3d874", "name": "quota.joint_call_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.joint_call"}'),
+    ('function', 'quota.joint_call_of(text, text)', '{"body": "bde61c5d6523df310bccb8ceb1a0ccf8", "name": "quota.joint_call_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.joint_call"}'),
     ('function', 'quota.joint_decision(text, text, bigint, quota.part[], public.usage_decision[])', '{"body": "3683a2a095bd2bc5ac3e23db2049c3dc", "name": "quota.joint_decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_parts quota.part[], p_decisions public.usage_decision[]) returns public.usage_decision"}'),
     ('function', 'quota.joint_state(text, text, bigint, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "67ace69b1fe029a6101b9cb048339ed1", "name": "quota.joint_state", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.judge_batch(quota.caller, text[], bigint[], timestamp with time zone, boolean)', '{"body": "86b9878ecad5e2091b9a76666e250705", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
@@ -22400,7 +22487,8 @@ begin
     ('function', 'quota.longest_period(text[])', '{"body": "c737a7ffae0b03b5136d73840aa4c83a", "name": "quota.longest_period", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods text[]) returns text"}'),
     ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "e47b443bc3f2f7fb3fc88a4a85d9fcc3", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT carried bigint, OUT fits boolean) returns record"}'),
     ('function', 'quota.look_later(text[], timestamp with time zone[])', '{"body": "9e1ceadff4bde95bef214b54165766ed", "name": "quota.look_later", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_next_at timestamp with time zone[]) returns void"}'),
-    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone)', '{"body": "5d619a14a78ec10abfb4c142457a5ecc", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone, boolean)', '{"body": "a6f00abf3ebfcb654c9609d4974f9c1e", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_is_part boolean DEFAULT false) returns public.usage_decision"}'),
+    ('function', 'quota.look_together(quota.caller, text, bigint, timestamp with time zone)', '{"body": "1f4f1b126adecac7f956392f706c1189", "name": "quota.look_together", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_call(text, jsonb)', '{"body": "bf53e86edac6c6e4b8152b39d8e6b35c", "name": "quota.make_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call jsonb) returns public.usage_decision"}'),
     ('function', 'quota.make_calls(text, jsonb, quota.many_calls)', '{"body": "f5c9373a619e32eb867033b3c1def582", "name": "quota.make_calls", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls jsonb, p_seen quota.many_calls) returns public.usage_decision[]"}'),
@@ -22507,7 +22595,7 @@ begin
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_shares(quota.reservations, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "00e12ff473ac009459851f81a9c804b3", "name": "quota.release_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.release_usage(uuid, text, text)', '{"body": "07d8e6f8ee0c71ef39a61e9c053e9f96", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text, p_reason text DEFAULT NULL::text) returns public.usage_decision"}'),
-    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "bff09009382dba94a73f489599956a2d", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
+    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "36bfc4ecb5eace7afb4d8e0202a0d0ec", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
@@ -22547,7 +22635,7 @@ begin
     ('function', 'quota.sum_counters_up(text, text)', '{"body": "84d9d70e4dc5db63fb7c1fd651c6f839", "name": "quota.sum_counters_up", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
     ('function', 'quota.sums_by_value(text, text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, jsonb, text, text)', '{"body": "d52211129b3510fd8c54a0485369761b", "name": "quota.sums_by_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_key text, p_from timestamp with time zone, p_until timestamp with time zone, p_forgiven_at timestamp with time zone, p_at_once jsonb, p_by text, p_only text) returns SETOF public.usage_share"}'),
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
-    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "01d9074e440f65822daf3b848108fb91", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
+    ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "3bc8e287a0ac901f3d5aa75865ab84e6", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "9bad82b4ab5c49900857fe9055e82ce0", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid) returns public.usage_decision[]"}'),
     ('function', 'quota.take_all_properly(quota.caller, quota.caller[], text[], bigint[], timestamp with time zone, uuid, jsonb)', '{"body": "a6aaaff1f7f82baa67382068e9b0c9e9", "name": "quota.take_all_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_callers quota.caller[], p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid, p_metadata jsonb) returns public.usage_decision[]"}'),
     ('function', 'quota.take_back(text, text, bigint, bigint, bigint)', '{"body": "c6dbfc656169a331c96bdb188a9a484b", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_used_change bigint, p_reserved_change bigint, p_rows_change bigint DEFAULT 0) returns void"}'),
@@ -22556,7 +22644,7 @@ begin
     ('function', 'quota.take_item(quota.caller, text, bigint, timestamp with time zone, uuid, jsonb, quota.allowance, boolean)', '{"body": "91af72f848fe53e5b52623576e16ef27", "name": "quota.take_item", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_batch_id uuid, p_metadata jsonb, p_allowance quota.allowance, p_is_of_batch boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_many_plainly(text, quota.many_calls, integer, integer)', '{"body": "a30aacb71cd953bb07920b1f7e2e71eb", "name": "quota.take_many_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls quota.many_calls, p_from integer, p_until integer) returns public.usage_decision[]"}'),
     ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "c891850247537235ec874936a97d7dea", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
-    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "d2b2534447e9502c7f33099390a144c7", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
+    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "fcc3d7c5f94e264574ce935fcfe10396", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "14e64808cd8fbd5017728248b1ff7ab4", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
     ('function', 'quota.take_together(quota.caller, text, bigint, text, jsonb, jsonb)', '{"body": "a8f95496630e91a5fe23e37a912f25a1", "name": "quota.take_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "5a723d783c1a434c5db5d0208d084957", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
@@ -22609,7 +22697,7 @@ begin
     ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_plans(jsonb)', '{"body": "89c82202e0263ca773803b07898af214", "name": "quota.write_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone, jsonb)', '{"body": "c8e73e8d8b78bb52401fcaa1ac19e888", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone, p_reason jsonb DEFAULT ''{}''::jsonb) returns void"}'),
-    ('function', 'quota.write_together(quota.caller, quota.joint_call, public.usage_decision, timestamp with time zone, text, jsonb, jsonb)', '{"body": "11a21180d0b2dae94b966a12ab2f8bed", "name": "quota.write_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_call quota.joint_call, p_decision public.usage_decision, p_at timestamp with time zone, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns boolean"}'),
+    ('function', 'quota.write_together(quota.caller, quota.joint_call, public.usage_decision, timestamp with time zone, text, jsonb, jsonb)', '{"body": "ff2c726a14f34b0830561ff0c47b4b48", "name": "quota.write_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_call quota.joint_call, p_decision public.usage_decision, p_at timestamp with time zone, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns boolean"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_deliver', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_deliver ON quota.alerts USING btree (handed_at NULLS FIRST, at) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),

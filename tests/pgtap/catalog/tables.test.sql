@@ -205,6 +205,9 @@ select is_empty(
         ('text', 'bigint', 'boolean', 'jsonb', 'uuid', 'timestamp with time zone')
       -- The marks of a feature's alerts: what limits_of() hands on with each limit, in one piece.
       and not (c.attrelid = 'quota.features'::regclass and c.attname in ('alerts', 'marks'))
+      -- What a call of several meters takes from, which a plain one looks up in one piece.
+      and not (c.attrelid = 'quota.meters'::regclass
+        and c.attname in ('levels', 'lock_order', 'ways', 'units', 'pers'))
       -- A length of time, whose months are as long as they happen to be.
       and not (c.attrelid = 'quota.plan_limits'::regclass and c.attname = 'grace')
       -- Names of the app's tables and columns, which stay right when those are renamed.

@@ -4,7 +4,7 @@ begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
 set local track_functions = 'pl';
-select plan(14);
+select plan(15);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -42,7 +42,9 @@ begin
   if p_world = 'y ' then
     update quota.meters set fresh_from = 'infinity' where left(subject_id, 2) = 'y ';
   end if;
-  select to_jsonb(d) - 'event_id' into v_answer
+  -- A check says what the call is told then, but for what it moves.
+  v_answer := jsonb_build_object('checked', to_jsonb(check_usage(p_feature, p_amount, p_world || p_subject)));
+  select v_answer || to_jsonb(d) - 'event_id' into v_answer
     from consume_usage(p_feature, p_amount, p_world || p_subject, actor => p_actor) as d;
   return replace(v_answer::text, p_world, 'w ');
 end
@@ -118,6 +120,7 @@ begin
 end
 $$;
 select is(pg_temp.plainly('image', 'x e alone'), 't 0', 'what costs something');
+select is(pg_temp.plainly('free', 'x e alone'), 't 0', 'what has but a price');
 select is(pg_temp.plainly('call', 'x c key'), 't 0', 'what counts at three levels');
 select is(pg_temp.plainly('call', 'x b org', 'cyd'), 't 0', 'what has a cap');
 do $$ begin perform set_limit('x b org', 'call', 'day', 3, member => 'cyd'); end $$;

@@ -1,0 +1,56 @@
+-- look_plainly() for each part of a call over several meters, and one answer of all.
+create function quota.look_together(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz
+)
+returns public.usage_decision
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_call quota.joint_call := quota.joint_call_of(p_caller.subject_id, p_feature_id);
+  v_part quota.part;
+  v_place integer := 0;
+  v_has_caps boolean;
+  v_decision public.usage_decision;
+begin
+  if v_call.parts is null
+    or coalesce(quota.levels_of(p_caller.subject_id), array[p_caller.subject_id]) <> v_call.levels
+  then
+    return null;
+  end if;
+  while v_place < cardinality(v_call.parts) loop
+    v_place := v_place + 1;
+    v_part := v_call.parts[v_place];
+    v_decision := quota.look_plainly(
+      row(v_part.subject_id, p_caller.is_trusted or v_part.is_price, null)::quota.caller,
+      v_part.feature_id, quota.price(p_amount, v_part.units, v_part.per), p_at, p_is_part => true
+    );
+    if v_decision.allowed is null then
+      return null;
+    end if;
+    v_call.decisions[v_place] := v_decision;
+    if p_caller.actor is not null and strpos(v_part.subject_id, chr(31)) = 0 then
+      select m.has_caps
+        into v_has_caps
+        from quota.meters as m
+        where m.subject_id = v_part.subject_id
+          and m.feature_id = v_part.feature_id;
+      if v_has_caps and quota.account_of(p_caller.actor) <> v_part.subject_id then
+        v_part.subject_id := quota.cap_id(v_part.subject_id, quota.account_of(p_caller.actor));
+        v_call.parts := v_call.parts || v_part;
+      end if;
+    end if;
+  end loop;
+  if not quota.are_named(v_call) then
+    return null;
+  end if;
+  return quota.joint_decision(
+    p_caller.subject_id, p_feature_id, p_amount, v_call.parts, v_call.decisions
+  );
+end
+$$;
+
+comment on function quota.look_together is
+  'What the meters of a call over several remember says to an amount at an instant, without a lock. Null: ask properly. Errors: QAMNT.';
