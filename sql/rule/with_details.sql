@@ -24,6 +24,9 @@ declare
   v_balance quota.balance;
 begin
   foreach v_limit in array coalesce(p_limits, '{}') loop
+    if v_limit.period in ('minute', 'hour') then
+      v_limit := quota.with_short_window(v_limit, p_subject_id, p_feature_id, p_at);
+    end if;
     if v_limit.period like '% %' and not v_limit.is_counted and p_at < p_counted_before then
       v_limit := quota.window_ahead(p_subject_id, p_feature_id, p_at, v_limit);
     elsif v_limit.period not like '% %' and not v_limit.is_counted then
@@ -71,3 +74,45 @@ $$;
 
 comment on function quota.with_details is
   'The limits with the periods that have not been counted in yet, expired holds, what is carried over and grants worked in.';
+
+-- Of minutes and hours, which are in no history, the meter knows the running one.
+create function quota.with_short_window(
+  p_limit quota.limit_state,
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns quota.limit_state
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit quota.limit_state := p_limit;
+begin
+  select w.period_end - w.length, w.period_end, least(w.used, 9007199254740991), w.reserved, true,
+      w.alerted, w.alerted
+    into v_limit.period_start, v_limit.resets_at, v_limit.used, v_limit.reserved, v_limit.is_counted,
+      v_limit.alerted, v_limit.passed
+    from quota.meters as m
+    cross join lateral (
+      select m.minute_until as period_end, interval '1 minute' as length,
+        m.used - m.minute_used_before as used, m.reserved - m.minute_reserved_before as reserved,
+        m.minute_alerted as alerted
+      where p_limit.period = 'minute'
+      union all
+      select m.hour_until, interval '1 hour', m.used - m.hour_used_before,
+        m.reserved - m.hour_reserved_before, m.hour_alerted
+      where p_limit.period = 'hour'
+    ) as w
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id
+      and w.period_end > p_at
+      and w.period_end - w.length <= p_at;
+  if not found then
+    return p_limit;
+  end if;
+  return v_limit;
+end
+$$;
+
+comment on function quota.with_short_window is
+  'The limit of a minute or an hour with what the meter says of the running one; if that has ended, as it was.';

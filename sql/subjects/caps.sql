@@ -154,15 +154,21 @@ returns table (cap_id text, member text)
 language plpgsql stable strict rows 2 security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_has_caps boolean;
+  v_has_members boolean;
+  v_may_have_caps boolean;
   v_caps text[];
   v_members text[];
   v_user_id text;
 begin
-  -- Most have none, and are asked for them at each poll of the bar.
-  if not exists (
-    select from quota.member_limits
-    union all
-    select from quota.caps as c where c.subject_id = p_subject_id
+  -- Most have none, and are asked for them at each poll of the bar: nobody but the subject itself uses it.
+  select exists (select from quota.caps as c where c.subject_id = p_subject_id),
+      exists (select from quota.members as n where n.subject_id = p_subject_id and n.user_id <> p_subject_id),
+      exists (select from quota.member_limits)
+    into v_has_caps, v_has_members, v_may_have_caps;
+  if not v_has_caps and (
+    not v_may_have_caps
+    or not v_has_members and (quota.is_trusted() is true or p_subject_id = quota.user_id())
   ) then
     return;
   end if;
