@@ -113,13 +113,19 @@ create function quota.create_meters(
 returns boolean
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_is_new boolean;
 begin
-  perform quota.check_separator(p_subject_id);
+  if strpos(p_subject_id, chr(31)) > 0 then
+    perform quota.check_separator(p_subject_id);
+  end if;
   perform quota.hold_features(p_feature_ids);
   loop
     insert into quota.subjects (subject_id)
       values (p_subject_id)
       on conflict do nothing;
+    v_is_new := found;
+    exit when v_is_new;
     -- for share: set_plan() waits until this transaction has ended, and then sees the meter; many
     -- first uses of one subject do not wait for each other.
     perform from quota.subjects as s where s.subject_id = p_subject_id for share;
@@ -127,7 +133,7 @@ begin
     exit when found;
   end loop;
   -- In a statement after the lock: was it merged? Rows of tables count for the name that they have.
-  if not p_is_table and quota.account_of(p_subject_id) <> p_subject_id then
+  if not p_is_table and exists (select from quota.merges as n where n.subject_id = p_subject_id) then
     return false;
   end if;
   insert into quota.meters (subject_id, feature_id)

@@ -46,7 +46,7 @@ declare
   v_limit quota.limit_state;
   v_own bigint;
   v_allowed bigint;
-  v_crossed_at timestamptz;
+  v_cut record;
   v_over bigint;
   v_from timestamptz;
   v_until timestamptz;
@@ -79,9 +79,8 @@ begin
       continue;
     end if;
 
-    select c.is_simple and v_is_simple, c.crossed_at
-      into v_is_simple, v_crossed_at
-      from quota.cut_short(p_subject_id, p_feature_id, p_at, v_limit) as c;
+    v_cut := quota.cut_short(p_subject_id, p_feature_id, p_at, v_limit);
+    v_is_simple := v_is_simple and v_cut.is_simple;
     v_from := greatest(v_from, v_limit.period_start);
     v_until := least(v_until, v_limit.resets_at);
     -- Most periods begin after the last line: open, and its use is the reading from now on.
@@ -127,7 +126,7 @@ begin
         case when v_is_over then v_balance.reserved end,
         case when v_is_over then v_balance.drawn end,
         v_allowed, v_passed, v_own, coalesce(v_limit.carried, 0), v_over,
-        case when v_crossed_at >= v_limit.period_start then v_crossed_at end, v_limit.mode,
+        case when v_cut.crossed_at >= v_limit.period_start then v_cut.crossed_at end, v_limit.mode,
         case when v_limit.carried is not null then v_limit.rollover end
       from quota.meters as m
       where m.subject_id = p_subject_id
@@ -176,12 +175,8 @@ declare
 begin
   is_simple := true;
   for v_former in
-    select c.period, c.period_start, c.period_end, c.last_limit, c.crossed_at, c.mode,
-      coalesce(c.used, m.used - c.used_before) as used
+    select c.period, c.period_start, c.period_end, c.last_limit, c.crossed_at, c.mode, c.used_before, c.used
     from quota.counters as c
-    join quota.meters as m
-      on m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id
     where c.subject_id = p_subject_id
       and c.feature_id = p_feature_id
       and c.period = p_limit.period
@@ -195,7 +190,15 @@ begin
         and c.period_end = v_former.period_end;
     is_simple := false;
     crossed_at := v_former.crossed_at;
-    v_moved := v_former.used;
+    v_moved := coalesce(
+      v_former.used,
+      (
+        select m.used
+        from quota.meters as m
+        where m.subject_id = p_subject_id
+          and m.feature_id = p_feature_id
+      ) - v_former.used_before
+    );
     if v_former.period_start < p_limit.period_start then
       v_balance := quota.earlier_part(
         p_subject_id, p_feature_id, p_at, p_limit, v_former.period_start, v_former.period_end

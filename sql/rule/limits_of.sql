@@ -89,8 +89,7 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_allowance quota.allowance;
-  -- Until the meter of a cap is made the organisation's lines say what a member has used.
-  v_counted_before timestamptz := case
+  v_counted_before timestamptz := case -- Until a cap has a meter, its organisation's lines say what was used.
     when strpos(p_subject_id, chr(31)) > 0 then timestamptz 'infinity' else '-infinity'
   end;
   v_marks bigint[];

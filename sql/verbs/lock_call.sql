@@ -17,7 +17,9 @@ begin
       when 1 then quota.parts_of(v_subject_id, p_feature_ids[1])
       else quota.parts_of_calls(v_subject_id, p_feature_ids)
     end;
-    perform quota.check_meters(v_parts);
+    if v_parts is not null then
+      perform quota.check_meters(v_parts);
+    end if;
     v_own.at := case
       when v_parts is not null then quota.lock_parts(v_parts)
       when cardinality(p_feature_ids) = 1 then quota.lock_meter(v_subject_id, p_feature_ids[1])

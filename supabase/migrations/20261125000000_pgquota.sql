@@ -4579,8 +4579,7 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_allowance quota.allowance;
-  -- Until the meter of a cap is made the organisation's lines say what a member has used.
-  v_counted_before timestamptz := case
+  v_counted_before timestamptz := case -- Until a cap has a meter, its organisation's lines say what was used.
     when strpos(p_subject_id, chr(31)) > 0 then timestamptz 'infinity' else '-infinity'
   end;
   v_marks bigint[];
@@ -7532,7 +7531,9 @@ begin
       when 1 then quota.parts_of(v_subject_id, p_feature_ids[1])
       else quota.parts_of_calls(v_subject_id, p_feature_ids)
     end;
-    perform quota.check_meters(v_parts);
+    if v_parts is not null then
+      perform quota.check_meters(v_parts);
+    end if;
     v_own.at := case
       when v_parts is not null then quota.lock_parts(v_parts)
       when cardinality(p_feature_ids) = 1 then quota.lock_meter(v_subject_id, p_feature_ids[1])
@@ -13384,13 +13385,19 @@ create function quota.create_meters(
 returns boolean
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_is_new boolean;
 begin
-  perform quota.check_separator(p_subject_id);
+  if strpos(p_subject_id, chr(31)) > 0 then
+    perform quota.check_separator(p_subject_id);
+  end if;
   perform quota.hold_features(p_feature_ids);
   loop
     insert into quota.subjects (subject_id)
       values (p_subject_id)
       on conflict do nothing;
+    v_is_new := found;
+    exit when v_is_new;
     -- for share: set_plan() waits until this transaction has ended, and then sees the meter; many
     -- first uses of one subject do not wait for each other.
     perform from quota.subjects as s where s.subject_id = p_subject_id for share;
@@ -13398,7 +13405,7 @@ begin
     exit when found;
   end loop;
   -- In a statement after the lock: was it merged? Rows of tables count for the name that they have.
-  if not p_is_table and quota.account_of(p_subject_id) <> p_subject_id then
+  if not p_is_table and exists (select from quota.merges as n where n.subject_id = p_subject_id) then
     return false;
   end if;
   insert into quota.meters (subject_id, feature_id)
@@ -13723,7 +13730,7 @@ declare
   v_limit quota.limit_state;
   v_own bigint;
   v_allowed bigint;
-  v_crossed_at timestamptz;
+  v_cut record;
   v_over bigint;
   v_from timestamptz;
   v_until timestamptz;
@@ -13756,9 +13763,8 @@ begin
       continue;
     end if;
 
-    select c.is_simple and v_is_simple, c.crossed_at
-      into v_is_simple, v_crossed_at
-      from quota.cut_short(p_subject_id, p_feature_id, p_at, v_limit) as c;
+    v_cut := quota.cut_short(p_subject_id, p_feature_id, p_at, v_limit);
+    v_is_simple := v_is_simple and v_cut.is_simple;
     v_from := greatest(v_from, v_limit.period_start);
     v_until := least(v_until, v_limit.resets_at);
     -- Most periods begin after the last line: open, and its use is the reading from now on.
@@ -13804,7 +13810,7 @@ begin
         case when v_is_over then v_balance.reserved end,
         case when v_is_over then v_balance.drawn end,
         v_allowed, v_passed, v_own, coalesce(v_limit.carried, 0), v_over,
-        case when v_crossed_at >= v_limit.period_start then v_crossed_at end, v_limit.mode,
+        case when v_cut.crossed_at >= v_limit.period_start then v_cut.crossed_at end, v_limit.mode,
         case when v_limit.carried is not null then v_limit.rollover end
       from quota.meters as m
       where m.subject_id = p_subject_id
@@ -13853,12 +13859,8 @@ declare
 begin
   is_simple := true;
   for v_former in
-    select c.period, c.period_start, c.period_end, c.last_limit, c.crossed_at, c.mode,
-      coalesce(c.used, m.used - c.used_before) as used
+    select c.period, c.period_start, c.period_end, c.last_limit, c.crossed_at, c.mode, c.used_before, c.used
     from quota.counters as c
-    join quota.meters as m
-      on m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id
     where c.subject_id = p_subject_id
       and c.feature_id = p_feature_id
       and c.period = p_limit.period
@@ -13872,7 +13874,15 @@ begin
         and c.period_end = v_former.period_end;
     is_simple := false;
     crossed_at := v_former.crossed_at;
-    v_moved := v_former.used;
+    v_moved := coalesce(
+      v_former.used,
+      (
+        select m.used
+        from quota.meters as m
+        where m.subject_id = p_subject_id
+          and m.feature_id = p_feature_id
+      ) - v_former.used_before
+    );
     if v_former.period_start < p_limit.period_start then
       v_balance := quota.earlier_part(
         p_subject_id, p_feature_id, p_at, p_limit, v_former.period_start, v_former.period_end
@@ -22499,8 +22509,8 @@ begin
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "8d8f51104b8ba7e592a2823660c066dd", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
     ('function', 'quota.count_plainly(quota.caller, text, bigint, jsonb)', '{"body": "e97a5098622d83411dc291d39dc1a83b", "name": "quota.count_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_metadata jsonb) returns boolean"}'),
     ('function', 'quota.count_rows()', '{"body": "a51e39ca1b4c57758f09e658149b5fdd", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
-    ('function', 'quota.create_meters(text, text[], boolean)', '{"body": "55bd1406a9882972e3108030a0dfa8d2", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns boolean"}'),
-    ('function', 'quota.cut_short(text, text, timestamp with time zone, quota.limit_state)', '{"body": "2a67ed4c9ae7b0dfd6b8862e604f648e", "name": "quota.cut_short", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, OUT is_simple boolean, OUT crossed_at timestamp with time zone) returns record"}'),
+    ('function', 'quota.create_meters(text, text[], boolean)', '{"body": "01a0e27798ca2b6121a9ea7ea8653ef1", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns boolean"}'),
+    ('function', 'quota.cut_short(text, text, timestamp with time zone, quota.limit_state)', '{"body": "ec367d33eefad0370309b0b2b7729996", "name": "quota.cut_short", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, OUT is_simple boolean, OUT crossed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "7ce701d1b6ecb3dbfdca01e5c57aaabd", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
     ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "3f9284c87544811491f91d02434470c1", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
     ('function', 'quota.deliver_alerts(integer)', '{"body": "7e7c32c5856346ab5c16bb42c72876bd", "name": "quota.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_max integer) returns SETOF public.usage_alerts"}'),
@@ -22604,12 +22614,12 @@ begin
     ('function', 'quota.limit_table(regclass, text, name, name)', '{"body": "68eb12d4d4541afd8a29a179e36f207f", "name": "quota.limit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature text, p_subject_column name, p_amount_column name DEFAULT NULL::name) returns void"}'),
     ('function', 'quota.limit_terms(jsonb)', '{"body": "44d8e78134a1d4f41dd1e95c404cee9d", "name": "quota.limit_terms", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit jsonb) returns quota.limit_terms"}'),
     ('function', 'quota.limited_table_problems()', '{"body": "ebf74cf1fc9fe8b53614756a25da9cdf", "name": "quota.limited_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
-    ('function', 'quota.limits_of(text, text, timestamp with time zone, text, boolean)', '{"body": "dafed444b6dc3223b8db3c449621c362", "name": "quota.limits_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text, p_is_settled boolean DEFAULT false) returns quota.allowance"}'),
+    ('function', 'quota.limits_of(text, text, timestamp with time zone, text, boolean)', '{"body": "4d1e00fa1095784fe019f5520c755318", "name": "quota.limits_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text, p_is_settled boolean DEFAULT false) returns quota.allowance"}'),
     ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "69eb0b87cd9d55e0f42249a2a5c3f555", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
     ('function', 'quota.limits_shown(text, timestamp with time zone)', '{"body": "89e83f424d92c77ac8928cca852131b2", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
     ('function', 'quota.lines_to_fold(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "2273fdcefe4544d0b7e42010835b68fa", "name": "quota.lines_to_fold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_before timestamp with time zone, p_until timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns uuid[]"}'),
     ('function', 'quota.lock_all_to_merge(text, text, text[])', '{"body": "cf2b92c42d78b87425c48be66d7fc06c", "name": "quota.lock_all_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_ids text[]) returns timestamp with time zone"}'),
-    ('function', 'quota.lock_call(quota.caller, text[])', '{"body": "80ace0dd5e49266ca99ac5493fe5b7cd", "name": "quota.lock_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns quota.own_lock"}'),
+    ('function', 'quota.lock_call(quota.caller, text[])', '{"body": "7ecf10782df457a4431eec0f85f26bab", "name": "quota.lock_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns quota.own_lock"}'),
     ('function', 'quota.lock_caps(quota.part[], timestamp with time zone, boolean)', '{"body": "50258107ae66c9f78c55500ce463a017", "name": "quota.lock_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_at timestamp with time zone, p_is_begun boolean DEFAULT false) returns void"}'),
     ('function', 'quota.lock_families(quota.row_change[], text[])', '{"body": "cb8b401ac34a1f4030f053044d2142eb", "name": "quota.lock_families", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes quota.row_change[], p_feature_ids text[]) returns void"}'),
     ('function', 'quota.lock_family(text, text)', '{"body": "5c0174b1bc88bc3e28a605eb2eba411a", "name": "quota.lock_family", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns void"}'),
@@ -22675,7 +22685,7 @@ begin
     ('function', 'quota.note_open_span(text, text, timestamp with time zone)', '{"body": "62ba8498beaec58c9ee3d4a2c8c75d63", "name": "quota.note_open_span", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_since timestamp with time zone) returns void"}'),
     ('function', 'quota.note_sizes(bigint)', '{"body": "e36101c1277ff98d246d0970511868bd", "name": "quota.note_sizes", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows bigint) returns void"}'),
     ('function', 'quota.oldest_to_fold(text, text)', '{"body": "4e2f973330c3dc9efcb940da313a9409", "name": "quota.oldest_to_fold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
-    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "d477599832efe43c9a66a47732c9c05d", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
+    ('function', 'quota.open_counters(text, text, timestamp with time zone, quota.limit_state[])', '{"body": "d219f08281a02685fe467ad17747f4b7", "name": "quota.open_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limits quota.limit_state[]) returns void"}'),
     ('function', 'quota.open_grants(text, text, timestamp with time zone)', '{"body": "0b46cdec53c1dcfb673aa0d252b4b3ec", "name": "quota.open_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
     ('function', 'quota.open_many(quota.events[], timestamp with time zone)', '{"body": "6cc8085b20ee4f044097a362b9d24c99", "name": "quota.open_many", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.open_objects(quota.installed_object[], quota.installed_object[])', '{"body": "92dc84f95aec44a043324d7ab55437d8", "name": "quota.open_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
