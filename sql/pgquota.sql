@@ -107,6 +107,7 @@
 \ir verbs/reserve_usage.sql
 \ir verbs/extend_usage.sql
 \ir verbs/commit_usage.sql
+\ir verbs/commit_levels.sql
 \ir verbs/end_plainly.sql
 \ir verbs/release_usage.sql
 \ir verbs/lock_reservation.sql

@@ -34,6 +34,7 @@ declare
   v_locked record;
   v_hold quota.reservations;
   v_amount bigint;
+  v_levels text[];
   v_decision public.usage_decision;
 begin
   if p_metadata <> '{}' then
@@ -57,14 +58,17 @@ begin
   end if;
 
   v_amount := coalesce(p_amount, v_hold.amount);
+  v_levels := quota.gauge_levels(v_hold.subject_id, v_hold.feature_id);
   v_decision := quota.commit_hold(
     v_hold, v_amount, 'commit', coalesce(p_metadata, '{}'), v_locked.at,
-    p_is_priced => v_locked.shares is not null
+    p_is_priced => v_locked.shares is not null or v_levels is not null
   );
   if v_locked.shares is not null then
     v_decision := quota.commit_shares(
       v_hold, v_amount, coalesce(p_metadata, '{}'), v_locked.at, v_locked.shares, v_decision
     );
+  elsif v_levels is not null then
+    v_decision := quota.commit_levels(v_hold, v_amount, v_locked.at, v_levels, v_decision);
   end if;
   return v_decision;
 end

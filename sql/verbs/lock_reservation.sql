@@ -111,7 +111,15 @@ create function quota.lock_shared(
 returns timestamptz
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  -- A gauge has no shares: what stands below is in the limits above.
+  v_levels text[] := quota.gauge_levels(p_subject_id, p_feature_id);
 begin
+  if v_levels is not null then
+    return quota.lock_parts(
+      array(select row(l, p_feature_id, 1, 1, false)::quota.part from unnest(v_levels) as l)
+    );
+  end if;
   if p_shares is null then
     return quota.lock_meter(p_subject_id, p_feature_id);
   end if;

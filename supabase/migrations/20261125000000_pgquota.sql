@@ -10420,6 +10420,7 @@ declare
   v_locked record;
   v_hold quota.reservations;
   v_amount bigint;
+  v_levels text[];
   v_decision public.usage_decision;
 begin
   if p_metadata <> '{}' then
@@ -10443,14 +10444,17 @@ begin
   end if;
 
   v_amount := coalesce(p_amount, v_hold.amount);
+  v_levels := quota.gauge_levels(v_hold.subject_id, v_hold.feature_id);
   v_decision := quota.commit_hold(
     v_hold, v_amount, 'commit', coalesce(p_metadata, '{}'), v_locked.at,
-    p_is_priced => v_locked.shares is not null
+    p_is_priced => v_locked.shares is not null or v_levels is not null
   );
   if v_locked.shares is not null then
     v_decision := quota.commit_shares(
       v_hold, v_amount, coalesce(p_metadata, '{}'), v_locked.at, v_locked.shares, v_decision
     );
+  elsif v_levels is not null then
+    v_decision := quota.commit_levels(v_hold, v_amount, v_locked.at, v_levels, v_decision);
   end if;
   return v_decision;
 end
@@ -10556,6 +10560,82 @@ end
 $$;
 
 comment on function quota.limits_of_hold is 'What applies to the commit of a hold at an instant.';
+
+-- sql/verbs/commit_levels.sql
+
+-- The hold of a gauge is committed: what stands there since is in the limits of all above, which have no share of it.
+
+create function quota.gauge_levels(
+  p_subject_id text,
+  p_feature_id text
+)
+returns text[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_levels text[] := quota.levels_of(p_subject_id);
+begin
+  return case
+    when v_levels is not null and exists (
+      select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge'
+    )
+    then v_levels
+  end;
+end
+$$;
+
+comment on function quota.gauge_levels is
+  'A subject and those above it, from the top down, for a gauge; null: it is none, or there is nobody above.';
+
+create function quota.commit_levels(
+  p_hold quota.reservations,
+  p_amount bigint,
+  p_at timestamptz,
+  p_levels text[],
+  p_own public.usage_decision
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_held bigint := case when p_hold.state = 'open' then p_hold.amount else 0 end;
+  v_level text;
+  v_allowance quota.allowance;
+  v_before quota.limit_state[];
+  v_is_over boolean;
+  v_parts quota.part[] := quota.parts_of_shares(p_hold.subject_id, p_hold.feature_id, null);
+  v_decisions public.usage_decision[] := array[p_own];
+  v_decision public.usage_decision;
+begin
+  foreach v_level in array p_levels loop
+    continue when v_level = p_hold.subject_id;
+    v_allowance := quota.limits_of(v_level, p_hold.feature_id, p_at, p_is_settled => true);
+    v_before := coalesce(v_allowance.limits, '{}');
+    for i in 1 .. cardinality(v_before) loop
+      v_before[i].used := (v_before[i]).used - p_amount;
+      v_before[i].reserved := (v_before[i]).reserved + v_held;
+    end loop;
+    perform quota.open_counters(v_level, p_hold.feature_id, p_at, v_allowance.limits);
+    perform quota.write_alerts(v_level, p_hold.feature_id, p_at, v_before, v_allowance.limits);
+    v_is_over := p_amount > v_held
+      and exists (select from unnest(v_allowance.limits) as l where quota.room(l) < 0);
+    v_parts := v_parts || row(v_level, p_hold.feature_id, 1, 1, false)::quota.part;
+    v_decisions := v_decisions || quota.decision(
+      v_level, p_hold.feature_id, p_amount, v_allowance,
+      (quota.decide(v_allowance.limits, 0)).shown,
+      case when v_is_over then 'over_limit' else 'ok' end
+    );
+  end loop;
+  v_decision := quota.joint_decision(
+    p_hold.subject_id, p_hold.feature_id, p_amount, v_parts, v_decisions
+  );
+  perform quota.close_hold(p_hold, 'committed', v_decision);
+  return v_decision;
+end
+$$;
+
+comment on function quota.commit_levels is
+  'Says over_limit also where a level above has less room than was used, writes its alerts, and answers for all of them.';
 
 -- sql/verbs/end_plainly.sql
 
@@ -10860,7 +10940,15 @@ create function quota.lock_shared(
 returns timestamptz
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  -- A gauge has no shares: what stands below is in the limits above.
+  v_levels text[] := quota.gauge_levels(p_subject_id, p_feature_id);
 begin
+  if v_levels is not null then
+    return quota.lock_parts(
+      array(select row(l, p_feature_id, 1, 1, false)::quota.part from unnest(v_levels) as l)
+    );
+  end if;
   if p_shares is null then
     return quota.lock_meter(p_subject_id, p_feature_id);
   end if;
@@ -22498,8 +22586,9 @@ begin
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
     ('function', 'quota.commit_hold(quota.reservations, bigint, text, jsonb, timestamp with time zone, boolean)', '{"body": "c8f27043c3214680b8671446fc14205a", "name": "quota.commit_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_kind text, p_metadata jsonb, p_at timestamp with time zone, p_is_priced boolean DEFAULT false) returns public.usage_decision"}'),
+    ('function', 'quota.commit_levels(quota.reservations, bigint, timestamp with time zone, text[], public.usage_decision)', '{"body": "0f927bdd53e419d7b65c5a476f52d34d", "name": "quota.commit_levels", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_at timestamp with time zone, p_levels text[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_shares(quota.reservations, bigint, jsonb, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "2ff3ce1c780202eda97fae946fdc484d", "name": "quota.commit_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_metadata jsonb, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
-    ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "38cce3f7ae0b77a8b37a8207682b6e97", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "f063013d3bd65e4f78d7fb9ba614b0af", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.company_of(text, text, quota.allowance)', '{"body": "76df580dc1e16668b3e249654ae38e9b", "name": "quota.company_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_allowance quota.allowance, OUT is_alone boolean, OUT has_caps boolean, OUT levels text[], OUT lock_order integer[], OUT ways text[], OUT units bigint[], OUT pers bigint[]) returns record"}'),
     ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "75522fe5d3053703fc814f69fabc074a", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "3addaa718161f0f0ab9c8f6dc40a303a", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
@@ -22556,6 +22645,7 @@ begin
     ('function', 'quota.free_key(quota.caller, text)', '{"body": "4a775d013c575c0fb4fa70a83120a56c", "name": "quota.free_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text) returns void"}'),
     ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "f9de6c7fd86d0cc764e4652d40168ffc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
     ('function', 'quota.further_arguments(text, boolean)', '{"body": "99784a10cff5c3638a63d0db3b6717bb", "name": "quota.further_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_actor text, p_partial boolean) returns jsonb"}'),
+    ('function', 'quota.gauge_levels(text, text)', '{"body": "fcc3a6cf2508fedfb64b01b83dc24f62", "name": "quota.gauge_levels", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns text[]"}'),
     ('function', 'quota.give_back(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "a32965002c641144e738b94dba89fa0a", "name": "quota.give_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns bigint"}'),
     ('function', 'quota.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "0167422f0637a038e120b19e071ce030", "name": "quota.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_expires_at timestamp with time zone, p_idempotency_key text, p_metadata jsonb) returns uuid"}'),
     ('function', 'quota.granted_to(text, text, timestamp with time zone)', '{"body": "93d49a742db82c63ff99a84f703b8897", "name": "quota.granted_to", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns bigint"}'),
@@ -22634,7 +22724,7 @@ begin
     ('function', 'quota.lock_parts(quota.part[])', '{"body": "e037651444b6df2c51ad443bfa2e2bcd", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_reservation(uuid, text)', '{"body": "9e85ec02fd203940eb3f788af0a482d2", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
     ('function', 'quota.lock_several(quota.caller[], text[])', '{"body": "323e04ff39664cafdacee8230e41d392", "name": "quota.lock_several", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_feature_ids text[], OUT callers quota.caller[], OUT at timestamp with time zone) returns record"}'),
-    ('function', 'quota.lock_shared(text, text, quota.shares[])', '{"body": "f8140619638e8a472912cceed5090361", "name": "quota.lock_shared", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_shared(text, text, quota.shares[])', '{"body": "0a2878d45fff287db4bf78c524eac954", "name": "quota.lock_shared", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_subject(text, boolean)', '{"body": "c10e87237434440672c3efa9470beae5", "name": "quota.lock_subject", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_is_forgotten boolean DEFAULT false) returns quota.subjects"}'),
     ('function', 'quota.lock_terms(text, text)', '{"body": "a953885705ab4f44ba57976f00f331fd", "name": "quota.lock_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns timestamp with time zone"}'),
     ('function', 'quota.lock_terms_of(text[])', '{"body": "97c471dcd24ff78b8a9542fedb2fd28b", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),

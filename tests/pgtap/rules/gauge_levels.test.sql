@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(30);
+select plan(38);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -84,6 +84,26 @@ do $$ begin perform set_parent('dev', null); perform forget_subject('ops'); end 
 select is(pg_temp.told(consume_usage('file', 4, 'rival')), '(t,ok,4,rival,10,0,10,0)', 'its room comes back');
 select is(pg_temp.told(consume_usage('file', 1, 'rival')), '(f,limit_reached,1,rival,10,0,10,0)', 'once');
 select is_empty($$ select * from verify_usage() $$, 'and all of it is proved');
+
+-- A hold that is committed with more than it held.
+do $$ begin
+  perform set_plan('corp', 'org'), set_plan('sales', 'team'), set_parent('sales', 'corp'), set_parent('desk', 'sales');
+  perform consume_usage('file', 7, 'corp');
+end $$;
+create temporary table held as select reserve_usage('file', 1, 'desk') as one, reserve_usage('file', 1, 'desk') as two, reserve_usage('file', 1, 'sales') as three;
+select is(pg_temp.told((select one from held)), '(t,ok,1,corp,7,1,10,2)', 'holds of one below, which has no plan of its own');
+select is(pg_temp.told(commit_usage((select (one).reservation_id from held))), '(t,ok,1,corp,8,2,10,0)', 'a commit says how full the levels are');
+select is(pg_temp.told(commit_usage((select (two).reservation_id from held), 3)), '(t,over_limit,3,corp,11,1,10,0)', 'and where one has no room for what it used more');
+select is((commit_usage((select (two).reservation_id from held), 3)).reason, 'over_limit', 'repeated, too');
+select is(pg_temp.told(commit_usage((select (three).reservation_id from held), 0)), '(t,ok,0,corp,11,0,10,0)', 'but not where it used less');
+select is(
+  (select string_agg(concat_ws(' ', subject, threshold), ', ' order by subject, threshold) from usage_alerts where subject in ('corp', 'sales', 'desk')),
+  'corp 80, corp 100, sales 80', 'marks of the levels are told'
+);
+do $$ begin perform return_usage('file', 8 - 1, 'corp'); end $$;
+create temporary table room as select reserve_usage('file', 1, 'desk') as d;
+select is(pg_temp.told(commit_usage((select (d).reservation_id from room), 2)), '(t,ok,2,sales,6,0,6,0)', 'more than was held is fine where all have room');
+select is_empty($$ select * from verify_usage() $$, 'all of it is proved');
 reset role;
 select * from finish();
 rollback;
