@@ -29,13 +29,14 @@ begin
       i.place::integer, i.subject_id, i.feature_id,
       case when p.problem is null then (i.value ->> 'amount')::numeric::bigint end,
       i.counts_at, i.metadata,
-      quota.import_key(i.feature_id, i.counts_at),
+      quota.import_key(i.feature_id, i.counts_at, i.actor),
       case when p.problem is not null then 'reject' end,
-      p.problem
+      p.problem, i.actor
     from (
       select d.place, d.value, d.value ->> 'subject' as subject_id, d.value ->> 'feature' as feature_id,
         quota.instant_from(d.value ->> 'period_start') as counts_at,
-        coalesce(nullif(d.value -> 'metadata', 'null'), '{}') as metadata
+        coalesce(nullif(d.value -> 'metadata', 'null'), '{}') as metadata,
+        nullif(d.value ->> 'actor', d.value ->> 'subject') as actor
       from jsonb_array_elements(p_rows) with ordinality as d (value, place)
       offset 0
     ) as i
@@ -83,12 +84,16 @@ begin
   return case
     when jsonb_typeof(p_row) <> 'object'
       then 'not an object'
-    when p_row - array['subject', 'feature', 'amount', 'period', 'period_start', 'metadata'] <> '{}'
-      then 'other keys than subject, feature, amount, period, period_start and metadata'
+    when p_row - array['subject', 'feature', 'amount', 'period', 'period_start', 'metadata', 'actor'] <> '{}'
+      then 'other keys than subject, feature, amount, period, period_start, metadata and actor'
     when jsonb_typeof(p_row -> 'subject') not in ('string', 'number')
         or coalesce(length(p_row ->> 'subject'), 0) not between 1 and 255
         or strpos(p_row ->> 'subject', chr(31)) > 0
       then 'subject is missing, empty, over 255 characters or no text, or has a unit separator in it'
+    when jsonb_typeof(p_row -> 'actor') not in ('string', 'number', 'null')
+        or length(p_row ->> 'actor') not between 1 and 255
+        or strpos(p_row ->> 'actor', chr(31)) > 0
+      then 'actor is empty, over 255 characters or no text, or has a unit separator in it'
     when not quota.is_whole(p_row -> 'amount', 0)
       then 'amount is not a whole number from 0 to 9007199254740991'
     when p_counts_at is null
@@ -144,7 +149,8 @@ comment on function quota.period_problem is
 -- would cut what follows it, and with it the month.
 create function quota.import_key(
   p_feature_id text,
-  p_counts_at timestamptz
+  p_counts_at timestamptz,
+  p_actor text
 )
 returns text
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
@@ -157,7 +163,9 @@ begin
         when length(p_feature_id) <= 150 then p_feature_id
         else encode(sha256(convert_to(p_feature_id, 'UTF8')), 'hex')
       end,
-      extract(epoch from p_counts_at)
+      extract(epoch from p_counts_at),
+      -- Not by its name, which may have to be forgotten.
+      encode(sha256(convert_to(p_actor, 'UTF8')), 'hex')
     ),
     256, '/'
   );

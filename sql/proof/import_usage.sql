@@ -1,6 +1,6 @@
 -- Taking over the counts that an app kept before, of the open period and of closed ones.
--- What was used was used: an import may exceed the limit. A row is known by its subject, feature and
--- period_start, so running it again counts nothing twice.
+-- What was used was used: an import may exceed the limit. A row is known by its subject, feature, period_start
+-- and actor, so running it again counts nothing twice.
 
 -- What became of one row that was brought in. Fields are only ever added at the end.
 create type public.import_result as (
@@ -37,7 +37,8 @@ create type quota.import_row as (
   metadata jsonb,
   idempotency_key text,
   action text,
-  problem text
+  problem text,
+  actor text
 );
 
 comment on type quota.import_row is
@@ -82,7 +83,7 @@ end
 $$;
 
 comment on function quota.import_usage is
-  'Brings in use that was counted elsewhere: rows of subject, feature, amount, period_start (an instant in the past; the use counts in the periods that hold it, so set plan and anchor first), period (optional, such as month: a row whose period_start begins none of the subject''s is rejected) and metadata. A gauge that limit_table() counts is rejected. Each becomes a ledger line of kind import, may exceed the limit, and is counted once however often it is brought in. Returns a row per row: import, skip or reject with the problem; rejected rows do not hinder the others. p_dry_run writes nothing. For DBAs, not over REST. Errors: 22023 p_rows is not an array, or p_dry_run is null; 42501 not a trusted role; 55P03 retry.';
+  'Brings in use that was counted elsewhere: rows of subject, feature, amount, period_start (an instant in the past; the use counts in the periods that hold it, so set plan and anchor first), period (optional, such as month: a row whose period_start begins none of the subject''s is rejected), metadata, and actor (optional: the user that used it for the subject, under whose cap it counts). A gauge that limit_table() counts is rejected. Each becomes a ledger line of kind import, may exceed the limit, and is counted once however often it is brought in. Returns a row per row: import, skip or reject with the problem; rejected rows do not hinder the others. p_dry_run writes nothing. For DBAs, not over REST. Errors: 22023 p_rows is not an array, or p_dry_run is null; 42501 not a trusted role; 55P03 retry.';
 
 -- A subject that is not there yet is seen by nobody before this commits, and its meters with it: they need
 -- no lock. (lock_meters() alone would be five statements more for each.)
@@ -151,7 +152,7 @@ begin
   return query
     with known as (
       select r.place, r.subject_id, r.feature_id, r.amount, r.counts_at, r.metadata,
-        r.idempotency_key, r.action, r.problem, r.rank,
+        r.idempotency_key, r.action, r.problem, r.actor, r.rank,
         coalesce(
           (k.arguments ->> 'amount')::bigint,
           -- The first that counts something is the one.
@@ -166,7 +167,8 @@ begin
             order by r.rank rows between unbounded preceding and 1 preceding
           ) is true as is_known
       from unnest(p_rows) with ordinality as r (
-        place, subject_id, feature_id, amount, counts_at, metadata, idempotency_key, action, problem, rank
+        place, subject_id, feature_id, amount, counts_at, metadata, idempotency_key, action, problem,
+        actor, rank
       )
       left join quota.keys as k
         on k.subject_id = r.subject_id
@@ -183,7 +185,8 @@ begin
         when k.problem is null and k.is_known and k.former <> k.amount
           then 'brought in before with another amount: ' || k.former
         else k.problem
-      end
+      end,
+      k.actor
     from known as k
     order by k.rank;
 end
@@ -206,7 +209,8 @@ begin
   for v_place in
     select r.rank
     from unnest(p_rows) with ordinality as r (
-      place, subject_id, feature_id, amount, counts_at, metadata, idempotency_key, action, problem, rank
+      place, subject_id, feature_id, amount, counts_at, metadata, idempotency_key, action, problem, actor,
+      rank
     )
     join (
       select i.subject_id, i.feature_id

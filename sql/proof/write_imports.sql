@@ -16,7 +16,7 @@ begin
   v_lines := array(
     select row(
       r.subject_id, quota.new_id(p_at), greatest(p_at, r.counts_at), 'import', r.feature_id, r.counts_at,
-      r.amount, 0, 0, null, null, null, r.idempotency_key, r.metadata
+      r.amount, 0, 0, null, null, r.actor, r.idempotency_key, r.metadata
     )::quota.events
     from unnest(p_rows) as r
   );
@@ -35,6 +35,7 @@ begin
   perform quota.move_meters(v_lines);
   perform quota.check_sums(v_lines);
   perform quota.alert_imports(v_lines, p_at);
+  perform quota.renew_caps(v_lines);
 end
 $$;
 

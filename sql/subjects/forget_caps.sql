@@ -72,19 +72,35 @@ $$;
 
 comment on function quota.end_idle_caps is 'Takes away caps that limit nothing any more, and returns how many. For tidy().';
 
-create function quota.end_cap(p_cap quota.caps)
+-- What was used elsewhere counts for caps as well: the next call that meets one finds it, by begin_cap().
+create function quota.renew_caps(p_lines quota.events[])
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_cap_id text := quota.cap_id(p_cap.subject_id, p_cap.member);
+  v_line record;
 begin
-  delete from quota.shares as s
-    where s.share_subject_id = v_cap_id and s.share_feature_id = p_cap.feature_id;
-  delete from quota.reservations as r where r.subject_id = v_cap_id and r.feature_id = p_cap.feature_id;
-  delete from quota.events as e where e.subject_id = v_cap_id and e.feature_id = p_cap.feature_id;
-  delete from quota.counters as c where c.subject_id = v_cap_id and c.feature_id = p_cap.feature_id;
-  delete from quota.meters as m where m.subject_id = v_cap_id and m.feature_id = p_cap.feature_id;
+  for v_line in
+    select l.subject_id, l.feature_id, quota.account_of(l.actor) as member
+    from unnest(p_lines) as l
+    where l.actor is not null
+    group by l.subject_id, l.feature_id, l.actor
+    order by l.subject_id, l.feature_id, l.actor
+  loop
+    perform quota.clear_cap(v_line.subject_id, v_line.feature_id, v_line.member);
+  end loop;
+end
+$$;
+
+comment on function quota.renew_caps is
+  'The caps of those who act in lines that are brought in are begun anew by their next call. Expects the meters to be locked.';
+
+create function quota.end_cap(p_cap quota.caps)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform quota.clear_cap(p_cap.subject_id, p_cap.feature_id, p_cap.member);
   delete from quota.caps as c
     where c.subject_id = p_cap.subject_id
       and c.feature_id = p_cap.feature_id
@@ -94,7 +110,31 @@ begin
 end
 $$;
 
-comment on function quota.end_cap is 'Takes away what one cap has counted, holding its organisation''s meter.';
+comment on function quota.end_cap is 'Takes a cap away, holding its organisation''s meter.';
+
+create function quota.clear_cap(
+  p_subject_id text,
+  p_feature_id text,
+  p_member text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap_id text := quota.cap_id(p_subject_id, p_member);
+begin
+  delete from quota.shares as s
+    where s.share_subject_id = v_cap_id and s.share_feature_id = p_feature_id;
+  delete from quota.reservations as r where r.subject_id = v_cap_id and r.feature_id = p_feature_id;
+  delete from quota.overages as o where o.subject_id = v_cap_id and o.feature_id = p_feature_id;
+  delete from quota.events as e where e.subject_id = v_cap_id and e.feature_id = p_feature_id;
+  delete from quota.counters as c where c.subject_id = v_cap_id and c.feature_id = p_feature_id;
+  delete from quota.meters as m where m.subject_id = v_cap_id and m.feature_id = p_feature_id;
+end
+$$;
+
+comment on function quota.clear_cap is
+  'Takes away what one cap has counted, so that its next call begins it anew; holding its organisation''s meter.';
 
 create function quota.caps_to_merge(
   p_from text,

@@ -12681,19 +12681,35 @@ $$;
 
 comment on function quota.end_idle_caps is 'Takes away caps that limit nothing any more, and returns how many. For tidy().';
 
-create function quota.end_cap(p_cap quota.caps)
+-- What was used elsewhere counts for caps as well: the next call that meets one finds it, by begin_cap().
+create function quota.renew_caps(p_lines quota.events[])
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_cap_id text := quota.cap_id(p_cap.subject_id, p_cap.member);
+  v_line record;
 begin
-  delete from quota.shares as s
-    where s.share_subject_id = v_cap_id and s.share_feature_id = p_cap.feature_id;
-  delete from quota.reservations as r where r.subject_id = v_cap_id and r.feature_id = p_cap.feature_id;
-  delete from quota.events as e where e.subject_id = v_cap_id and e.feature_id = p_cap.feature_id;
-  delete from quota.counters as c where c.subject_id = v_cap_id and c.feature_id = p_cap.feature_id;
-  delete from quota.meters as m where m.subject_id = v_cap_id and m.feature_id = p_cap.feature_id;
+  for v_line in
+    select l.subject_id, l.feature_id, quota.account_of(l.actor) as member
+    from unnest(p_lines) as l
+    where l.actor is not null
+    group by l.subject_id, l.feature_id, l.actor
+    order by l.subject_id, l.feature_id, l.actor
+  loop
+    perform quota.clear_cap(v_line.subject_id, v_line.feature_id, v_line.member);
+  end loop;
+end
+$$;
+
+comment on function quota.renew_caps is
+  'The caps of those who act in lines that are brought in are begun anew by their next call. Expects the meters to be locked.';
+
+create function quota.end_cap(p_cap quota.caps)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform quota.clear_cap(p_cap.subject_id, p_cap.feature_id, p_cap.member);
   delete from quota.caps as c
     where c.subject_id = p_cap.subject_id
       and c.feature_id = p_cap.feature_id
@@ -12703,7 +12719,31 @@ begin
 end
 $$;
 
-comment on function quota.end_cap is 'Takes away what one cap has counted, holding its organisation''s meter.';
+comment on function quota.end_cap is 'Takes a cap away, holding its organisation''s meter.';
+
+create function quota.clear_cap(
+  p_subject_id text,
+  p_feature_id text,
+  p_member text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap_id text := quota.cap_id(p_subject_id, p_member);
+begin
+  delete from quota.shares as s
+    where s.share_subject_id = v_cap_id and s.share_feature_id = p_feature_id;
+  delete from quota.reservations as r where r.subject_id = v_cap_id and r.feature_id = p_feature_id;
+  delete from quota.overages as o where o.subject_id = v_cap_id and o.feature_id = p_feature_id;
+  delete from quota.events as e where e.subject_id = v_cap_id and e.feature_id = p_feature_id;
+  delete from quota.counters as c where c.subject_id = v_cap_id and c.feature_id = p_feature_id;
+  delete from quota.meters as m where m.subject_id = v_cap_id and m.feature_id = p_feature_id;
+end
+$$;
+
+comment on function quota.clear_cap is
+  'Takes away what one cap has counted, so that its next call begins it anew; holding its organisation''s meter.';
 
 create function quota.caps_to_merge(
   p_from text,
@@ -21193,8 +21233,8 @@ comment on function quota.installed_triggers is
 -- sql/proof/import_usage.sql
 
 -- Taking over the counts that an app kept before, of the open period and of closed ones.
--- What was used was used: an import may exceed the limit. A row is known by its subject, feature and
--- period_start, so running it again counts nothing twice.
+-- What was used was used: an import may exceed the limit. A row is known by its subject, feature, period_start
+-- and actor, so running it again counts nothing twice.
 
 -- What became of one row that was brought in. Fields are only ever added at the end.
 create type public.import_result as (
@@ -21231,7 +21271,8 @@ create type quota.import_row as (
   metadata jsonb,
   idempotency_key text,
   action text,
-  problem text
+  problem text,
+  actor text
 );
 
 comment on type quota.import_row is
@@ -21276,7 +21317,7 @@ end
 $$;
 
 comment on function quota.import_usage is
-  'Brings in use that was counted elsewhere: rows of subject, feature, amount, period_start (an instant in the past; the use counts in the periods that hold it, so set plan and anchor first), period (optional, such as month: a row whose period_start begins none of the subject''s is rejected) and metadata. A gauge that limit_table() counts is rejected. Each becomes a ledger line of kind import, may exceed the limit, and is counted once however often it is brought in. Returns a row per row: import, skip or reject with the problem; rejected rows do not hinder the others. p_dry_run writes nothing. For DBAs, not over REST. Errors: 22023 p_rows is not an array, or p_dry_run is null; 42501 not a trusted role; 55P03 retry.';
+  'Brings in use that was counted elsewhere: rows of subject, feature, amount, period_start (an instant in the past; the use counts in the periods that hold it, so set plan and anchor first), period (optional, such as month: a row whose period_start begins none of the subject''s is rejected), metadata, and actor (optional: the user that used it for the subject, under whose cap it counts). A gauge that limit_table() counts is rejected. Each becomes a ledger line of kind import, may exceed the limit, and is counted once however often it is brought in. Returns a row per row: import, skip or reject with the problem; rejected rows do not hinder the others. p_dry_run writes nothing. For DBAs, not over REST. Errors: 22023 p_rows is not an array, or p_dry_run is null; 42501 not a trusted role; 55P03 retry.';
 
 -- A subject that is not there yet is seen by nobody before this commits, and its meters with it: they need
 -- no lock. (lock_meters() alone would be five statements more for each.)
@@ -21345,7 +21386,7 @@ begin
   return query
     with known as (
       select r.place, r.subject_id, r.feature_id, r.amount, r.counts_at, r.metadata,
-        r.idempotency_key, r.action, r.problem, r.rank,
+        r.idempotency_key, r.action, r.problem, r.actor, r.rank,
         coalesce(
           (k.arguments ->> 'amount')::bigint,
           -- The first that counts something is the one.
@@ -21360,7 +21401,8 @@ begin
             order by r.rank rows between unbounded preceding and 1 preceding
           ) is true as is_known
       from unnest(p_rows) with ordinality as r (
-        place, subject_id, feature_id, amount, counts_at, metadata, idempotency_key, action, problem, rank
+        place, subject_id, feature_id, amount, counts_at, metadata, idempotency_key, action, problem,
+        actor, rank
       )
       left join quota.keys as k
         on k.subject_id = r.subject_id
@@ -21377,7 +21419,8 @@ begin
         when k.problem is null and k.is_known and k.former <> k.amount
           then 'brought in before with another amount: ' || k.former
         else k.problem
-      end
+      end,
+      k.actor
     from known as k
     order by k.rank;
 end
@@ -21400,7 +21443,8 @@ begin
   for v_place in
     select r.rank
     from unnest(p_rows) with ordinality as r (
-      place, subject_id, feature_id, amount, counts_at, metadata, idempotency_key, action, problem, rank
+      place, subject_id, feature_id, amount, counts_at, metadata, idempotency_key, action, problem, actor,
+      rank
     )
     join (
       select i.subject_id, i.feature_id
@@ -21471,13 +21515,14 @@ begin
       i.place::integer, i.subject_id, i.feature_id,
       case when p.problem is null then (i.value ->> 'amount')::numeric::bigint end,
       i.counts_at, i.metadata,
-      quota.import_key(i.feature_id, i.counts_at),
+      quota.import_key(i.feature_id, i.counts_at, i.actor),
       case when p.problem is not null then 'reject' end,
-      p.problem
+      p.problem, i.actor
     from (
       select d.place, d.value, d.value ->> 'subject' as subject_id, d.value ->> 'feature' as feature_id,
         quota.instant_from(d.value ->> 'period_start') as counts_at,
-        coalesce(nullif(d.value -> 'metadata', 'null'), '{}') as metadata
+        coalesce(nullif(d.value -> 'metadata', 'null'), '{}') as metadata,
+        nullif(d.value ->> 'actor', d.value ->> 'subject') as actor
       from jsonb_array_elements(p_rows) with ordinality as d (value, place)
       offset 0
     ) as i
@@ -21525,12 +21570,16 @@ begin
   return case
     when jsonb_typeof(p_row) <> 'object'
       then 'not an object'
-    when p_row - array['subject', 'feature', 'amount', 'period', 'period_start', 'metadata'] <> '{}'
-      then 'other keys than subject, feature, amount, period, period_start and metadata'
+    when p_row - array['subject', 'feature', 'amount', 'period', 'period_start', 'metadata', 'actor'] <> '{}'
+      then 'other keys than subject, feature, amount, period, period_start, metadata and actor'
     when jsonb_typeof(p_row -> 'subject') not in ('string', 'number')
         or coalesce(length(p_row ->> 'subject'), 0) not between 1 and 255
         or strpos(p_row ->> 'subject', chr(31)) > 0
       then 'subject is missing, empty, over 255 characters or no text, or has a unit separator in it'
+    when jsonb_typeof(p_row -> 'actor') not in ('string', 'number', 'null')
+        or length(p_row ->> 'actor') not between 1 and 255
+        or strpos(p_row ->> 'actor', chr(31)) > 0
+      then 'actor is empty, over 255 characters or no text, or has a unit separator in it'
     when not quota.is_whole(p_row -> 'amount', 0)
       then 'amount is not a whole number from 0 to 9007199254740991'
     when p_counts_at is null
@@ -21586,7 +21635,8 @@ comment on function quota.period_problem is
 -- would cut what follows it, and with it the month.
 create function quota.import_key(
   p_feature_id text,
-  p_counts_at timestamptz
+  p_counts_at timestamptz,
+  p_actor text
 )
 returns text
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
@@ -21599,7 +21649,9 @@ begin
         when length(p_feature_id) <= 150 then p_feature_id
         else encode(sha256(convert_to(p_feature_id, 'UTF8')), 'hex')
       end,
-      extract(epoch from p_counts_at)
+      extract(epoch from p_counts_at),
+      -- Not by its name, which may have to be forgotten.
+      encode(sha256(convert_to(p_actor, 'UTF8')), 'hex')
     ),
     256, '/'
   );
@@ -21648,7 +21700,7 @@ begin
   v_lines := array(
     select row(
       r.subject_id, quota.new_id(p_at), greatest(p_at, r.counts_at), 'import', r.feature_id, r.counts_at,
-      r.amount, 0, 0, null, null, null, r.idempotency_key, r.metadata
+      r.amount, 0, 0, null, null, r.actor, r.idempotency_key, r.metadata
     )::quota.events
     from unnest(p_rows) as r
   );
@@ -21667,6 +21719,7 @@ begin
   perform quota.move_meters(v_lines);
   perform quota.check_sums(v_lines);
   perform quota.alert_imports(v_lines, p_at);
+  perform quota.renew_caps(v_lines);
 end
 $$;
 
@@ -22153,6 +22206,7 @@ begin
     ('column', 'quota.grants.subject_id', '{"of": "table", "on": "quota.grants", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.grants.voided_at', '{"of": "table", "on": "quota.grants", "name": "voided_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.import_row.action', '{"of": "type", "on": "quota.import_row", "name": "action", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.import_row.actor', '{"of": "type", "on": "quota.import_row", "name": "actor", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.import_row.amount', '{"of": "type", "on": "quota.import_row", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.import_row.counts_at', '{"of": "type", "on": "quota.import_row", "name": "counts_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.import_row.feature_id', '{"of": "type", "on": "quota.import_row", "name": "feature_id", "type": "text", "default": null, "is_required": false}'),
@@ -22583,6 +22637,7 @@ begin
     ('function', 'quota.check_sums(quota.events[])', '{"body": "1895c770c035c5135d954f0bf260942e", "name": "quota.check_sums", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.check_usage(text, bigint, text)', '{"body": "728a80de10fcdca71d4bea0be6c538a9", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.check_value(text, text, bigint, timestamp with time zone, quota.allowance)', '{"body": "59236fde0d47ce53d3a07ca37f5460b7", "name": "quota.check_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_decision"}'),
+    ('function', 'quota.clear_cap(text, text, text)', '{"body": "3f5a82a32e0f6a7c14d454534b6f4e65", "name": "quota.clear_cap", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_member text) returns void"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
     ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "76ef6dcda5b0ebe42fdc72f9a7607835", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
     ('function', 'quota.commit_hold(quota.reservations, bigint, text, jsonb, timestamp with time zone, boolean)', '{"body": "c8f27043c3214680b8671446fc14205a", "name": "quota.commit_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_kind text, p_metadata jsonb, p_at timestamp with time zone, p_is_priced boolean DEFAULT false) returns public.usage_decision"}'),
@@ -22608,7 +22663,7 @@ begin
     ('function', 'quota.draw_excess(quota.reservations, timestamp with time zone, bigint, quota.allowance)', '{"body": "5068e04ba1961ed63661d70802e3b59e", "name": "quota.draw_excess", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_excess bigint, p_allowance quota.allowance) returns quota.allowance"}'),
     ('function', 'quota.drop_stale_triggers()', '{"body": "0dad5b4e49069a018189568abc25a3f6", "name": "quota.drop_stale_triggers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.earlier_part(text, text, timestamp with time zone, quota.limit_state, timestamp with time zone, timestamp with time zone)', '{"body": "60657a916c3fb1e7c2bbbf551da79c13", "name": "quota.earlier_part", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, p_from timestamp with time zone, p_until timestamp with time zone) returns quota.balance"}'),
-    ('function', 'quota.end_cap(quota.caps)', '{"body": "757d226894c313eeec1b82a8d7c79ed8", "name": "quota.end_cap", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap quota.caps) returns void"}'),
+    ('function', 'quota.end_cap(quota.caps)', '{"body": "c9b9a0bc17c1a369c49115ee4fa56a8e", "name": "quota.end_cap", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap quota.caps) returns void"}'),
     ('function', 'quota.end_caps(text[])', '{"body": "e9a7b9e0c0a7bb39a86ed33156a327cb", "name": "quota.end_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_ids text[]) returns void"}'),
     ('function', 'quota.end_exceptions(text, text)', '{"body": "c667812183efad14d36860a8c53e9b5f", "name": "quota.end_exceptions", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns void"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint)', '{"body": "3afe5140869b21de568f44688f981f53", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint) returns void"}'),
@@ -22626,7 +22681,7 @@ begin
     ('function', 'quota.extend_usage(uuid, interval, text)', '{"body": "197203bcccc5fb5be1a9333ea178080b", "name": "quota.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_ttl interval, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.family_of(text, text)', '{"body": "df30aa31368de9ff53de88e4dcc9d0a2", "name": "quota.family_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns text[]"}'),
     ('function', 'quota.features_at(quota.part[], text)', '{"body": "c4fa52e07fa33cf9d322d03757286349", "name": "quota.features_at", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_subject_id text) returns text[]"}'),
-    ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "853423f4585192762b662a4f08e87a05", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
+    ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "c68d17c6931e629155113bb5191aaca9", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
     ('function', 'quota.fold_ledger(interval, timestamp with time zone)', '{"body": "a9d7a5a1502231a7b6c29a453d79b93a", "name": "quota.fold_ledger", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_keep interval, p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.fold_lines(text, text, uuid[], timestamp with time zone[], timestamp with time zone, boolean)', '{"body": "9619a23d31bbe9cc4002f3385b92d842", "name": "quota.fold_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_ids uuid[], p_edges timestamp with time zone[], p_now timestamp with time zone, p_are_all boolean) returns bigint"}'),
     ('function', 'quota.fold_meter(text, text, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "c112b1d061d5b30c7cf1ff25f06ebcc4", "name": "quota.fold_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_before timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns quota.folded"}'),
@@ -22643,7 +22698,7 @@ begin
     ('function', 'quota.forget_subject(text)', '{"body": "56c4ea2fbc77586bb22abda60f72ab8f", "name": "quota.forget_subject", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns bigint"}'),
     ('function', 'quota.forgive_earlier(text, text, quota.limit_state, quota.balance)', '{"body": "4e7c30a896d72ba4b724f97e7b76b54e", "name": "quota.forgive_earlier", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_earlier quota.balance) returns void"}'),
     ('function', 'quota.free_key(quota.caller, text)', '{"body": "4a775d013c575c0fb4fa70a83120a56c", "name": "quota.free_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text) returns void"}'),
-    ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "f9de6c7fd86d0cc764e4652d40168ffc", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
+    ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "1e4327f08ac45ace03f7de9b5d8e17ab", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
     ('function', 'quota.further_arguments(text, boolean)', '{"body": "99784a10cff5c3638a63d0db3b6717bb", "name": "quota.further_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_actor text, p_partial boolean) returns jsonb"}'),
     ('function', 'quota.gauge_levels(text, text)', '{"body": "fcc3a6cf2508fedfb64b01b83dc24f62", "name": "quota.gauge_levels", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns text[]"}'),
     ('function', 'quota.give_back(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "a32965002c641144e738b94dba89fa0a", "name": "quota.give_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns bigint"}'),
@@ -22661,9 +22716,9 @@ begin
     ('function', 'quota.hold_still(text, text)', '{"body": "81e3827cfde762e0866bcf0f83ad3bc5", "name": "quota.hold_still", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns boolean"}'),
     ('function', 'quota.hold_use(uuid, text)', '{"body": "a8bafb011b0248a4afb939c1c01a9087", "name": "quota.hold_use", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text) returns void"}'),
     ('function', 'quota.holders_of(text, text)', '{"body": "53fcf80cc95aa1d84aab6851a449e768", "name": "quota.holders_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
-    ('function', 'quota.import_key(text, timestamp with time zone)', '{"body": "c96a77ee7c74234c0d94414ce3a295fa", "name": "quota.import_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_counts_at timestamp with time zone) returns text"}'),
-    ('function', 'quota.import_problem(jsonb, timestamp with time zone, jsonb, timestamp with time zone)', '{"body": "935fa76e26f2daf1f71bc9c467e08014", "name": "quota.import_problem", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_row jsonb, p_counts_at timestamp with time zone, p_metadata jsonb, p_at timestamp with time zone) returns text"}'),
-    ('function', 'quota.import_rows(jsonb, timestamp with time zone)', '{"body": "fb21a8525ac4edac88353525d08e23e1", "name": "quota.import_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_at timestamp with time zone) returns SETOF quota.import_row"}'),
+    ('function', 'quota.import_key(text, timestamp with time zone, text)', '{"body": "19bd899b2dd4527e17b320723c1973cf", "name": "quota.import_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_counts_at timestamp with time zone, p_actor text) returns text"}'),
+    ('function', 'quota.import_problem(jsonb, timestamp with time zone, jsonb, timestamp with time zone)', '{"body": "02e80f56c328701fda19996e77bfee1e", "name": "quota.import_problem", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_row jsonb, p_counts_at timestamp with time zone, p_metadata jsonb, p_at timestamp with time zone) returns text"}'),
+    ('function', 'quota.import_rows(jsonb, timestamp with time zone)', '{"body": "d8fc1efe577f8ccd09fb920c8e7a92fc", "name": "quota.import_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_at timestamp with time zone) returns SETOF quota.import_row"}'),
     ('function', 'quota.import_usage(jsonb, boolean)', '{"body": "7033a5e1d7dd5b7c43374d581315a086", "name": "quota.import_usage", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_dry_run boolean DEFAULT false) returns SETOF public.import_result"}'),
     ('function', 'quota.installation_findings()', '{"body": "d464956bb5b6382db4a66f4d06d50bd8", "name": "quota.installation_findings", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.installed_columns()', '{"body": "4b3cc68962c737fb8d30d8c6a5d3ae0a", "name": "quota.installed_columns", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
@@ -22843,6 +22898,7 @@ begin
     ('function', 'quota.release_usage(uuid, text, text)', '{"body": "07d8e6f8ee0c71ef39a61e9c053e9f96", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text, p_reason text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "36bfc4ecb5eace7afb4d8e0202a0d0ec", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.remembered_limits(text, timestamp with time zone)', '{"body": "fd0eb953b7fc0cfc516ef394681ad560", "name": "quota.remembered_limits", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
+    ('function', 'quota.renew_caps(quota.events[])', '{"body": "f737652cc17c78e07275ebf54a0a8d2d", "name": "quota.renew_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "15e8687fbc8fad1cbdccbc4399e52a71", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
@@ -22938,7 +22994,7 @@ begin
     ('function', 'quota.write_costs(jsonb, boolean)', '{"body": "f3d2374fd5f86d00675191b5cbb83b44", "name": "quota.write_costs", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_are_features_there boolean) returns void"}'),
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "64ef57169d9819cb6fa1a5716a18629b", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
     ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval, text, boolean)', '{"body": "617aba21bcd7ffc75e0e44e6b3ce3269", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval, p_actor text, p_is_plain boolean) returns void"}'),
-    ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "dfeb171163799189b571dea17777c6c4", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "6cd40100d04cfcbf6a56b241dca0ae4d", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.write_lines(quota.events[])', '{"body": "afadf01fe390b749a0e9dc7780fe1315", "name": "quota.write_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
     ('function', 'quota.write_many(text, quota.many_calls, integer, integer, public.usage_decision[], uuid[], timestamp with time zone, bigint)', '{"body": "346cd8e1b4fd579a634beb2e5897ebc1", "name": "quota.write_many", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls quota.many_calls, p_from integer, p_until integer, p_decisions public.usage_decision[], p_ids uuid[], p_at timestamp with time zone, p_catalogue_version bigint) returns boolean"}'),
     ('function', 'quota.write_member_limits(jsonb)', '{"body": "fdb61b5ba227fe61d106cc3e2670200e", "name": "quota.write_member_limits", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),

@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(34);
+select plan(41);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -123,6 +123,40 @@ as $$ begin return p_user_id = 'bob' or null; end $$;
 select is(pg_temp.limits_seen('bob'), 'ada 20, eve 110', 'and an owner, as the app says');
 set local role service_role;
 select is((select count(*) from usage_events where subject = 'acme' and kind = 'limit'), 2::bigint, 'as does a server');
+
+-- What was counted elsewhere, by whom.
+reset role;
+do $$ begin
+  perform set_plan('moved', 'capped'), add_member('moved', 'bob');
+  perform consume_usage('credit', 2, 'moved', actor => 'ada');
+end $$;
+create function pg_temp.brought(p_rows jsonb)
+returns text language sql as $$ select string_agg(concat_ws(' ', action, problem), ', ' order by "row") from quota.import_usage(p_rows) $$;
+select is(
+  pg_temp.brought('[
+    {"subject": "moved", "feature": "credit", "amount": 30, "period_start": "2026-09-01T00:00:00Z", "actor": "ada"},
+    {"subject": "moved", "feature": "credit", "amount": 5, "period_start": "2026-09-01T00:00:00Z", "actor": "bob"},
+    {"subject": "moved", "feature": "credit", "amount": 7, "period_start": "2026-09-01T00:00:00Z", "actor": "moved"}
+  ]'), 'import, import, import', 'rows of several users and one month are several'
+);
+select is(
+  pg_temp.brought('[
+    {"subject": "moved", "feature": "credit", "amount": 30, "period_start": "2026-09-01T00:00:00Z", "actor": "ada"},
+    {"subject": "moved", "feature": "credit", "amount": 7, "period_start": "2026-09-01T00:00:00Z"}
+  ]'), 'skip, skip', 'known when they come again; who acts for itself is nobody else'
+);
+select is(
+  (select count(*) from quota.import_usage(jsonb_build_array(
+    '{"subject": "moved", "feature": "credit", "amount": 1, "period_start": "2026-09-01T00:00:00Z", "actor": ""}'::jsonb,
+    jsonb_build_object('subject', 'moved', 'feature', 'credit', 'amount', 1, 'period_start', '2026-09-01T00:00:00Z', 'actor', 'a' || chr(31)),
+    '{"subject": "moved", "feature": "credit", "amount": 1, "period_start": "2026-09-01T00:00:00Z", "actor": ["x"]}'::jsonb
+  )) as i where i.action = 'reject' and i.problem like 'actor %'), 3::bigint, 'an actor has a name'
+);
+select is(pg_temp.cap('moved', 'ada') || ', ' || pg_temp.cap('moved', 'bob'), '32 0 40, 5 0 40', 'each cap shows it');
+set local role service_role;
+select is(pg_temp.told(consume_usage('credit', 9, 'moved', actor => 'ada')), '(f,moved,ada,32,0,40)', 'and counts it');
+select is((select string_agg(concat_ws(' ', value, used), ', ') from usage_breakdown('credit', 'actor', 'moved')), 'ada 32, 7, bob 5', 'a breakdown tells it');
+select is_empty($$ select * from verify_usage() $$, 'all of it is proved');
 
 -- Alerts: the organisation's, with the member named.
 reset role;
