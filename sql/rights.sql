@@ -80,7 +80,8 @@ grant select on
 grant execute on function
   quota.user_id, quota.is_trusted, quota.subjects_of, quota.organisations_of, quota.clock,
   quota.instant_of, quota.period_of, quota.period_rank, quota.room, quota.limits_shown,
-  quota.entitlements_shown, quota.forecast, quota.caps_shown, quota.sees_member
+  quota.entitlements_shown, quota.forecast, quota.caps_shown, quota.sees_member,
+  quota.below_shown
   to authenticated, service_role;
 
 -- For DBAs alone, who own the schema: quota.limit_table(), quota.follow_plan(), quota.import_usage(),

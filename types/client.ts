@@ -516,7 +516,7 @@ export type UsageHistory<Feature extends string = string> = {
   period_start: string | null;
   /** Exclusive; null for lifetime. */
   period_end: string | null;
-  /** Units used in the period. */
+  /** Units used in the period; of a gauge what the subject has, and those below it. */
   used: number;
   /** The limit at the period's last call; null when it was unlimited. */
   limit: number | null;
@@ -565,7 +565,7 @@ export type UsageOverview<Feature extends string = string> = {
   feature: Feature;
   /** `minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours. */
   period: Period;
-  /** Units used in the period. */
+  /** Units used in the period; of a gauge what the subject has, and those below it. */
   used: number;
   /** Units held by reservations, also by expired ones that no call has met since. */
   reserved: number;

@@ -89,12 +89,15 @@ select
   c.period,
   nullif(c.period_start, '-infinity') as period_start,
   nullif(c.period_end, 'infinity') as period_end,
-  least(c.used, 9007199254740991) as used,
+  least(c.used + coalesce(b.used, 0), 9007199254740991) as used,
   c.last_limit as "limit",
   c.carried,
   c.over
 from quota.subjects_shown() as s (subject_id)
-cross join lateral quota.history_shown(s.subject_id) as c;
+cross join lateral quota.history_shown(s.subject_id) as c
+left join lateral (
+  select n.used from quota.below_shown(s.subject_id, c.feature_id) as n where c.period = 'lifetime'
+) as b on true;
 
 create or replace view public.usage_events
 with (security_invoker = true)
@@ -159,4 +162,15 @@ select
     when (o.used + o.reserved) * 100 >= o.allowed * 80 then 'warning'
     else 'ok'
   end as status
-from quota.overview_shown() as o;
+from (
+  select
+    p.subject_id, p.feature_id, p.period, p.period_start, p.period_end, p.allowed,
+    least(p.used + coalesce(b.used, 0), 9007199254740991) as used,
+    least(p.reserved + coalesce(b.reserved, 0), 9007199254740991) as reserved
+  from quota.overview_shown() as p
+  left join lateral (
+    select n.used, n.reserved
+    from quota.below_shown(p.subject_id, p.feature_id) as n
+    where p.period = 'lifetime'
+  ) as b on true
+) as o;

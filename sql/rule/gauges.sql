@@ -12,31 +12,19 @@ returns quota.limit_state[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_below text[] := quota.below(array[p_subject_id]);
   v_limits quota.limit_state[] := p_limits;
-  v_used bigint;
-  v_reserved bigint;
+  v_below quota.balance;
 begin
-  if v_below = '{}' or p_limits is null then
+  if p_limits is null then
     return p_limits;
   end if;
-  v_below := v_below || quota.below(v_below);
-  select coalesce(sum(m.used), 0), coalesce(sum(m.reserved), 0)
-    into v_used, v_reserved
-    from quota.meters as m
-    where m.subject_id = any (v_below)
-      and m.feature_id = p_feature_id;
-  -- What has expired there is settled by the next call there.
-  select v_reserved - coalesce(sum(r.amount), 0)
-    into v_reserved
-    from quota.reservations as r
-    where r.subject_id = any (v_below)
-      and r.feature_id = p_feature_id
-      and r.state = 'open'
-      and r.expires_at <= p_at;
+  v_below := quota.below_it(p_subject_id, p_feature_id, p_at);
+  if v_below.used is null then
+    return p_limits;
+  end if;
   for i in 1 .. cardinality(v_limits) loop
-    v_limits[i].used := least((v_limits[i]).used + v_used, 9007199254740991);
-    v_limits[i].reserved := least((v_limits[i]).reserved + v_reserved, 9007199254740991);
+    v_limits[i].used := least((v_limits[i]).used + v_below.used, 9007199254740991);
+    v_limits[i].reserved := least((v_limits[i]).reserved + v_below.reserved, 9007199254740991);
   end loop;
   return v_limits;
 end
@@ -44,6 +32,65 @@ $$;
 
 comment on function quota.with_below is
   'The limits of a gauge with what those below the subject have of it.';
+
+create function quota.below_it(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns quota.balance
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_below text[] := quota.below(array[p_subject_id]);
+  v_balance quota.balance;
+begin
+  if v_below = '{}' then
+    return null;
+  end if;
+  v_below := v_below || quota.below(v_below);
+  select coalesce(sum(m.used), 0), coalesce(sum(m.reserved), 0)
+    into v_balance.used, v_balance.reserved
+    from quota.meters as m
+    where m.subject_id = any (v_below)
+      and m.feature_id = p_feature_id;
+  -- What has expired there is settled by the next call there.
+  select v_balance.reserved - coalesce(sum(r.amount), 0)
+    into v_balance.reserved
+    from quota.reservations as r
+    where r.subject_id = any (v_below)
+      and r.feature_id = p_feature_id
+      and r.state = 'open'
+      and r.expires_at <= p_at;
+  return v_balance;
+end
+$$;
+
+comment on function quota.below_it is
+  'What those below a subject have and hold of a gauge; null where there is nobody.';
+
+-- For usage_history and usage_overview. Read as the owner: who reads sees the subject, and not those below it.
+create function quota.below_shown(
+  p_subject_id text,
+  p_feature_id text
+)
+returns setof quota.balance
+language plpgsql stable strict rows 1 security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (quota.is_trusted() or quota.may_see(quota.user_id(), p_subject_id)) is not true
+    or not exists (
+      select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge'
+    )
+  then
+    return;
+  end if;
+  return next quota.below_it(p_subject_id, p_feature_id, quota.clock());
+end
+$$;
+
+comment on function quota.below_shown is
+  'What those below a subject have of a gauge, for whoever may see the subject; no rows, or nulls, where there is none.';
 
 -- At a level above the one that takes: no line, for what is there is below. The meter is written by nothing, so that a
 -- call whose snapshot has not this use fails with 40001.

@@ -8,12 +8,16 @@ select
   c.period,
   nullif(c.period_start, '-infinity') as period_start,
   nullif(c.period_end, 'infinity') as period_end,
-  least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
+  least(coalesce(c.used, m.used - c.used_before) + coalesce(b.used, 0), 9007199254740991) as used,
   c.last_limit as "limit",
   c.carried,
   c.over
 from quota.counters as c
 join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+-- A gauge has lifetime alone.
+left join lateral (
+  select n.used from quota.below_shown(c.subject_id, c.feature_id) as n where c.period = 'lifetime'
+) as b on true
 -- Caps of members: see current_usage and usage_breakdown().
 where strpos(c.subject_id, chr(31)) = 0;
 
@@ -31,7 +35,7 @@ comment on column public.usage_history.period_start is
 
 comment on column public.usage_history.period_end is 'Exclusive; null for lifetime.';
 
-comment on column public.usage_history.used is 'Units used in the period.';
+comment on column public.usage_history.used is 'Units used in the period; of a gauge what the subject has, and those below it.';
 
 comment on column public.usage_history."limit" is
   'The limit at the period''s last call; null when it was unlimited.';

@@ -34,9 +34,17 @@ select
   end as status
 from quota.counters as c
 join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+left join lateral (
+  select o.used, o.reserved
+  from quota.below_shown(c.subject_id, c.feature_id) as o
+  where c.period = 'lifetime'
+) as b on true
 cross join lateral (
-  select least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
-    least(coalesce(c.reserved, m.reserved - c.reserved_before), 9007199254740991) as reserved
+  select
+    least(coalesce(c.used, m.used - c.used_before) + coalesce(b.used, 0), 9007199254740991) as used,
+    least(
+      coalesce(c.reserved, m.reserved - c.reserved_before) + coalesce(b.reserved, 0), 9007199254740991
+    ) as reserved
 ) as n
 where strpos(c.subject_id, chr(31)) = 0
   and c.passed between 80 and 100
@@ -57,9 +65,17 @@ select
   'ok'
 from quota.counters as c
 join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+left join lateral (
+  select o.used, o.reserved
+  from quota.below_shown(c.subject_id, c.feature_id) as o
+  where c.period = 'lifetime'
+) as b on true
 cross join lateral (
-  select least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
-    least(coalesce(c.reserved, m.reserved - c.reserved_before), 9007199254740991) as reserved
+  select
+    least(coalesce(c.used, m.used - c.used_before) + coalesce(b.used, 0), 9007199254740991) as used,
+    least(
+      coalesce(c.reserved, m.reserved - c.reserved_before) + coalesce(b.reserved, 0), 9007199254740991
+    ) as reserved
 ) as n
 where strpos(c.subject_id, chr(31)) = 0
   and c.passed not between 80 and 100
@@ -140,7 +156,7 @@ comment on column public.usage_overview.feature is 'The id of the feature.';
 comment on column public.usage_overview.period is
   '`minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours.';
 
-comment on column public.usage_overview.used is 'Units used in the period.';
+comment on column public.usage_overview.used is 'Units used in the period; of a gauge what the subject has, and those below it.';
 
 comment on column public.usage_overview.reserved is
   'Units held by reservations, also by expired ones that no call has met since.';

@@ -6491,31 +6491,19 @@ returns quota.limit_state[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_below text[] := quota.below(array[p_subject_id]);
   v_limits quota.limit_state[] := p_limits;
-  v_used bigint;
-  v_reserved bigint;
+  v_below quota.balance;
 begin
-  if v_below = '{}' or p_limits is null then
+  if p_limits is null then
     return p_limits;
   end if;
-  v_below := v_below || quota.below(v_below);
-  select coalesce(sum(m.used), 0), coalesce(sum(m.reserved), 0)
-    into v_used, v_reserved
-    from quota.meters as m
-    where m.subject_id = any (v_below)
-      and m.feature_id = p_feature_id;
-  -- What has expired there is settled by the next call there.
-  select v_reserved - coalesce(sum(r.amount), 0)
-    into v_reserved
-    from quota.reservations as r
-    where r.subject_id = any (v_below)
-      and r.feature_id = p_feature_id
-      and r.state = 'open'
-      and r.expires_at <= p_at;
+  v_below := quota.below_it(p_subject_id, p_feature_id, p_at);
+  if v_below.used is null then
+    return p_limits;
+  end if;
   for i in 1 .. cardinality(v_limits) loop
-    v_limits[i].used := least((v_limits[i]).used + v_used, 9007199254740991);
-    v_limits[i].reserved := least((v_limits[i]).reserved + v_reserved, 9007199254740991);
+    v_limits[i].used := least((v_limits[i]).used + v_below.used, 9007199254740991);
+    v_limits[i].reserved := least((v_limits[i]).reserved + v_below.reserved, 9007199254740991);
   end loop;
   return v_limits;
 end
@@ -6523,6 +6511,65 @@ $$;
 
 comment on function quota.with_below is
   'The limits of a gauge with what those below the subject have of it.';
+
+create function quota.below_it(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns quota.balance
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_below text[] := quota.below(array[p_subject_id]);
+  v_balance quota.balance;
+begin
+  if v_below = '{}' then
+    return null;
+  end if;
+  v_below := v_below || quota.below(v_below);
+  select coalesce(sum(m.used), 0), coalesce(sum(m.reserved), 0)
+    into v_balance.used, v_balance.reserved
+    from quota.meters as m
+    where m.subject_id = any (v_below)
+      and m.feature_id = p_feature_id;
+  -- What has expired there is settled by the next call there.
+  select v_balance.reserved - coalesce(sum(r.amount), 0)
+    into v_balance.reserved
+    from quota.reservations as r
+    where r.subject_id = any (v_below)
+      and r.feature_id = p_feature_id
+      and r.state = 'open'
+      and r.expires_at <= p_at;
+  return v_balance;
+end
+$$;
+
+comment on function quota.below_it is
+  'What those below a subject have and hold of a gauge; null where there is nobody.';
+
+-- For usage_history and usage_overview. Read as the owner: who reads sees the subject, and not those below it.
+create function quota.below_shown(
+  p_subject_id text,
+  p_feature_id text
+)
+returns setof quota.balance
+language plpgsql stable strict rows 1 security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (quota.is_trusted() or quota.may_see(quota.user_id(), p_subject_id)) is not true
+    or not exists (
+      select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge'
+    )
+  then
+    return;
+  end if;
+  return next quota.below_it(p_subject_id, p_feature_id, quota.clock());
+end
+$$;
+
+comment on function quota.below_shown is
+  'What those below a subject have of a gauge, for whoever may see the subject; no rows, or nulls, where there is none.';
 
 -- At a level above the one that takes: no line, for what is there is below. The meter is written by nothing, so that a
 -- call whose snapshot has not this use fails with 40001.
@@ -18886,12 +18933,16 @@ select
   c.period,
   nullif(c.period_start, '-infinity') as period_start,
   nullif(c.period_end, 'infinity') as period_end,
-  least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
+  least(coalesce(c.used, m.used - c.used_before) + coalesce(b.used, 0), 9007199254740991) as used,
   c.last_limit as "limit",
   c.carried,
   c.over
 from quota.counters as c
 join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+-- A gauge has lifetime alone.
+left join lateral (
+  select n.used from quota.below_shown(c.subject_id, c.feature_id) as n where c.period = 'lifetime'
+) as b on true
 -- Caps of members: see current_usage and usage_breakdown().
 where strpos(c.subject_id, chr(31)) = 0;
 
@@ -18909,7 +18960,7 @@ comment on column public.usage_history.period_start is
 
 comment on column public.usage_history.period_end is 'Exclusive; null for lifetime.';
 
-comment on column public.usage_history.used is 'Units used in the period.';
+comment on column public.usage_history.used is 'Units used in the period; of a gauge what the subject has, and those below it.';
 
 comment on column public.usage_history."limit" is
   'The limit at the period''s last call; null when it was unlimited.';
@@ -19190,9 +19241,17 @@ select
   end as status
 from quota.counters as c
 join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+left join lateral (
+  select o.used, o.reserved
+  from quota.below_shown(c.subject_id, c.feature_id) as o
+  where c.period = 'lifetime'
+) as b on true
 cross join lateral (
-  select least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
-    least(coalesce(c.reserved, m.reserved - c.reserved_before), 9007199254740991) as reserved
+  select
+    least(coalesce(c.used, m.used - c.used_before) + coalesce(b.used, 0), 9007199254740991) as used,
+    least(
+      coalesce(c.reserved, m.reserved - c.reserved_before) + coalesce(b.reserved, 0), 9007199254740991
+    ) as reserved
 ) as n
 where strpos(c.subject_id, chr(31)) = 0
   and c.passed between 80 and 100
@@ -19213,9 +19272,17 @@ select
   'ok'
 from quota.counters as c
 join quota.meters as m on m.subject_id = c.subject_id and m.feature_id = c.feature_id
+left join lateral (
+  select o.used, o.reserved
+  from quota.below_shown(c.subject_id, c.feature_id) as o
+  where c.period = 'lifetime'
+) as b on true
 cross join lateral (
-  select least(coalesce(c.used, m.used - c.used_before), 9007199254740991) as used,
-    least(coalesce(c.reserved, m.reserved - c.reserved_before), 9007199254740991) as reserved
+  select
+    least(coalesce(c.used, m.used - c.used_before) + coalesce(b.used, 0), 9007199254740991) as used,
+    least(
+      coalesce(c.reserved, m.reserved - c.reserved_before) + coalesce(b.reserved, 0), 9007199254740991
+    ) as reserved
 ) as n
 where strpos(c.subject_id, chr(31)) = 0
   and c.passed not between 80 and 100
@@ -19296,7 +19363,7 @@ comment on column public.usage_overview.feature is 'The id of the feature.';
 comment on column public.usage_overview.period is
   '`minute`, `hour`, `day`, `week`, `month`, `year`, `lifetime`, or a window as in 5 hours.';
 
-comment on column public.usage_overview.used is 'Units used in the period.';
+comment on column public.usage_overview.used is 'Units used in the period; of a gauge what the subject has, and those below it.';
 
 comment on column public.usage_overview.reserved is
   'Units held by reservations, also by expired ones that no call has met since.';
@@ -21984,7 +22051,8 @@ grant select on
 grant execute on function
   quota.user_id, quota.is_trusted, quota.subjects_of, quota.organisations_of, quota.clock,
   quota.instant_of, quota.period_of, quota.period_rank, quota.room, quota.limits_shown,
-  quota.entitlements_shown, quota.forecast, quota.caps_shown, quota.sees_member
+  quota.entitlements_shown, quota.forecast, quota.caps_shown, quota.sees_member,
+  quota.below_shown
   to authenticated, service_role;
 
 -- For DBAs alone, who own the schema: quota.limit_table(), quota.follow_plan(), quota.import_usage(),
@@ -22575,6 +22643,8 @@ begin
     ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "d5f02dfa1fd42addcdf133231d6b04ce", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "f45f1dedeea6714e5182305921491281", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
     ('function', 'quota.below(text[])', '{"body": "faabfce1dd66089c2a6a0c1802a378cf", "name": "quota.below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
+    ('function', 'quota.below_it(text, text, timestamp with time zone)', '{"body": "9ae8de4a07794edde19b2c1b30c5c849", "name": "quota.below_it", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.balance"}'),
+    ('function', 'quota.below_shown(text, text)', '{"body": "ac1694a1d9d72974ff0e350d8d8d983b", "name": "quota.below_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 1", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns SETOF quota.balance"}'),
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "3fe3d2a556e7fd4d9a27415faf60b19f", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.breakdown_key(text)', '{"body": "88e555599bd7389eabe5164f3316434c", "name": "quota.breakdown_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_by text) returns text"}'),
     ('function', 'quota.breakdown_period(text, text)', '{"body": "84596c960aaf547fbb92038027a8e691", "name": "quota.breakdown_period", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, OUT period text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
@@ -22982,7 +23052,7 @@ begin
     ('function', 'quota.widen_window(text, text, timestamp with time zone, quota.limit_state)', '{"body": "e3183ad7bb9fe63c16314529f9f9d720", "name": "quota.widen_window", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.balance"}'),
     ('function', 'quota.window_ahead(text, text, timestamp with time zone, quota.limit_state)', '{"body": "93c8bc2498bdc950bc819570b6346bc1", "name": "quota.window_ahead", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.limit_state"}'),
     ('function', 'quota.with_actor(text, quota.caller, text)', '{"body": "c8111d437a2a997d4f07a46e54e4b0d0", "name": "quota.with_actor", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_caller quota.caller, p_actor text) returns quota.caller"}'),
-    ('function', 'quota.with_below(quota.limit_state[], text, text, timestamp with time zone)', '{"body": "47c23a21c265a85f2b7667c22e5ebe05", "name": "quota.with_below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.limit_state[]"}'),
+    ('function', 'quota.with_below(quota.limit_state[], text, text, timestamp with time zone)', '{"body": "2168919d3bcef819df0d00c57ffdd1bd", "name": "quota.with_below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.limit_state[]"}'),
     ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean, timestamp with time zone)', '{"body": "1e976d93915afab002dba274f2cf5c7d", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean, p_terms_changed_at timestamp with time zone) returns quota.limit_state[]"}'),
     ('function', 'quota.with_exceptions(quota.named_limit[], text, text, timestamp with time zone)', '{"body": "230fcc26051f035cae2d4fc499edd54f", "name": "quota.with_exceptions", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.named_limit[], p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.named_limit[]"}'),
     ('function', 'quota.with_short_window(quota.limit_state, text, text, timestamp with time zone)', '{"body": "fb068d2bee146cabec2e063fe1907d70", "name": "quota.with_short_window", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.limit_state"}'),
@@ -23131,8 +23201,8 @@ begin
     ('view', 'public.plan_catalog', '{"query": "c2272c1c1458ce5a761d9336163cfc76", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_alerts', '{"query": "22f4e154ee2432980f655a2943d7c28f", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_events', '{"query": "c2d250538786235c269006f629f3c7c7", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.usage_history', '{"query": "3a173813a9e8d32342efda23c6cf2f46", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
-    ('view', 'public.usage_overview', '{"query": "28746441d353c3c417c0f54493d03eb7", "rights": ["service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}')
+    ('view', 'public.usage_history', '{"query": "cbe7289636a36cd1545787b22a7a0810", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.usage_overview', '{"query": "0a266e6a87fc5ffd4163a14542d35d1a", "rights": ["service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}')
   ) as m (kind, object, definition);
 end
 $$;

@@ -103,6 +103,7 @@ select set_eq(
     ('entitlements_shown', 'EXECUTE', 'authenticated, service_role'),
     ('caps_shown', 'EXECUTE', 'authenticated, service_role'),
     ('sees_member', 'EXECUTE', 'authenticated, service_role'),
+    ('below_shown', 'EXECUTE', 'authenticated, service_role'),
     ('forecast', 'EXECUTE', 'authenticated, service_role'),
     ('instant_of', 'EXECUTE', 'authenticated, service_role'),
     ('is_trusted', 'EXECUTE', 'authenticated, service_role'),

@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(38);
+select plan(42);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -84,6 +84,29 @@ do $$ begin perform set_parent('dev', null); perform forget_subject('ops'); end 
 select is(pg_temp.told(consume_usage('file', 4, 'rival')), '(t,ok,4,rival,10,0,10,0)', 'its room comes back');
 select is(pg_temp.told(consume_usage('file', 1, 'rival')), '(f,limit_reached,1,rival,10,0,10,0)', 'once');
 select is_empty($$ select * from verify_usage() $$, 'and all of it is proved');
+
+-- The operator's list and the history have the whole, too.
+do $$ begin
+  perform set_plan('firm', 'org'), set_plan('shop', 'team'), set_parent('shop', 'firm'), set_parent('till', 'shop'), add_member('firm', 'boss');
+  perform consume_usage('file', 3, 'firm'), consume_usage('file', 2, 'shop'), consume_usage('file', 3, 'till');
+end $$;
+select is(
+  (select string_agg(concat_ws(' ', subject, used, remaining, status), ', ' order by subject) from usage_overview where subject in ('firm', 'shop', 'till')),
+  'firm 8 2 warning, shop 5 1 warning', 'usage_overview shows what stands below as well'
+);
+select is(
+  (select string_agg(concat_ws(' ', subject, used), ', ' order by subject) from usage_history where subject in ('firm', 'shop', 'till')),
+  'firm 8, shop 5', 'and usage_history'
+);
+reset role;
+set local role authenticated;
+set local request.jwt.claims = '{"sub": "boss"}';
+select is((select string_agg(concat_ws(' ', subject, used), ', ' order by subject) from usage_history), 'firm 8', 'also to a member, who sees nothing else of those below');
+set local request.jwt.claims = '{"sub": "stranger"}';
+select is((select count(*) from usage_history), 0::bigint, 'and a stranger sees nothing');
+reset role;
+set local request.jwt.claims = '';
+set local role service_role;
 
 -- A hold that is committed with more than it held.
 do $$ begin
