@@ -150,9 +150,15 @@ begin
     perform quota.record(
       row(
         v_row.subject_id, quota.new_id(p_at), p_at, 'import', v_row.feature_id, v_row.counts_at,
-        v_row.amount, 0, 0, null, null, null, v_row.idempotency_key, v_row.metadata
+        v_row.amount, 0, 0, null, null, v_row.actor, v_row.idempotency_key, v_row.metadata
       )::quota.events
     );
+    -- As renew_caps().
+    if v_row.actor is not null then
+      perform quota.clear_cap(
+        v_row.subject_id, v_row.feature_id, quota.account_of(v_row.actor)
+      );
+    end if;
     update quota.meters as m
       set fresh_from = 'infinity'
       where m.subject_id = v_row.subject_id
