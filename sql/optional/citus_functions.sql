@@ -20,6 +20,19 @@ begin
 end
 $$;
 
+-- What a call counts in lies on several nodes, and no snapshot is one of all of them: it is asked properly.
+create or replace function quota.joint_call_of(
+  p_subject_id text,
+  p_feature_id text
+)
+returns quota.joint_call
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return null;
+end
+$$;
+
 -- What a call took elsewhere is written down with the call: another question, to all nodes. Lines that wait
 -- for 10,000 calls of others to be folded hide those after them until then.
 create or replace function quota.lines_to_fold(
@@ -251,5 +264,42 @@ begin
       and a.acknowledged_at is null;
   get diagnostics v_acknowledged = row_count;
   return v_acknowledged;
+end
+$$;
+
+-- What citus.sql changed is so (citus_nodes.sql writes it down), and users read no table themselves.
+create or replace function quota.changed_objects()
+returns setof quota.finding
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_released constant quota.installed_object[] := array(
+    select row(
+      coalesce(m.kind, s.kind), coalesce(m.object, s.object), coalesce(s.definition, m.definition)
+    )::quota.installed_object
+    from quota.release_manifest() as m
+    full join quota.spread_manifest() as s on s.kind = m.kind and s.object = m.object
+    where (m.kind = 'policy' and m.object ~ '^select_own ') is not true
+  );
+  v_installed constant quota.installed_object[] := array(
+    select row(o.kind, o.object, o.definition)::quota.installed_object
+    from quota.installed_objects() as o
+  );
+begin
+  return query
+    select d.rank, d.object, d.problem, d.statement, d.is_right
+    from unnest(v_released) as r
+    join unnest(v_installed) as i on i.kind = r.kind and i.object = r.object
+    cross join lateral quota.differences(r.kind, r.object, r.definition, i.definition) as d
+    where r.definition is distinct from i.definition
+    union all
+    select m.rank, m.object, m.problem, m.statement, m.is_right
+    from quota.missing_objects(v_released, v_installed) as m
+    union all
+    select f.rank, f.object, f.problem, f.statement, f.is_right
+    from quota.foreign_objects(v_released, v_installed) as f
+    union all
+    select f.rank, f.object, f.problem, f.statement, f.is_right
+    from quota.open_objects(v_released, v_installed) as f;
 end
 $$;

@@ -36,6 +36,37 @@ begin
 end
 $$;
 
+-- What was changed here is so: verify_installation() compares with this instead, which is what the release
+-- says in all but what citus.sql is there to change.
+do $$
+declare
+  v_manifest jsonb;
+begin
+  select jsonb_agg(to_jsonb(i) order by i.kind, i.object collate "C")
+    into v_manifest
+    from quota.installed_objects() as i
+    left join quota.release_manifest() as r on r.kind = i.kind and r.object = i.object
+    where r.definition is distinct from i.definition
+      and (
+        i.kind = 'constraint' and i.object = 'meters_feature_exists on quota.meters'
+        or i.kind = 'view' and i.definition - 'query' = r.definition - 'query'
+        or i.kind = 'function' and i.definition - 'settings' - 'body' = r.definition - 'settings' - 'body'
+          and (
+            i.definition -> 'body' = r.definition -> 'body'
+            or i.object ~ '^quota\.(acknowledge_alerts|changed_objects|deliver_alerts|hold_features|joint_call_of|lines_to_fold|write_imports)\('
+          )
+      );
+  execute format(
+    'set local role %I; create or replace function quota.spread_manifest() returns setof quota.installed_object language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as %L; revoke all on function quota.spread_manifest from public, anon, authenticated, service_role; reset role',
+    (select n.nspowner::regrole::text from pg_namespace as n where n.nspname = 'quota'),
+    format(
+      'begin return query select o.kind, o.object, o.definition from jsonb_populate_recordset(null::quota.installed_object, %L) as o; end',
+      v_manifest
+    )
+  );
+end
+$$;
+
 -- The functions, with their rights: any node may be asked.
 do $$
 declare

@@ -89,6 +89,20 @@ export async function checkMove(spread: Spread): Promise<void> {
       return `${before.events} lines, ${((Date.now() - start) / 1000).toFixed(1)} s`;
     },
   );
+  await check('verify_installation() names nothing of what citus.sql changed', () =>
+    withClient(spread.url, async (client) => {
+      const { rows } = await client.query('select * from public.verify_installation()');
+      assert.deepEqual(rows, []);
+      await client.query('alter function quota.consume_usage reset search_path');
+      const { rows: found } = await client.query(
+        'select object, statement from public.verify_installation()',
+      );
+      assert.equal(found.length, 1);
+      await client.query(found[0].statement);
+      assert.deepEqual((await client.query('select * from public.verify_installation()')).rows, []);
+      return undefined;
+    }),
+  );
   await check('the rows are on the workers', () =>
     withClient(spread.url, async (client) => {
       const { rows } = await client.query(`
