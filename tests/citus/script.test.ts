@@ -35,6 +35,7 @@ test('it runs each of its parts, the views and what they ask both before and aft
     'citus_readers.sql',
     'citus_views.sql',
     'citus_functions.sql',
+    'citus_sets.sql',
     'citus_nodes.sql',
   ]);
 });
@@ -58,7 +59,7 @@ test('a function that takes another way is one that there is, with the same attr
       obj_description(p.oid) as comment
     from pg_proc as p where pronamespace = 'quota'::regnamespace order by 1`;
   const { rows: before } = await client.query(functions);
-  await client.query(read('citus_functions.sql'));
+  await client.query(read('citus_functions.sql') + read('citus_sets.sql'));
   expect((await client.query(functions)).rows).toEqual(before);
   await client.query(`
     select apply_plans('{"features": {"chat": {"alerts": [50]}},

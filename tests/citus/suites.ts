@@ -23,8 +23,8 @@ export const NOT_PLAYED: Record<string, string[]> = {
       'rules/costs',
       'rules/flat_reads',
       'rules/partial',
-    'rules/windows',
-    'views/usage_events',
+      'rules/windows',
+      'views/usage_events',
     ],
   'gives what it reads of spread tables to a function or table of its own or of pgTAP, which no worker has':
     [
@@ -42,8 +42,8 @@ export const NOT_PLAYED: Record<string, string[]> = {
       'rules/limit_modes',
       'rules/null_is_no',
       'rules/plan_ages',
-    'views/current_usage',
-    'views/usage_alerts',
+      'views/current_usage',
+      'views/usage_alerts',
     ],
   'makes roles, or changes the server, on the coordinator alone': [
     'functions/identity',
@@ -51,7 +51,9 @@ export const NOT_PLAYED: Record<string, string[]> = {
     'rules/borrowed_rights',
     'rules/hostile_session',
     'rules/hostile_text',
+    'rules/together',
   ],
+  'reads tables of schema quota as a user, which are closed there': ['rules/direct_access'],
   'is of what is refused there (docs/scaling.md)': [
     'functions/consume_usage_many',
     'functions/follow_plan',

@@ -2,12 +2,13 @@
  * One race: a database of its own, sessions of service_role, a clock that stands still, and at the
  * end the ledger proved. A test says who holds the lock and goes on when the other really waits.
  */
-import type pg from 'pg';
+import pg from 'pg';
 import { expect } from 'vitest';
 import { callAndWaitBlocked } from '../support/blocking.ts';
 import { setClock } from '../support/clock.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { applyPlans } from '../support/plans.ts';
+import { startPooler } from '../support/pooler.ts';
 
 export interface Race {
   database: TestDatabase;
@@ -22,9 +23,30 @@ export type Scenario = (race: Race) => Promise<void>;
 /** Where the clock stands when a race begins. */
 export const NOON = '2026-01-10T12:00:00Z';
 
+/** With POOLED=1 pools go through pgbouncer in transaction mode, with two connections; who holds a session does not. */
+async function pooled(database: TestDatabase): Promise<TestDatabase> {
+  if (!process.env.POOLED) return database;
+  const pooler = await startPooler(database.url);
+  const pools: pg.Pool[] = [];
+  return {
+    ...database,
+    pool(size) {
+      const pool = new pg.Pool({ connectionString: pooler.url, max: size });
+      pool.on('error', () => {});
+      pools.push(pool);
+      return pool;
+    },
+    async drop() {
+      await Promise.allSettled(pools.map((pool) => pool.end()));
+      await pooler.stop();
+      await database.drop();
+    },
+  };
+}
+
 /** `sabotage` breaks the engine before the race begins; the zoo uses it. */
 export async function run(scenario: Scenario, sabotage?: (owner: pg.Client) => Promise<void>) {
-  const database = await createDatabase();
+  const database = await pooled(await createDatabase());
   try {
     const owner = await database.connect();
     await setClock(owner, NOON);

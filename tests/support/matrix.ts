@@ -1,5 +1,5 @@
 // npm run test:matrix [-- 15 18 pooled] [-- FILTERS]: the suites that ask the database on each Postgres that
-// is promised, 16, 17 and 18 of npm and 15 of Debian, and those over HTTP through pgbouncer (pooled), where
+// is promised, 16, 17 and 18 of npm and 15 of Debian, and those over HTTP and with pools through pgbouncer (pooled), where
 // each transaction gets one of two connections. A filter is one of vitest's, such as concurrency/last_unit.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -28,6 +28,12 @@ const OVER_HTTP = [
   ),
 ];
 
+/** Races whose callers share a pool. The others hold their sessions: a lock, a snapshot, a waiter's place. */
+const BY_POOL = [
+  ...['alerts', 'attacks', 'batches', 'folding', 'forgotten', 'grants', 'idempotency', 'last_unit'],
+  ...['lock_timeout', 'many', 'plan_changes', 'refunds', 'reservations'],
+].map((suite) => `tests/concurrency/${suite}.test.ts`);
+
 /** What the version of the server could change. The rest asks Node, files, or a browser. */
 const SUITES = [
   'tests/client',
@@ -55,7 +61,7 @@ function runOf(name: string): Run {
   if (name === 'pooled') {
     const isHere = spawnSync('pgbouncer', ['--version']).status === 0;
     const missing = isHere ? undefined : 'apt-get install pgbouncer';
-    return { name, missing, suites: OVER_HTTP, env: { POOLED: '1' } };
+    return { name, missing, suites: [...OVER_HTTP, ...BY_POOL], env: { POOLED: '1' } };
   }
   const { home, from } = VERSIONS[name] as (typeof VERSIONS)[string];
   const folder = home();
