@@ -54,6 +54,7 @@ export const NOT_PLAYED: Record<string, string[]> = {
     'rules/together',
   ],
   'reads tables of schema quota as a user, which are closed there': ['rules/direct_access'],
+  'looks at how one node plans a query': ['views/usage_overview'],
   'is of what is refused there (docs/scaling.md)': [
     'functions/consume_usage_many',
     'functions/follow_plan',
@@ -62,6 +63,7 @@ export const NOT_PLAYED: Record<string, string[]> = {
     'functions/plan_impact',
     'rules/caps',
     'rules/merged_terms',
+    'rules/null_arguments',
     'rules/rollover',
   ],
 };
