@@ -37,9 +37,9 @@ declare
   v_did quota.folded;
   v_folded bigint := 0;
   v_subjects integer := 0;
-  v_seen text[] := '{}';
-  v_next_at timestamptz[] := '{}';
-  v_if_quiet timestamptz[] := '{}';
+  v_seen text[] := '{}'::text[];
+  v_next_at timestamptz[] := '{}'::timestamptz[];
+  v_if_quiet timestamptz[] := '{}'::timestamptz[];
 begin
   if p_keep is null or p_keep < interval '0' then
     raise exception 'tidy: keep is %, a length of time from 0 on is expected', coalesce(p_keep::text, 'null')

@@ -189,14 +189,19 @@ begin
     return;
   end if;
   levels := coalesce(quota.levels_of(p_subject_id), array[p_subject_id]);
-  select array_agg(c.cost_id order by c.cost_id), array_agg(c.units order by c.cost_id),
-      array_agg(c.per order by c.cost_id)
-    into ways, units, pers
-    from (
-      select c.cost_id, c.units, c.per from quota.feature_costs as c where c.feature_id = p_feature_id
-      union all
-      select p_feature_id collate "C", 1, 1
-    ) as c;
+  ways := array[p_feature_id];
+  units := array[1];
+  pers := array[1];
+  if exists (select from quota.feature_costs as c where c.feature_id = p_feature_id) then
+    select array_agg(c.cost_id order by c.cost_id), array_agg(c.units order by c.cost_id),
+        array_agg(c.per order by c.cost_id)
+      into ways, units, pers
+      from (
+        select c.cost_id, c.units, c.per from quota.feature_costs as c where c.feature_id = p_feature_id
+        union all
+        select p_feature_id collate "C", 1, 1
+      ) as c;
+  end if;
   has_caps := exists (
       select from quota.member_limits as l
       where l.plan_id = p_allowance.plan_id

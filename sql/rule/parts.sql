@@ -22,6 +22,22 @@ create type quota.judgement as (
 comment on type quota.judgement is
   'What a call of several parts is told; the limits of each part; and the largest amount that all have room for (null: any).';
 
+create type quota.joint_call as (
+  catalogue_version bigint,
+  levels text[],
+  parts quota.part[],
+  lock_order integer[],
+  amounts bigint[],
+  decisions public.usage_decision[],
+  ends timestamptz[],
+  fresh_from timestamptz,
+  fresh_until timestamptz,
+  has_moved boolean
+);
+
+comment on type quota.joint_call is
+  'A call over several meters. levels: the subject and those above it, from the top down, and so are parts, after which caps come. lock_order: which of the parts comes first; null, as they stand. Of each part that moved its meter: how much, what it would be told alone, and until when that holds. has_moved: all have.';
+
 -- From the top down. They are locked in byte order (lock_parts()).
 create function quota.parts_of(
   p_subject_id text,

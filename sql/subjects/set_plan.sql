@@ -139,7 +139,7 @@ as $$
 declare
   v_lines quota.events[];
   -- What is of a subject, but none of its terms.
-  v_others text[] := '{subject_id,has_extras,terms_changed_at,parent_id,fold_from}';
+  v_others text[] := '{subject_id,has_extras,terms_changed_at,parent_id,fold_from}'::text[];
 begin
   v_lines := array(
     select row(

@@ -30,6 +30,7 @@ as $$
 declare
   v_caller quota.caller := quota.caller_for(p_subject);
   v_now timestamptz := quota.clock();
+  v_call quota.joint_call;
   v_parts quota.part[];
   v_allowance quota.allowance;
   v_verdict quota.verdict;
@@ -41,7 +42,10 @@ begin
   end if;
   v_decision := quota.look_plainly(v_caller, p_feature, p_amount, v_now);
   if v_decision.allowed is null then
-    v_decision := quota.look_together(v_caller, p_feature, p_amount, v_now);
+    v_call := quota.joint_call_of(v_caller.subject_id, p_feature);
+    if v_call.parts is not null then
+      v_decision := quota.look_together(v_caller, p_feature, p_amount, v_now, v_call);
+    end if;
   end if;
   if v_decision.allowed is not null then
     return v_decision;

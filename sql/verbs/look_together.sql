@@ -3,21 +3,20 @@ create function quota.look_together(
   p_caller quota.caller,
   p_feature_id text,
   p_amount bigint,
-  p_at timestamptz
+  p_at timestamptz,
+  p_call quota.joint_call
 )
 returns public.usage_decision
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_call quota.joint_call := quota.joint_call_of(p_caller.subject_id, p_feature_id);
+  v_call quota.joint_call := p_call;
   v_part quota.part;
   v_place integer := 0;
   v_has_caps boolean;
   v_decision public.usage_decision;
 begin
-  if v_call.parts is null
-    or coalesce(quota.levels_of(p_caller.subject_id), array[p_caller.subject_id]) <> v_call.levels
-  then
+  if coalesce(quota.levels_of(p_caller.subject_id), array[p_caller.subject_id]) <> v_call.levels then
     return null;
   end if;
   while v_place < cardinality(v_call.parts) loop

@@ -20,6 +20,7 @@ as $$
 declare
   v_answer jsonb;
   v_own quota.own_lock;
+  v_call quota.joint_call;
   v_decision public.usage_decision;
 begin
   if (
@@ -48,21 +49,12 @@ begin
       return quota.replayed(v_answer);
     end if;
   end if;
-  if p_ttl is null then
-    v_decision := quota.take_together(
-      p_caller, p_feature_id, p_amount, p_idempotency_key, p_arguments, p_metadata
+  v_call := quota.joint_call_of(p_caller.subject_id, p_feature_id);
+  if v_call.parts is not null then
+    v_decision := quota.go_together(
+      p_caller, p_feature_id, p_amount, p_ttl, p_idempotency_key, p_arguments, p_metadata, p_partial, v_call
     );
-    if v_decision.allowed then
-      return v_decision;
-    end if;
-  end if;
-  if p_idempotency_key is null then
-    v_decision := quota.look_together(
-      p_caller, p_feature_id, case when p_partial then 1 else p_amount end, quota.clock()
-    );
-    -- As above: what is left somewhere waits for what others may be giving back.
-    if v_decision.allowed is false and v_decision.remaining + v_decision.reserved = 0 then
-      v_decision.amount := p_amount;
+    if v_decision.allowed is not null then
       return v_decision;
     end if;
   end if;

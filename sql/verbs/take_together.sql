@@ -3,21 +3,45 @@
 -- all have moved, and the call still counts in just these, it is allowed, for the reasons that hold for one meter
 -- (see sql/README.md); else all are set back, and it is asked properly.
 
-create type quota.joint_call as (
-  catalogue_version bigint,
-  levels text[],
-  parts quota.part[],
-  lock_order integer[],
-  amounts bigint[],
-  decisions public.usage_decision[],
-  ends timestamptz[],
-  fresh_from timestamptz,
-  fresh_until timestamptz,
-  has_moved boolean
-);
+create function quota.go_together(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_ttl interval,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_metadata jsonb,
+  p_partial boolean,
+  p_call quota.joint_call
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision public.usage_decision;
+begin
+  -- A hold is made properly: each of its meters has one.
+  if p_ttl is null then
+    v_decision := quota.take_together(
+      p_caller, p_feature_id, p_amount, p_idempotency_key, p_arguments, p_metadata, p_call
+    );
+  end if;
+  if v_decision.allowed is null and p_idempotency_key is null then
+    v_decision := quota.look_together(
+      p_caller, p_feature_id, case when p_partial then 1 else p_amount end, quota.clock(), p_call
+    );
+    -- As in look_plainly(): where something is left, a call waits for what others may be giving back.
+    if v_decision.allowed or v_decision.remaining + v_decision.reserved > 0 then
+      return null;
+    end if;
+    v_decision.amount := p_amount;
+  end if;
+  return v_decision;
+end
+$$;
 
-comment on type quota.joint_call is
-  'A call over several meters. levels: the subject and those above it, from the top down, and so are parts, after which caps come. lock_order: which of the parts comes first; null, as they stand. Of each part that moved its meter: how much, what it would be told alone, and until when that holds. has_moved: all have.';
+comment on function quota.go_together is
+  'A call over several meters that is plainly allowed, or plainly refused. Null: ask properly. Errors: QAMNT.';
 
 create function quota.take_together(
   p_caller quota.caller,
@@ -25,22 +49,18 @@ create function quota.take_together(
   p_amount bigint,
   p_idempotency_key text,
   p_arguments jsonb,
-  p_metadata jsonb
+  p_metadata jsonb,
+  p_call quota.joint_call
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_call quota.joint_call;
+  v_call quota.joint_call := quota.move_together(p_caller, p_amount, p_call);
   v_now timestamptz;
   v_decision public.usage_decision;
   v_part quota.part;
 begin
-  v_call := quota.joint_call_of(p_caller.subject_id, p_feature_id);
-  if v_call.parts is null then
-    return null;
-  end if;
-  v_call := quota.move_together(p_caller, p_amount, v_call);
   <<counted>>
   begin
     exit counted when not v_call.has_moved;

@@ -6063,6 +6063,22 @@ create type quota.judgement as (
 comment on type quota.judgement is
   'What a call of several parts is told; the limits of each part; and the largest amount that all have room for (null: any).';
 
+create type quota.joint_call as (
+  catalogue_version bigint,
+  levels text[],
+  parts quota.part[],
+  lock_order integer[],
+  amounts bigint[],
+  decisions public.usage_decision[],
+  ends timestamptz[],
+  fresh_from timestamptz,
+  fresh_until timestamptz,
+  has_moved boolean
+);
+
+comment on type quota.joint_call is
+  'A call over several meters. levels: the subject and those above it, from the top down, and so are parts, after which caps come. lock_order: which of the parts comes first; null, as they stand. Of each part that moved its meter: how much, what it would be told alone, and until when that holds. has_moved: all have.';
+
 -- From the top down. They are locked in byte order (lock_parts()).
 create function quota.parts_of(
   p_subject_id text,
@@ -7395,6 +7411,7 @@ as $$
 declare
   v_answer jsonb;
   v_own quota.own_lock;
+  v_call quota.joint_call;
   v_decision public.usage_decision;
 begin
   if (
@@ -7423,21 +7440,12 @@ begin
       return quota.replayed(v_answer);
     end if;
   end if;
-  if p_ttl is null then
-    v_decision := quota.take_together(
-      p_caller, p_feature_id, p_amount, p_idempotency_key, p_arguments, p_metadata
+  v_call := quota.joint_call_of(p_caller.subject_id, p_feature_id);
+  if v_call.parts is not null then
+    v_decision := quota.go_together(
+      p_caller, p_feature_id, p_amount, p_ttl, p_idempotency_key, p_arguments, p_metadata, p_partial, v_call
     );
-    if v_decision.allowed then
-      return v_decision;
-    end if;
-  end if;
-  if p_idempotency_key is null then
-    v_decision := quota.look_together(
-      p_caller, p_feature_id, case when p_partial then 1 else p_amount end, quota.clock()
-    );
-    -- As above: what is left somewhere waits for what others may be giving back.
-    if v_decision.allowed is false and v_decision.remaining + v_decision.reserved = 0 then
-      v_decision.amount := p_amount;
+    if v_decision.allowed is not null then
       return v_decision;
     end if;
   end if;
@@ -7717,21 +7725,45 @@ comment on function quota.lock_late is
 -- all have moved, and the call still counts in just these, it is allowed, for the reasons that hold for one meter
 -- (see sql/README.md); else all are set back, and it is asked properly.
 
-create type quota.joint_call as (
-  catalogue_version bigint,
-  levels text[],
-  parts quota.part[],
-  lock_order integer[],
-  amounts bigint[],
-  decisions public.usage_decision[],
-  ends timestamptz[],
-  fresh_from timestamptz,
-  fresh_until timestamptz,
-  has_moved boolean
-);
+create function quota.go_together(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_ttl interval,
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_metadata jsonb,
+  p_partial boolean,
+  p_call quota.joint_call
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision public.usage_decision;
+begin
+  -- A hold is made properly: each of its meters has one.
+  if p_ttl is null then
+    v_decision := quota.take_together(
+      p_caller, p_feature_id, p_amount, p_idempotency_key, p_arguments, p_metadata, p_call
+    );
+  end if;
+  if v_decision.allowed is null and p_idempotency_key is null then
+    v_decision := quota.look_together(
+      p_caller, p_feature_id, case when p_partial then 1 else p_amount end, quota.clock(), p_call
+    );
+    -- As in look_plainly(): where something is left, a call waits for what others may be giving back.
+    if v_decision.allowed or v_decision.remaining + v_decision.reserved > 0 then
+      return null;
+    end if;
+    v_decision.amount := p_amount;
+  end if;
+  return v_decision;
+end
+$$;
 
-comment on type quota.joint_call is
-  'A call over several meters. levels: the subject and those above it, from the top down, and so are parts, after which caps come. lock_order: which of the parts comes first; null, as they stand. Of each part that moved its meter: how much, what it would be told alone, and until when that holds. has_moved: all have.';
+comment on function quota.go_together is
+  'A call over several meters that is plainly allowed, or plainly refused. Null: ask properly. Errors: QAMNT.';
 
 create function quota.take_together(
   p_caller quota.caller,
@@ -7739,22 +7771,18 @@ create function quota.take_together(
   p_amount bigint,
   p_idempotency_key text,
   p_arguments jsonb,
-  p_metadata jsonb
+  p_metadata jsonb,
+  p_call quota.joint_call
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_call quota.joint_call;
+  v_call quota.joint_call := quota.move_together(p_caller, p_amount, p_call);
   v_now timestamptz;
   v_decision public.usage_decision;
   v_part quota.part;
 begin
-  v_call := quota.joint_call_of(p_caller.subject_id, p_feature_id);
-  if v_call.parts is null then
-    return null;
-  end if;
-  v_call := quota.move_together(p_caller, p_amount, v_call);
   <<counted>>
   begin
     exit counted when not v_call.has_moved;
@@ -8046,21 +8074,20 @@ create function quota.look_together(
   p_caller quota.caller,
   p_feature_id text,
   p_amount bigint,
-  p_at timestamptz
+  p_at timestamptz,
+  p_call quota.joint_call
 )
 returns public.usage_decision
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_call quota.joint_call := quota.joint_call_of(p_caller.subject_id, p_feature_id);
+  v_call quota.joint_call := p_call;
   v_part quota.part;
   v_place integer := 0;
   v_has_caps boolean;
   v_decision public.usage_decision;
 begin
-  if v_call.parts is null
-    or coalesce(quota.levels_of(p_caller.subject_id), array[p_caller.subject_id]) <> v_call.levels
-  then
+  if coalesce(quota.levels_of(p_caller.subject_id), array[p_caller.subject_id]) <> v_call.levels then
     return null;
   end if;
   while v_place < cardinality(v_call.parts) loop
@@ -9590,6 +9617,7 @@ as $$
 declare
   v_caller quota.caller := quota.caller_for(p_subject);
   v_now timestamptz := quota.clock();
+  v_call quota.joint_call;
   v_parts quota.part[];
   v_allowance quota.allowance;
   v_verdict quota.verdict;
@@ -9601,7 +9629,10 @@ begin
   end if;
   v_decision := quota.look_plainly(v_caller, p_feature, p_amount, v_now);
   if v_decision.allowed is null then
-    v_decision := quota.look_together(v_caller, p_feature, p_amount, v_now);
+    v_call := quota.joint_call_of(v_caller.subject_id, p_feature);
+    if v_call.parts is not null then
+      v_decision := quota.look_together(v_caller, p_feature, p_amount, v_now, v_call);
+    end if;
   end if;
   if v_decision.allowed is not null then
     return v_decision;
@@ -12118,7 +12149,7 @@ as $$
 declare
   v_lines quota.events[];
   -- What is of a subject, but none of its terms.
-  v_others text[] := '{subject_id,has_extras,terms_changed_at,parent_id,fold_from}';
+  v_others text[] := '{subject_id,has_extras,terms_changed_at,parent_id,fold_from}'::text[];
 begin
   v_lines := array(
     select row(
@@ -14562,14 +14593,19 @@ begin
     return;
   end if;
   levels := coalesce(quota.levels_of(p_subject_id), array[p_subject_id]);
-  select array_agg(c.cost_id order by c.cost_id), array_agg(c.units order by c.cost_id),
-      array_agg(c.per order by c.cost_id)
-    into ways, units, pers
-    from (
-      select c.cost_id, c.units, c.per from quota.feature_costs as c where c.feature_id = p_feature_id
-      union all
-      select p_feature_id collate "C", 1, 1
-    ) as c;
+  ways := array[p_feature_id];
+  units := array[1];
+  pers := array[1];
+  if exists (select from quota.feature_costs as c where c.feature_id = p_feature_id) then
+    select array_agg(c.cost_id order by c.cost_id), array_agg(c.units order by c.cost_id),
+        array_agg(c.per order by c.cost_id)
+      into ways, units, pers
+      from (
+        select c.cost_id, c.units, c.per from quota.feature_costs as c where c.feature_id = p_feature_id
+        union all
+        select p_feature_id collate "C", 1, 1
+      ) as c;
+  end if;
   has_caps := exists (
       select from quota.member_limits as l
       where l.plan_id = p_allowance.plan_id
@@ -16735,9 +16771,9 @@ declare
   v_did quota.folded;
   v_folded bigint := 0;
   v_subjects integer := 0;
-  v_seen text[] := '{}';
-  v_next_at timestamptz[] := '{}';
-  v_if_quiet timestamptz[] := '{}';
+  v_seen text[] := '{}'::text[];
+  v_next_at timestamptz[] := '{}'::timestamptz[];
+  v_if_quiet timestamptz[] := '{}'::timestamptz[];
 begin
   if p_keep is null or p_keep < interval '0' then
     raise exception 'tidy: keep is %, a length of time from 0 on is expected', coalesce(p_keep::text, 'null')
@@ -22705,7 +22741,7 @@ begin
     ('function', 'quota.check_separator(text)', '{"body": "75923b556fec5ad7d73250fdd8bb8836", "name": "quota.check_separator", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_id text) returns void"}'),
     ('function', 'quota.check_server_only(quota.caller, text[])', '{"body": "dfd9d82a5aebe3c3616e8346269d96c0", "name": "quota.check_server_only", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns void"}'),
     ('function', 'quota.check_sums(quota.events[])', '{"body": "1895c770c035c5135d954f0bf260942e", "name": "quota.check_sums", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
-    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "728a80de10fcdca71d4bea0be6c538a9", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.check_usage(text, bigint, text)', '{"body": "303d54fbb44704ac863889bc24bbfd15", "name": "quota.check_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.check_value(text, text, bigint, timestamp with time zone, quota.allowance)', '{"body": "59236fde0d47ce53d3a07ca37f5460b7", "name": "quota.check_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_decision"}'),
     ('function', 'quota.clear_cap(text, text, text)', '{"body": "3f5a82a32e0f6a7c14d454534b6f4e65", "name": "quota.clear_cap", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_member text) returns void"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
@@ -22714,7 +22750,7 @@ begin
     ('function', 'quota.commit_levels(quota.reservations, bigint, timestamp with time zone, text[], public.usage_decision)', '{"body": "0f927bdd53e419d7b65c5a476f52d34d", "name": "quota.commit_levels", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_at timestamp with time zone, p_levels text[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_shares(quota.reservations, bigint, jsonb, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "2ff3ce1c780202eda97fae946fdc484d", "name": "quota.commit_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_metadata jsonb, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "f063013d3bd65e4f78d7fb9ba614b0af", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.company_of(text, text, quota.allowance)', '{"body": "76df580dc1e16668b3e249654ae38e9b", "name": "quota.company_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_allowance quota.allowance, OUT is_alone boolean, OUT has_caps boolean, OUT levels text[], OUT lock_order integer[], OUT ways text[], OUT units bigint[], OUT pers bigint[]) returns record"}'),
+    ('function', 'quota.company_of(text, text, quota.allowance)', '{"body": "8613ce122406dbdc98a9064a31f761fc", "name": "quota.company_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_allowance quota.allowance, OUT is_alone boolean, OUT has_caps boolean, OUT levels text[], OUT lock_order integer[], OUT ways text[], OUT units bigint[], OUT pers bigint[]) returns record"}'),
     ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "75522fe5d3053703fc814f69fabc074a", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "3addaa718161f0f0ab9c8f6dc40a303a", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.consume_usage_many(jsonb, text)', '{"body": "9521106eaf6ed214bb9511f244e77b34", "name": "quota.consume_usage_many", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_calls jsonb, p_subject text) returns SETOF public.usage_decision"}'),
@@ -22752,7 +22788,7 @@ begin
     ('function', 'quota.family_of(text, text)', '{"body": "df30aa31368de9ff53de88e4dcc9d0a2", "name": "quota.family_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns text[]"}'),
     ('function', 'quota.features_at(quota.part[], text)', '{"body": "c4fa52e07fa33cf9d322d03757286349", "name": "quota.features_at", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_subject_id text) returns text[]"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "c68d17c6931e629155113bb5191aaca9", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
-    ('function', 'quota.fold_ledger(interval, timestamp with time zone)', '{"body": "a9d7a5a1502231a7b6c29a453d79b93a", "name": "quota.fold_ledger", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_keep interval, p_now timestamp with time zone) returns bigint"}'),
+    ('function', 'quota.fold_ledger(interval, timestamp with time zone)', '{"body": "9a842e5320e9ff79191ef89aed6e6aa4", "name": "quota.fold_ledger", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_keep interval, p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.fold_lines(text, text, uuid[], timestamp with time zone[], timestamp with time zone, boolean)', '{"body": "9619a23d31bbe9cc4002f3385b92d842", "name": "quota.fold_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_ids uuid[], p_edges timestamp with time zone[], p_now timestamp with time zone, p_are_all boolean) returns bigint"}'),
     ('function', 'quota.fold_meter(text, text, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "c112b1d061d5b30c7cf1ff25f06ebcc4", "name": "quota.fold_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_before timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns quota.folded"}'),
     ('function', 'quota.fold_subject(text, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "9b858bc0fca0e79f13e7286cdc83babb", "name": "quota.fold_subject", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_before timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns quota.folded"}'),
@@ -22772,6 +22808,7 @@ begin
     ('function', 'quota.further_arguments(text, boolean)', '{"body": "99784a10cff5c3638a63d0db3b6717bb", "name": "quota.further_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_actor text, p_partial boolean) returns jsonb"}'),
     ('function', 'quota.gauge_levels(text, text)', '{"body": "fcc3a6cf2508fedfb64b01b83dc24f62", "name": "quota.gauge_levels", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns text[]"}'),
     ('function', 'quota.give_back(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "a32965002c641144e738b94dba89fa0a", "name": "quota.give_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns bigint"}'),
+    ('function', 'quota.go_together(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean, quota.joint_call)', '{"body": "486b4ab17c6bc58eb5b07ad4f6bfff02", "name": "quota.go_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_call quota.joint_call) returns public.usage_decision"}'),
     ('function', 'quota.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "0167422f0637a038e120b19e071ce030", "name": "quota.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_expires_at timestamp with time zone, p_idempotency_key text, p_metadata jsonb) returns uuid"}'),
     ('function', 'quota.granted_to(text, text, timestamp with time zone)', '{"body": "93d49a742db82c63ff99a84f703b8897", "name": "quota.granted_to", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.grants_change_at(text, text, timestamp with time zone)', '{"body": "316f235196f600752ddf7b4f9b94015e", "name": "quota.grants_change_at", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns timestamp with time zone"}'),
@@ -22858,7 +22895,7 @@ begin
     ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "e47b443bc3f2f7fb3fc88a4a85d9fcc3", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT carried bigint, OUT fits boolean) returns record"}'),
     ('function', 'quota.look_later(text[], timestamp with time zone[])', '{"body": "9e1ceadff4bde95bef214b54165766ed", "name": "quota.look_later", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_next_at timestamp with time zone[]) returns void"}'),
     ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone, boolean)', '{"body": "a6f00abf3ebfcb654c9609d4974f9c1e", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_is_part boolean DEFAULT false) returns public.usage_decision"}'),
-    ('function', 'quota.look_together(quota.caller, text, bigint, timestamp with time zone)', '{"body": "1f4f1b126adecac7f956392f706c1189", "name": "quota.look_together", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone) returns public.usage_decision"}'),
+    ('function', 'quota.look_together(quota.caller, text, bigint, timestamp with time zone, quota.joint_call)', '{"body": "cba298038d716912469a093662f8e358", "name": "quota.look_together", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_call quota.joint_call) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_call(text, jsonb)', '{"body": "bf53e86edac6c6e4b8152b39d8e6b35c", "name": "quota.make_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call jsonb) returns public.usage_decision"}'),
     ('function', 'quota.make_calls(text, jsonb, quota.many_calls)', '{"body": "f5c9373a619e32eb867033b3c1def582", "name": "quota.make_calls", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls jsonb, p_seen quota.many_calls) returns public.usage_decision[]"}'),
@@ -23017,9 +23054,9 @@ begin
     ('function', 'quota.take_item(quota.caller, text, bigint, timestamp with time zone, uuid, jsonb, quota.allowance, boolean)', '{"body": "91af72f848fe53e5b52623576e16ef27", "name": "quota.take_item", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_batch_id uuid, p_metadata jsonb, p_allowance quota.allowance, p_is_of_batch boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_many_plainly(text, quota.many_calls, integer, integer)', '{"body": "a30aacb71cd953bb07920b1f7e2e71eb", "name": "quota.take_many_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls quota.many_calls, p_from integer, p_until integer) returns public.usage_decision[]"}'),
     ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "c891850247537235ec874936a97d7dea", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
-    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "fcc3d7c5f94e264574ce935fcfe10396", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
+    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "fe221be0802cde2e9bf4e83791fb581c", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "14e64808cd8fbd5017728248b1ff7ab4", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
-    ('function', 'quota.take_together(quota.caller, text, bigint, text, jsonb, jsonb)', '{"body": "a8f95496630e91a5fe23e37a912f25a1", "name": "quota.take_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.take_together(quota.caller, text, bigint, text, jsonb, jsonb, quota.joint_call)', '{"body": "0922b60857c8e7bd2b56be8bb78785f4", "name": "quota.take_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_call quota.joint_call) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "dfd98636ad89a76d889799e8f40458bd", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.tidy(interval)', '{"body": "b203d0785226cbddb00894e365ef9e7a", "name": "quota.tidy", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "search_path=pg_catalog, pg_temp"], "signature": "(keep interval DEFAULT NULL::interval) returns bigint"}'),
     ('function', 'quota.tidy_alerts(timestamp with time zone)', '{"body": "949059326e1f487b0eab0b8d8d09aeb8", "name": "quota.tidy_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
@@ -23071,7 +23108,7 @@ begin
     ('function', 'quota.write_overages(quota.events, quota.overage[], text)', '{"body": "4de91d3e891ddca8d29f98ca1fe707c9", "name": "quota.write_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_over quota.overage[], p_plan_id text) returns void"}'),
     ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_plans(jsonb)', '{"body": "89c82202e0263ca773803b07898af214", "name": "quota.write_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
-    ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone, jsonb)', '{"body": "c8e73e8d8b78bb52401fcaa1ac19e888", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone, p_reason jsonb DEFAULT ''{}''::jsonb) returns void"}'),
+    ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone, jsonb)', '{"body": "9c7550707a6148fb95b86e3911224e3d", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone, p_reason jsonb DEFAULT ''{}''::jsonb) returns void"}'),
     ('function', 'quota.write_together(quota.caller, quota.joint_call, public.usage_decision, timestamp with time zone, text, jsonb, jsonb)', '{"body": "ff2c726a14f34b0830561ff0c47b4b48", "name": "quota.write_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_call quota.joint_call, p_decision public.usage_decision, p_at timestamp with time zone, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns boolean"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),

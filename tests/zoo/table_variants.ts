@@ -6,7 +6,7 @@ export const rowLevelCount: Sabotage = (owner) =>
   rewrite(
     owner,
     'quota.count_rows',
-    ['sum(r.change), bool_or(r.is_wrong)', 'r.change, r.is_wrong'],
+    ['sum(r.change) as change, bool_or(r.is_wrong) as is_wrong', 'r.change, r.is_wrong'],
     [/group by r\.subject_id, r\.feature_id\s+having [^\n]*/, ''],
   );
 
@@ -24,7 +24,7 @@ export const truncateTwice: Sabotage = (owner) =>
 /** Subjects of a statement are locked as they come. */
 export const unsortedSubjects: Sabotage = (owner) =>
   rewrite(owner, 'quota.count_rows', [
-    'order by r.subject_id collate "C", r.feature_id collate "C"',
+    'order by c.subject_id collate "C", c.feature_id collate "C"',
     'order by random()',
   ]);
 
