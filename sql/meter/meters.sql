@@ -70,7 +70,7 @@ create table quota.meters (
   ways text[],
   units bigint[],
   pers bigint[],
-  lock_order integer[],
+  lock_order bigint[],
   constraint meters_pkey primary key (subject_id, feature_id)
 ) with (fillfactor = 70);
 

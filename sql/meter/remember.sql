@@ -174,7 +174,7 @@ create function quota.company_of(
   out is_alone boolean,
   out has_caps boolean,
   out levels text[],
-  out lock_order integer[],
+  out lock_order bigint[],
   out ways text[],
   out units bigint[],
   out pers bigint[]

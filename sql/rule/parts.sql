@@ -26,7 +26,7 @@ create type quota.joint_call as (
   catalogue_version bigint,
   levels text[],
   parts quota.part[],
-  lock_order integer[],
+  lock_order bigint[],
   amounts bigint[],
   decisions public.usage_decision[],
   ends timestamptz[],

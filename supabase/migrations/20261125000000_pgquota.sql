@@ -3713,7 +3713,7 @@ create table quota.meters (
   ways text[],
   units bigint[],
   pers bigint[],
-  lock_order integer[],
+  lock_order bigint[],
   constraint meters_pkey primary key (subject_id, feature_id)
 ) with (fillfactor = 70);
 
@@ -6067,7 +6067,7 @@ create type quota.joint_call as (
   catalogue_version bigint,
   levels text[],
   parts quota.part[],
-  lock_order integer[],
+  lock_order bigint[],
   amounts bigint[],
   decisions public.usage_decision[],
   ends timestamptz[],
@@ -14578,7 +14578,7 @@ create function quota.company_of(
   out is_alone boolean,
   out has_caps boolean,
   out levels text[],
-  out lock_order integer[],
+  out lock_order bigint[],
   out ways text[],
   out units bigint[],
   out pers bigint[]
@@ -22330,7 +22330,7 @@ begin
     ('column', 'quota.joint_call.fresh_until', '{"of": "type", "on": "quota.joint_call", "name": "fresh_until", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.joint_call.has_moved', '{"of": "type", "on": "quota.joint_call", "name": "has_moved", "type": "boolean", "default": null, "is_required": false}'),
     ('column', 'quota.joint_call.levels', '{"of": "type", "on": "quota.joint_call", "name": "levels", "type": "text[]", "default": null, "is_required": false}'),
-    ('column', 'quota.joint_call.lock_order', '{"of": "type", "on": "quota.joint_call", "name": "lock_order", "type": "integer[]", "default": null, "is_required": false}'),
+    ('column', 'quota.joint_call.lock_order', '{"of": "type", "on": "quota.joint_call", "name": "lock_order", "type": "bigint[]", "default": null, "is_required": false}'),
     ('column', 'quota.joint_call.parts', '{"of": "type", "on": "quota.joint_call", "name": "parts", "type": "quota.part[]", "default": null, "is_required": false}'),
     ('column', 'quota.judgement.allowances', '{"of": "type", "on": "quota.judgement", "name": "allowances", "type": "quota.allowance[]", "default": null, "is_required": false}'),
     ('column', 'quota.judgement.decision', '{"of": "type", "on": "quota.judgement", "name": "decision", "type": "public.usage_decision", "default": null, "is_required": false}'),
@@ -22408,7 +22408,7 @@ begin
     ('column', 'quota.meters.hour_used_before', '{"of": "table", "on": "quota.meters", "name": "hour_used_before", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.joint_ceiling', '{"of": "table", "on": "quota.meters", "name": "joint_ceiling", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.meters.levels', '{"of": "table", "on": "quota.meters", "name": "levels", "type": "text[]", "default": null, "is_required": false}'),
-    ('column', 'quota.meters.lock_order', '{"of": "table", "on": "quota.meters", "name": "lock_order", "type": "integer[]", "default": null, "is_required": false}'),
+    ('column', 'quota.meters.lock_order', '{"of": "table", "on": "quota.meters", "name": "lock_order", "type": "bigint[]", "default": null, "is_required": false}'),
     ('column', 'quota.meters.long_allowed', '{"of": "table", "on": "quota.meters", "name": "long_allowed", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.meters.long_carried', '{"of": "table", "on": "quota.meters", "name": "long_carried", "type": "bigint", "default": "0", "is_required": true}'),
     ('column', 'quota.meters.long_ceiling', '{"of": "table", "on": "quota.meters", "name": "long_ceiling", "type": "bigint", "default": null, "is_required": false}'),
@@ -22750,7 +22750,7 @@ begin
     ('function', 'quota.commit_levels(quota.reservations, bigint, timestamp with time zone, text[], public.usage_decision)', '{"body": "0f927bdd53e419d7b65c5a476f52d34d", "name": "quota.commit_levels", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_at timestamp with time zone, p_levels text[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_shares(quota.reservations, bigint, jsonb, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "2ff3ce1c780202eda97fae946fdc484d", "name": "quota.commit_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_metadata jsonb, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "f063013d3bd65e4f78d7fb9ba614b0af", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.company_of(text, text, quota.allowance)', '{"body": "8613ce122406dbdc98a9064a31f761fc", "name": "quota.company_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_allowance quota.allowance, OUT is_alone boolean, OUT has_caps boolean, OUT levels text[], OUT lock_order integer[], OUT ways text[], OUT units bigint[], OUT pers bigint[]) returns record"}'),
+    ('function', 'quota.company_of(text, text, quota.allowance)', '{"body": "8613ce122406dbdc98a9064a31f761fc", "name": "quota.company_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_allowance quota.allowance, OUT is_alone boolean, OUT has_caps boolean, OUT levels text[], OUT lock_order bigint[], OUT ways text[], OUT units bigint[], OUT pers bigint[]) returns record"}'),
     ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "75522fe5d3053703fc814f69fabc074a", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "3addaa718161f0f0ab9c8f6dc40a303a", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.consume_usage_many(jsonb, text)', '{"body": "9521106eaf6ed214bb9511f244e77b34", "name": "quota.consume_usage_many", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_calls jsonb, p_subject text) returns SETOF public.usage_decision"}'),
