@@ -133,6 +133,7 @@
 \ir meter/record_many.sql
 \ir meter/write_overages.sql
 \ir meter/remember.sql
+\ir meter/company_of.sql
 \ir meter/open_many.sql
 \ir meter/make_counters.sql
 \ir meter/begin_cap.sql

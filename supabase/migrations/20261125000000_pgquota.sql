@@ -14571,6 +14571,35 @@ $$;
 comment on function quota.remember is
   'Leaves the limits of a feature, as they are after the call, with its meter.';
 
+create function quota.grants_change_at(
+  p_subject_id text,
+  p_feature_id text,
+  p_at timestamptz
+)
+returns timestamptz
+language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_at timestamptz;
+begin
+  select min(case when g.granted_at > p_at then g.granted_at else g.expires_at end)
+    into v_at
+    from quota.grants as g
+    where g.subject_id = p_subject_id
+      and g.feature_id = p_feature_id
+      and g.expires_at > p_at
+      and g.voided_at is null
+      and not g.is_spent;
+  return v_at;
+end
+$$;
+
+comment on function quota.grants_change_at is 'When the next grant that is not spent begins or ends; null: none does.';
+
+-- sql/meter/company_of.sql
+
+-- Where a call counts beside the meter that remembers: read under its lock, as everything that it remembers.
+
 create function quota.company_of(
   p_subject_id text,
   p_feature_id text,
@@ -14633,31 +14662,6 @@ $$;
 
 comment on function quota.company_of is
   'Whether a call may take from this meter alone; whether members may have caps of it; and what a call of it takes from, else.';
-
-create function quota.grants_change_at(
-  p_subject_id text,
-  p_feature_id text,
-  p_at timestamptz
-)
-returns timestamptz
-language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_at timestamptz;
-begin
-  select min(case when g.granted_at > p_at then g.granted_at else g.expires_at end)
-    into v_at
-    from quota.grants as g
-    where g.subject_id = p_subject_id
-      and g.feature_id = p_feature_id
-      and g.expires_at > p_at
-      and g.voided_at is null
-      and not g.is_spent;
-  return v_at;
-end
-$$;
-
-comment on function quota.grants_change_at is 'When the next grant that is not spent begins or ends; null: none does.';
 
 -- sql/meter/open_many.sql
 
