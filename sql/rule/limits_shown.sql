@@ -22,7 +22,7 @@ begin
   for v_allowance in
     select r.kind, r.server_only, r.plan_id, r.upgrade_url, r.changes_at, r.limits, r.is_plain,
       r.catalogue_version, v_terms.time_zone, r.feature_id, r.opens
-    from quota.remembered_limits(p_subject_id, p_at) as r
+    from quota.remembered_limits(p_subject_id, v_terms.plan_id, p_at) as r
   loop
     v_remembered := v_remembered || v_allowance.feature_id;
     return next v_allowance;
@@ -48,7 +48,7 @@ comment on function quota.limits_shown is
 
 -- As look_plainly(), of all that was used: where one limit of a day and longer was remembered, it, the minute and
 -- the hour are all there are. Limits in shadow are not remembered.
-create function quota.remembered_limits(p_subject_id text, p_at timestamptz)
+create function quota.remembered_limits(p_subject_id text, p_plan_id text, p_at timestamptz)
 returns setof quota.allowance
 language plpgsql stable rows 5 security invoker set search_path = pg_catalog, pg_temp
 as $$
@@ -81,6 +81,8 @@ begin
     from quota.meters as m
     join quota.catalogue as k on k.version = m.catalogue_version
     where m.subject_id = p_subject_id
+      -- Whose parent was forgotten has a plan of its own from then on, and its meter knows nothing of that.
+      and m.plan_id is not distinct from p_plan_id
       and m.fresh_from <= p_at
       and m.long_until > p_at
       and m.holds_expire_at > p_at
