@@ -16,9 +16,6 @@ declare
   v_has_caps boolean;
   v_decision public.usage_decision;
 begin
-  if coalesce(quota.levels_of(p_caller.subject_id), array[p_caller.subject_id]) <> v_call.levels then
-    return null;
-  end if;
   while v_place < cardinality(v_call.parts) loop
     v_place := v_place + 1;
     v_part := v_call.parts[v_place];
@@ -27,6 +24,11 @@ begin
       v_part.feature_id, quota.price(p_amount, v_part.units, v_part.per), p_at, p_is_part => true
     );
     if v_decision.allowed is null then
+      if quota.is_no_cap(v_part) then
+        v_call.parts := v_call.parts[:v_place - 1] || v_call.parts[v_place + 1:];
+        v_place := v_place - 1;
+        continue;
+      end if;
       return null;
     end if;
     v_call.decisions[v_place] := v_decision;

@@ -40,6 +40,12 @@ begin
         m.reserved - m.reserved_before as reserved, m.long_period, m.long_carried, m.has_caps
       into v_meter;
     if not found then
+      -- Others may have caps of it, and this one none.
+      if quota.is_no_cap(v_part) then
+        v_call.parts := v_call.parts[:v_moved - 1] || v_call.parts[v_moved + 1:];
+        v_moved := v_moved - 1;
+        continue;
+      end if;
       return v_call;
     end if;
     v_call.amounts[v_place] := v_amount;
@@ -69,6 +75,23 @@ $$;
 
 comment on function quota.move_together is
   'Moves the meters of a call, as far as each allows its part plainly. Errors: QAMNT.';
+
+create function quota.is_no_cap(p_part quota.part)
+returns boolean
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_holder_id text := quota.cap_holder(p_part.subject_id);
+  v_member text := quota.cap_member(p_part.subject_id);
+begin
+  return v_member is not null
+    and not quota.is_begun(v_holder_id, p_part.feature_id, v_member)
+    and not quota.is_capped(v_holder_id, p_part.feature_id, v_member, quota.clock());
+end
+$$;
+
+comment on function quota.is_no_cap is
+  'Whether a part is of a member without a cap. Expects the meter of its organisation to be locked, or makes no promise.';
 
 -- As in judge_parts(): a level that does not name a feature counts, and does not limit; one level must.
 create function quota.are_named(p_call quota.joint_call)

@@ -111,16 +111,17 @@ begin
   select m.catalogue_version, m.levels, m.lock_order, m.ways, m.units, m.pers
     into v_call.catalogue_version, v_call.levels, v_call.lock_order, v_ways, v_units, v_pers
     from quota.meters as m
-    -- Where it counts in others by now, what was moved first would be held out of lock order.
     join quota.catalogue as k on k.version = m.catalogue_version
     where m.subject_id = p_subject_id
       and m.feature_id = p_feature_id
       and m.fresh_from < 'infinity'
-      and m.levels = coalesce(quota.levels_of(p_subject_id), array[p_subject_id])
       and m.ways is not null
       -- A snapshot of a whole transaction may be older than the catalogue.
       and current_setting('transaction_isolation') = 'read committed';
-  if not found then
+  -- Where it counts in others by now, what was moved first would be held out of lock order.
+  if not found
+    or coalesce(quota.levels_of(p_subject_id), array[p_subject_id]) <> v_call.levels
+  then
     return null;
   end if;
   foreach v_subject_id in array v_call.levels loop

@@ -7835,16 +7835,17 @@ begin
   select m.catalogue_version, m.levels, m.lock_order, m.ways, m.units, m.pers
     into v_call.catalogue_version, v_call.levels, v_call.lock_order, v_ways, v_units, v_pers
     from quota.meters as m
-    -- Where it counts in others by now, what was moved first would be held out of lock order.
     join quota.catalogue as k on k.version = m.catalogue_version
     where m.subject_id = p_subject_id
       and m.feature_id = p_feature_id
       and m.fresh_from < 'infinity'
-      and m.levels = coalesce(quota.levels_of(p_subject_id), array[p_subject_id])
       and m.ways is not null
       -- A snapshot of a whole transaction may be older than the catalogue.
       and current_setting('transaction_isolation') = 'read committed';
-  if not found then
+  -- Where it counts in others by now, what was moved first would be held out of lock order.
+  if not found
+    or coalesce(quota.levels_of(p_subject_id), array[p_subject_id]) <> v_call.levels
+  then
     return null;
   end if;
   foreach v_subject_id in array v_call.levels loop
@@ -7905,6 +7906,12 @@ begin
         m.reserved - m.reserved_before as reserved, m.long_period, m.long_carried, m.has_caps
       into v_meter;
     if not found then
+      -- Others may have caps of it, and this one none.
+      if quota.is_no_cap(v_part) then
+        v_call.parts := v_call.parts[:v_moved - 1] || v_call.parts[v_moved + 1:];
+        v_moved := v_moved - 1;
+        continue;
+      end if;
       return v_call;
     end if;
     v_call.amounts[v_place] := v_amount;
@@ -7934,6 +7941,23 @@ $$;
 
 comment on function quota.move_together is
   'Moves the meters of a call, as far as each allows its part plainly. Errors: QAMNT.';
+
+create function quota.is_no_cap(p_part quota.part)
+returns boolean
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_holder_id text := quota.cap_holder(p_part.subject_id);
+  v_member text := quota.cap_member(p_part.subject_id);
+begin
+  return v_member is not null
+    and not quota.is_begun(v_holder_id, p_part.feature_id, v_member)
+    and not quota.is_capped(v_holder_id, p_part.feature_id, v_member, quota.clock());
+end
+$$;
+
+comment on function quota.is_no_cap is
+  'Whether a part is of a member without a cap. Expects the meter of its organisation to be locked, or makes no promise.';
 
 -- As in judge_parts(): a level that does not name a feature counts, and does not limit; one level must.
 create function quota.are_named(p_call quota.joint_call)
@@ -8092,9 +8116,6 @@ declare
   v_has_caps boolean;
   v_decision public.usage_decision;
 begin
-  if coalesce(quota.levels_of(p_caller.subject_id), array[p_caller.subject_id]) <> v_call.levels then
-    return null;
-  end if;
   while v_place < cardinality(v_call.parts) loop
     v_place := v_place + 1;
     v_part := v_call.parts[v_place];
@@ -8103,6 +8124,11 @@ begin
       v_part.feature_id, quota.price(p_amount, v_part.units, v_part.per), p_at, p_is_part => true
     );
     if v_decision.allowed is null then
+      if quota.is_no_cap(v_part) then
+        v_call.parts := v_call.parts[:v_place - 1] || v_call.parts[v_place + 1:];
+        v_place := v_place - 1;
+        continue;
+      end if;
       return null;
     end if;
     v_call.decisions[v_place] := v_decision;
@@ -22850,11 +22876,12 @@ begin
     ('function', 'quota.is_begun(text, text, text)', '{"body": "08c617a9193fd07bafef2e9cd1099d9e", "name": "quota.is_begun", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_member text) returns boolean"}'),
     ('function', 'quota.is_capped(text, text, text, timestamp with time zone)', '{"body": "b354d2a604b7cd4a2dbe987b06a5386a", "name": "quota.is_capped", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_member text, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.is_good_beside(jsonb)', '{"body": "706ad8275a99f185861cba7acdd895f3", "name": "quota.is_good_beside", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_call jsonb) returns boolean"}'),
+    ('function', 'quota.is_no_cap(quota.part)', '{"body": "f2ec80eec9c94a66b428eff3d22dceaf", "name": "quota.is_no_cap", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_part quota.part) returns boolean"}'),
     ('function', 'quota.is_time_zone(text)', '{"body": "cf04653432ec8a7e02f0eee1d286c00b", "name": "quota.is_time_zone", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_name text) returns boolean"}'),
     ('function', 'quota.is_trusted()', '{"body": "2569ea88567161eee855c1b5bdab9d62", "name": "quota.is_trusted", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns boolean"}'),
     ('function', 'quota.is_value(text, jsonb)', '{"body": "490cfcbd07ff4cd7c773e78a50f190a1", "name": "quota.is_value", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_value jsonb) returns boolean"}'),
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
-    ('function', 'quota.joint_call_of(text, text)', '{"body": "8a222977b0be4262b3fce3d9ff057618", "name": "quota.joint_call_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.joint_call"}'),
+    ('function', 'quota.joint_call_of(text, text)', '{"body": "82c6be6f7439170803d1b1caaee66cd0", "name": "quota.joint_call_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.joint_call"}'),
     ('function', 'quota.joint_decision(text, text, bigint, quota.part[], public.usage_decision[])', '{"body": "3683a2a095bd2bc5ac3e23db2049c3dc", "name": "quota.joint_decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_parts quota.part[], p_decisions public.usage_decision[]) returns public.usage_decision"}'),
     ('function', 'quota.joint_state(text, text, bigint, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "67ace69b1fe029a6101b9cb048339ed1", "name": "quota.joint_state", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.judge_batch(quota.caller, text[], bigint[], timestamp with time zone, boolean)', '{"body": "86b9878ecad5e2091b9a76666e250705", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
@@ -22904,7 +22931,7 @@ begin
     ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "e47b443bc3f2f7fb3fc88a4a85d9fcc3", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT carried bigint, OUT fits boolean) returns record"}'),
     ('function', 'quota.look_later(text[], timestamp with time zone[])', '{"body": "9e1ceadff4bde95bef214b54165766ed", "name": "quota.look_later", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_next_at timestamp with time zone[]) returns void"}'),
     ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone, boolean)', '{"body": "a6f00abf3ebfcb654c9609d4974f9c1e", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_is_part boolean DEFAULT false) returns public.usage_decision"}'),
-    ('function', 'quota.look_together(quota.caller, text, bigint, timestamp with time zone, quota.joint_call)', '{"body": "cba298038d716912469a093662f8e358", "name": "quota.look_together", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_call quota.joint_call) returns public.usage_decision"}'),
+    ('function', 'quota.look_together(quota.caller, text, bigint, timestamp with time zone, quota.joint_call)', '{"body": "2886f61989df24e388394ace80e7af8f", "name": "quota.look_together", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_call quota.joint_call) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_call(text, jsonb)', '{"body": "bf53e86edac6c6e4b8152b39d8e6b35c", "name": "quota.make_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call jsonb) returns public.usage_decision"}'),
     ('function', 'quota.make_calls(text, jsonb, quota.many_calls)', '{"body": "f5c9373a619e32eb867033b3c1def582", "name": "quota.make_calls", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls jsonb, p_seen quota.many_calls) returns public.usage_decision[]"}'),
@@ -22928,7 +22955,7 @@ begin
     ('function', 'quota.move_counters(quota.events[])', '{"body": "512c4927ec8cdc86c0062031d73c13d2", "name": "quota.move_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_meters(quota.events[])', '{"body": "3549745242f4c0a8a527cc9891ed5def", "name": "quota.move_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_starts(quota.events)', '{"body": "524e1bc3f17ce41784d98808024bde5d", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
-    ('function', 'quota.move_together(quota.caller, bigint, quota.joint_call)', '{"body": "f0416d76002b9c9983d5c1c14cf69395", "name": "quota.move_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_amount bigint, p_call quota.joint_call) returns quota.joint_call"}'),
+    ('function', 'quota.move_together(quota.caller, bigint, quota.joint_call)', '{"body": "cac44786e9c94b2035072ed16a17bce5", "name": "quota.move_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_amount bigint, p_call quota.joint_call) returns quota.joint_call"}'),
     ('function', 'quota.move_use(text, text, text, timestamp with time zone)', '{"body": "8827f60dcc19dfe0b810d4721b68292b", "name": "quota.move_use", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.move_windows(text, text)', '{"body": "ce0f628e3c0b720cf5cbfcec13c2b2a8", "name": "quota.move_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.moves_note(jsonb, text)', '{"body": "085a3138662c5cd61cfeb55e0d61f2b1", "name": "quota.moves_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text) returns text"}'),

@@ -100,6 +100,28 @@ test('a parent that is set, and used, while a call that costs something waits co
     ]);
   }));
 
+test('a level in the middle that moved: who remembers the old ones locks the new ones in order', () =>
+  run(async (race) => {
+    await applyPlans(race.owner, PLANS);
+    const [one, two, three] = await Promise.all([race.server(), race.server(), race.server()]);
+    const key = { subject: 'm key', feature };
+    await one.query(
+      `select public.set_parent('t team', 'z org'), public.set_parent('m key', 't team')`,
+    );
+    for (const subject of ['m key', 'm key', 'a org'])
+      await decisionOf(one, calls.consume({ subject, feature }));
+    await one.query(`select public.set_parent('t team', 'a org')`);
+    await one.query('begin');
+    await decisionOf(one, calls.consume({ subject: 'a org', feature }));
+    const waiting = [
+      await startBlocked(race, two, calls.reserve(key)),
+      await startBlocked(race, three, calls.consume(key)),
+    ];
+    await one.query('commit');
+    for (const { answer } of waiting) expect(await answer).toMatchObject({ allowed: true });
+    expect((await race.owner.query('select from public.verify_usage()')).rows).toEqual([]);
+  }));
+
 test('a refund and a commit lock in the order of the uses beside them', () =>
   run(async (race) => {
     await applyPlans(race.owner, PLANS);

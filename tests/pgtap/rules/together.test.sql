@@ -4,7 +4,7 @@ begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
 set local track_functions = 'pl';
-select plan(15);
+select plan(18);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -20,6 +20,7 @@ do $$ begin
         "limits": {"call": {"month": 140}, "credit": {"hour": 60, "month": 300}, "token": {"month": null}},
         "per_member": {"call": {"day": 12}, "credit": {"month": 70}}
       },
+      "free": {"default": true, "limits": {"call": {"day": 5}}},
       "bare": {"limits": {"token": {"day": 30}}}
     }
   }');
@@ -128,6 +129,22 @@ select is(
   (select string_agg(d.allowed::text, ' ' order by n) from generate_series(1, 3) as n cross join lateral consume_usage('call', 1 + 0 * n, 'x b org', actor => 'cyd') as d),
   'true false false', 'a cap that is set later binds the next call'
 );
+do $$ begin
+  perform set_plan('x own', 'small'), set_limit('x own', 'call', 'day', 3, member => 'cyd');
+end $$;
+select is(pg_temp.plainly('call', 'x own', 'dan'), 't 0', 'a cap of one member is none of another''s');
+select is(pg_temp.plainly('call', 'x own', 'cyd'), 't 0', 'and is that one''s');
+
+-- The bar of one whose parent is forgotten: the default plan limits it from now on.
+do $$ begin
+  perform set_parent('x kid', 'x a team'), consume_usage('call', 1, 'x kid'), consume_usage('call', 1, 'x kid');
+  perform forget_subject('x a team');
+end $$;
+select is(
+  (select concat_ws(' ', used, "limit") from current_usage where subject = 'x kid' and feature = 'call'),
+  '2 5', 'the bar does not go by what a meter remembers of another plan'
+);
+
 -- A level above that does not name a feature has none of its own.
 select is(
   (select concat_ws(' ', d.allowed, d.reason) from consume_usage('call', 1, 'x d bare') as d), 't ok',

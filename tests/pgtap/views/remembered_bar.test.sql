@@ -40,7 +40,10 @@ exception when sqlstate 'P0001' then
 end
 $$;
 create function pg_temp.remembered() returns bigint language sql as $$
-  select count(*) from quota.subjects as s cross join quota.remembered_limits(s.subject_id, quota.clock())
+  select count(*)
+  from quota.subjects as s
+  cross join lateral quota.terms_of(s.subject_id, quota.clock(), null) as t
+  cross join lateral quota.remembered_limits(s.subject_id, t.plan_id, quota.clock())
 $$;
 
 do $$ begin
