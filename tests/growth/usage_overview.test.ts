@@ -78,7 +78,7 @@ test('counting stays a HOT update: only a call that passes a mark touches an ind
   const database = await createDatabase();
   try {
     const owner = await database.connect();
-    await applyPlans(owner, plans(100));
+    await applyPlans(owner, plans(500));
     const updates = async () => {
       await owner.query('select pg_stat_force_next_flush()');
       const { rows } = await owner.query(`select n_tup_upd::int as all, n_tup_hot_upd::int as hot
@@ -90,15 +90,15 @@ test('counting stays a HOT update: only a call that passes a mark touches an ind
         await owner.query(`select public.consume_usage('export', 1, 'ada')`);
     };
     // Not all: now and then something else keeps old versions of the row on its page.
-    await consume(79);
+    await consume(399);
     const below = await updates();
-    expect(below.all).toBeGreaterThan(70);
+    expect(below.all).toBeGreaterThan(390);
     expect(below.hot / below.all).toBeGreaterThan(0.95);
     await consume(1);
     const at80 = await updates();
-    await consume(19);
+    await consume(99);
     const above = await updates();
-    expect(above.all - at80.all).toBeGreaterThan(15);
+    expect(above.all - at80.all).toBeGreaterThan(95);
     expect((above.hot - at80.hot) / (above.all - at80.all)).toBeGreaterThan(0.9);
   } finally {
     await database.drop();
