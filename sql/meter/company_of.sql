@@ -21,7 +21,7 @@ begin
   if strpos(p_subject_id, chr(31)) > 0 then
     return;
   end if;
-  levels := coalesce(quota.levels_of(p_subject_id), array[p_subject_id]);
+  levels := quota.levels_of(p_subject_id);
   ways := array[p_feature_id];
   units := array[1];
   pers := array[1];

@@ -145,10 +145,10 @@ declare
   v_level text;
   v_now timestamptz;
 begin
-  if v_levels is null and cardinality(p_feature_ids) = 1 then
+  if cardinality(v_levels) = 1 and cardinality(p_feature_ids) = 1 then
     return quota.lock_meter(p_subject_id, p_feature_ids[1], true);
   end if;
-  if v_levels is null then
+  if cardinality(v_levels) = 1 then
     return quota.lock_meters(p_subject_id, p_feature_ids, true);
   end if;
   -- All exist before the first is locked.

@@ -49,12 +49,11 @@ as $$
 declare
   v_levels text[] := quota.levels_of(p_subject_id);
 begin
-  if v_levels is null
+  if cardinality(v_levels) = 1
     and not exists (select from quota.feature_costs as c where c.feature_id = p_feature_id)
   then
     return null;
   end if;
-  v_levels := coalesce(v_levels, array[p_subject_id]);
   return array(
     select row(l.subject_id, o.feature_id, o.units, o.per, o.is_price)::quota.part
     from unnest(v_levels) with ordinality as l (subject_id, n)
@@ -76,7 +75,7 @@ comment on function quota.parts_of is
 
 create function quota.levels_of(p_subject_id text)
 returns text[]
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_levels text[] := array[p_subject_id];
@@ -87,30 +86,36 @@ begin
     exit when v_parent_id is null;
     v_levels := v_parent_id || v_levels;
   end loop;
-  return case when cardinality(v_levels) > 1 then v_levels end;
+  return v_levels;
 end
 $$;
 
 comment on function quota.levels_of is
-  'A subject and those above it, from the top down; null where there is none above.';
+  'A subject and those above it, from the top down.';
 
 -- What has a price need not be limited beside: its price is what limits it. One level at least must say so.
 create function quota.needed_features(p_parts quota.part[])
 returns text[]
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_part quota.part;
+  v_called text[] := '{}'::text[];
+  v_prices text[] := '{}'::text[];
 begin
-  return array(
-    select distinct p.feature_id
-    from unnest(p_parts) as p
-    where p.is_price
-      or not exists (select from unnest(p_parts) as o where o.is_price)
-  );
+  foreach v_part in array p_parts loop
+    if v_part.is_price then
+      v_prices := v_prices || v_part.feature_id;
+    else
+      v_called := v_called || v_part.feature_id;
+    end if;
+  end loop;
+  return case when v_prices = '{}' then v_called else v_prices end;
 end
 $$;
 
 comment on function quota.needed_features is
-  'What the plan of a level at least must name, for a call of these parts to be allowed.';
+  'What the plan of a level at least must name, for a call of these parts to be allowed; one may stand there twice.';
 
 create function quota.price(
   p_amount bigint,

@@ -77,7 +77,7 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_below text[] := quota.below(array[p_from]);
-  v_levels integer := coalesce(cardinality(quota.levels_of(p_into)), 1);
+  v_levels integer := cardinality(quota.levels_of(p_into));
 begin
   if p_from = any (quota.levels_of(p_into)) then
     raise exception 'merge_subjects: the account is below %', quote_literal(left(p_from, 100))

@@ -101,7 +101,7 @@ returns text[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_family text[] := array[p_subject_id, p_parent_id] || coalesce(quota.levels_of(p_parent_id), '{}');
+  v_family text[] := array[p_subject_id, p_parent_id] || quota.levels_of(p_parent_id);
   v_below text[] := quota.below(array[p_subject_id]);
 begin
   v_family := v_family || v_below || quota.below(v_below);
@@ -122,7 +122,7 @@ returns void
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_above text[] := coalesce(quota.levels_of(p_parent_id), array[p_parent_id]);
+  v_above text[] := quota.levels_of(p_parent_id);
   v_levels integer := cardinality(v_above) + 1;
   v_below text[];
 begin

@@ -11,12 +11,11 @@ as $$
 declare
   v_levels text[] := quota.levels_of(p_subject_id);
 begin
-  if v_levels is null
+  if cardinality(v_levels) = 1
     and not exists (select from quota.feature_costs as c where c.feature_id = any (p_feature_ids))
   then
     return null;
   end if;
-  v_levels := coalesce(v_levels, array[p_subject_id]);
   return array(
     select row(p.subject_id, p.feature_id, 1, 1, false)::quota.part
     from (select distinct f from unnest(p_feature_ids) as f) as c (feature_id)

@@ -11,7 +11,7 @@ declare
   v_levels text[] := quota.levels_of(p_subject_id);
 begin
   return case
-    when v_levels is not null and exists (
+    when cardinality(v_levels) > 1 and exists (
       select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge'
     )
     then v_levels

@@ -175,10 +175,9 @@ begin
         end if;
         return v_decision;
       end if;
-      delete from quota.keys as k
-        where k.subject_id = v_subject_id
-          and k.owner_id = v_owner_id
-          and k.idempotency_key = p_idempotency_key;
+      perform quota.free_key(
+        row(v_subject_id, v_is_trusted, v_actor)::quota.caller, p_idempotency_key
+      );
     end;
     perform quota.take_back(v_subject_id, p_feature, p_amount - v_held, v_held);
   end;

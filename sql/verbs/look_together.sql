@@ -32,15 +32,14 @@ begin
       return null;
     end if;
     v_call.decisions[v_place] := v_decision;
-    if p_caller.actor is not null and strpos(v_part.subject_id, chr(31)) = 0 then
+    if p_caller.actor is not null then
       select m.has_caps
         into v_has_caps
         from quota.meters as m
         where m.subject_id = v_part.subject_id
           and m.feature_id = v_part.feature_id;
-      if v_has_caps and quota.account_of(p_caller.actor) <> v_part.subject_id then
-        v_part.subject_id := quota.cap_id(v_part.subject_id, quota.account_of(p_caller.actor));
-        v_call.parts := v_call.parts || v_part;
+      if v_has_caps then
+        v_call.parts := quota.with_cap(v_call.parts, v_part, p_caller.actor);
       end if;
     end if;
   end loop;

@@ -13,7 +13,6 @@ declare
   v_call quota.joint_call := p_call;
   v_moved integer := 0;
   v_place integer;
-  v_member text;
   v_part quota.part;
   v_amount bigint;
   v_meter record;
@@ -60,12 +59,8 @@ begin
       v_meter.granted, case when v_meter.period = v_meter.long_period then v_meter.long_carried else 0 end,
       v_part.feature_id, v_part.subject_id, null
     )::public.usage_decision;
-    if v_meter.has_caps and p_caller.actor is not null and strpos(v_part.subject_id, chr(31)) = 0 then
-      v_member := coalesce(v_member, quota.account_of(p_caller.actor));
-      if v_member <> v_part.subject_id then
-        v_part.subject_id := quota.cap_id(v_part.subject_id, v_member);
-        v_call.parts := v_call.parts || v_part;
-      end if;
+    if v_meter.has_caps and p_caller.actor is not null then
+      v_call.parts := quota.with_cap(v_call.parts, v_part, p_caller.actor);
     end if;
   end loop;
   v_call.has_moved := quota.are_named(v_call);
@@ -75,6 +70,29 @@ $$;
 
 comment on function quota.move_together is
   'Moves the meters of a call, as far as each allows its part plainly. Errors: QAMNT.';
+
+create function quota.with_cap(
+  p_parts quota.part[],
+  p_part quota.part,
+  p_actor text
+)
+returns quota.part[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap quota.part := p_part;
+  v_member text := quota.account_of(p_actor);
+begin
+  if v_member = p_part.subject_id then
+    return p_parts;
+  end if;
+  v_cap.subject_id := quota.cap_id(p_part.subject_id, v_member);
+  return p_parts || v_cap;
+end
+$$;
+
+comment on function quota.with_cap is
+  'The parts of a call, and after them the cap of who acts beside one of them; who acts for itself has none.';
 
 create function quota.is_no_cap(p_part quota.part)
 returns boolean
@@ -101,22 +119,15 @@ as $$
 declare
   v_part quota.part;
   v_named text[] := '{}'::text[];
-  v_is_priced boolean := false;
 begin
   for i in 1 .. cardinality(p_call.parts) loop
     v_part := p_call.parts[i];
-    v_is_priced := v_is_priced or v_part.is_price;
     -- A cap names nothing.
     if (p_call.decisions[i]).period is not null and strpos(v_part.subject_id, chr(31)) = 0 then
       v_named := v_named || v_part.feature_id;
     end if;
   end loop;
-  foreach v_part in array p_call.parts loop
-    if v_part.feature_id <> all (v_named) and (v_part.is_price or not v_is_priced) then
-      return false;
-    end if;
-  end loop;
-  return true;
+  return quota.needed_features(p_call.parts) <@ v_named;
 end
 $$;
 
@@ -182,8 +193,8 @@ declare
   v_part quota.part;
   v_id uuid;
 begin
-  -- A look after the locks: whoever gives a subject another parent holds its meters.
-  if coalesce(quota.levels_of(p_caller.subject_id), array[p_caller.subject_id]) <> p_call.levels then
+  -- Looked at after the locks, as the catalogue below: whoever gives a subject another parent holds its meters.
+  if quota.levels_of(p_caller.subject_id) <> p_call.levels then
     return false;
   end if;
   -- The key goes before the lines: when it is taken, nothing was counted.
@@ -192,7 +203,7 @@ begin
   ) then
     return false;
   end if;
-  -- So is this one: is the catalogue still the edition that is remembered?
+  -- Is the catalogue still the edition that is remembered?
   insert into quota.events (
     subject_id, event_id, at, kind, feature_id, counts_at, used_change, actor, idempotency_key, metadata
   )

@@ -119,9 +119,7 @@ begin
       -- A snapshot of a whole transaction may be older than the catalogue.
       and current_setting('transaction_isolation') = 'read committed';
   -- Where it counts in others by now, what was moved first would be held out of lock order.
-  if not found
-    or coalesce(quota.levels_of(p_subject_id), array[p_subject_id]) <> v_call.levels
-  then
+  if not found or quota.levels_of(p_subject_id) <> v_call.levels then
     return null;
   end if;
   foreach v_subject_id in array v_call.levels loop

@@ -6092,12 +6092,11 @@ as $$
 declare
   v_levels text[] := quota.levels_of(p_subject_id);
 begin
-  if v_levels is null
+  if cardinality(v_levels) = 1
     and not exists (select from quota.feature_costs as c where c.feature_id = p_feature_id)
   then
     return null;
   end if;
-  v_levels := coalesce(v_levels, array[p_subject_id]);
   return array(
     select row(l.subject_id, o.feature_id, o.units, o.per, o.is_price)::quota.part
     from unnest(v_levels) with ordinality as l (subject_id, n)
@@ -6119,7 +6118,7 @@ comment on function quota.parts_of is
 
 create function quota.levels_of(p_subject_id text)
 returns text[]
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable strict security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_levels text[] := array[p_subject_id];
@@ -6130,30 +6129,36 @@ begin
     exit when v_parent_id is null;
     v_levels := v_parent_id || v_levels;
   end loop;
-  return case when cardinality(v_levels) > 1 then v_levels end;
+  return v_levels;
 end
 $$;
 
 comment on function quota.levels_of is
-  'A subject and those above it, from the top down; null where there is none above.';
+  'A subject and those above it, from the top down.';
 
 -- What has a price need not be limited beside: its price is what limits it. One level at least must say so.
 create function quota.needed_features(p_parts quota.part[])
 returns text[]
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_part quota.part;
+  v_called text[] := '{}'::text[];
+  v_prices text[] := '{}'::text[];
 begin
-  return array(
-    select distinct p.feature_id
-    from unnest(p_parts) as p
-    where p.is_price
-      or not exists (select from unnest(p_parts) as o where o.is_price)
-  );
+  foreach v_part in array p_parts loop
+    if v_part.is_price then
+      v_prices := v_prices || v_part.feature_id;
+    else
+      v_called := v_called || v_part.feature_id;
+    end if;
+  end loop;
+  return case when v_prices = '{}' then v_called else v_prices end;
 end
 $$;
 
 comment on function quota.needed_features is
-  'What the plan of a level at least must name, for a call of these parts to be allowed.';
+  'What the plan of a level at least must name, for a call of these parts to be allowed; one may stand there twice.';
 
 create function quota.price(
   p_amount bigint,
@@ -6642,10 +6647,10 @@ declare
   v_level text;
   v_now timestamptz;
 begin
-  if v_levels is null and cardinality(p_feature_ids) = 1 then
+  if cardinality(v_levels) = 1 and cardinality(p_feature_ids) = 1 then
     return quota.lock_meter(p_subject_id, p_feature_ids[1], true);
   end if;
-  if v_levels is null then
+  if cardinality(v_levels) = 1 then
     return quota.lock_meters(p_subject_id, p_feature_ids, true);
   end if;
   -- All exist before the first is locked.
@@ -7004,10 +7009,9 @@ begin
         end if;
         return v_decision;
       end if;
-      delete from quota.keys as k
-        where k.subject_id = v_subject_id
-          and k.owner_id = v_owner_id
-          and k.idempotency_key = p_idempotency_key;
+      perform quota.free_key(
+        row(v_subject_id, v_is_trusted, v_actor)::quota.caller, p_idempotency_key
+      );
     end;
     perform quota.take_back(v_subject_id, p_feature, p_amount - v_held, v_held);
   end;
@@ -7843,9 +7847,7 @@ begin
       -- A snapshot of a whole transaction may be older than the catalogue.
       and current_setting('transaction_isolation') = 'read committed';
   -- Where it counts in others by now, what was moved first would be held out of lock order.
-  if not found
-    or coalesce(quota.levels_of(p_subject_id), array[p_subject_id]) <> v_call.levels
-  then
+  if not found or quota.levels_of(p_subject_id) <> v_call.levels then
     return null;
   end if;
   foreach v_subject_id in array v_call.levels loop
@@ -7879,7 +7881,6 @@ declare
   v_call quota.joint_call := p_call;
   v_moved integer := 0;
   v_place integer;
-  v_member text;
   v_part quota.part;
   v_amount bigint;
   v_meter record;
@@ -7926,12 +7927,8 @@ begin
       v_meter.granted, case when v_meter.period = v_meter.long_period then v_meter.long_carried else 0 end,
       v_part.feature_id, v_part.subject_id, null
     )::public.usage_decision;
-    if v_meter.has_caps and p_caller.actor is not null and strpos(v_part.subject_id, chr(31)) = 0 then
-      v_member := coalesce(v_member, quota.account_of(p_caller.actor));
-      if v_member <> v_part.subject_id then
-        v_part.subject_id := quota.cap_id(v_part.subject_id, v_member);
-        v_call.parts := v_call.parts || v_part;
-      end if;
+    if v_meter.has_caps and p_caller.actor is not null then
+      v_call.parts := quota.with_cap(v_call.parts, v_part, p_caller.actor);
     end if;
   end loop;
   v_call.has_moved := quota.are_named(v_call);
@@ -7941,6 +7938,29 @@ $$;
 
 comment on function quota.move_together is
   'Moves the meters of a call, as far as each allows its part plainly. Errors: QAMNT.';
+
+create function quota.with_cap(
+  p_parts quota.part[],
+  p_part quota.part,
+  p_actor text
+)
+returns quota.part[]
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cap quota.part := p_part;
+  v_member text := quota.account_of(p_actor);
+begin
+  if v_member = p_part.subject_id then
+    return p_parts;
+  end if;
+  v_cap.subject_id := quota.cap_id(p_part.subject_id, v_member);
+  return p_parts || v_cap;
+end
+$$;
+
+comment on function quota.with_cap is
+  'The parts of a call, and after them the cap of who acts beside one of them; who acts for itself has none.';
 
 create function quota.is_no_cap(p_part quota.part)
 returns boolean
@@ -7967,22 +7987,15 @@ as $$
 declare
   v_part quota.part;
   v_named text[] := '{}'::text[];
-  v_is_priced boolean := false;
 begin
   for i in 1 .. cardinality(p_call.parts) loop
     v_part := p_call.parts[i];
-    v_is_priced := v_is_priced or v_part.is_price;
     -- A cap names nothing.
     if (p_call.decisions[i]).period is not null and strpos(v_part.subject_id, chr(31)) = 0 then
       v_named := v_named || v_part.feature_id;
     end if;
   end loop;
-  foreach v_part in array p_call.parts loop
-    if v_part.feature_id <> all (v_named) and (v_part.is_price or not v_is_priced) then
-      return false;
-    end if;
-  end loop;
-  return true;
+  return quota.needed_features(p_call.parts) <@ v_named;
 end
 $$;
 
@@ -8048,8 +8061,8 @@ declare
   v_part quota.part;
   v_id uuid;
 begin
-  -- A look after the locks: whoever gives a subject another parent holds its meters.
-  if coalesce(quota.levels_of(p_caller.subject_id), array[p_caller.subject_id]) <> p_call.levels then
+  -- Looked at after the locks, as the catalogue below: whoever gives a subject another parent holds its meters.
+  if quota.levels_of(p_caller.subject_id) <> p_call.levels then
     return false;
   end if;
   -- The key goes before the lines: when it is taken, nothing was counted.
@@ -8058,7 +8071,7 @@ begin
   ) then
     return false;
   end if;
-  -- So is this one: is the catalogue still the edition that is remembered?
+  -- Is the catalogue still the edition that is remembered?
   insert into quota.events (
     subject_id, event_id, at, kind, feature_id, counts_at, used_change, actor, idempotency_key, metadata
   )
@@ -8132,15 +8145,14 @@ begin
       return null;
     end if;
     v_call.decisions[v_place] := v_decision;
-    if p_caller.actor is not null and strpos(v_part.subject_id, chr(31)) = 0 then
+    if p_caller.actor is not null then
       select m.has_caps
         into v_has_caps
         from quota.meters as m
         where m.subject_id = v_part.subject_id
           and m.feature_id = v_part.feature_id;
-      if v_has_caps and quota.account_of(p_caller.actor) <> v_part.subject_id then
-        v_part.subject_id := quota.cap_id(v_part.subject_id, quota.account_of(p_caller.actor));
-        v_call.parts := v_call.parts || v_part;
+      if v_has_caps then
+        v_call.parts := quota.with_cap(v_call.parts, v_part, p_caller.actor);
       end if;
     end if;
   end loop;
@@ -8765,12 +8777,11 @@ as $$
 declare
   v_levels text[] := quota.levels_of(p_subject_id);
 begin
-  if v_levels is null
+  if cardinality(v_levels) = 1
     and not exists (select from quota.feature_costs as c where c.feature_id = any (p_feature_ids))
   then
     return null;
   end if;
-  v_levels := coalesce(v_levels, array[p_subject_id]);
   return array(
     select row(p.subject_id, p.feature_id, 1, 1, false)::quota.part
     from (select distinct f from unnest(p_feature_ids) as f) as c (feature_id)
@@ -10685,7 +10696,7 @@ declare
   v_levels text[] := quota.levels_of(p_subject_id);
 begin
   return case
-    when v_levels is not null and exists (
+    when cardinality(v_levels) > 1 and exists (
       select from quota.features as f where f.feature_id = p_feature_id and f.kind = 'gauge'
     )
     then v_levels
@@ -12379,7 +12390,7 @@ returns text[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_family text[] := array[p_subject_id, p_parent_id] || coalesce(quota.levels_of(p_parent_id), '{}');
+  v_family text[] := array[p_subject_id, p_parent_id] || quota.levels_of(p_parent_id);
   v_below text[] := quota.below(array[p_subject_id]);
 begin
   v_family := v_family || v_below || quota.below(v_below);
@@ -12400,7 +12411,7 @@ returns void
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_above text[] := coalesce(quota.levels_of(p_parent_id), array[p_parent_id]);
+  v_above text[] := quota.levels_of(p_parent_id);
   v_levels integer := cardinality(v_above) + 1;
   v_below text[];
 begin
@@ -13119,7 +13130,7 @@ language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_below text[] := quota.below(array[p_from]);
-  v_levels integer := coalesce(cardinality(quota.levels_of(p_into)), 1);
+  v_levels integer := cardinality(quota.levels_of(p_into));
 begin
   if p_from = any (quota.levels_of(p_into)) then
     raise exception 'merge_subjects: the account is below %', quote_literal(left(p_from, 100))
@@ -14652,7 +14663,7 @@ begin
   if strpos(p_subject_id, chr(31)) > 0 then
     return;
   end if;
-  levels := coalesce(quota.levels_of(p_subject_id), array[p_subject_id]);
+  levels := quota.levels_of(p_subject_id);
   ways := array[p_feature_id];
   units := array[1];
   pers := array[1];
@@ -22705,7 +22716,7 @@ begin
     ('function', 'quota.allowing_reason(quota.verdict)', '{"body": "798f5f64c42dab8ca105bc2365b6fe3c", "name": "quota.allowing_reason", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_verdict quota.verdict) returns text"}'),
     ('function', 'quota.amount_to_refund(uuid, text, text, bigint)', '{"body": "6027dad534b0093d93137c22d436e95e", "name": "quota.amount_to_refund", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text, p_feature_id text, p_amount bigint) returns bigint"}'),
     ('function', 'quota.apply_plans(jsonb, boolean)', '{"body": "112ca45174e4416bf70bb993a8273e63", "name": "quota.apply_plans", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_dry_run boolean) returns SETOF public.plan_change"}'),
-    ('function', 'quota.are_named(quota.joint_call)', '{"body": "7489c997c9d60856cebbad619aec97e7", "name": "quota.are_named", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_call quota.joint_call) returns boolean"}'),
+    ('function', 'quota.are_named(quota.joint_call)', '{"body": "8555c0426c428ffcd3d9a61c18ba4a09", "name": "quota.are_named", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_call quota.joint_call) returns boolean"}'),
     ('function', 'quota.batch_caller(jsonb, text)', '{"body": "a700ef28e9d95c3357964b915b973fbc", "name": "quota.batch_caller", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text) returns quota.caller"}'),
     ('function', 'quota.batch_callers(jsonb, quota.caller)', '{"body": "043339981d9936af911958227d34cff0", "name": "quota.batch_callers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_caller quota.caller) returns quota.caller[]"}'),
     ('function', 'quota.batch_items(jsonb)', '{"body": "25558e801963b216ab30af59464898a4", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
@@ -22744,7 +22755,7 @@ begin
     ('function', 'quota.check_change(regclass, text, numeric, boolean)', '{"body": "0c8df2bc03e9c3b4340a281a0708916e", "name": "quota.check_change", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_id text, p_change numeric, p_is_wrong boolean) returns void"}'),
     ('function', 'quota.check_columns(regclass, name[])', '{"body": "301db1388c1329fc35173b4b6e781576", "name": "quota.check_columns", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_columns name[]) returns void"}'),
     ('function', 'quota.check_exception(text, text, text, bigint, text)', '{"body": "a25575770ad46d51b560ff44d516607f", "name": "quota.check_exception", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature text, p_period text, p_limit bigint, p_member text) returns void"}'),
-    ('function', 'quota.check_family(text, text)', '{"body": "0888e00c8ba71f6625378809233a8812", "name": "quota.check_family", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns void"}'),
+    ('function', 'quota.check_family(text, text)', '{"body": "581d9e882f82a3be29b2e7f2265d6d1d", "name": "quota.check_family", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns void"}'),
     ('function', 'quota.check_feature(text)', '{"body": "21c06d25572c90b3d39385377739c20a", "name": "quota.check_feature", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
     ('function', 'quota.check_flag(text, text, boolean)', '{"body": "4c34de66f9c978ef955c7c529575341c", "name": "quota.check_flag", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_flag boolean) returns void"}'),
     ('function', 'quota.check_grace(text, text, jsonb, jsonb)', '{"body": "937b3fed3b279c397889e032ce71f209", "name": "quota.check_grace", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_place text, p_period text, p_grace jsonb, p_mode jsonb) returns void"}'),
@@ -22754,7 +22765,7 @@ begin
     ('function', 'quota.check_instant(text, text, timestamp with time zone)', '{"body": "4d727a981af712a4b54f340ffe3f3af3", "name": "quota.check_instant", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_argument text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.check_key(text)', '{"body": "c17ce8e99d1ae8665d85132d5db25be3", "name": "quota.check_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_idempotency_key text) returns void"}'),
     ('function', 'quota.check_known(text)', '{"body": "47c1857d41586fe263ff02503676eb55", "name": "quota.check_known", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text) returns void"}'),
-    ('function', 'quota.check_levels(text, text)', '{"body": "cbd161b6e011d842dfed87f37049088f", "name": "quota.check_levels", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
+    ('function', 'quota.check_levels(text, text)', '{"body": "541777548b6ff621656cfb53c7de4ae3", "name": "quota.check_levels", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.check_limited_table(regclass, text, name, name)', '{"body": "5f4e2a8322df01e44e9bb6f0cea356dc", "name": "quota.check_limited_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature_id text, p_subject_column name, p_amount_column name) returns void"}'),
     ('function', 'quota.check_metadata(jsonb)', '{"body": "7dcc741abda687122bdfb3e9ebc0a0d9", "name": "quota.check_metadata", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_metadata jsonb) returns void"}'),
     ('function', 'quota.check_meters(quota.part[])', '{"body": "a12a0ffe1f6ada3c272be0f121e0ae8b", "name": "quota.check_meters", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns void"}'),
@@ -22785,8 +22796,8 @@ begin
     ('function', 'quota.commit_levels(quota.reservations, bigint, timestamp with time zone, text[], public.usage_decision)', '{"body": "0f927bdd53e419d7b65c5a476f52d34d", "name": "quota.commit_levels", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_at timestamp with time zone, p_levels text[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_shares(quota.reservations, bigint, jsonb, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "2ff3ce1c780202eda97fae946fdc484d", "name": "quota.commit_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_metadata jsonb, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "f063013d3bd65e4f78d7fb9ba614b0af", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
-    ('function', 'quota.company_of(text, text, quota.allowance)', '{"body": "8613ce122406dbdc98a9064a31f761fc", "name": "quota.company_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_allowance quota.allowance, OUT is_alone boolean, OUT has_caps boolean, OUT levels text[], OUT lock_order bigint[], OUT ways text[], OUT units bigint[], OUT pers bigint[]) returns record"}'),
-    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "75522fe5d3053703fc814f69fabc074a", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
+    ('function', 'quota.company_of(text, text, quota.allowance)', '{"body": "7e2e6fa1e4101da37a54b67544cf7b6d", "name": "quota.company_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_allowance quota.allowance, OUT is_alone boolean, OUT has_caps boolean, OUT levels text[], OUT lock_order bigint[], OUT ways text[], OUT units bigint[], OUT pers bigint[]) returns record"}'),
+    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "8bc9bad87bfaad0181cf32bf84fe344c", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "3addaa718161f0f0ab9c8f6dc40a303a", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.consume_usage_many(jsonb, text)', '{"body": "9521106eaf6ed214bb9511f244e77b34", "name": "quota.consume_usage_many", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_calls jsonb, p_subject text) returns SETOF public.usage_decision"}'),
     ('function', 'quota.costs_content(jsonb)', '{"body": "354aa4134b8af8f79ea6e320f42c54d9", "name": "quota.costs_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_costs jsonb) returns jsonb"}'),
@@ -22820,7 +22831,7 @@ begin
     ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "6eb9ba77fe33cd9f9691c7bd54a051bb", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
     ('function', 'quota.extend_shares(timestamp with time zone, quota.shares[])', '{"body": "d4b9b5af19a206e64e3a95eaf78869da", "name": "quota.extend_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_expires_at timestamp with time zone, p_shares quota.shares[]) returns void"}'),
     ('function', 'quota.extend_usage(uuid, interval, text)', '{"body": "197203bcccc5fb5be1a9333ea178080b", "name": "quota.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_ttl interval, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.family_of(text, text)', '{"body": "df30aa31368de9ff53de88e4dcc9d0a2", "name": "quota.family_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns text[]"}'),
+    ('function', 'quota.family_of(text, text)', '{"body": "60fb6c51af875de52bf8bc543f9427a1", "name": "quota.family_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns text[]"}'),
     ('function', 'quota.features_at(quota.part[], text)', '{"body": "c4fa52e07fa33cf9d322d03757286349", "name": "quota.features_at", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_subject_id text) returns text[]"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "c68d17c6931e629155113bb5191aaca9", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
     ('function', 'quota.fold_ledger(interval, timestamp with time zone)', '{"body": "9a842e5320e9ff79191ef89aed6e6aa4", "name": "quota.fold_ledger", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_keep interval, p_now timestamp with time zone) returns bigint"}'),
@@ -22841,7 +22852,7 @@ begin
     ('function', 'quota.free_key(quota.caller, text)', '{"body": "4a775d013c575c0fb4fa70a83120a56c", "name": "quota.free_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text) returns void"}'),
     ('function', 'quota.fresh_imports(quota.import_row[])', '{"body": "1e4327f08ac45ace03f7de9b5d8e17ab", "name": "quota.fresh_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns SETOF quota.import_row"}'),
     ('function', 'quota.further_arguments(text, boolean)', '{"body": "99784a10cff5c3638a63d0db3b6717bb", "name": "quota.further_arguments", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_actor text, p_partial boolean) returns jsonb"}'),
-    ('function', 'quota.gauge_levels(text, text)', '{"body": "fcc3a6cf2508fedfb64b01b83dc24f62", "name": "quota.gauge_levels", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns text[]"}'),
+    ('function', 'quota.gauge_levels(text, text)', '{"body": "7b273f6fdd28b192c6179a10ca950bd3", "name": "quota.gauge_levels", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns text[]"}'),
     ('function', 'quota.give_back(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "a32965002c641144e738b94dba89fa0a", "name": "quota.give_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns bigint"}'),
     ('function', 'quota.go_together(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean, quota.joint_call)', '{"body": "486b4ab17c6bc58eb5b07ad4f6bfff02", "name": "quota.go_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_call quota.joint_call) returns public.usage_decision"}'),
     ('function', 'quota.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "0167422f0637a038e120b19e071ce030", "name": "quota.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_expires_at timestamp with time zone, p_idempotency_key text, p_metadata jsonb) returns uuid"}'),
@@ -22881,7 +22892,7 @@ begin
     ('function', 'quota.is_trusted()', '{"body": "2569ea88567161eee855c1b5bdab9d62", "name": "quota.is_trusted", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns boolean"}'),
     ('function', 'quota.is_value(text, jsonb)', '{"body": "490cfcbd07ff4cd7c773e78a50f190a1", "name": "quota.is_value", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_value jsonb) returns boolean"}'),
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
-    ('function', 'quota.joint_call_of(text, text)', '{"body": "82c6be6f7439170803d1b1caaee66cd0", "name": "quota.joint_call_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.joint_call"}'),
+    ('function', 'quota.joint_call_of(text, text)', '{"body": "337b5d873272f43b257dfa4e544d6fd1", "name": "quota.joint_call_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.joint_call"}'),
     ('function', 'quota.joint_decision(text, text, bigint, quota.part[], public.usage_decision[])', '{"body": "3683a2a095bd2bc5ac3e23db2049c3dc", "name": "quota.joint_decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_parts quota.part[], p_decisions public.usage_decision[]) returns public.usage_decision"}'),
     ('function', 'quota.joint_state(text, text, bigint, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "67ace69b1fe029a6101b9cb048339ed1", "name": "quota.joint_state", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.judge_batch(quota.caller, text[], bigint[], timestamp with time zone, boolean)', '{"body": "86b9878ecad5e2091b9a76666e250705", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
@@ -22897,7 +22908,7 @@ begin
     ('function', 'quota.ledger_steps(text)', '{"body": "c02f42cd6476bd87fd99fcca4a185895", "name": "quota.ledger_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, at timestamp with time zone, side integer, period text, period_start timestamp with time zone, period_end timestamp with time zone, used bigint, reserved bigint, drawn bigint, used_change bigint, reserved_change bigint, drawn_change bigint, held bigint)"}'),
     ('function', 'quota.left_to_carry(bigint, quota.counters)', '{"body": "01710c5d8d15d50f248b87d2780a6ab3", "name": "quota.left_to_carry", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rollover bigint, p_former quota.counters) returns bigint"}'),
     ('function', 'quota.level_of(text, text)', '{"body": "21253a1e853b94eed9a412474be4c4e8", "name": "quota.level_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns bigint"}'),
-    ('function', 'quota.levels_of(text)', '{"body": "9c90d9a9d06be518149d3b511db71efc", "name": "quota.levels_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
+    ('function', 'quota.levels_of(text)', '{"body": "0b27a3061950505e5ee401c35ec9518b", "name": "quota.levels_of", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.limit_content(quota.limit_terms)', '{"body": "0a42596d062f4414d411e7e03ef97c30", "name": "quota.limit_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_terms quota.limit_terms) returns jsonb"}'),
     ('function', 'quota.limit_table(regclass, text, name, name)', '{"body": "68eb12d4d4541afd8a29a179e36f207f", "name": "quota.limit_table", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_feature text, p_subject_column name, p_amount_column name DEFAULT NULL::name) returns void"}'),
     ('function', 'quota.limit_terms(jsonb)', '{"body": "44d8e78134a1d4f41dd1e95c404cee9d", "name": "quota.limit_terms", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit jsonb) returns quota.limit_terms"}'),
@@ -22914,7 +22925,7 @@ begin
     ('function', 'quota.lock_gauges(text[])', '{"body": "c3c96aa1bce20ffaa8ef178285919148", "name": "quota.lock_gauges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_ids text[]) returns void"}'),
     ('function', 'quota.lock_imports(quota.import_row[])', '{"body": "4b4d7935aabc2b6d4f9339e40b424ddc", "name": "quota.lock_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns void"}'),
     ('function', 'quota.lock_late(quota.part[])', '{"body": "77c1f7c758c13375fe9057cac879142e", "name": "quota.lock_late", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns void"}'),
-    ('function', 'quota.lock_levels(text, text[])', '{"body": "0707b52750841289e09d3469a873329a", "name": "quota.lock_levels", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_levels(text, text[])', '{"body": "92090932fa60ee11646583eda87532fc", "name": "quota.lock_levels", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meter(text, text, boolean)', '{"body": "bd969ce0e22a160f97795d72e3dba942", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meters(text, text[], boolean)', '{"body": "99682c20f918e22a4348da09f184f76c", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
     ('function', 'quota.lock_namers(text)', '{"body": "7518a4d9b76d627ecdc75a1ae3ff2783", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
@@ -22931,7 +22942,7 @@ begin
     ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "e47b443bc3f2f7fb3fc88a4a85d9fcc3", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT carried bigint, OUT fits boolean) returns record"}'),
     ('function', 'quota.look_later(text[], timestamp with time zone[])', '{"body": "9e1ceadff4bde95bef214b54165766ed", "name": "quota.look_later", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_next_at timestamp with time zone[]) returns void"}'),
     ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone, boolean)', '{"body": "a6f00abf3ebfcb654c9609d4974f9c1e", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_is_part boolean DEFAULT false) returns public.usage_decision"}'),
-    ('function', 'quota.look_together(quota.caller, text, bigint, timestamp with time zone, quota.joint_call)', '{"body": "2886f61989df24e388394ace80e7af8f", "name": "quota.look_together", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_call quota.joint_call) returns public.usage_decision"}'),
+    ('function', 'quota.look_together(quota.caller, text, bigint, timestamp with time zone, quota.joint_call)', '{"body": "2925c1a2a62470b739299d99e9930d1a", "name": "quota.look_together", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_call quota.joint_call) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_call(text, jsonb)', '{"body": "bf53e86edac6c6e4b8152b39d8e6b35c", "name": "quota.make_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call jsonb) returns public.usage_decision"}'),
     ('function', 'quota.make_calls(text, jsonb, quota.many_calls)', '{"body": "f5c9373a619e32eb867033b3c1def582", "name": "quota.make_calls", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls jsonb, p_seen quota.many_calls) returns public.usage_decision[]"}'),
@@ -22955,14 +22966,14 @@ begin
     ('function', 'quota.move_counters(quota.events[])', '{"body": "512c4927ec8cdc86c0062031d73c13d2", "name": "quota.move_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_meters(quota.events[])', '{"body": "3549745242f4c0a8a527cc9891ed5def", "name": "quota.move_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_starts(quota.events)', '{"body": "524e1bc3f17ce41784d98808024bde5d", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
-    ('function', 'quota.move_together(quota.caller, bigint, quota.joint_call)', '{"body": "cac44786e9c94b2035072ed16a17bce5", "name": "quota.move_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_amount bigint, p_call quota.joint_call) returns quota.joint_call"}'),
+    ('function', 'quota.move_together(quota.caller, bigint, quota.joint_call)', '{"body": "4b91bd9d0454488a117b9b26c0cc5e1a", "name": "quota.move_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_amount bigint, p_call quota.joint_call) returns quota.joint_call"}'),
     ('function', 'quota.move_use(text, text, text, timestamp with time zone)', '{"body": "8827f60dcc19dfe0b810d4721b68292b", "name": "quota.move_use", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.move_windows(text, text)', '{"body": "ce0f628e3c0b720cf5cbfcec13c2b2a8", "name": "quota.move_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.moves_note(jsonb, text)', '{"body": "085a3138662c5cd61cfeb55e0d61f2b1", "name": "quota.moves_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text) returns text"}'),
     ('function', 'quota.named_limits(text, text, text, boolean, timestamp with time zone)', '{"body": "fdd8dcf3b2743b5d4dcb88a39de959a3", "name": "quota.named_limits", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_plan_id text, p_has_extras boolean, p_at timestamp with time zone) returns quota.named_limit[]"}'),
     ('function', 'quota.names_counted(text, text)', '{"body": "8877bc5326c1f50e57a4a9b4e301e20f", "name": "quota.names_counted", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_id text, p_feature_id text) returns text[]"}'),
     ('function', 'quota.names_of(text)', '{"body": "35e2b0b7c0869c277f40672cff418af2", "name": "quota.names_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns text[]"}'),
-    ('function', 'quota.needed_features(quota.part[])', '{"body": "8eb681722c997f5c1da7db0502f2b0e6", "name": "quota.needed_features", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns text[]"}'),
+    ('function', 'quota.needed_features(quota.part[])', '{"body": "270442226e91f755dd61324ad2cc8170", "name": "quota.needed_features", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns text[]"}'),
     ('function', 'quota.new_id(timestamp with time zone)', '{"body": "2ef64750bed84617a258b6d1edb223f4", "name": "quota.new_id", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns uuid"}'),
     ('function', 'quota.next_look(bigint, timestamp with time zone, timestamp with time zone, timestamp with time zone, timestamp with time zone, timestamp with time zone)', '{"body": "92a73a46632862d46da7a2dd845a38bb", "name": "quota.next_look", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines bigint, p_oldest timestamp with time zone, p_before timestamp with time zone, p_now timestamp with time zone, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone, p_ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone) returns quota.folded"}'),
     ('function', 'quota.no_search_path(text)', '{"body": "2fcbdca0c8c6ff0525d127d56d75b602", "name": "quota.no_search_path", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text) returns quota.finding"}'),
@@ -22994,9 +23005,9 @@ begin
     ('function', 'quota.overage_of_commit(quota.reservations, bigint, bigint, quota.limit_state[])', '{"body": "f2bc6fd4aa247d25107ac82e573fc8ed", "name": "quota.overage_of_commit", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_excess bigint, p_limits quota.limit_state[]) returns quota.overage[]"}'),
     ('function', 'quota.own_part(text, quota.part[])', '{"body": "10ca14685f4aa8687be7474a015e36ec", "name": "quota.own_part", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parts quota.part[]) returns integer"}'),
     ('function', 'quota.parents_of(text[])', '{"body": "405c1509047282269105a69cb8261234", "name": "quota.parents_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
-    ('function', 'quota.parts_of(text, text)', '{"body": "ed0f4b66e7ad64cb345867d226463316", "name": "quota.parts_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.part[]"}'),
+    ('function', 'quota.parts_of(text, text)', '{"body": "0129f5be5f3c87d34fbe0fe9dad96aa7", "name": "quota.parts_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.part[]"}'),
     ('function', 'quota.parts_of_call(quota.caller, text, timestamp with time zone)', '{"body": "b769ff4efcf3d75663b4681c3fa8246a", "name": "quota.parts_of_call", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_at timestamp with time zone) returns quota.part[]"}'),
-    ('function', 'quota.parts_of_calls(text, text[])', '{"body": "d8831ffe4b6f17c1702a735a753912c9", "name": "quota.parts_of_calls", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns quota.part[]"}'),
+    ('function', 'quota.parts_of_calls(text, text[])', '{"body": "1d3f85752fd18bdb91e37e28e62ff2f0", "name": "quota.parts_of_calls", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns quota.part[]"}'),
     ('function', 'quota.parts_of_shares(text, text, quota.shares[])', '{"body": "99c87b6d3b06afbdea21521f33739ab2", "name": "quota.parts_of_shares", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns quota.part[]"}'),
     ('function', 'quota.passed_mark(quota.limit_state)', '{"body": "9ff61856ee49848a88dbaa225cbb4c59", "name": "quota.passed_mark", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
     ('function', 'quota.period_of(text, timestamp with time zone, timestamp with time zone, text)', '{"body": "497eaca84c9a9e4001aa04d9ae1bbe72", "name": "quota.period_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_period text, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
@@ -23126,6 +23137,7 @@ begin
     ('function', 'quota.window_ahead(text, text, timestamp with time zone, quota.limit_state)', '{"body": "93c8bc2498bdc950bc819570b6346bc1", "name": "quota.window_ahead", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.limit_state"}'),
     ('function', 'quota.with_actor(text, quota.caller, text)', '{"body": "c8111d437a2a997d4f07a46e54e4b0d0", "name": "quota.with_actor", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_function text, p_caller quota.caller, p_actor text) returns quota.caller"}'),
     ('function', 'quota.with_below(quota.limit_state[], text, text, timestamp with time zone)', '{"body": "2168919d3bcef819df0d00c57ffdd1bd", "name": "quota.with_below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.limit_state[]"}'),
+    ('function', 'quota.with_cap(quota.part[], quota.part, text)', '{"body": "32843c48ec4ae0380c074cf740cf685e", "name": "quota.with_cap", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_part quota.part, p_actor text) returns quota.part[]"}'),
     ('function', 'quota.with_details(quota.limit_state[], text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, text, boolean, boolean, timestamp with time zone)', '{"body": "1e976d93915afab002dba274f2cf5c7d", "name": "quota.with_details", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_counted_before timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_is_plain boolean, p_is_settled boolean, p_terms_changed_at timestamp with time zone) returns quota.limit_state[]"}'),
     ('function', 'quota.with_exceptions(quota.named_limit[], text, text, timestamp with time zone)', '{"body": "230fcc26051f035cae2d4fc499edd54f", "name": "quota.with_exceptions", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.named_limit[], p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.named_limit[]"}'),
     ('function', 'quota.with_short_window(quota.limit_state, text, text, timestamp with time zone)', '{"body": "fb068d2bee146cabec2e063fe1907d70", "name": "quota.with_short_window", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.limit_state"}'),
@@ -23145,7 +23157,7 @@ begin
     ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_plans(jsonb)', '{"body": "89c82202e0263ca773803b07898af214", "name": "quota.write_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone, jsonb)', '{"body": "9c7550707a6148fb95b86e3911224e3d", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone, p_reason jsonb DEFAULT ''{}''::jsonb) returns void"}'),
-    ('function', 'quota.write_together(quota.caller, quota.joint_call, public.usage_decision, timestamp with time zone, text, jsonb, jsonb)', '{"body": "ff2c726a14f34b0830561ff0c47b4b48", "name": "quota.write_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_call quota.joint_call, p_decision public.usage_decision, p_at timestamp with time zone, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns boolean"}'),
+    ('function', 'quota.write_together(quota.caller, quota.joint_call, public.usage_decision, timestamp with time zone, text, jsonb, jsonb)', '{"body": "a8cc143c1f9e645b4336d185f63a8876", "name": "quota.write_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_call quota.joint_call, p_decision public.usage_decision, p_at timestamp with time zone, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns boolean"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_deliver', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_deliver ON quota.alerts USING btree (handed_at NULLS FIRST, at) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
