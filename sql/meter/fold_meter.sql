@@ -61,7 +61,7 @@ begin
     exit when cardinality(v_ids) = 0;
     v_folded := v_folded + quota.fold_lines(
       p_subject_id, p_feature_id, v_ids, v_edges, p_now,
-      cardinality(v_ids) = cardinality(v_wanted) and cardinality(v_ids) < p_most - v_folded
+      cardinality(v_wanted) < p_most - v_folded
     );
   end loop;
   if v_folded >= p_most then

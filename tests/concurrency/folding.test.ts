@@ -149,6 +149,39 @@ test('what a refund gives back of stays until the refund has ended, with what it
     ]);
   }));
 
+test('uses that somebody gave back of meanwhile join the line of their day all the same, whichever was held', () =>
+  run(async (race) => {
+    const { database, owner } = race;
+    await applyPlans(owner, CATALOGUE);
+    const [server, holder] = await Promise.all([race.server(), database.connect()]);
+    const use = () => decisionOf(server, calls.consume({ subject: 'ada', feature: 'image' }));
+    await setClock(owner, '2026-01-10T10:00:00Z');
+    const first = await use();
+    await setClock(owner, '2026-01-10T11:00:00Z');
+    await use();
+    await setClock(owner, '2026-01-11T10:00:00Z');
+    const nextDay = await use();
+    await setClock(owner, '2026-03-10T12:00:00Z');
+    for (const held of [[first, nextDay], [nextDay]]) {
+      await holder.query('begin');
+      await holder.query(`select from quota.events where event_id = any ($1) for update`, [
+        held.map((use) => use.event_id),
+      ]);
+      await owner.query(`select quota.tidy(interval '1 day')`);
+      await holder.query('commit');
+      await setClock(owner, { offset: '2 days' });
+    }
+    await owner.query(`select quota.tidy(interval '1 day')`);
+    const { rows } = await owner.query(
+      `select kind, counts_at::date::text as day, used_change::integer as used from usage_events
+       where subject = 'ada' and feature = 'image' order by counts_at`,
+    );
+    expect(rows).toEqual([
+      { kind: 'fold', day: '2026-01-10', used: 2 },
+      { kind: 'fold', day: '2026-01-11', used: 1 },
+    ]);
+  }));
+
 test('a call, a commit and the refund of a recent use wait for no folder; who changes a subject does, and nothing is folded twice', () =>
   run(async (race) => {
     const { owner } = race;
