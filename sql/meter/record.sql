@@ -90,6 +90,9 @@ begin
     set fresh_from = case
           when p_event.counts_at >= m.open_from
             and p_event.counts_at < m.open_until
+            -- The minute that begins next has this line already, and has to be looked at.
+            and (m.minute_until = '-infinity' or p_event.counts_at < m.minute_until)
+            and (m.hour_until = '-infinity' or p_event.counts_at < m.hour_until)
             and (
               p_event.used_change + p_event.reserved_change = 0
               or v_next_minute >= m.minute_until and v_next_hour >= m.hour_until

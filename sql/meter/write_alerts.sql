@@ -95,7 +95,7 @@ declare
 begin
   return case
     when v_used >= p_limit then 100
-    when v_used < p_limit
+    when v_used > 0 and v_used < p_limit
     then coalesce(p_marks[width_bucket(div(v_used * 100, p_limit)::bigint, p_marks)], 0)
     else 0
   end;

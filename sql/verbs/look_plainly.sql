@@ -107,7 +107,8 @@ as $$
 declare
   v_may_change boolean;
 begin
-  -- The limit that refuses longest (for ever, where the amount is above it), else the one with least room.
+  -- The limit that refuses longest (for ever, where the amount is above it or it never starts again), else
+  -- the one with least room.
   select
       m.plan_ends_at < 'infinity' or m.reserved > 0 or m.long_granted > 0 or not m.refuses,
       l.period, l.period_start, l.period_end, l.allowed, l.granted, l.used, l.reserved, l.carried,
@@ -158,7 +159,7 @@ begin
       and (p_caller.is_trusted or not m.server_only)
     order by
       l.used + l.reserved + p_amount > l.allowed desc nulls last,
-      case when p_amount > l.allowed then l.rank end desc nulls last,
+      case when p_amount > l.allowed or l.period_end = 'infinity' then l.rank end desc nulls last,
       case when l.used + l.reserved + p_amount > l.allowed then l.period_end end desc nulls last,
       l.allowed - l.used - l.reserved,
       l.rank desc

@@ -3,7 +3,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(12);
+select plan(14);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -63,6 +63,44 @@ select is((consume_usage('text', 1, 'dan')).used, 6::bigint, 'finds the lines th
 select is((consume_usage('text', 1, 'dan')).allowed, false, 'and is full with them');
 set local test.clock = '2026-12-01 13:02:00+00';
 select is((consume_usage('text', 1, 'dan')).used, 1::bigint, 'the next one begins with nothing');
+
+-- More than a minute ever allows, and a lifetime that has less left: both refuse for ever, the longest is shown.
+do $$ begin perform pg_temp.apply('{"minute": 8, "lifetime": 18}'); end $$;
+set local test.clock = '2026-12-02 12:00:00+00';
+do $$ begin perform consume_usage('text', 8, 'eve'); end $$;
+set local test.clock = '2026-12-02 12:01:00+00';
+do $$ begin perform consume_usage('text', 4, 'eve'), consume_usage('text', 1, 'eve'); end $$;
+select is(
+  to_jsonb(check_usage('text', 9, 'eve')), to_jsonb(consume_usage('text', 9, 'eve', 'k2')),
+  'a check for more than both shows the lifetime, as a use does'
+);
+
+-- A line of an hour in which nothing was remembered: the hour that begins with the next plain call has it.
+do $$ begin perform pg_temp.apply('{"hour": 10, "month": 100}'); end $$;
+do $$ begin perform consume_usage('text', 1, 'flo'), consume_usage('text', 1, 'flo'); end $$;
+set local test.clock = '2026-12-02 14:10:00+00';
+do $$
+declare
+  v_line quota.events;
+begin
+  v_line.subject_id := 'flo';
+  v_line.event_id := quota.new_id(quota.clock());
+  v_line.at := quota.clock();
+  v_line.counts_at := quota.clock();
+  v_line.kind := 'consume';
+  v_line.feature_id := 'text';
+  v_line.used_change := 3;
+  v_line.reserved_change := 0;
+  v_line.drawn_change := 0;
+  v_line.metadata := '{}';
+  perform quota.lock_meter('flo', 'text');
+  perform quota.record(v_line);
+  perform consume_usage('text', 1, 'flo');
+end $$;
+select results_eq(
+  $$select used from current_usage where subject = 'flo' and period = 'hour'$$, array[4::bigint],
+  'the hour that begins has what was written in it before'
+);
 
 select is_empty($$select * from verify_usage()$$, 'every number is proved by the ledger');
 
