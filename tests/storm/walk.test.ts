@@ -39,9 +39,12 @@ test.for([0, 1, 2])(
       await client.query('create table public.files (id serial primary key, owner text)');
       await client.query(`select quota.limit_table('public.files', 'file', 'owner')`);
       for (let step = 1; step <= STEPS; step++) {
-        const did = await takeStep(state);
+        const where = `PGQUOTA_SEED=${seed}, step ${step}`;
+        const did = await takeStep(state).catch((cause) => {
+          throw new Error(`${where}: ${cause.message}`, { cause });
+        });
         state.latest = Math.max(state.latest, state.now);
-        await prove(state, `PGQUOTA_SEED=${seed}, step ${step}: ${JSON.stringify(did)}`);
+        await prove(state, `${where}: ${JSON.stringify(did)}`);
       }
     } finally {
       await database.drop();
