@@ -159,7 +159,10 @@ begin
       and (p_caller.is_trusted or not m.server_only)
     order by
       l.used + l.reserved + p_amount > l.allowed desc nulls last,
-      case when p_amount > l.allowed or l.period_end = 'infinity' then l.rank end desc nulls last,
+      case
+        when l.used + l.reserved + p_amount > l.allowed and (p_amount > l.allowed or l.period_end = 'infinity')
+        then l.rank
+      end desc nulls last,
       case when l.used + l.reserved + p_amount > l.allowed then l.period_end end desc nulls last,
       l.allowed - l.used - l.reserved,
       l.rank desc

@@ -3,7 +3,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(14);
+select plan(15);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -74,6 +74,12 @@ select is(
   to_jsonb(check_usage('text', 9, 'eve')), to_jsonb(consume_usage('text', 9, 'eve', 'k2')),
   'a check for more than both shows the lifetime, as a use does'
 );
+
+set local test.clock = '2026-12-02 12:02:00+00';
+do $$ begin perform pg_temp.apply('{"minute": 3, "lifetime": 18}'); end $$;
+do $$ begin perform consume_usage('text', 1, 'eve'); end $$;
+set local test.clock = '2026-12-02 12:03:00+00';
+select is((check_usage('text', 1, 'eve')).period, 'minute', 'what fits is shown under the limit with least room, never of a lifetime alone');
 
 -- A line of an hour in which nothing was remembered: the hour that begins with the next plain call has it.
 do $$ begin perform pg_temp.apply('{"hour": 10, "month": 100}'); end $$;
