@@ -170,3 +170,28 @@ $$;
 
 comment on function quota.hold_features is
   'Features that are about to be counted stay until the transaction ends. Errors: QFEAT unknown feature.';
+
+-- Where many want one meter at once, each that waits at the row looks at it all over again whenever one of
+-- those before it is done; in a queue before it only the first does. A place in it is kept until the
+-- transaction ends. So nobody takes one in a transaction that has written already, which may hold what
+-- others need, or in one that may go on after this call: it ends with a call that came with its begin (in
+-- one message, so within microseconds) and with a request of PostgREST. Whoever is taken for another counts
+-- as right, only slower.
+create function quota.wait_in_line(
+  p_subject_id text,
+  p_feature_id text
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if pg_current_xact_id_if_assigned() is null
+    and (statement_timestamp() - now() < interval '250 us' or current_setting('request.method', true) = 'POST') is true
+  then
+    perform pg_advisory_xact_lock(hashtextextended(p_subject_id || p_feature_id, 0));
+  end if;
+end
+$$;
+
+comment on function quota.wait_in_line is
+  'Queues for a meter that many plain calls want, before its row is touched. Errors: 55P03.';

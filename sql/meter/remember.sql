@@ -38,8 +38,7 @@ begin
     v_allowed := v_limit.amount + v_limit.drawn + v_limit.granted;
     -- How many marks use has come to.
     v_index := case
-      when v_used < v_allowed and v_used > 0 then width_bucket(v_used * 100 / v_allowed, v_limit.marks)
-      when v_used < v_allowed then 0
+      when v_used < v_allowed then width_bucket(v_used * 100 / nullif(v_allowed, 0), v_limit.marks)
       else cardinality(v_limit.marks)
     end;
     v_refuses := v_refuses and v_limit.slack = 0;

@@ -94,8 +94,12 @@ begin
 
   <<plainly>>
   begin
-    -- A snapshot of a whole transaction may be older than the catalogue.
-    exit plainly when current_setting('transaction_isolation') <> 'read committed';
+    -- A snapshot of a whole transaction may be older than the catalogue. In any other as wait_in_line(),
+    -- without a call.
+    exit plainly when current_setting('transaction_isolation') <> 'read committed'
+      or pg_current_xact_id_if_assigned() is null
+        and (statement_timestamp() - now() < interval '250 us' or current_setting('request.method', true) = 'POST') is true
+        and pg_advisory_xact_lock(hashtextextended(v_subject_id || p_feature, 0)) is null;
     -- Where it waits for the row, Postgres looks at the conditions again, in what was committed meanwhile.
     update quota.meters as m
       set used = m.used + p_amount - v_held,
@@ -150,9 +154,7 @@ begin
         -- The key goes before the line: when it is taken, nothing was counted.
         if p_idempotency_key is not null then
           insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answer)
-            values (
-              v_subject_id, v_owner_id, p_idempotency_key, v_now, v_arguments, to_jsonb(v_decision)
-            )
+            values (v_subject_id, v_owner_id, p_idempotency_key, v_now, v_arguments, to_jsonb(v_decision))
             on conflict do nothing;
           exit counted when not found;
         end if;
@@ -175,9 +177,7 @@ begin
         end if;
         return v_decision;
       end if;
-      perform quota.free_key(
-        row(v_subject_id, v_is_trusted, v_actor)::quota.caller, p_idempotency_key
-      );
+      perform quota.free_key(row(v_subject_id, v_is_trusted, v_actor)::quota.caller, p_idempotency_key);
     end;
     perform quota.take_back(v_subject_id, p_feature, p_amount - v_held, v_held);
   end;

@@ -18,6 +18,8 @@ declare
   v_meter record;
 begin
   v_call.has_moved := false;
+  -- The meter of the highest level is everybody's.
+  perform quota.wait_in_line(p_call.levels[1], (p_call.parts[cardinality(p_call.parts)]).feature_id);
   while v_moved < cardinality(v_call.parts) loop
     v_moved := v_moved + 1;
     v_place := coalesce(p_call.lock_order[v_moved], v_moved);

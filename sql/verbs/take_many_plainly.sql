@@ -25,6 +25,7 @@ begin
   if current_setting('transaction_isolation') <> 'read committed' then
     return null;
   end if;
+  perform quota.wait_in_line(p_subject_id, v_feature_id);
   update quota.meters as m
     set used = m.used + v_amount
     where m.subject_id = p_subject_id

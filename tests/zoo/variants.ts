@@ -4,10 +4,19 @@ import { rewrite, type Sabotage } from './rewrite.ts';
 /** Read, decide, write: nobody else is kept out in between. */
 export const checkThenAct: Sabotage = async (owner) => {
   await rewrite(owner, 'quota.lock_meter', ['for no key update', '']);
-  await rewrite(owner, 'quota.consume_usage', [
-    'p_amount <= m.ceiling',
-    'p_amount <= (select c.ceiling from quota.meters as c where c.subject_id = v_subject_id and c.feature_id = p_feature)',
-  ]);
+  await rewrite(
+    owner,
+    'quota.consume_usage',
+    [
+      'p_amount <= m.ceiling',
+      'p_amount <= (select c.ceiling from quota.meters as c where c.subject_id = v_subject_id and c.feature_id = p_feature)',
+    ],
+    // Its queue would hide it, where the callers come to it one by one.
+    [
+      'and pg_advisory_xact_lock(hashtextextended(v_subject_id || p_feature, 0)) is null',
+      'and false',
+    ],
+  );
 };
 
 /** The amount allowed is the one of before the wait. */
