@@ -41,7 +41,7 @@ begin
       when v_used < v_allowed then width_bucket(v_used * 100 / nullif(v_allowed, 0), v_limit.marks)
       else cardinality(v_limit.marks)
     end;
-    v_refuses := v_refuses and v_limit.slack = 0;
+    v_refuses := v_refuses and v_limit.slack = 0 and v_limit.rollover is null;
     -- Until just before the next mark of an alert; and what is drawn from grants is for the long way, too,
     -- as is what a limit in shadow would refuse.
     v_room := least(

@@ -26,16 +26,21 @@ declare
   v_refused integer;
   v_allowed integer;
   v_probe integer;
+  v_rolled integer := 0;
   v_next timestamptz;
 begin
   loop
-    -- A limit without use has nothing to gain from a reset; so this ends.
+    v_rolled := v_rolled + 1;
+    -- A limit without use has nothing to gain from a reset, but what rolls over of its own allowance; so
+    -- this ends.
     select coalesce(min(candidate), 'infinity')
       into v_until
       from (
         select l.resets_at as candidate
         from unnest(v_allowance.limits) as l
         where l.used + l.reserved > 0
+          or v_rolled < 20 and l.rollover > 0 and l.amount > 0
+            and coalesce(l.carried, 0) < least(l.rollover, l.amount - coalesce(l.carried, 0))
         union all
         select v_allowance.changes_at
         union all

@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(39);
+select plan(43);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -149,6 +149,20 @@ do $$ begin perform consume_usage('gen', 13, 'ada'); end $$;
 select is(
   (select plans[1] from explain_usage('gen', 90, 'ada') limit 1), 'soft', 'the plan that would do'
 );
+
+-- How long to wait: for the month that may carry enough, which need not be the next one.
+select pg_temp.at('2026-03-01');
+do $$ begin perform consume_usage('gen', 10, 'wes'); end $$;
+create function pg_temp.waited(p_amount bigint) returns timestamptz language sql as $$
+  select quota.clock() + make_interval(secs => c.retry_after) from check_usage('gen', p_amount, 'wes') as c
+$$;
+select is(pg_temp.waited(10), '2026-04-01 00:00+00'::timestamptz, 'what the plan itself allows is there next month');
+select is(pg_temp.waited(14), '2026-05-01 00:00+00'::timestamptz, 'what it takes a month without use for, a month later');
+select is(
+  (select u.retry_after from consume_usage('gen', 14, 'wes') as u), (select c.retry_after from check_usage('gen', 14, 'wes') as c),
+  'a use says the same'
+);
+select is(pg_temp.waited(15), null, 'and more than ever rolls over, never');
 
 select is_empty('select * from verify_usage()', 'all of it is proved');
 select is(
