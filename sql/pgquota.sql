@@ -64,7 +64,7 @@
 \ir rule/limits_of.sql
 \ir rule/named_limits.sql
 \ir rule/with_details.sql
-\ir rule/limits_shown.sql
+\ir rule/usage_shown.sql
 \ir rule/terms_of.sql
 \ir rule/plan_at.sql
 \ir rule/balances.sql

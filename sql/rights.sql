@@ -79,8 +79,8 @@ grant select on
 -- What policies and views ask as their reader: who it is, what the time is, which period that lies in.
 grant execute on function
   quota.user_id, quota.is_trusted, quota.subjects_of, quota.organisations_of, quota.clock,
-  quota.instant_of, quota.period_of, quota.period_rank, quota.room, quota.limits_shown,
-  quota.entitlements_shown, quota.forecast, quota.caps_shown, quota.sees_member,
+  quota.instant_of, quota.period_of, quota.period_rank, quota.usage_shown,
+  quota.entitlements_shown, quota.forecast, quota.sees_member,
   quota.below_shown
   to authenticated, service_role;
 

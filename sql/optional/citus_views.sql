@@ -18,51 +18,41 @@ select
   f.name as feature_name,
   f.unit,
   f.kind,
-  a.plan_id as plan,
+  l.plan_id as plan,
   l.period,
   l.used,
   l.reserved,
-  n.allowed as "limit",
-  case when l.amount is not null then greatest(n.allowed - l.used - l.reserved, 0) end as remaining,
-  l.amount is null as unlimited,
+  l.allowed as "limit",
+  greatest(l.allowed - l.used - l.reserved, case when l.allowed is not null then 0 end) as remaining,
+  l.allowed is null as unlimited,
   case
-    when l.amount is null then null
-    when n.allowed = 0 then 100
-    else (l.used + l.reserved) * 100 / n.allowed
+    when l.allowed = 0 then 100
+    else (l.used + l.reserved) * 100 / l.allowed
   end as percent_used,
   nullif(l.period_start, '-infinity') as period_start,
   nullif(l.resets_at, 'infinity') as resets_at,
   case
-    when l.amount is null then 'ok'
-    when l.used + l.reserved > n.allowed then 'over_limit'
-    when l.used + l.reserved = n.allowed then 'at_limit'
-    when (l.used + l.reserved) * 100 >= n.allowed * 80 then 'warning'
+    when l.used + l.reserved > l.allowed then 'over_limit'
+    when l.used + l.reserved = l.allowed then 'at_limit'
+    when (l.used + l.reserved) * 100 >= l.allowed * 80 then 'warning'
     else 'ok'
   end as status,
   l.granted,
-  a.time_zone,
-  coalesce(l.carried, 0) as carried,
+  l.time_zone,
+  l.carried,
   w.projected,
   w.exhausted_at,
-  i.member
+  l.member
 from moment as m
 cross join quota.subjects_shown() as s (subject_id)
-cross join lateral (
-  select s.subject_id as limited_id, null::text as member
-  union all
-  select c.cap_id as limited_id, c.member
-  from quota.caps_shown(s.subject_id) as c
-) as i
-cross join lateral quota.limits_shown(i.limited_id, m.at) as a
-join quota.features_shown() as f on f.feature_id = a.feature_id
-cross join lateral unnest(a.limits) as l
-cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n
+cross join lateral quota.usage_shown(s.subject_id, m.at) as l
+join quota.features_shown() as f on f.feature_id = l.feature_id
 left join lateral (
-  select f.projected, f.exhausted_at from quota.forecast(l, m.at) as f where l.used >= 5
+  select f.projected, f.exhausted_at
+  from quota.forecast(l.used, l.allowed - l.used - l.reserved, l.period_start, l.resets_at, m.at) as f
+  where l.used >= 5
 ) as w on true
-where m.is_trusted
-  or not f.hidden
-    and (l.trial is null or not exists (select from unnest(a.limits) as o where o.trial is null));
+where m.is_trusted or not f.hidden and not l.is_shadow;
 
 create or replace view public.entitlements
 with (security_invoker = true)

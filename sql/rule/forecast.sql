@@ -1,7 +1,10 @@
 -- "will it last?" Use at the pace of the period so far. Two calls at midnight are no pace: nothing is
 -- said before a tenth of the period has passed and 5 units are used.
 create function quota.forecast(
-  p_limit quota.limit_state,
+  p_used bigint,
+  p_room bigint,
+  p_period_start timestamptz,
+  p_resets_at timestamptz,
   p_at timestamptz,
   out projected bigint,
   out exhausted_at timestamptz
@@ -11,23 +14,21 @@ as $$
 declare
   v_elapsed numeric;
   v_left numeric;
-  v_room bigint;
 begin
   -- A lifetime has no pace.
-  if p_limit.used < 5 or p_limit.resets_at = 'infinity' or p_limit.period_start is null then
+  if p_used < 5 or p_resets_at = 'infinity' or p_period_start is null then
     return;
   end if;
-  v_elapsed := extract(epoch from p_at - p_limit.period_start);
-  v_left := extract(epoch from p_limit.resets_at - p_at);
+  v_elapsed := extract(epoch from p_at - p_period_start);
+  v_left := extract(epoch from p_resets_at - p_at);
   if v_elapsed * 9 < v_left then
     return;
   end if;
-  projected := least(round(p_limit.used * (v_elapsed + v_left) / v_elapsed), 9007199254740991);
-  v_room := quota.room(p_limit);
-  if v_room <= 0 then
+  projected := least(round(p_used * (v_elapsed + v_left) / v_elapsed), 9007199254740991);
+  if p_room <= 0 then
     exhausted_at := p_at;
-  elsif v_room * v_elapsed < p_limit.used * v_left then
-    exhausted_at := p_at + make_interval(secs => (v_room * v_elapsed / p_limit.used)::double precision);
+  elsif p_room * v_elapsed < p_used * v_left then
+    exhausted_at := p_at + make_interval(secs => (p_room * v_elapsed / p_used)::double precision);
   end if;
 end
 $$;

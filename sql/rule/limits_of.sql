@@ -4,7 +4,7 @@
 --
 -- Takes no lock. A caller that writes holds the meter, and calls this in a statement of its own
 -- after that: a limit that was lowered and committed meanwhile is then seen. Runs with the owner's
--- rights, inside the verbs and inside limits_shown(), which the views ask.
+-- rights, inside the verbs and inside usage_shown(), which the views ask.
 
 create type quota.limit_state as (
   period text,

@@ -31,8 +31,7 @@ declare
 begin
   loop
     v_rolled := v_rolled + 1;
-    -- A limit without use has nothing to gain from a reset, but what rolls over of its own allowance; so
-    -- this ends.
+    -- Without use there is nothing to gain from a reset, but for what rolls over: so this ends.
     select coalesce(min(candidate), 'infinity')
       into v_until
       from (

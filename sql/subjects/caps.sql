@@ -151,7 +151,7 @@ comment on function quota.sees_member is
 -- also where nothing was used yet.
 create function quota.caps_shown(p_subject_id text)
 returns table (cap_id text, member text)
-language plpgsql stable strict rows 2 security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable strict rows 2 security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_has_caps boolean;

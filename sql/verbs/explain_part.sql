@@ -34,7 +34,11 @@ begin
       v_limit.amount := case when p_caller.is_trusted then v_limit.trial end;
       v_limit.mode := case when p_caller.is_trusted then 'shadow' else 'hard' end;
     end if;
-    select w.projected, w.exhausted_at into v_forecast from quota.forecast(v_limit, p_at) as w;
+    select w.projected, w.exhausted_at
+      into v_forecast
+      from quota.forecast(
+        v_limit.used, quota.room(v_limit), v_limit.period_start, v_limit.resets_at, p_at
+      ) as w;
     v_is_refusing := v_limit.period = any (v_refusing);
     return next row(
       p_part.feature_id, v_holder_id, p_allowance.plan_id, v_limit.period, v_limit.source,

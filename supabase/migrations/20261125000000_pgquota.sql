@@ -3585,7 +3585,7 @@ comment on function quota.sees_member is
 -- also where nothing was used yet.
 create function quota.caps_shown(p_subject_id text)
 returns table (cap_id text, member text)
-language plpgsql stable strict rows 2 security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable strict rows 2 security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_has_caps boolean;
@@ -4494,7 +4494,7 @@ create policy select_service on quota.alerts
 --
 -- Takes no lock. A caller that writes holds the meter, and calls this in a statement of its own
 -- after that: a limit that was lowered and committed meanwhile is then seen. Runs with the owner's
--- rights, inside the verbs and inside limits_shown(), which the views ask.
+-- rights, inside the verbs and inside usage_shown(), which the views ask.
 
 create type quota.limit_state as (
   period text,
@@ -4860,21 +4860,41 @@ $$;
 comment on function quota.with_short_window is
   'The limit of a minute or an hour with what the meter says of the running one; if that has ended, as it was.';
 
--- sql/rule/limits_shown.sql
+-- sql/rule/usage_shown.sql
 
 -- What current_usage shows of one subject. Read as the owner: as the reader, each statement
 -- of limits_of() would ask its policy for the list of subjects again (100 organisations 0.2 s, 400 2.7).
--- So it is asked here who reads, once a call. A merged subject has nothing of its own.
-create function quota.limits_shown(p_subject_id text, p_at timestamptz)
-returns setof quota.allowance
+-- So it is asked here who reads, once a call.
+create type quota.shown_limit as (
+  feature_id text,
+  plan_id text,
+  time_zone text,
+  member text,
+  period text,
+  period_start timestamptz,
+  resets_at timestamptz,
+  allowed bigint,
+  used bigint,
+  reserved bigint,
+  granted bigint,
+  carried bigint,
+  is_shadow boolean
+);
+
+comment on type quota.shown_limit is
+  'A limit as the usage bar shows it. allowed: open grants included, null is unlimited. is_shadow: for nobody but trusted roles.';
+
+create function quota.usage_shown(p_subject_id text, p_at timestamptz)
+returns setof quota.shown_limit
 language plpgsql stable strict rows 5 security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_terms record;
-  v_allowance quota.allowance;
-  v_remembered text[] := '{}'::text[];
-  v_feature_id text;
+  v_time_zone text;
+  v_has_parent boolean;
+  v_has_extras boolean;
+  v_may_have_caps boolean;
+  v_cap record;
 begin
   -- Most look at themselves: that is seen without another call.
   if quota.is_trusted() is not true
@@ -4882,71 +4902,79 @@ begin
   then
     return;
   end if;
-  v_terms := quota.terms_of(split_part(p_subject_id, chr(31), 1), p_at, null);
-  for v_allowance in
-    select r.kind, r.server_only, r.plan_id, r.upgrade_url, r.changes_at, r.limits, r.is_plain,
-      r.catalogue_version, v_terms.time_zone, r.feature_id, r.opens
-    from quota.remembered_limits(p_subject_id, v_terms.plan_id, p_at) as r
-  loop
-    v_remembered := v_remembered || v_allowance.feature_id;
-    return next v_allowance;
-  end loop;
-  -- A subject that was merged into another has no meter.
-  if v_remembered = '{}' and quota.account_of(p_subject_id) <> p_subject_id then
+  select s.time_zone, s.parent_id is not null, s.has_extras,
+      exists (select from quota.caps as c where c.subject_id = p_subject_id)
+        or exists (select from quota.member_limits)
+    into v_time_zone, v_has_parent, v_has_extras, v_may_have_caps
+    from quota.subjects as s
+    where s.subject_id = p_subject_id;
+  return query
+    select l.feature_id, l.plan_id, l.time_zone, l.member, l.period, l.period_start, l.resets_at, l.allowed,
+      l.used, l.reserved, l.granted, l.carried, l.is_shadow
+    from quota.limits_shown(p_subject_id, null, v_time_zone, v_has_parent, v_has_extras, p_at) as l;
+  if v_may_have_caps is false then
     return;
   end if;
-  for v_feature_id in
-    select distinct l.feature_id
-    from unnest(
-      quota.named_limits(p_subject_id, null, v_terms.plan_id, v_terms.has_extras, p_at)
-    ) as l
-    where l.feature_id <> all (v_remembered)
+  for v_cap in
+    select c.cap_id, c.member from quota.caps_shown(p_subject_id) as c
   loop
-    return next quota.limits_of(p_subject_id, v_feature_id, p_at);
+    return query
+      select l.feature_id, l.plan_id, l.time_zone, l.member, l.period, l.period_start, l.resets_at, l.allowed,
+        l.used, l.reserved, l.granted, l.carried, l.is_shadow
+      from quota.limits_shown(
+        v_cap.cap_id, v_cap.member, v_time_zone, v_has_parent, v_has_extras, p_at
+      ) as l;
   end loop;
 end
 $$;
 
-comment on function quota.limits_shown is
-  'limits_of() of every feature that is limited, for whoever may see the subject: a trusted role, the subject itself, and who belongs to it; no rows for everybody else.';
+comment on function quota.usage_shown is
+  'The limits of a subject and of its members, for whoever may see them: a trusted role, the subject itself, and who belongs to it; no rows for everybody else.';
 
 -- As look_plainly(), of all that was used: where one limit of a day and longer was remembered, it, the minute and
--- the hour are all there are. Limits in shadow are not remembered.
-create function quota.remembered_limits(p_subject_id text, p_plan_id text, p_at timestamptz)
-returns setof quota.allowance
+-- the hour are all there are. Limits in shadow are not remembered. What is not remembered is asked for.
+create function quota.limits_shown(
+  p_subject_id text,
+  p_member text,
+  p_time_zone text,
+  p_has_parent boolean,
+  p_has_extras boolean,
+  p_at timestamptz
+)
+returns setof quota.shown_limit
 language plpgsql stable rows 5 security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_limit quota.shown_limit;
+  v_remembered text[] := '{}'::text[];
 begin
-  return query
-    select null::text, m.server_only, m.plan_id, m.upgrade_url, nullif(m.plan_ends_at, 'infinity'),
-      case
-        when m.long_limits = 0 then '{}'::quota.limit_state[]
-        else array[row(
-          m.long_period, m.long_start, m.long_end, null, m.long_allowed - m.long_granted,
-          m.used - m.long_used_before, m.reserved - m.long_reserved_before, 0, m.long_granted, true,
-          null, 0, 0, null, m.long_carried, null, 0, null, 'hard', 'hard'
-        )::quota.limit_state]
-      end
-        || case when m.hour_limit is not null then array[row(
-          'hour', date_trunc('hour', p_at, 'UTC'), date_trunc('hour', p_at, 'UTC') + interval '1 hour',
-          null, nullif(m.hour_limit, -1),
-          case when p_at < m.hour_until then m.used - m.hour_used_before else 0 end,
-          case when p_at < m.hour_until then m.reserved - m.hour_reserved_before else 0 end, 0, 0, true,
-          null, 0, 0, null, 0, null, 0, null, 'hard', 'hard'
-        )::quota.limit_state] end
-        || case when m.minute_limit is not null then array[row(
-          'minute', date_trunc('minute', p_at, 'UTC'),
-          date_trunc('minute', p_at, 'UTC') + interval '1 minute', null, nullif(m.minute_limit, -1),
-          case when p_at < m.minute_until then m.used - m.minute_used_before else 0 end,
-          case when p_at < m.minute_until then m.reserved - m.minute_reserved_before else 0 end, 0, 0,
-          true, null, 0, 0, null, 0, null, 0, null, 'hard', 'hard'
-        )::quota.limit_state] end,
-      true, m.catalogue_version, null::text, m.feature_id, false
+  for v_limit in
+    select m.feature_id, m.plan_id, p_time_zone, p_member, l.period, l.period_start, l.resets_at, l.allowed,
+      l.used, l.reserved, l.granted, l.carried, false
     from quota.meters as m
     join quota.catalogue as k on k.version = m.catalogue_version
+    cross join lateral (
+      select m.long_period as period, m.long_start as period_start, m.long_end as resets_at,
+        m.long_allowed as allowed, m.used - m.long_used_before as used,
+        m.reserved - m.long_reserved_before as reserved, m.long_granted as granted,
+        m.long_carried as carried
+      where m.long_limits = 1
+      union all
+      select 'hour', date_trunc('hour', p_at, 'UTC'),
+        date_trunc('hour', p_at, 'UTC') + interval '1 hour', nullif(m.hour_limit, -1),
+        case when p_at < m.hour_until then m.used - m.hour_used_before else 0 end,
+        case when p_at < m.hour_until then m.reserved - m.hour_reserved_before else 0 end, 0, 0
+      where m.hour_limit is not null
+      union all
+      select 'minute', date_trunc('minute', p_at, 'UTC'),
+        date_trunc('minute', p_at, 'UTC') + interval '1 minute', nullif(m.minute_limit, -1),
+        case when p_at < m.minute_until then m.used - m.minute_used_before else 0 end,
+        case when p_at < m.minute_until then m.reserved - m.minute_reserved_before else 0 end, 0, 0
+      where m.minute_limit is not null
+    ) as l
     where m.subject_id = p_subject_id
       -- Whose parent was forgotten has a plan of its own from then on, and its meter knows nothing of that.
-      and m.plan_id is not distinct from p_plan_id
+      and (p_has_parent or cardinality(m.levels) = 1)
       and m.fresh_from <= p_at
       and m.long_until > p_at
       and m.holds_expire_at > p_at
@@ -4956,12 +4984,65 @@ begin
         where n.plan_id = m.plan_id
           and n.feature_id = m.feature_id
           and n.mode = 'shadow'
-      );
+      )
+  loop
+    v_remembered := v_remembered || v_limit.feature_id;
+    return next v_limit;
+  end loop;
+  if v_remembered = '{}' or p_has_extras or p_member is not null or exists (
+    select from quota.plan_limits as n
+    where n.plan_id = v_limit.plan_id
+      and n.feature_id <> all (v_remembered)
+  ) then
+    return query
+      select o.feature_id, o.plan_id, o.time_zone, p_member, o.period, o.period_start, o.resets_at, o.allowed,
+        o.used, o.reserved, o.granted, o.carried, o.is_shadow
+      from quota.other_limits(p_subject_id, v_remembered, p_at) as o;
+  end if;
 end
 $$;
 
-comment on function quota.remembered_limits is
-  'limits_of() of the features whose meter remembers all of their limits, as far as a view shows them.';
+comment on function quota.limits_shown is
+  'The limits of a subject, or of a member''s cap, as the bar shows them: those that its meters remember, and the others.';
+
+create function quota.other_limits(
+  p_subject_id text,
+  p_remembered text[],
+  p_at timestamptz
+)
+returns setof quota.shown_limit
+language plpgsql stable rows 5 security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_terms record;
+  v_allowance quota.allowance;
+  v_feature_id text;
+begin
+  -- A subject that was merged into another has no meter, and nothing of its own.
+  if p_remembered = '{}' and quota.account_of(p_subject_id) <> p_subject_id then
+    return;
+  end if;
+  v_terms := quota.terms_of(split_part(p_subject_id, chr(31), 1), p_at, null);
+  for v_feature_id in
+    select distinct l.feature_id
+    from unnest(
+      quota.named_limits(p_subject_id, null, v_terms.plan_id, v_terms.has_extras, p_at)
+    ) as l
+    where l.feature_id <> all (p_remembered)
+  loop
+    v_allowance := quota.limits_of(p_subject_id, v_feature_id, p_at);
+    return query
+      select v_feature_id, v_allowance.plan_id, v_allowance.time_zone, null::text, l.period, l.period_start,
+        l.resets_at, l.amount + l.drawn + l.granted, l.used, l.reserved, l.granted, coalesce(l.carried, 0),
+        -- Where there is no other, the feature is unlimited.
+        l.trial is not null and exists (select from unnest(v_allowance.limits) as o where o.trial is null)
+      from unnest(v_allowance.limits) as l;
+  end loop;
+end
+$$;
+
+comment on function quota.other_limits is
+  'limits_of() of every feature that is limited, but of those that were shown already.';
 
 -- sql/rule/terms_of.sql
 
@@ -5699,7 +5780,10 @@ comment on function quota.what_fits is 'The most that every limit allows, at lea
 -- "will it last?" Use at the pace of the period so far. Two calls at midnight are no pace: nothing is
 -- said before a tenth of the period has passed and 5 units are used.
 create function quota.forecast(
-  p_limit quota.limit_state,
+  p_used bigint,
+  p_room bigint,
+  p_period_start timestamptz,
+  p_resets_at timestamptz,
   p_at timestamptz,
   out projected bigint,
   out exhausted_at timestamptz
@@ -5709,23 +5793,21 @@ as $$
 declare
   v_elapsed numeric;
   v_left numeric;
-  v_room bigint;
 begin
   -- A lifetime has no pace.
-  if p_limit.used < 5 or p_limit.resets_at = 'infinity' or p_limit.period_start is null then
+  if p_used < 5 or p_resets_at = 'infinity' or p_period_start is null then
     return;
   end if;
-  v_elapsed := extract(epoch from p_at - p_limit.period_start);
-  v_left := extract(epoch from p_limit.resets_at - p_at);
+  v_elapsed := extract(epoch from p_at - p_period_start);
+  v_left := extract(epoch from p_resets_at - p_at);
   if v_elapsed * 9 < v_left then
     return;
   end if;
-  projected := least(round(p_limit.used * (v_elapsed + v_left) / v_elapsed), 9007199254740991);
-  v_room := quota.room(p_limit);
-  if v_room <= 0 then
+  projected := least(round(p_used * (v_elapsed + v_left) / v_elapsed), 9007199254740991);
+  if p_room <= 0 then
     exhausted_at := p_at;
-  elsif v_room * v_elapsed < p_limit.used * v_left then
-    exhausted_at := p_at + make_interval(secs => (v_room * v_elapsed / p_limit.used)::double precision);
+  elsif p_room * v_elapsed < p_used * v_left then
+    exhausted_at := p_at + make_interval(secs => (p_room * v_elapsed / p_used)::double precision);
   end if;
 end
 $$;
@@ -5921,8 +6003,7 @@ declare
 begin
   loop
     v_rolled := v_rolled + 1;
-    -- A limit without use has nothing to gain from a reset, but what rolls over of its own allowance; so
-    -- this ends.
+    -- Without use there is nothing to gain from a reset, but for what rolls over: so this ends.
     select coalesce(min(candidate), 'infinity')
       into v_until
       from (
@@ -9986,7 +10067,11 @@ begin
       v_limit.amount := case when p_caller.is_trusted then v_limit.trial end;
       v_limit.mode := case when p_caller.is_trusted then 'shadow' else 'hard' end;
     end if;
-    select w.projected, w.exhausted_at into v_forecast from quota.forecast(v_limit, p_at) as w;
+    select w.projected, w.exhausted_at
+      into v_forecast
+      from quota.forecast(
+        v_limit.used, quota.room(v_limit), v_limit.period_start, v_limit.resets_at, p_at
+      ) as w;
     v_is_refusing := v_limit.period = any (v_refusing);
     return next row(
       p_part.feature_id, v_holder_id, p_allowance.plan_id, v_limit.period, v_limit.source,
@@ -18860,7 +18945,7 @@ comment on function quota.plan_statement is
 --
 -- security_invoker: the reader's own rights and policies hold. Clock and role are read once, in a
 -- materialized step. Which subjects: for trusted roles those ever seen, for everybody else the user
--- and whom it may act for, without a scan. What limits them: limits_shown(), which asks itself who
+-- and whom it may act for, without a scan. What limits them: usage_shown(), which asks itself who
 -- reads, and reads as the owner, so that n organisations cost n times as much as one. Set-returning
 -- functions stand in from (in the select list of a union they cost 44 ms instead of 1).
 create view public.current_usage
@@ -18885,53 +18970,42 @@ select
   f.name as feature_name,
   f.unit,
   f.kind,
-  a.plan_id as plan,
+  l.plan_id as plan,
   l.period,
   l.used,
   l.reserved,
-  n.allowed as "limit",
-  case when l.amount is not null then greatest(n.allowed - l.used - l.reserved, 0) end as remaining,
-  l.amount is null as unlimited,
+  l.allowed as "limit",
+  greatest(l.allowed - l.used - l.reserved, case when l.allowed is not null then 0 end) as remaining,
+  l.allowed is null as unlimited,
   case
-    when l.amount is null then null
-    when n.allowed = 0 then 100
-    else (l.used + l.reserved) * 100 / n.allowed
+    when l.allowed = 0 then 100
+    else (l.used + l.reserved) * 100 / l.allowed
   end as percent_used,
   nullif(l.period_start, '-infinity') as period_start,
   nullif(l.resets_at, 'infinity') as resets_at,
   case
-    when l.amount is null then 'ok'
-    when l.used + l.reserved > n.allowed then 'over_limit'
-    when l.used + l.reserved = n.allowed then 'at_limit'
-    when (l.used + l.reserved) * 100 >= n.allowed * 80 then 'warning'
+    when l.used + l.reserved > l.allowed then 'over_limit'
+    when l.used + l.reserved = l.allowed then 'at_limit'
+    when (l.used + l.reserved) * 100 >= l.allowed * 80 then 'warning'
     else 'ok'
   end as status,
   l.granted,
-  a.time_zone,
-  coalesce(l.carried, 0) as carried,
+  l.time_zone,
+  l.carried,
   w.projected,
   w.exhausted_at,
-  i.member
+  l.member
 from moment as m
 cross join subjects as s
-cross join lateral (
-  select s.subject_id as limited_id, null::text as member
-  union all
-  select c.cap_id as limited_id, c.member
-  from quota.caps_shown(s.subject_id) as c
-) as i
-cross join lateral quota.limits_shown(i.limited_id, m.at) as a
-join quota.features as f on f.feature_id = a.feature_id
-cross join lateral unnest(a.limits) as l
-cross join lateral (select l.amount + l.drawn + l.granted as allowed) as n
+cross join lateral quota.usage_shown(s.subject_id, m.at) as l
+join quota.features as f on f.feature_id = l.feature_id
 -- Not asked where too little was used for a pace.
 left join lateral (
-  select f.projected, f.exhausted_at from quota.forecast(l, m.at) as f where l.used >= 5
+  select f.projected, f.exhausted_at
+  from quota.forecast(l.used, l.allowed - l.used - l.reserved, l.period_start, l.resets_at, m.at) as f
+  where l.used >= 5
 ) as w on true
-where m.is_trusted
-  or not f.hidden
-    -- A limit in shadow is for nobody; where there is no other, the feature is unlimited.
-    and (l.trial is null or not exists (select from unnest(a.limits) as o where o.trial is null));
+where m.is_trusted or not f.hidden and not l.is_shadow;
 
 comment on view public.current_usage is
   'Use of the running periods: one row per subject, feature and period of the subject''s plan, also where nothing was used yet. A signed-in user sees itself and the subjects it belongs to. An ended period shows as 0 without any job having run.';
@@ -22172,8 +22246,8 @@ grant select on
 -- What policies and views ask as their reader: who it is, what the time is, which period that lies in.
 grant execute on function
   quota.user_id, quota.is_trusted, quota.subjects_of, quota.organisations_of, quota.clock,
-  quota.instant_of, quota.period_of, quota.period_rank, quota.room, quota.limits_shown,
-  quota.entitlements_shown, quota.forecast, quota.caps_shown, quota.sees_member,
+  quota.instant_of, quota.period_of, quota.period_rank, quota.usage_shown,
+  quota.entitlements_shown, quota.forecast, quota.sees_member,
   quota.below_shown
   to authenticated, service_role;
 
@@ -22635,6 +22709,19 @@ begin
     ('column', 'quota.shares.share_subject_id', '{"of": "table", "on": "quota.shares", "name": "share_subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.shares.subject_id', '{"of": "table", "on": "quota.shares", "name": "subject_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.shares.units', '{"of": "table", "on": "quota.shares", "name": "units", "type": "bigint", "default": null, "is_required": true}'),
+    ('column', 'quota.shown_limit.allowed', '{"of": "type", "on": "quota.shown_limit", "name": "allowed", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.shown_limit.carried', '{"of": "type", "on": "quota.shown_limit", "name": "carried", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.shown_limit.feature_id', '{"of": "type", "on": "quota.shown_limit", "name": "feature_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.shown_limit.granted', '{"of": "type", "on": "quota.shown_limit", "name": "granted", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.shown_limit.is_shadow', '{"of": "type", "on": "quota.shown_limit", "name": "is_shadow", "type": "boolean", "default": null, "is_required": false}'),
+    ('column', 'quota.shown_limit.member', '{"of": "type", "on": "quota.shown_limit", "name": "member", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.shown_limit.period', '{"of": "type", "on": "quota.shown_limit", "name": "period", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.shown_limit.period_start', '{"of": "type", "on": "quota.shown_limit", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.shown_limit.plan_id', '{"of": "type", "on": "quota.shown_limit", "name": "plan_id", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.shown_limit.reserved', '{"of": "type", "on": "quota.shown_limit", "name": "reserved", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.shown_limit.resets_at', '{"of": "type", "on": "quota.shown_limit", "name": "resets_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.shown_limit.time_zone', '{"of": "type", "on": "quota.shown_limit", "name": "time_zone", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.shown_limit.used', '{"of": "type", "on": "quota.shown_limit", "name": "used", "type": "bigint", "default": null, "is_required": false}'),
     ('column', 'quota.subjects.anchor_at', '{"of": "table", "on": "quota.subjects", "name": "anchor_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
     ('column', 'quota.subjects.fold_from', '{"of": "table", "on": "quota.subjects", "name": "fold_from", "type": "timestamp with time zone", "default": "''-infinity''::timestamp with time zone", "is_required": true}'),
     ('column', 'quota.subjects.has_extras', '{"of": "table", "on": "quota.subjects", "name": "has_extras", "type": "boolean", "default": "false", "is_required": true}'),
@@ -22781,7 +22868,7 @@ begin
     ('function', 'quota.caps_below(text)', '{"body": "93612598a0fd5e08c8d19580ace3e375", "name": "quota.caps_below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.caps_of(quota.part[], text, timestamp with time zone)', '{"body": "551928508eb5982c4cc7a9f17a67c420", "name": "quota.caps_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_actor text, p_at timestamp with time zone) returns quota.part[]"}'),
     ('function', 'quota.caps_of_calls(quota.caller[], text[], timestamp with time zone)', '{"body": "35b62e0da1d76796415cf565ab3293c2", "name": "quota.caps_of_calls", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_feature_ids text[], p_at timestamp with time zone) returns quota.part[]"}'),
-    ('function', 'quota.caps_shown(text)', '{"body": "56fc47ac78b3e5e68395b83fd94e1390", "name": "quota.caps_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 2", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns TABLE(cap_id text, member text)"}'),
+    ('function', 'quota.caps_shown(text)', '{"body": "56fc47ac78b3e5e68395b83fd94e1390", "name": "quota.caps_shown", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 2", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns TABLE(cap_id text, member text)"}'),
     ('function', 'quota.caps_to_merge(text, text)', '{"body": "7a624181b654638bc434b605fd73ac0a", "name": "quota.caps_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
     ('function', 'quota.carried_into(text, text, quota.limit_state, timestamp with time zone, timestamp with time zone, text, timestamp with time zone)', '{"body": "b79ed7972adb16e23bd9709dcf446020", "name": "quota.carried_into", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_terms_changed_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "38ee7c8d097cdcb62d8e77d6e069b423", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
@@ -22866,7 +22953,7 @@ begin
     ('function', 'quota.entitlements_shown(text, timestamp with time zone)', '{"body": "8c5d741336f0153adddf8ac00fa1411b", "name": "quota.entitlements_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.entitlement"}'),
     ('function', 'quota.expired_holds(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, boolean)', '{"body": "035306e79ab50a686b428166c30fd8a2", "name": "quota.expired_holds", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_from timestamp with time zone, p_until timestamp with time zone, p_has_draws boolean) returns quota.balance"}'),
     ('function', 'quota.explain_grants(text, text, timestamp with time zone, quota.allowance)', '{"body": "0647be100fb2d5e27356344150930749", "name": "quota.explain_grants", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
-    ('function', 'quota.explain_part(quota.caller, quota.part, bigint, timestamp with time zone, quota.allowance)', '{"body": "dcbb9477fd6573ea551dc9cf0e4ff15d", "name": "quota.explain_part", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_part quota.part, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
+    ('function', 'quota.explain_part(quota.caller, quota.part, bigint, timestamp with time zone, quota.allowance)', '{"body": "9bbe6d20269caf03c1473e992423514b", "name": "quota.explain_part", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_part quota.part, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.explain_usage(text, bigint, text)', '{"body": "30c6908bbd351919b5796231a91a3189", "name": "quota.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text) returns SETOF public.usage_explanation"}'),
     ('function', 'quota.explain_value(text, text, timestamp with time zone, quota.allowance)', '{"body": "6eb9ba77fe33cd9f9691c7bd54a051bb", "name": "quota.explain_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_explanation"}'),
     ('function', 'quota.extend_shares(timestamp with time zone, quota.shares[])', '{"body": "d4b9b5af19a206e64e3a95eaf78869da", "name": "quota.extend_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_expires_at timestamp with time zone, p_shares quota.shares[]) returns void"}'),
@@ -22881,7 +22968,7 @@ begin
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
     ('function', 'quota.follow_rows(text[], text[])', '{"body": "8c4a5397dc990ed7b4b42360d0825d1e", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
-    ('function', 'quota.forecast(quota.limit_state, timestamp with time zone)', '{"body": "13cb64a3b0dacf31c63cfe6149b6fd4c", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
+    ('function', 'quota.forecast(bigint, bigint, timestamp with time zone, timestamp with time zone, timestamp with time zone)', '{"body": "657a37c54f32411488bdae56b83640d8", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_room bigint, p_period_start timestamp with time zone, p_resets_at timestamp with time zone, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
     ('function', 'quota.forget_actor(text)', '{"body": "93c3792163cd44be49cd7a571b7c6de0", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
     ('function', 'quota.forget_caps(text[])', '{"body": "c4c773c1fde1b90167bd12eda082b7b7", "name": "quota.forget_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_ids text[]) returns void"}'),
@@ -22955,7 +23042,7 @@ begin
     ('function', 'quota.limited_table_problems()', '{"body": "ebf74cf1fc9fe8b53614756a25da9cdf", "name": "quota.limited_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.limits_of(text, text, timestamp with time zone, text, boolean)', '{"body": "4d1e00fa1095784fe019f5520c755318", "name": "quota.limits_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text, p_is_settled boolean DEFAULT false) returns quota.allowance"}'),
     ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "69eb0b87cd9d55e0f42249a2a5c3f555", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
-    ('function', 'quota.limits_shown(text, timestamp with time zone)', '{"body": "858eb14b5c2aa228881d40833a4924cb", "name": "quota.limits_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
+    ('function', 'quota.limits_shown(text, text, text, boolean, boolean, timestamp with time zone)', '{"body": "18b5044565c82d0423399c70707b34ca", "name": "quota.limits_shown", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text, p_time_zone text, p_has_parent boolean, p_has_extras boolean, p_at timestamp with time zone) returns SETOF quota.shown_limit"}'),
     ('function', 'quota.lines_to_fold(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "2273fdcefe4544d0b7e42010835b68fa", "name": "quota.lines_to_fold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_before timestamp with time zone, p_until timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns uuid[]"}'),
     ('function', 'quota.lock_all_to_merge(text, text, text[])', '{"body": "cf2b92c42d78b87425c48be66d7fc06c", "name": "quota.lock_all_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_call(quota.caller, text[])', '{"body": "7ecf10782df457a4431eec0f85f26bab", "name": "quota.lock_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns quota.own_lock"}'),
@@ -23036,6 +23123,7 @@ begin
     ('function', 'quota.other_attachment(text, text, text, jsonb, jsonb)', '{"body": "ce841a063edae5e9f371e6b0e9703e9f", "name": "quota.other_attachment", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_key text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
     ('function', 'quota.other_column(text, jsonb, jsonb)', '{"body": "ef8376ebd862cc957642a4d386c705d1", "name": "quota.other_column", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_key text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
     ('function', 'quota.other_function(text, text, jsonb, jsonb)', '{"body": "26e5de9bb9db096de0dd71a197792ccf", "name": "quota.other_function", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text, p_key text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
+    ('function', 'quota.other_limits(text, text[], timestamp with time zone)', '{"body": "80044815ac101416d9a07ba7f3293e0a", "name": "quota.other_limits", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_remembered text[], p_at timestamp with time zone) returns SETOF quota.shown_limit"}'),
     ('function', 'quota.other_owner(text, text)', '{"body": "38b13936b3db53c7ba3187fc8caddaee", "name": "quota.other_owner", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text) returns quota.finding"}'),
     ('function', 'quota.other_relation(text, text, jsonb)', '{"body": "eb740d016224c1280a42c5761e4f4747", "name": "quota.other_relation", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_object text, p_key text, p_wanted jsonb) returns quota.finding"}'),
     ('function', 'quota.other_rights(text, text, jsonb, jsonb)', '{"body": "fbaedae9d294af4d8b94ebf28ced0786", "name": "quota.other_rights", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_wanted jsonb, p_found jsonb) returns quota.finding"}'),
@@ -23079,7 +23167,7 @@ begin
     ('function', 'quota.refund_overages(quota.events)', '{"body": "7cc0ae0832ebd5af2e7d50f41c63b634", "name": "quota.refund_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events) returns void"}'),
     ('function', 'quota.refund_shares(quota.events, quota.shares[], public.usage_decision)', '{"body": "507e09119c8a7993b6b976083b840b26", "name": "quota.refund_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "ce77ab0acc850bff42cd790375230696", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
-    ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "2f1fff5e2ca0abfb8bc32b925621a4c8", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
+    ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "aa3d67c3fe0f23234837342099b0b06a", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
     ('function', 'quota.refuse_many_plainly(quota.caller, quota.many_calls)', '{"body": "bb1b9fb62ace71a618bf31e984451984", "name": "quota.refuse_many_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_calls quota.many_calls) returns public.usage_decision[]"}'),
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),
     ('function', 'quota.refuse_writing()', '{"body": "b02ec244ace65a4cab64c9e5bedbaaec", "name": "quota.refuse_writing", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
@@ -23091,7 +23179,6 @@ begin
     ('function', 'quota.release_shares(quota.reservations, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "00e12ff473ac009459851f81a9c804b3", "name": "quota.release_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.release_usage(uuid, text, text)', '{"body": "07d8e6f8ee0c71ef39a61e9c053e9f96", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text, p_reason text DEFAULT NULL::text) returns public.usage_decision"}'),
     ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "a10a637a0ab4c669b3b22beb538ff1b9", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
-    ('function', 'quota.remembered_limits(text, text, timestamp with time zone)', '{"body": "07f6c341d41d19fb04f4385aae330969", "name": "quota.remembered_limits", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_at timestamp with time zone) returns SETOF quota.allowance"}'),
     ('function', 'quota.renew_caps(quota.events[])', '{"body": "f737652cc17c78e07275ebf54a0a8d2d", "name": "quota.renew_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
@@ -23109,7 +23196,7 @@ begin
     ('function', 'quota.rights_in(aclitem[], oid, text)', '{"body": "5023efea40ac53e5ac67ceda677833cd", "name": "quota.rights_in", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rights aclitem[], p_owner oid, p_column text DEFAULT NULL::text) returns SETOF text"}'),
     ('function', 'quota.rights_statement(text, text, jsonb)', '{"body": "7502571cbb136a999fbb8404f84874b8", "name": "quota.rights_statement", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_rights jsonb) returns text"}'),
     ('function', 'quota.role_problems()', '{"body": "c3af47c10055a76634bd40933698f823", "name": "quota.role_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
-    ('function', 'quota.room(quota.limit_state)', '{"body": "769ac37b2c9662f23191ebe838664fe8", "name": "quota.room", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
+    ('function', 'quota.room(quota.limit_state)', '{"body": "769ac37b2c9662f23191ebe838664fe8", "name": "quota.room", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state) returns bigint"}'),
     ('function', 'quota.rows_in_tables(text, text)', '{"body": "4e1fd12184b93cf60bceb9f261dfe101", "name": "quota.rows_in_tables", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_subject_id text DEFAULT NULL::text) returns SETOF quota.row_sum"}'),
     ('function', 'quota.rows_query(text, text, text, text, text)', '{"body": "4d21869140b714cdf6063fe9d5a0c87b", "name": "quota.rows_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_sign text, p_feature_id text, p_subject_column text, p_amount_column text) returns text"}'),
     ('function', 'quota.rows_to_merge(text, text)', '{"body": "81b31a027bc4e4819ac69642009788e3", "name": "quota.rows_to_merge", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
@@ -23162,6 +23249,7 @@ begin
     ('function', 'quota.unproved_windows(text)', '{"body": "f9982f9f09acfd82d3f4c657643ac540", "name": "quota.unproved_windows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.untie(text, uuid[])', '{"body": "c716598c0e653ff19df21ff506f1abcb", "name": "quota.untie", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call_ids uuid[]) returns void"}'),
     ('function', 'quota.usage_breakdown(text, text, text, timestamp with time zone, timestamp with time zone)', '{"body": "4fe32e411c27dc35f5208ccc977071ef", "name": "quota.usage_breakdown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_by text, p_subject text, p_since timestamp with time zone, p_until timestamp with time zone) returns SETOF public.usage_share"}'),
+    ('function', 'quota.usage_shown(text, timestamp with time zone)', '{"body": "c1c756ae23088482220fdffe011fa4d4", "name": "quota.usage_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.shown_limit"}'),
     ('function', 'quota.use_to_refund(uuid, text)', '{"body": "d1dfa250ba348976cb96ccaaf7eded44", "name": "quota.use_to_refund", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject text) returns quota.events"}'),
     ('function', 'quota.used_at_once(text, text, timestamp with time zone)', '{"body": "824e7d61263339f49e19749b87c10bc5", "name": "quota.used_at_once", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.user_id()', '{"body": "1cc609b08630ef15a1ab0ca89c2eede5", "name": "quota.user_id", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
@@ -23321,8 +23409,9 @@ begin
     ('type', 'quota.plan_step', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.row_change', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.row_sum', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.shown_limit', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.verdict', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
-    ('view', 'public.current_usage', '{"query": "1995dd4068288a98a05c115794925ded", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
+    ('view', 'public.current_usage', '{"query": "6795c542c2761290db62c87c7f3ca9a7", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.entitlements', '{"query": "6f5abd825e648fb728d0dc42988af32e", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.plan_catalog', '{"query": "c2272c1c1458ce5a761d9336163cfc76", "rights": ["anon SELECT", "authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),
     ('view', 'public.usage_alerts', '{"query": "22f4e154ee2432980f655a2943d7c28f", "rights": ["authenticated SELECT", "service_role SELECT"], "is_owned": true, "settings": ["security_invoker=true"], "is_checked": true}'),

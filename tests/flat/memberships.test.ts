@@ -61,7 +61,7 @@ describe('for one organisation of many', () => {
     expect(many.answer).toEqual(few.answer);
     expect(many.answer).toHaveLength(2);
     expect({ ...many.tables, members: 0 }).toEqual({ ...few.tables, members: 0 });
-    expect(many.calls.limits_shown).toBe(1);
+    expect(many.calls.usage_shown).toBe(1);
     expect(many.calls).toEqual(few.calls);
   });
 });

@@ -66,7 +66,7 @@ select set_eq(
       -- What npx pgquota plans --impact asks.
       'plan_impact',
       -- What current_usage and entitlements show of one subject, to those who may see it.
-      'limits_shown', 'entitlements_shown', 'caps_shown', 'sees_member', 'below_shown',
+      'usage_shown', 'entitlements_shown', 'sees_member', 'below_shown',
       -- Triggers on tables of the app, which run for whoever writes there.
       'count_rows', 'plan_changed',
       -- For DBAs, so that each of them need not own the tables.
@@ -84,7 +84,7 @@ select is_empty(
       and not is_trigger
       and code !~ '\mquota\.(caller_(for|by_account)|batch_caller|require_trusted|lock_reservation)\('
       -- It shows nothing of others instead of raising: a view must not fail.
-      and (proname not in ('limits_shown', 'entitlements_shown', 'caps_shown', 'sees_member', 'below_shown') or code !~ '\mquota\.is_trusted\(.*\mquota\.user_id\(')$$,
+      and (proname not in ('usage_shown', 'entitlements_shown', 'sees_member', 'below_shown') or code !~ '\mquota\.is_trusted\(.*\mquota\.user_id\(')$$,
   'every function with its owner''s rights asks who is calling'
 );
 select is_empty(

@@ -101,17 +101,15 @@ select set_eq(
     -- What the views compute as their reader.
     ('clock', 'EXECUTE', 'authenticated, service_role'),
     ('entitlements_shown', 'EXECUTE', 'authenticated, service_role'),
-    ('caps_shown', 'EXECUTE', 'authenticated, service_role'),
     ('sees_member', 'EXECUTE', 'authenticated, service_role'),
     ('below_shown', 'EXECUTE', 'authenticated, service_role'),
     ('forecast', 'EXECUTE', 'authenticated, service_role'),
     ('instant_of', 'EXECUTE', 'authenticated, service_role'),
     ('is_trusted', 'EXECUTE', 'authenticated, service_role'),
-    ('limits_shown', 'EXECUTE', 'authenticated, service_role'),
+    ('usage_shown', 'EXECUTE', 'authenticated, service_role'),
     ('organisations_of', 'EXECUTE', 'authenticated, service_role'),
     ('period_of', 'EXECUTE', 'authenticated, service_role'),
     ('period_rank', 'EXECUTE', 'authenticated, service_role'),
-    ('room', 'EXECUTE', 'authenticated, service_role'),
     ('subjects_of', 'EXECUTE', 'authenticated, service_role'),
     ('user_id', 'EXECUTE', 'authenticated, service_role'),
     -- What enforce_usage() raises with, as its caller.

@@ -1,4 +1,4 @@
--- Reads that do not grow: who is shown what by limits_shown(), which reads as the owner, and by the
+-- Reads that do not grow: who is shown what by usage_shown(), which reads as the owner, and by the
 -- branches of usage_events. (How many rows they read: tests/flat.)
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
@@ -47,14 +47,14 @@ select is(
   'and the bar of each'
 );
 select is(
-  (select a.plan_id from quota.limits_shown('org-7', now()) as a where a.feature_id = 'ai_generation'), 'free',
-  'limits_shown() answers for an organisation of the user'
+  (select a.plan_id from quota.usage_shown('org-7', now()) as a where a.feature_id = 'ai_generation'), 'free',
+  'usage_shown() answers for an organisation of the user'
 );
 select is_empty(
-  $$select * from quota.limits_shown('org-8', now())$$, 'for another it answers nothing'
+  $$select * from quota.usage_shown('org-8', now())$$, 'for another it answers nothing'
 );
 select is_empty(
-  $$select * from quota.limits_shown('bob', now())$$, 'nor for another user');
+  $$select * from quota.usage_shown('bob', now())$$, 'nor for another user');
 select is(
   quota.organisations_of('bob'), '{}', 'nor does the reader learn to whom another user belongs'
 );
@@ -67,7 +67,7 @@ select is(
 );
 set local request.jwt.claims = '';
 select is_empty(
-  $$select * from quota.limits_shown('org-8', now())$$, 'without an identity there is nothing'
+  $$select * from quota.usage_shown('org-8', now())$$, 'without an identity there is nothing'
 );
 select is_empty('select * from usage_events', 'and there are no lines');
 
@@ -75,7 +75,7 @@ select is_empty('select * from usage_events', 'and there are no lines');
 set local request.jwt.claims = '{"sub": "ada", "role": "service_role"}';
 select is((select count(*) from usage_events), 8::bigint, 'a role in the claims changes nothing');
 select is_empty(
-  $$select * from quota.limits_shown('org-8', now())$$, 'nor does it for limits_shown()'
+  $$select * from quota.usage_shown('org-8', now())$$, 'nor does it for usage_shown()'
 );
 set local role service_role;
 select is(
@@ -83,11 +83,11 @@ select is(
   'the server sees every line once, also when the claims name a user'
 );
 select is(
-  (select a.plan_id from quota.limits_shown('org-8', now()) as a where a.feature_id = 'ai_generation'), 'free', 'and every limit'
+  (select a.plan_id from quota.usage_shown('org-8', now()) as a where a.feature_id = 'ai_generation'), 'free', 'and every limit'
 );
 set local role anon;
 select throws_ok(
-  $$select quota.limits_shown('ada', now())$$, '42501', null,
+  $$select quota.usage_shown('ada', now())$$, '42501', null,
   'anon may not ask'
 );
 reset role;

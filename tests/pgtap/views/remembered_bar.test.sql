@@ -41,9 +41,8 @@ end
 $$;
 create function pg_temp.remembered() returns bigint language sql as $$
   select count(*)
-  from quota.subjects as s
-  cross join lateral quota.terms_of(s.subject_id, quota.clock(), null) as t
-  cross join lateral quota.remembered_limits(s.subject_id, t.plan_id, quota.clock())
+  from quota.meters as m
+  where quota.clock() >= m.fresh_from and quota.clock() < m.long_until and m.long_limits <= 1
 $$;
 
 do $$ begin
