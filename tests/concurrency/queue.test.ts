@@ -92,3 +92,22 @@ test('nobody waits for a transaction that goes on: no call in it takes a place',
     expect(await placesOf(server)).toBe(0);
     await server.query('rollback');
   }));
+
+test('of many calls at once none queues but those of one feature, so they cannot wait crosswise', () =>
+  run(async (race) => {
+    const server = await race.server();
+    const places = async (...features: string[]) => {
+      await server.query('begin');
+      await server.query(`select set_config('request.method', 'POST', true)`);
+      const calls = JSON.stringify(features.map((feature) => ({ feature })));
+      const { rows } = await server.query(
+        `select bool_and(allowed) as allowed from public.consume_usage_many('${calls}', 'ada')`,
+      );
+      expect(rows).toEqual([{ allowed: true }]);
+      const places = await placesOf(server);
+      await server.query('commit');
+      return places;
+    };
+    expect(await places('ai_generation', 'export')).toBe(0);
+    expect(await places('ai_generation', 'ai_generation')).toBe(1);
+  }));
