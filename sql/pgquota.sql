@@ -85,6 +85,7 @@
 \ir verbs/begin_windows.sql
 \ir verbs/look_plainly.sql
 \ir verbs/take.sql
+\ir verbs/take_first.sql
 \ir verbs/lock_call.sql
 \ir verbs/take_together.sql
 \ir verbs/move_together.sql

@@ -113,27 +113,8 @@ create function quota.create_meters(
 returns boolean
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_is_new boolean;
 begin
-  if strpos(p_subject_id, chr(31)) > 0 then
-    perform quota.check_separator(p_subject_id);
-  end if;
-  perform quota.hold_features(p_feature_ids);
-  loop
-    insert into quota.subjects (subject_id)
-      values (p_subject_id)
-      on conflict do nothing;
-    v_is_new := found;
-    exit when v_is_new;
-    -- for share: set_plan() waits until this transaction has ended, and then sees the meter; many
-    -- first uses of one subject do not wait for each other.
-    perform from quota.subjects as s where s.subject_id = p_subject_id for share;
-    -- Not found: forget_subject() was faster. A meter must not be made without the lock.
-    exit when found;
-  end loop;
-  -- In a statement after the lock: was it merged? Rows of tables count for the name that they have.
-  if not p_is_table and exists (select from quota.merges as n where n.subject_id = p_subject_id) then
+  if not quota.hold_subject(p_subject_id, p_feature_ids, p_is_table) then
     return false;
   end if;
   insert into quota.meters (subject_id, feature_id)
@@ -147,6 +128,38 @@ $$;
 
 comment on function quota.create_meters is
   'First use: makes the subject and its meters, if they do not exist. False: it was merged into another, see lock_call(). Errors: QFEAT.';
+
+create function quota.hold_subject(
+  p_subject_id text,
+  p_feature_ids text[],
+  p_is_table boolean
+)
+returns boolean
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if strpos(p_subject_id, chr(31)) > 0 then
+    perform quota.check_separator(p_subject_id);
+  end if;
+  perform quota.hold_features(p_feature_ids);
+  loop
+    insert into quota.subjects (subject_id)
+      values (p_subject_id)
+      on conflict do nothing;
+    exit when found;
+    -- for share: set_plan() waits until this transaction has ended, and then sees the meter; many
+    -- first uses of one subject do not wait for each other.
+    perform from quota.subjects as s where s.subject_id = p_subject_id for share;
+    -- Not found: forget_subject() was faster. A meter must not be made without the lock.
+    exit when found;
+  end loop;
+  -- In a statement after the lock: was it merged? Rows of tables count for the name that they have.
+  return p_is_table or not exists (select from quota.merges as n where n.subject_id = p_subject_id);
+end
+$$;
+
+comment on function quota.hold_subject is
+  'Makes the subject, or holds it and its terms, before its meters of these features are made. False: it was merged into another. Errors: QFEAT.';
 
 create function quota.hold_features(p_feature_ids text[])
 returns void

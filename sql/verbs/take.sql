@@ -38,6 +38,17 @@ begin
       v_decision.amount := p_amount;
       return v_decision;
     end if;
+    if p_ttl is null then
+      perform from quota.meters as m
+        where m.subject_id = p_caller.subject_id
+          and m.feature_id = p_feature_id;
+      if not found then
+        v_decision := quota.take_first(p_caller, p_feature_id, p_amount, p_metadata);
+        if v_decision.allowed then
+          return v_decision;
+        end if;
+      end if;
+    end if;
   end if;
   if p_caller.is_trusted is not true then
     perform quota.check_server_only(p_caller, array[p_feature_id]);

@@ -7525,6 +7525,17 @@ begin
       v_decision.amount := p_amount;
       return v_decision;
     end if;
+    if p_ttl is null then
+      perform from quota.meters as m
+        where m.subject_id = p_caller.subject_id
+          and m.feature_id = p_feature_id;
+      if not found then
+        v_decision := quota.take_first(p_caller, p_feature_id, p_amount, p_metadata);
+        if v_decision.allowed then
+          return v_decision;
+        end if;
+      end if;
+    end if;
   end if;
   if p_caller.is_trusted is not true then
     perform quota.check_server_only(p_caller, array[p_feature_id]);
@@ -7660,6 +7671,228 @@ $$;
 
 comment on function quota.take is
   'Decides and, if there is room, counts, or holds when it is given a reservation id; partial: what there is room for. A key without arguments its caller binds. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
+
+-- sql/verbs/take_first.sql
+
+-- The first use of a feature is nearly always plain: the subject has nothing above it and nothing of its
+-- own, and is on a plan that stays, whose limits refuse what does not fit and have room up to their first
+-- mark. Nothing was used, held or granted yet, so all that take() would find out in turn is known: the
+-- meter is written once, as remember() would leave it, its counter as open_counters() would, and the line.
+--
+-- What was read holds: set_plan() and all who change the terms wait for the subject's row. Of several
+-- first uses at once one makes the meter; the others wait for it at the insert, have written nothing, and
+-- ask properly.
+create function quota.take_first(
+  p_caller quota.caller,
+  p_feature_id text,
+  p_amount bigint,
+  p_metadata jsonb
+)
+returns public.usage_decision
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_terms record;
+  v_at timestamptz;
+  v_meter quota.meters;
+  v_id uuid;
+begin
+  if not quota.hold_subject(p_caller.subject_id, array[p_feature_id], false) then
+    return null;
+  end if;
+  select s.plan_id, s.anchor_at, s.time_zone
+    into v_terms
+    from quota.subjects as s
+    where s.subject_id = p_caller.subject_id
+      and s.parent_id is null
+      and not s.has_extras
+      and s.plan_ends_at is null
+      and not exists (
+        select from quota.caps as c where c.subject_id = s.subject_id and c.feature_id = p_feature_id
+      );
+  if not found then
+    return null;
+  end if;
+  v_at := quota.clock();
+  v_meter := quota.first_meter(
+    p_feature_id, p_amount, v_at, v_terms.plan_id, v_terms.anchor_at, v_terms.time_zone
+  );
+  if v_meter.period is null
+    or v_meter.server_only and p_caller.is_trusted is not true
+    or not quota.insert_meter(p_caller.subject_id, p_feature_id, p_amount, v_at, v_meter)
+  then
+    return null;
+  end if;
+  -- As new_id(), without a call.
+  v_id := (
+    lpad(to_hex((date_part('epoch', v_at) * 1000)::bigint), 12, '0')
+    || '7' || right(gen_random_uuid()::text, 21)
+  )::uuid;
+  insert into quota.events (
+    subject_id, event_id, at, kind, feature_id, counts_at, used_change, reserved_change, actor, metadata
+  )
+  values (
+    p_caller.subject_id, v_id, v_at, 'consume', p_feature_id, v_at, p_amount, 0, p_caller.actor,
+    p_metadata
+  );
+  return row(
+    true, 'ok', p_feature_id, p_caller.subject_id, v_meter.plan_id, p_amount, p_amount, 0,
+    v_meter.allowed, v_meter.allowed - p_amount, v_meter.allowed is null, v_meter.period,
+    nullif(v_meter.period_start, '-infinity'), nullif(v_meter.period_end, 'infinity'), null, v_id, null,
+    false, v_meter.upgrade_url, 0, 0, p_feature_id, p_caller.subject_id, null
+  )::public.usage_decision;
+end
+$$;
+
+comment on function quota.take_first is
+  'Counts the first use of a feature, which has no meter yet, where that is plain. Null: ask properly, nothing was counted. Errors: QFEAT.';
+
+create function quota.first_meter(
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_plan_id text,
+  p_anchor_at timestamptz,
+  p_time_zone text
+)
+returns quota.meters
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit record;
+  v_span record;
+  v_meter quota.meters;
+begin
+  -- The one with least room comes last, as decide() chooses it; before all others one that is not plain.
+  for v_limit in
+    select l.period, l.amount, r.mark, p.plan_id, p.upgrade_url, f.server_only,
+      f.marks[1] as first_mark, k.version,
+      f.kind = 'metered' and l.mode = 'hard' and l.rollover is null and l.grace is null
+        and l.period not like '% %' and p_amount <= r.mark and p.moves_from is null
+        and not exists (select from quota.feature_costs as c where c.feature_id = l.feature_id)
+        and not exists (
+          select from quota.member_limits as c
+          where c.plan_id = l.plan_id
+            and c.feature_id = l.feature_id
+        ) as is_plain
+    from quota.plans as p
+    join quota.plan_limits as l on l.plan_id = p.plan_id and l.feature_id = p_feature_id
+    join quota.features as f on f.feature_id = l.feature_id
+    cross join quota.catalogue as k
+    cross join lateral (
+      select
+        least(coalesce(l.amount, 9007199254740991), (l.amount * f.marks[1] + 99) / 100 - 1) as mark
+    ) as r
+    where p.plan_id = coalesce(
+        p_plan_id, (select d.plan_id from quota.plans as d where d.is_default)
+      )
+    order by is_plain, l.amount desc nulls first, quota.period_rank(l.period)
+  loop
+    -- Of several of a day and longer, take() opens the counters.
+    if not v_limit.is_plain
+      or v_limit.period not in ('minute', 'hour') and v_meter.long_period is not null
+    then
+      return null;
+    end if;
+    v_span := quota.period_of(v_limit.period, p_at, p_anchor_at, p_time_zone);
+    v_meter.fresh_until := least(v_meter.fresh_until, v_span.resets_at);
+    v_meter.ceiling := least(v_meter.ceiling, v_limit.mark);
+    if v_limit.period = 'minute' then
+      v_meter.minute_limit := coalesce(v_limit.amount, -1);
+      v_meter.minute_until := v_span.resets_at;
+    elsif v_limit.period = 'hour' then
+      v_meter.hour_limit := coalesce(v_limit.amount, -1);
+      v_meter.hour_until := v_span.resets_at;
+      v_meter.hour_ceiling := v_limit.mark;
+    else
+      v_meter.long_period := v_limit.period;
+      v_meter.long_start := v_span.period_start;
+      v_meter.long_end := v_span.resets_at;
+      v_meter.long_allowed := v_limit.amount;
+      v_meter.long_ceiling := v_limit.mark;
+    end if;
+  end loop;
+  if v_limit.period is null then
+    return null;
+  end if;
+  v_meter.period := v_limit.period;
+  v_meter.period_start := v_span.period_start;
+  v_meter.period_end := v_span.resets_at;
+  v_meter.allowed := v_limit.amount;
+  v_meter.plan_id := v_limit.plan_id;
+  v_meter.upgrade_url := v_limit.upgrade_url;
+  v_meter.server_only := v_limit.server_only;
+  v_meter.first_mark := v_limit.first_mark;
+  v_meter.catalogue_version := v_limit.version;
+  return v_meter;
+end
+$$;
+
+comment on function quota.first_meter is
+  'What a meter of the feature would remember after an amount as its first use, on a plan (null: the default plan). No period: that is not plain.';
+
+create function quota.insert_meter(
+  p_subject_id text,
+  p_feature_id text,
+  p_amount bigint,
+  p_at timestamptz,
+  p_meter quota.meters
+)
+returns boolean
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into quota.meters (
+    subject_id, feature_id, used, counted_until, open_from, open_until, minute_until, hour_until,
+    fresh_from, fresh_until, catalogue_version, floor, ceiling, joint_ceiling, period, period_start,
+    period_end, allowed, minute_limit, hour_limit, hour_ceiling, first_mark, long_limits, long_until,
+    long_ceiling, long_period, long_start, long_end, long_allowed, plan_id, upgrade_url, server_only,
+    levels, units, pers
+  )
+  values (
+    p_subject_id, p_feature_id, p_amount, p_at, coalesce(p_meter.long_start, '-infinity'),
+    coalesce(p_meter.long_end, 'infinity'), coalesce(p_meter.minute_until, '-infinity'),
+    coalesce(p_meter.hour_until, '-infinity'), p_at, p_meter.fresh_until, p_meter.catalogue_version,
+    p_amount - 4611686018427387904, p_meter.ceiling, p_meter.ceiling, p_meter.period,
+    p_meter.period_start, p_meter.period_end, p_meter.allowed, p_meter.minute_limit,
+    p_meter.hour_limit, p_meter.hour_ceiling, coalesce(p_meter.first_mark, 80),
+    (p_meter.long_period is not null)::integer, coalesce(p_meter.long_end, 'infinity'),
+    case
+      when p_meter.long_period is null then p_amount + 4611686018427387904
+      else p_meter.long_ceiling
+    end,
+    p_meter.long_period, p_meter.long_start, p_meter.long_end, p_meter.long_allowed, p_meter.plan_id,
+    p_meter.upgrade_url, p_meter.server_only, array[p_subject_id], array[1], array[1]
+  )
+  on conflict do nothing;
+  if not found then
+    return false;
+  end if;
+  -- It may have waited for one that was rolled back: into another period, or over other limits.
+  if quota.clock() >= p_meter.fresh_until
+    or p_meter.catalogue_version is distinct from (select k.version from quota.catalogue as k)
+  then
+    delete from quota.meters as m
+      where m.subject_id = p_subject_id
+        and m.feature_id = p_feature_id;
+    return false;
+  end if;
+  if p_meter.long_period is not null then
+    insert into quota.counters (
+      subject_id, feature_id, period, period_start, period_end, used_before, reserved_before,
+      drawn_before, last_limit, own, mode
+    )
+    values (
+      p_subject_id, p_feature_id, p_meter.long_period, p_meter.long_start, p_meter.long_end, 0, 0,
+      0, p_meter.long_allowed, p_meter.long_allowed, 'hard'
+    );
+  end if;
+  return true;
+end
+$$;
+
+comment on function quota.insert_meter is
+  'Makes a meter, with its counter, that was first used by an amount and remembers what first_meter() found. False: another call has made it meanwhile, or what was found is over already; nothing is left.';
 
 -- sql/verbs/lock_call.sql
 
@@ -13730,27 +13963,8 @@ create function quota.create_meters(
 returns boolean
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_is_new boolean;
 begin
-  if strpos(p_subject_id, chr(31)) > 0 then
-    perform quota.check_separator(p_subject_id);
-  end if;
-  perform quota.hold_features(p_feature_ids);
-  loop
-    insert into quota.subjects (subject_id)
-      values (p_subject_id)
-      on conflict do nothing;
-    v_is_new := found;
-    exit when v_is_new;
-    -- for share: set_plan() waits until this transaction has ended, and then sees the meter; many
-    -- first uses of one subject do not wait for each other.
-    perform from quota.subjects as s where s.subject_id = p_subject_id for share;
-    -- Not found: forget_subject() was faster. A meter must not be made without the lock.
-    exit when found;
-  end loop;
-  -- In a statement after the lock: was it merged? Rows of tables count for the name that they have.
-  if not p_is_table and exists (select from quota.merges as n where n.subject_id = p_subject_id) then
+  if not quota.hold_subject(p_subject_id, p_feature_ids, p_is_table) then
     return false;
   end if;
   insert into quota.meters (subject_id, feature_id)
@@ -13764,6 +13978,38 @@ $$;
 
 comment on function quota.create_meters is
   'First use: makes the subject and its meters, if they do not exist. False: it was merged into another, see lock_call(). Errors: QFEAT.';
+
+create function quota.hold_subject(
+  p_subject_id text,
+  p_feature_ids text[],
+  p_is_table boolean
+)
+returns boolean
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if strpos(p_subject_id, chr(31)) > 0 then
+    perform quota.check_separator(p_subject_id);
+  end if;
+  perform quota.hold_features(p_feature_ids);
+  loop
+    insert into quota.subjects (subject_id)
+      values (p_subject_id)
+      on conflict do nothing;
+    exit when found;
+    -- for share: set_plan() waits until this transaction has ended, and then sees the meter; many
+    -- first uses of one subject do not wait for each other.
+    perform from quota.subjects as s where s.subject_id = p_subject_id for share;
+    -- Not found: forget_subject() was faster. A meter must not be made without the lock.
+    exit when found;
+  end loop;
+  -- In a statement after the lock: was it merged? Rows of tables count for the name that they have.
+  return p_is_table or not exists (select from quota.merges as n where n.subject_id = p_subject_id);
+end
+$$;
+
+comment on function quota.hold_subject is
+  'Makes the subject, or holds it and its terms, before its meters of these features are made. False: it was merged into another. Errors: QFEAT.';
 
 create function quota.hold_features(p_feature_ids text[])
 returns void
@@ -22932,7 +23178,7 @@ begin
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "8d8f51104b8ba7e592a2823660c066dd", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
     ('function', 'quota.count_plainly(quota.caller, text, bigint, jsonb)', '{"body": "e97a5098622d83411dc291d39dc1a83b", "name": "quota.count_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_metadata jsonb) returns boolean"}'),
     ('function', 'quota.count_rows()', '{"body": "a51e39ca1b4c57758f09e658149b5fdd", "name": "quota.count_rows", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "() returns trigger"}'),
-    ('function', 'quota.create_meters(text, text[], boolean)', '{"body": "01a0e27798ca2b6121a9ea7ea8653ef1", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns boolean"}'),
+    ('function', 'quota.create_meters(text, text[], boolean)', '{"body": "28eabde9339879201fc3e37ab21d281a", "name": "quota.create_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns boolean"}'),
     ('function', 'quota.cut_short(text, text, timestamp with time zone, quota.limit_state)', '{"body": "ec367d33eefad0370309b0b2b7729996", "name": "quota.cut_short", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state, OUT is_simple boolean, OUT crossed_at timestamp with time zone) returns record"}'),
     ('function', 'quota.decide(quota.limit_state[], bigint)', '{"body": "7ce701d1b6ecb3dbfdca01e5c57aaabd", "name": "quota.decide", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_amount bigint) returns quota.verdict"}'),
     ('function', 'quota.decision(text, text, bigint, quota.allowance, quota.limit_state, text, uuid, uuid)', '{"body": "3f9284c87544811491f91d02434470c1", "name": "quota.decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_allowance quota.allowance, p_limit quota.limit_state, p_reason text, p_event_id uuid DEFAULT NULL::uuid, p_reservation_id uuid DEFAULT NULL::uuid) returns public.usage_decision"}'),
@@ -22960,6 +23206,7 @@ begin
     ('function', 'quota.extend_usage(uuid, interval, text)', '{"body": "197203bcccc5fb5be1a9333ea178080b", "name": "quota.extend_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_ttl interval, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.family_of(text, text)', '{"body": "60fb6c51af875de52bf8bc543f9427a1", "name": "quota.family_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns text[]"}'),
     ('function', 'quota.features_at(quota.part[], text)', '{"body": "c4fa52e07fa33cf9d322d03757286349", "name": "quota.features_at", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_subject_id text) returns text[]"}'),
+    ('function', 'quota.first_meter(text, bigint, timestamp with time zone, text, timestamp with time zone, text)', '{"body": "14820661c92f45435b684797992401ae", "name": "quota.first_meter", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_plan_id text, p_anchor_at timestamp with time zone, p_time_zone text) returns quota.meters"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "c68d17c6931e629155113bb5191aaca9", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
     ('function', 'quota.fold_ledger(interval, timestamp with time zone)', '{"body": "9a842e5320e9ff79191ef89aed6e6aa4", "name": "quota.fold_ledger", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_keep interval, p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.fold_lines(text, text, uuid[], timestamp with time zone[], timestamp with time zone, boolean)', '{"body": "9619a23d31bbe9cc4002f3385b92d842", "name": "quota.fold_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_ids uuid[], p_edges timestamp with time zone[], p_now timestamp with time zone, p_are_all boolean) returns bigint"}'),
@@ -22994,12 +23241,14 @@ begin
     ('function', 'quota.hold_plans(text[])', '{"body": "7f9e8fdc5888f0ba38176b186345e518", "name": "quota.hold_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plan_ids text[]) returns void"}'),
     ('function', 'quota.hold_removed(public.plan_change[], jsonb)', '{"body": "d5b399101c5b8fc3db51089ec2c3e1c9", "name": "quota.hold_removed", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes public.plan_change[], p_plans jsonb) returns void"}'),
     ('function', 'quota.hold_still(text, text)', '{"body": "81e3827cfde762e0866bcf0f83ad3bc5", "name": "quota.hold_still", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns boolean"}'),
+    ('function', 'quota.hold_subject(text, text[], boolean)', '{"body": "465488124c350915e6ed01d9af245ffa", "name": "quota.hold_subject", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean) returns boolean"}'),
     ('function', 'quota.hold_use(uuid, text)', '{"body": "a8bafb011b0248a4afb939c1c01a9087", "name": "quota.hold_use", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_subject_id text) returns void"}'),
     ('function', 'quota.holders_of(text, text)', '{"body": "53fcf80cc95aa1d84aab6851a449e768", "name": "quota.holders_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
     ('function', 'quota.import_key(text, timestamp with time zone, text)', '{"body": "19bd899b2dd4527e17b320723c1973cf", "name": "quota.import_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_counts_at timestamp with time zone, p_actor text) returns text"}'),
     ('function', 'quota.import_problem(jsonb, timestamp with time zone, jsonb, timestamp with time zone)', '{"body": "02e80f56c328701fda19996e77bfee1e", "name": "quota.import_problem", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_row jsonb, p_counts_at timestamp with time zone, p_metadata jsonb, p_at timestamp with time zone) returns text"}'),
     ('function', 'quota.import_rows(jsonb, timestamp with time zone)', '{"body": "d8fc1efe577f8ccd09fb920c8e7a92fc", "name": "quota.import_rows", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_at timestamp with time zone) returns SETOF quota.import_row"}'),
     ('function', 'quota.import_usage(jsonb, boolean)', '{"body": "7033a5e1d7dd5b7c43374d581315a086", "name": "quota.import_usage", "rights": [], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows jsonb, p_dry_run boolean DEFAULT false) returns SETOF public.import_result"}'),
+    ('function', 'quota.insert_meter(text, text, bigint, timestamp with time zone, quota.meters)', '{"body": "a2b57a0762d054e45c9db63b7115ee18", "name": "quota.insert_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_meter quota.meters) returns boolean"}'),
     ('function', 'quota.installation_findings()', '{"body": "d464956bb5b6382db4a66f4d06d50bd8", "name": "quota.installation_findings", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.installed_columns()', '{"body": "4b3cc68962c737fb8d30d8c6a5d3ae0a", "name": "quota.installed_columns", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.installed_constraints()', '{"body": "e51bc6947554ff9f148b1d413430cb85", "name": "quota.installed_constraints", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
@@ -23225,10 +23474,11 @@ begin
     ('function', 'quota.take_back(text, text, bigint, bigint, bigint)', '{"body": "c6dbfc656169a331c96bdb188a9a484b", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_used_change bigint, p_reserved_change bigint, p_rows_change bigint DEFAULT 0) returns void"}'),
     ('function', 'quota.take_call(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb, boolean, interval)', '{"body": "e88ff1d17cea086681d61e194489bdc6", "name": "quota.take_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.take_children_off(text)', '{"body": "0ff32e43ec520b695a914cc5e07fb19d", "name": "quota.take_children_off", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
+    ('function', 'quota.take_first(quota.caller, text, bigint, jsonb)', '{"body": "9cea2b0843c6e7a5a126239358a1414a", "name": "quota.take_first", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.take_item(quota.caller, text, bigint, timestamp with time zone, uuid, jsonb, quota.allowance, boolean)', '{"body": "91af72f848fe53e5b52623576e16ef27", "name": "quota.take_item", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_batch_id uuid, p_metadata jsonb, p_allowance quota.allowance, p_is_of_batch boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_many_plainly(text, quota.many_calls, integer, integer)', '{"body": "bec60ada3e2c2099d7a1a291655076d0", "name": "quota.take_many_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls quota.many_calls, p_from integer, p_until integer) returns public.usage_decision[]"}'),
     ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "c891850247537235ec874936a97d7dea", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
-    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "fe221be0802cde2e9bf4e83791fb581c", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
+    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "acd5cf7a925b4df2c1ddfef53ee22745", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "14e64808cd8fbd5017728248b1ff7ab4", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
     ('function', 'quota.take_together(quota.caller, text, bigint, text, jsonb, jsonb, quota.joint_call)', '{"body": "0922b60857c8e7bd2b56be8bb78785f4", "name": "quota.take_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_call quota.joint_call) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "dfd98636ad89a76d889799e8f40458bd", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),

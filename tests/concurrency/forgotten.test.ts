@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { setClock } from '../support/clock.ts';
 import { applyPlans } from '../support/plans.ts';
 import { asUser } from '../support/session.ts';
-import { firstUseOfForgotten } from './hold_scenarios.ts';
+import { firstUseOfForgotten, plainFirstUseOfForgotten } from './hold_scenarios.ts';
 import { type Call, calls, decisionOf, decisionsOf, outcomeOf, startBlocked } from './holds.ts';
 import { check, ledgerOf, limitedTo, queryBlocked, run } from './race.ts';
 
@@ -98,6 +98,8 @@ test('a void that waits for it ends nothing and makes nobody anew', () =>
 
 test('a first use that met the subject before it was deleted makes it anew, so that a plan can be set', () =>
   run(firstUseOfForgotten));
+
+test('so does one that is plain', () => run(plainFirstUseOfForgotten));
 
 test('rolled back, it leaves the waiting caller all that was known', () =>
   run(async (race) => {

@@ -228,24 +228,29 @@ export const holdUnseen =
     expect(told, 'a hold that has expired').toMatchObject({ used: 2, reserved: 0 });
   };
 
-/** A subject is deleted between the two statements in which a first use makes and locks it. */
-export const firstUseOfForgotten: Scenario = async (race) => {
-  const subject = 'forgotten';
-  const [user, observer] = await Promise.all([race.server(), race.database.connect()]);
-  await decisionOf(user, calls.consume({ subject }));
-  await race.owner.query('begin');
-  const lock = 'select from quota.subjects where subject_id = $1 for no key update';
-  await race.owner.query(lock, [subject]);
-  const { answer } = await startBlocked(
-    { ...race, owner: observer },
-    user,
-    calls.consume({ subject, feature: 'export' }),
-  );
-  await race.owner.query('select public.forget_subject($1)', [subject]);
-  await race.owner.query('commit');
-  expect(await answer).toMatchObject({ allowed: true, used: 1 });
-  const { rows } = await race.owner.query('select subject_id from quota.subjects');
-  expect(rows, 'the subject of a meter').toEqual([{ subject_id: subject }]);
-  await user.query(`select public.set_plan($1, 'small')`, [subject]);
-  expect(await check(user, subject, 'export')).toMatchObject({ reason: 'feature_not_in_plan' });
-};
+/** A subject is deleted between the two statements in which a first use makes and locks it; with a key the long way. */
+const firstUseAfterForget =
+  (key?: string): Scenario =>
+  async (race) => {
+    const subject = 'forgotten';
+    const [user, observer] = await Promise.all([race.server(), race.database.connect()]);
+    await decisionOf(user, calls.consume({ subject }));
+    await race.owner.query('begin');
+    const lock = 'select from quota.subjects where subject_id = $1 for no key update';
+    await race.owner.query(lock, [subject]);
+    const { answer } = await startBlocked(
+      { ...race, owner: observer },
+      user,
+      calls.consume({ subject, feature: 'export', key }),
+    );
+    await race.owner.query('select public.forget_subject($1)', [subject]);
+    await race.owner.query('commit');
+    expect(await answer).toMatchObject({ allowed: true, used: 1 });
+    const { rows } = await race.owner.query('select subject_id from quota.subjects');
+    expect(rows, 'the subject of a meter').toEqual([{ subject_id: subject }]);
+    await user.query(`select public.set_plan($1, 'small')`, [subject]);
+    expect(await check(user, subject, 'export')).toMatchObject({ reason: 'feature_not_in_plan' });
+  };
+
+export const firstUseOfForgotten = firstUseAfterForget('key');
+export const plainFirstUseOfForgotten = firstUseAfterForget();

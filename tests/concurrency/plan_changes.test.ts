@@ -24,6 +24,19 @@ test('a limit that is raised while a caller waits lets it through', () =>
     expect(await answer).toMatchObject({ allowed: true, used: 51, limit: 60 });
   }));
 
+test('a limit lowered while a first use waits for one that is rolled back binds it', () =>
+  run(async (race) => {
+    const use = { subject: 'known', feature: 'ai_generation' };
+    const [holder, waiter] = await Promise.all([race.server(), race.server()]);
+    await consume(holder, { ...use, feature: 'export' });
+    await holder.query('begin');
+    await consume(holder, use);
+    const { answer } = await consumeBlocked(race, waiter, { ...use, amount: 3 });
+    await applyPlans(race.owner, limitedTo(2));
+    await holder.query('rollback');
+    expect(await answer).toMatchObject({ allowed: false, reason: 'limit_reached', limit: 2 });
+  }));
+
 test('a feature taken out of the plan while a caller waits is refused', () =>
   run(async (race) => {
     const use = { subject: 'waits', feature: 'export' };

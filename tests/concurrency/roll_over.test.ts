@@ -11,6 +11,22 @@ test('a caller that waits over the end of a month counts in the new month and fi
 test('a caller that waits over the end of a minute counts in the new minute and finds room there', () =>
   run(rollOverDuringWait('minute', '2026-01-31T11:59:59Z', '2026-01-31T12:00:01Z')));
 
+test('a first use that waits over a minute for one that is rolled back counts in the new minute', () =>
+  run(async (race) => {
+    const use = { subject: 'known', feature: 'ai_generation' };
+    await applyPlans(race.owner, limitedTo({ minute: 50, month: 100 }));
+    const [holder, waiter] = await Promise.all([race.server(), race.server()]);
+    await consume(holder, { ...use, feature: 'export' });
+    await holder.query('begin');
+    await consume(holder, use);
+    const { answer } = await consumeBlocked(race, waiter, use);
+    await setClock(race.owner, '2026-01-10T12:01:00Z');
+    await holder.query('rollback');
+    const decision = await answer;
+    expect(decision).toMatchObject({ allowed: true, used: 1, period: 'minute' });
+    expect(new Date(decision.period_start).toISOString()).toBe('2026-01-10T12:01:00.000Z');
+  }));
+
 test('with a minute and a month limit, a wait over the minute counts in both', () =>
   run(async (race) => {
     const subject = 'both';

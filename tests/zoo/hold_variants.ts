@@ -93,7 +93,7 @@ export const silentCommit: Sabotage = (owner) =>
 
 /** A meter is made without the subject's lock when the subject was deleted meanwhile; ours, once. */
 export const meterWithoutSubject: Sabotage = (owner) =>
-  rewrite(owner, 'quota.create_meters', ['exit when found;', 'exit;']);
+  rewrite(owner, 'quota.hold_subject', [/exit when found;(?=\s*end loop)/, 'exit;']);
 
 /** set_limit() and grants do not make the meter forget what it remembers of the plan. */
 export const memoryThatOutlivesTheTerms: Sabotage = (owner) =>
