@@ -26,6 +26,10 @@ begin
   foreach v_limit in array coalesce(p_after, '{}') loop
     -- Nothing is crossed in a window that is closed.
     continue when v_limit.period_start is null;
+    -- Most are below any mark, and never were past one: seen without a call.
+    continue when v_limit.alerted = 0 and v_limit.passed = 0
+      and v_limit.used + v_limit.reserved
+        < least(v_limit.amount + v_limit.drawn + v_limit.granted, 90071992547409) * v_limit.marks[1] / 100;
     v_passed := quota.passed_mark(v_limit);
     continue when v_passed = 0 and v_limit.alerted = 0 and v_limit.passed = 0;
     foreach v_former in array p_before loop

@@ -159,7 +159,8 @@ begin
     exit when v_shown.period = (v_verdict.shown).period;
   end loop;
   v_decision := quota.decision(
-    p_caller.subject_id, p_feature_id, v_amount, v_allowance, v_shown, quota.allowing_reason(v_verdict),
+    p_caller.subject_id, p_feature_id, v_amount, v_allowance, v_shown,
+    case when v_verdict.over is null then 'ok' else quota.allowing_reason(v_verdict) end,
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
   if p_arguments is not null and not quota.bind_key(

@@ -110,7 +110,7 @@ begin
     where p.plan_id = coalesce(
         p_plan_id, (select d.plan_id from quota.plans as d where d.is_default)
       )
-    order by is_plain, l.amount desc nulls first, quota.period_rank(l.period)
+    order by is_plain, l.amount desc nulls first, l.period = 'minute' desc, l.period = 'hour' desc
   loop
     -- Of several of a day and longer, take() opens the counters.
     if not v_limit.is_plain
