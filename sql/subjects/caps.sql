@@ -162,9 +162,13 @@ declare
   v_user_id text;
 begin
   -- Most have none, and are asked for them at each poll of the bar: nobody but the subject itself uses it.
-  select exists (select from quota.caps as c where c.subject_id = p_subject_id),
-      exists (select from quota.members as n where n.subject_id = p_subject_id and n.user_id <> p_subject_id),
-      exists (select from quota.member_limits)
+  -- With a column each: members lie by user, and Citus cannot carry out a part of many shards without one.
+  select
+      exists (select c.subject_id from quota.caps as c where c.subject_id = p_subject_id),
+      exists (
+        select n.user_id from quota.members as n where n.subject_id = p_subject_id and n.user_id <> p_subject_id
+      ),
+      exists (select l.feature_id from quota.member_limits as l)
     into v_has_caps, v_has_members, v_may_have_caps;
   if not v_has_caps and (
     not v_may_have_caps

@@ -10,7 +10,7 @@ do $$ begin
   end if;
 end $$;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
-select plan(6);
+select plan(7);
 
 -- By what a table's rows are spread; null: it is the same on every node, or (local) on the first alone.
 create temporary view spread as
@@ -84,6 +84,16 @@ select is_empty(
     where a.attidentity <> '' or a.attgenerated <> ''
       or pg_get_expr(d.adbin, d.adrelid) ~ '\('$$,
   'no column counts up, or is computed by a function: nodes would not agree'
+);
+select is_empty(
+  $$select p.oid::regprocedure, m.found[1]
+    from pg_proc as p
+    cross join lateral regexp_matches(
+      p.prosrc, '(exists \(\s*select from quota\.members as[^)]*)\)', 'g'
+    ) as m (found)
+    where p.pronamespace = 'quota'::regnamespace
+      and m.found[1] !~ '\muser_id = '$$,
+  'whether there are members, who lie by user, is asked with a column: all nodes hand it on'
 );
 
 select * from finish();
