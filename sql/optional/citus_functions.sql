@@ -20,19 +20,6 @@ begin
 end
 $$;
 
--- What a call counts in lies on several nodes, and no snapshot is one of all of them: it is asked properly.
-create or replace function quota.joint_call_of(
-  p_subject_id text,
-  p_feature_id text
-)
-returns quota.joint_call
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return null;
-end
-$$;
-
 -- No statement may lock rows of all subjects there, passing over those that are locked. Handing out an alert
 -- waits for who holds it instead (2 s at most), and looks again under the lock; at worst one arrives twice,
 -- as before.
@@ -113,5 +100,84 @@ begin
       and a.acknowledged_at is null;
   get diagnostics v_acknowledged = row_count;
   return v_acknowledged;
+end
+$$;
+
+-- A call's shares lie with who called, on any node, and no statement joins them to lines of the organisation:
+-- line by line instead, when a cap is met for the first time.
+create or replace function quota.member_uses(
+  p_cap_id text,
+  p_feature_id text,
+  p_from timestamptz
+)
+returns table (
+  call_subject_id text, call_id uuid, feature_id text, units bigint, per bigint, is_price boolean,
+  counts_at timestamptz, used bigint, held bigint, expires_at timestamptz, state text
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_holder_id text := quota.cap_holder(p_cap_id);
+  v_names text[] := quota.names_of(quota.cap_member(p_cap_id));
+  v_line record;
+  v_given record;
+  v_share record;
+  v_hold record;
+  v_call_id uuid;
+  v_uses jsonb := '[]';
+begin
+  for v_line in
+    select e.event_id, e.about_id, e.kind, e.counts_at, e.used_change
+    from quota.events as e
+    where e.subject_id = v_holder_id
+      and e.feature_id = p_feature_id
+      and e.counts_at >= p_from
+      and e.actor = any (v_names)
+      and (e.used_change <> 0 or e.kind = 'reserve')
+      and e.kind not in ('reset', 'carry')
+  loop
+    v_given := v_line;
+    if v_line.kind = 'refund' then
+      select o.event_id, o.about_id, o.kind
+        into v_given
+        from quota.events as o
+        where o.subject_id = v_holder_id
+          and o.event_id = v_line.about_id;
+      if not found then
+        v_given := v_line;
+      end if;
+    end if;
+    select s.subject_id, s.call_id, s.feature_id, s.units, s.per, s.share_id
+      into v_share
+      from quota.shares as s
+      where s.share_subject_id = v_holder_id
+        and s.share_feature_id = p_feature_id
+        and s.share_id in (v_given.event_id, v_given.about_id);
+    v_call_id := coalesce(
+      v_share.call_id,
+      case when v_given.kind in ('consume', 'import') then v_given.event_id else v_given.about_id end
+    );
+    select h.amount, h.expires_at, h.state
+      into v_hold
+      from quota.reservations as h
+      where h.subject_id = v_holder_id
+        and h.reservation_id = coalesce(v_share.share_id, v_call_id)
+        and h.state in ('open', 'expired');
+    v_uses := v_uses || jsonb_build_object(
+      'subject_id', coalesce(v_share.subject_id, v_holder_id), 'call_id', v_call_id,
+      'feature_id', coalesce(v_share.feature_id, p_feature_id), 'units', coalesce(v_share.units, 1),
+      'per', coalesce(v_share.per, 1), 'counts_at', v_line.counts_at, 'used', v_line.used_change,
+      'held', coalesce(v_hold.amount, 0), 'expires_at', v_hold.expires_at, 'state', v_hold.state
+    );
+  end loop;
+  return query
+    select c.subject_id, c.call_id, c.feature_id, c.units, c.per, c.feature_id <> p_feature_id,
+      min(c.counts_at), sum(c.used)::bigint, c.held, c.expires_at, c.state
+    from jsonb_to_recordset(v_uses) as c (
+      subject_id text, call_id uuid, feature_id text, units bigint, per bigint, counts_at timestamptz,
+      used bigint, held bigint, expires_at timestamptz, state text
+    )
+    group by c.subject_id, c.call_id, c.feature_id, c.units, c.per, c.held, c.expires_at, c.state
+    having sum(c.used) <> 0 or c.state is not null;
 end
 $$;

@@ -102,6 +102,18 @@ export async function checkVerbs(spread: Spread): Promise<void> {
     await ask(`set_parent('room', null)`);
     return undefined;
   });
+  await check('a cap of a member counts what it has used before, and binds it alone', async () => {
+    await ask(`add_member('crew', 'one')`);
+    const use = (member: string) =>
+      ask(`consume_usage('chat', 2, 'crew', null, '{}', '${member}')`);
+    assert.equal(await used(use('one')), 2);
+    await ask(`set_limit('crew', 'chat', 'month', 5, member => 'one')`);
+    assert.equal(await used(use('one')), 4);
+    const { allowed, limiting_member: by } = await use('one');
+    assert.deepEqual([allowed, by], [false, 'one']);
+    assert.equal(await used(use('two')), 6);
+    return undefined;
+  });
   await check('alerts are handed out, and not again once acknowledged', async () => {
     const { rows } = await coordinator.query('select alert_id from public.deliver_alerts(20)');
     assert.equal(rows.length, 20);
