@@ -26,7 +26,11 @@ export interface Spread extends TestDatabase {
   spread(): Promise<string>;
 }
 
-function withName(url: string, name: string, user?: { name: string; password: string }): string {
+export function withName(
+  url: string,
+  name: string,
+  user?: { name: string; password: string },
+): string {
   const changed = new URL(url);
   changed.pathname = `/${name}`;
   if (user) Object.assign(changed, { username: user.name, password: user.password });
@@ -34,7 +38,7 @@ function withName(url: string, name: string, user?: { name: string; password: st
 }
 
 /** Every node of the cluster, the coordinator first, as the login of the address. */
-async function nodesOf(url: string): Promise<string[]> {
+export async function nodesOf(url: string): Promise<string[]> {
   const { rows } = await withClient(url, (client) =>
     client.query(`
       select nodename as host, nodeport as port from pg_dist_node
@@ -46,6 +50,10 @@ async function nodesOf(url: string): Promise<string[]> {
     ...rows.map(({ host, port }) => Object.assign(new URL(url), { hostname: host, port }).href),
   ];
 }
+
+/** As citus.sql does in the database that it spreads: a clone has no settings. */
+export const limitWaits = (database: string) =>
+  `alter role ${OWNER} in database ${database} set lock_timeout = '2s'`;
 
 export async function createSpread(url: string): Promise<Spread> {
   const name = `pgquota_${randomBytes(6).toString('hex')}`;

@@ -1,11 +1,12 @@
 // sql/optional/citus.sql, as far as it can be looked at without Citus: that it knows every table, says what
 // is missing, and that the command which tries it on a cluster says so where there is none.
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
 import { cleanEnvironment, run } from '../../scripts/local/processes.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
 import { setClock } from '../support/clock.ts';
 import { createDatabase } from '../support/database.ts';
+import { NOT_RACED } from './races.ts';
 
 const read = (name: string) => readFileSync(fromRoot(`sql/optional/${name}`), 'utf8');
 
@@ -97,6 +98,15 @@ test('a function that takes another way is one that there is, with the same attr
   await expect(client.query(`select consume_usage('nothing', 1, 'ada')`)).rejects.toMatchObject({
     code: 'QFEAT',
   });
+});
+
+test('a race that is not played there is one that there is', () => {
+  const folder = fromRoot('tests/concurrency');
+  const names = readdirSync(folder);
+  const texts = names.map((name) => readFileSync(`${folder}/${name}`, 'utf8')).join();
+  for (const name of Object.values(NOT_RACED).flat()) {
+    expect(names.includes(`${name}.test.ts`) || texts.includes(name), name).toBe(true);
+  }
 });
 
 test('npm run test:citus says that it has no cluster', async () => {

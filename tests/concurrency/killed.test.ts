@@ -2,7 +2,7 @@
 // lock is free.
 import { expect, test } from 'vitest';
 import { pidOf } from '../support/blocking.ts';
-import { dropConnection, waitUntilGone } from './gone.ts';
+import { dropConnection, terminate, waitUntilGone } from './gone.ts';
 import { check, consume, consumeBlocked, ledgerOf, run } from './race.ts';
 
 test('a terminated backend takes its call with it, and the one that waited counts', () =>
@@ -15,7 +15,7 @@ test('a terminated backend takes its call with it, and the one that waited count
     await consume(victim, { subject, key: 'order-1' });
     const { answer } = await consumeBlocked(race, waiter, { subject });
 
-    await race.owner.query('select pg_terminate_backend($1)', [pid]);
+    await terminate(race, pid);
     expect(await answer).toMatchObject({ allowed: true, used: 50 });
     expect(await ledgerOf(waiter, subject)).toHaveLength(2);
     // The key is free: it was bound to nothing.
@@ -34,7 +34,7 @@ test('a backend that is terminated while it waits counts nothing and blocks nobo
     await consume(holder, { subject });
     const { answer } = await consumeBlocked(race, victim, { subject });
 
-    await race.owner.query('select pg_terminate_backend($1)', [pid]);
+    await terminate(race, pid);
     await expect(answer).rejects.toMatchObject({ code: '57P01' });
     await holder.query('commit');
     expect(await consume(holder, { subject })).toMatchObject({ used: 2 });
@@ -49,7 +49,7 @@ test('a cancelled call counts nothing, and its session goes on', () =>
     await consume(holder, { subject });
     const { answer } = await consumeBlocked(race, victim, { subject });
 
-    await race.owner.query('select pg_cancel_backend($1)', [pid]);
+    await race.owner.query(`select pg_cancel_backend(${pid})`);
     await expect(answer).rejects.toMatchObject({ code: '57014' });
     await holder.query('commit');
     expect(await consume(victim, { subject })).toMatchObject({ used: 2 });

@@ -4,6 +4,7 @@
  */
 import pg from 'pg';
 import { expect } from 'vitest';
+import { cloneSpread } from '../citus/clones.ts';
 import { callAndWaitBlocked } from '../support/blocking.ts';
 import { setClock } from '../support/clock.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
@@ -44,16 +45,20 @@ async function pooled(database: TestDatabase): Promise<TestDatabase> {
   };
 }
 
+/** Spread over the nodes of a Citus cluster where npm run test:citus asks for it. */
+const { CITUS_DATABASE_URL: cluster, CITUS_TEMPLATE: template } = process.env;
+const created = () => (cluster && template ? cloneSpread(cluster, template) : createDatabase());
+
 /** `sabotage` breaks the engine before the race begins; the zoo uses it. */
 export async function run(scenario: Scenario, sabotage?: (owner: pg.Client) => Promise<void>) {
-  const database = await pooled(await createDatabase());
+  const database = await pooled(await created());
   try {
     const owner = await database.connect();
     await setClock(owner, NOON);
     await applyPlans(owner, limitedTo(50));
     await sabotage?.(owner);
     const server = async () => {
-      const client = await database.connect();
+      const client = await (database.connectAnywhere ?? database.connect)();
       await client.query('set role service_role');
       return client;
     };

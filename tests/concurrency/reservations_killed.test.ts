@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { pidOf } from '../support/blocking.ts';
 import { setClock } from '../support/clock.ts';
-import { dropConnection, waitUntilGone } from './gone.ts';
+import { dropConnection, terminate, waitUntilGone } from './gone.ts';
 import { EXPIRED } from './hold_scenarios.ts';
 import { calls, decisionOf, kindsOf, outcomeOf, startBlocked } from './holds.ts';
 import { check, run } from './race.ts';
@@ -48,7 +48,7 @@ test('a reserve that is rolled back with its backend holds nothing', () =>
     await victim.query('begin');
     const { reservation_id } = await decisionOf(victim, calls.reserve({ subject, amount: 50 }));
     const { answer } = await startBlocked(race, other, calls.consume({ subject, amount: 50 }));
-    await race.owner.query('select pg_terminate_backend($1)', [pid]);
+    await terminate(race, pid);
     expect(await answer).toMatchObject({ allowed: true, used: 50, reserved: 0 });
     expect(await outcomeOf(decisionOf(other, calls.commit(reservation_id)))).toBe('QRSRV');
   }));
@@ -62,7 +62,7 @@ test('a commit that is rolled back with its backend leaves the hold to the relea
     await victim.query('begin');
     await decisionOf(victim, calls.commit(reservation_id));
     const { answer } = await startBlocked(race, other, calls.release(reservation_id));
-    await race.owner.query('select pg_terminate_backend($1)', [pid]);
+    await terminate(race, pid);
     expect(await answer).toMatchObject({ allowed: true, used: 0, reserved: 0, replayed: false });
     expect(await kindsOf(race.owner, subject)).toEqual(['reserve', 'release']);
   }));
@@ -103,7 +103,7 @@ test('a commit whose backend is terminated while it waits leaves the hold as it 
     await holder.query('begin');
     await decisionOf(holder, calls.consume({ subject }));
     const { answer } = await startBlocked(race, victim, calls.commit(reservation_id));
-    await race.owner.query('select pg_terminate_backend($1)', [pid]);
+    await terminate(race, pid);
     expect(await outcomeOf(answer)).toBe('57P01');
     await holder.query('commit');
     expect(await check(holder, subject)).toMatchObject({ used: 1, reserved: 10 });

@@ -14,7 +14,11 @@ export async function setClock(
       ? [null, time.offset]
       : [new Date(time).toISOString(), null];
   // From a table: a session that waits inside a call may have looked the function up already.
-  const { rows } = await client.query(`select to_regclass('test_clock.hands') is null as is_new`);
+  const { rows } = await client.query(`
+    select to_regclass('test_clock.hands') is null as is_new,
+      prosrc like '%from test_clock.hands%' as is_read
+    from pg_catalog.pg_proc
+    where oid = 'quota.clock()'::pg_catalog.regprocedure`);
   if (rows[0].is_new) {
     await client.query(`
       create schema test_clock;
@@ -24,6 +28,7 @@ export async function setClock(
       grant select on test_clock.hands to public`);
   }
   await client.query('update test_clock.hands set stopped_at = $1, ahead = $2', value);
+  if (rows[0].is_read) return;
   await client.query(
     await clockReturning(
       client,

@@ -13,6 +13,8 @@ export interface TestDatabase {
   authenticatorUrl: string;
   /** A session of the superuser. Ended by drop(), or by the test. */
   connect(): Promise<pg.Client>;
+  /** The same through each node in turn, where there are several (citus/clones). */
+  connectAnywhere?(): Promise<pg.Client>;
   pool(size: number): pg.Pool;
   drop(): Promise<void>;
 }
