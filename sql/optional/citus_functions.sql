@@ -20,6 +20,24 @@ begin
 end
 $$;
 
+-- As hold_features(): subjects have a foreign key to their plan.
+create or replace function quota.hold_plans(p_plan_ids text[])
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_known text[] := array(select p.plan_id from quota.plans as p where p.plan_id = any (p_plan_ids));
+  v_unknown text := (
+    select min(u.plan_id) from unnest(p_plan_ids) as u (plan_id) where u.plan_id <> all (v_known)
+  );
+begin
+  if v_unknown is not null then
+    raise exception 'unknown plan %', quote_literal(left(v_unknown, 100))
+      using errcode = 'QPLAN', hint = 'plans come from the plan document; see plan_catalog';
+  end if;
+end
+$$;
+
 -- No statement may lock rows of all subjects there, passing over those that are locked. Handing out an alert
 -- waits for who holds it instead (2 s at most), and looks again under the lock; at worst one arrives twice,
 -- as before.

@@ -26,8 +26,6 @@ export const NOT_RACED: Record<string, string[]> = {
       'the first use of a feature waits for its removal',
       'giving a value that is about to become a switch',
     ],
-  'a change of plan locks its row of the catalogue on each node, and two through two nodes may be told 40P01':
-    ['batches in every order beside single calls', 'again and again under load it loses no books'],
   'whoever forgets a subject while it comes anew on another node is told 40P01': [
     'a first use that met the subject before it was deleted',
   ],
