@@ -194,17 +194,15 @@ create function quota.wait_in_line(
   p_subject_id text,
   p_feature_id text
 )
-returns void
+returns boolean
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if pg_current_xact_id_if_assigned() is null
+  return pg_current_xact_id_if_assigned() is null
     and (statement_timestamp() - now() < interval '250 us' or current_setting('request.method', true) = 'POST') is true
-  then
-    perform pg_advisory_xact_lock(hashtextextended(p_subject_id || p_feature_id, 0));
-  end if;
+    and pg_advisory_xact_lock(hashtextextended(p_subject_id || p_feature_id, 0)) is not null;
 end
 $$;
 
 comment on function quota.wait_in_line is
-  'Queues for a meter that many plain calls want, before its row is touched. Errors: 55P03.';
+  'Queues for a meter that many plain calls want, before its row is touched. Whether it took a place. Errors: 55P03.';

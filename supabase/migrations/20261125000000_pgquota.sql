@@ -14049,20 +14049,18 @@ create function quota.wait_in_line(
   p_subject_id text,
   p_feature_id text
 )
-returns void
+returns boolean
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if pg_current_xact_id_if_assigned() is null
+  return pg_current_xact_id_if_assigned() is null
     and (statement_timestamp() - now() < interval '250 us' or current_setting('request.method', true) = 'POST') is true
-  then
-    perform pg_advisory_xact_lock(hashtextextended(p_subject_id || p_feature_id, 0));
-  end if;
+    and pg_advisory_xact_lock(hashtextextended(p_subject_id || p_feature_id, 0)) is not null;
 end
 $$;
 
 comment on function quota.wait_in_line is
-  'Queues for a meter that many plain calls want, before its row is touched. Errors: 55P03.';
+  'Queues for a meter that many plain calls want, before its row is touched. Whether it took a place. Errors: 55P03.';
 
 -- sql/meter/record.sql
 
@@ -23519,7 +23517,7 @@ begin
     ('function', 'quota.verify_usage(text)', '{"body": "75b342c53b7b88a30f25ac46526cbfae", "name": "quota.verify_usage", "rights": ["service_role EXECUTE"], "options": "stable called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["jit=off", "plan_cache_mode=force_custom_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns SETOF public.usage_mismatch"}'),
     ('function', 'quota.version()', '{"body": "d8eb2655bf2626591987ad00433b5042", "name": "quota.version", "rights": ["service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text"}'),
     ('function', 'quota.void_grant(uuid, text, bigint, text)', '{"body": "c61672f75a1059e873af9a178b787d87", "name": "quota.void_grant", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_grant_id uuid, p_subject text, p_amount bigint, p_reason text DEFAULT NULL::text) returns bigint"}'),
-    ('function', 'quota.wait_in_line(text, text)', '{"body": "951af812bb6bcd7889fb5eb8d047da43", "name": "quota.wait_in_line", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
+    ('function', 'quota.wait_in_line(text, text)', '{"body": "656a461ca3c4825d38910363b1996eee", "name": "quota.wait_in_line", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns boolean"}'),
     ('function', 'quota.what_fits(quota.limit_state[])', '{"body": "e7fd2482b4226e328017bc832f8bf4cd", "name": "quota.what_fits", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[]) returns bigint"}'),
     ('function', 'quota.widen_window(text, text, timestamp with time zone, quota.limit_state)', '{"body": "e3183ad7bb9fe63c16314529f9f9d720", "name": "quota.widen_window", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.balance"}'),
     ('function', 'quota.window_ahead(text, text, timestamp with time zone, quota.limit_state)', '{"body": "93c8bc2498bdc950bc819570b6346bc1", "name": "quota.window_ahead", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_limit quota.limit_state) returns quota.limit_state"}'),
