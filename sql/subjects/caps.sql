@@ -156,32 +156,24 @@ as $$
 declare
   v_has_caps boolean;
   v_has_members boolean;
-  v_may_have_caps boolean;
   v_caps text[];
   v_members text[];
   v_user_id text;
 begin
-  -- Most have none, and are asked for them at each poll of the bar: nobody but the subject itself uses it.
-  -- With a column each: members lie by user, and Citus cannot carry out a part of many shards without one.
+  -- Many have none: nobody but the subject itself uses it. With a column each: members lie by user, and
+  -- Citus cannot carry out a part of many shards without one.
   select
       exists (select c.subject_id from quota.caps as c where c.subject_id = p_subject_id),
       exists (
         select n.user_id from quota.members as n where n.subject_id = p_subject_id and n.user_id <> p_subject_id
-      ),
-      exists (select l.feature_id from quota.member_limits as l)
-    into v_has_caps, v_has_members, v_may_have_caps;
-  if not v_has_caps and (
-    not v_may_have_caps
-    or not v_has_members and (quota.is_trusted() is true or p_subject_id = quota.user_id())
-  ) then
+      )
+    into v_has_caps, v_has_members;
+  if not v_has_caps and not v_has_members and (quota.is_trusted() is true or p_subject_id = quota.user_id()) then
     return;
   end if;
   v_caps := quota.caps_below(p_subject_id);
   if quota.is_trusted() is not true then
     v_user_id := quota.user_id();
-    if quota.may_see(v_user_id, p_subject_id) is not true then
-      return;
-    end if;
     if quota.sees_members(v_user_id, p_subject_id) is not true then
       return query select quota.cap_id(p_subject_id, v_user_id), v_user_id;
       return;
@@ -205,4 +197,4 @@ end
 $$;
 
 comment on function quota.caps_shown is
-  'The caps of a subject''s members that the reader may see; of some there may be no limit.';
+  'The caps of a subject''s members that a reader of the subject may see, for usage_shown(), which has asked whether it is one; of some there may be no limit.';

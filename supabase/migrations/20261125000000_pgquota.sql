@@ -3590,32 +3590,24 @@ as $$
 declare
   v_has_caps boolean;
   v_has_members boolean;
-  v_may_have_caps boolean;
   v_caps text[];
   v_members text[];
   v_user_id text;
 begin
-  -- Most have none, and are asked for them at each poll of the bar: nobody but the subject itself uses it.
-  -- With a column each: members lie by user, and Citus cannot carry out a part of many shards without one.
+  -- Many have none: nobody but the subject itself uses it. With a column each: members lie by user, and
+  -- Citus cannot carry out a part of many shards without one.
   select
       exists (select c.subject_id from quota.caps as c where c.subject_id = p_subject_id),
       exists (
         select n.user_id from quota.members as n where n.subject_id = p_subject_id and n.user_id <> p_subject_id
-      ),
-      exists (select l.feature_id from quota.member_limits as l)
-    into v_has_caps, v_has_members, v_may_have_caps;
-  if not v_has_caps and (
-    not v_may_have_caps
-    or not v_has_members and (quota.is_trusted() is true or p_subject_id = quota.user_id())
-  ) then
+      )
+    into v_has_caps, v_has_members;
+  if not v_has_caps and not v_has_members and (quota.is_trusted() is true or p_subject_id = quota.user_id()) then
     return;
   end if;
   v_caps := quota.caps_below(p_subject_id);
   if quota.is_trusted() is not true then
     v_user_id := quota.user_id();
-    if quota.may_see(v_user_id, p_subject_id) is not true then
-      return;
-    end if;
     if quota.sees_members(v_user_id, p_subject_id) is not true then
       return query select quota.cap_id(p_subject_id, v_user_id), v_user_id;
       return;
@@ -3639,7 +3631,7 @@ end
 $$;
 
 comment on function quota.caps_shown is
-  'The caps of a subject''s members that the reader may see; of some there may be no limit.';
+  'The caps of a subject''s members that a reader of the subject may see, for usage_shown(), which has asked whether it is one; of some there may be no limit.';
 
 
 -- meter: what was used, in tables.
@@ -23121,7 +23113,7 @@ begin
     ('function', 'quota.caps_below(text)', '{"body": "93612598a0fd5e08c8d19580ace3e375", "name": "quota.caps_below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns text[]"}'),
     ('function', 'quota.caps_of(quota.part[], text, timestamp with time zone)', '{"body": "551928508eb5982c4cc7a9f17a67c420", "name": "quota.caps_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_actor text, p_at timestamp with time zone) returns quota.part[]"}'),
     ('function', 'quota.caps_of_calls(quota.caller[], text[], timestamp with time zone)', '{"body": "35b62e0da1d76796415cf565ab3293c2", "name": "quota.caps_of_calls", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_feature_ids text[], p_at timestamp with time zone) returns quota.part[]"}'),
-    ('function', 'quota.caps_shown(text)', '{"body": "d9441f829ace1b08ddd0e845e4c49295", "name": "quota.caps_shown", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 2", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns TABLE(cap_id text, member text)"}'),
+    ('function', 'quota.caps_shown(text)', '{"body": "8a449c93aad1e9146f9450333ebcd7bd", "name": "quota.caps_shown", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 2", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns TABLE(cap_id text, member text)"}'),
     ('function', 'quota.caps_to_merge(text, text)', '{"body": "7a624181b654638bc434b605fd73ac0a", "name": "quota.caps_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text[]"}'),
     ('function', 'quota.carried_into(text, text, quota.limit_state, timestamp with time zone, timestamp with time zone, text, timestamp with time zone)', '{"body": "b79ed7972adb16e23bd9709dcf446020", "name": "quota.carried_into", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_terms_changed_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "38ee7c8d097cdcb62d8e77d6e069b423", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
