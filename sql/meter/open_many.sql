@@ -45,9 +45,10 @@ $$;
 comment on function quota.open_many is
   'Makes the counters of the periods that hold the instants of lines, and notes the limits in them. Expects the meters to be locked.';
 
+-- rows: as many as an array is thought to have, so that tables beside it are read by their keys.
 create function quota.plan_periods(p_lines quota.events[])
 returns setof quota.plan_period
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable security invoker rows 10 set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
@@ -151,7 +152,7 @@ comment on function quota.open_odd_periods is
 -- As note_open_span(), of many meters.
 create function quota.open_spans(p_lines quota.events[])
 returns table (subject_id text, feature_id text, open_from timestamptz, open_until timestamptz)
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable security invoker rows 10 set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
