@@ -63,9 +63,12 @@ begin
     perform quota.hold_removed(v_changes, p_plans);
   end if;
   perform quota.check_in_use(v_changes, p_plans);
-  perform quota.check_granted(p_plans, quota.clock());
-  if p_dry_run is false and cardinality(v_changes) > 0 then
-    perform quota.write_catalogue(p_plans);
+  -- A document that changes nothing, as at most deployments, asks nothing of anybody's rows.
+  if v_changes <> '{}' then
+    perform quota.check_granted(p_plans, quota.clock());
+    if p_dry_run is false then
+      perform quota.write_catalogue(p_plans);
+    end if;
   end if;
   return query select c.action, c.kind, c.id, c.detail from unnest(v_changes) as c;
 end

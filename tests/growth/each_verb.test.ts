@@ -11,6 +11,30 @@ import { rowsRead } from '../support/rows-read.ts';
 
 const [FEW, MANY] = [10, 1000];
 
+const PLANS = {
+  features: {
+    export: {},
+    token: {},
+    chat: { costs: { token: 2 } },
+    seat: { kind: 'gauge' },
+    file: { kind: 'gauge' },
+  },
+  plans: {
+    free: {
+      default: true,
+      limits: {
+        export: { month: 50 },
+        token: { month: 1000 },
+        chat: { month: 50 },
+        seat: { lifetime: 10 },
+        file: { lifetime: 10 },
+      },
+      per_member: { export: { month: 40 } },
+    },
+    pro: { limits: { export: { month: 500, day: 100 }, token: { month: 1000 } } },
+  },
+};
+
 // "s5" is one of the subjects of both sizes; ids of its rows are looked up by its subject.
 const USE = `(select e.event_id from quota.events as e where e.subject_id = 's5' and e.kind = 'consume' limit 1)`;
 const HOLD = `(select r.reservation_id from quota.reservations as r where r.subject_id = 's5' and r.feature_id = 'export' limit 1)`;
@@ -65,6 +89,8 @@ const CALLS: Record<string, string> = {
   events: `select * from usage_events where subject = 's5' order by at desc limit 50`,
   alerts: `select * from usage_alerts where subject = 's5'`,
   entitlements: `select * from entitlements where subject = 's5'`,
+  'the same plans': `select * from apply_plans('${JSON.stringify(PLANS)}')`,
+  'an alert to deliver': `select * from deliver_alerts(1)`,
   'verify of one': `select * from verify_usage('s5')`,
 };
 
@@ -77,29 +103,7 @@ beforeAll(async () => {
   owner = await database.connect();
   // A row weighs as a page does: a thousand are then read as a million would be, by their keys where there is one.
   await owner.query(`set cpu_tuple_cost = 1`);
-  await applyPlans(owner, {
-    features: {
-      export: {},
-      token: {},
-      chat: { costs: { token: 2 } },
-      seat: { kind: 'gauge' },
-      file: { kind: 'gauge' },
-    },
-    plans: {
-      free: {
-        default: true,
-        limits: {
-          export: { month: 50 },
-          token: { month: 1000 },
-          chat: { month: 50 },
-          seat: { lifetime: 10 },
-          file: { lifetime: 10 },
-        },
-        per_member: { export: { month: 40 } },
-      },
-      pro: { limits: { export: { month: 500, day: 100 }, token: { month: 1000 } } },
-    },
-  });
+  await applyPlans(owner, PLANS);
   await owner.query(`
     create table public.profiles (id text primary key, plan text);
     revoke all on public.profiles from anon, authenticated;
