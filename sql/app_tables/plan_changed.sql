@@ -80,6 +80,9 @@ begin
       and not exists (select from quota.merges as g where g.subject_id = r.subject_id)
     order by r.subject_id collate "C"
   );
+  if v_subject_ids = '{}' then
+    return;
+  end if;
   v_counted := quota.lock_terms_of(v_subject_ids);
 
   v_now := quota.clock();
@@ -98,6 +101,9 @@ begin
     ),
     v_now
   );
+  if v_counted = '{}' then
+    return;
+  end if;
   -- The new plan's periods begin here and now, with the use that falls into them. Anchors stay, so
   -- what begins elsewhere than they say was left behind by a clock that was set back, or is a window
   -- that was used: one by one.

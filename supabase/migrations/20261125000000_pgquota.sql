@@ -18917,6 +18917,9 @@ begin
       and not exists (select from quota.merges as g where g.subject_id = r.subject_id)
     order by r.subject_id collate "C"
   );
+  if v_subject_ids = '{}' then
+    return;
+  end if;
   v_counted := quota.lock_terms_of(v_subject_ids);
 
   v_now := quota.clock();
@@ -18935,6 +18938,9 @@ begin
     ),
     v_now
   );
+  if v_counted = '{}' then
+    return;
+  end if;
   -- The new plan's periods begin here and now, with the use that falls into them. Anchors stay, so
   -- what begins elsewhere than they say was left behind by a clock that was set back, or is a window
   -- that was used: one by one.
@@ -23217,7 +23223,7 @@ begin
     ('function', 'quota.fold_meter(text, text, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "e79e47212140a4fdd0e51e97080fb1c7", "name": "quota.fold_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_before timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns quota.folded"}'),
     ('function', 'quota.fold_subject(text, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "9b858bc0fca0e79f13e7286cdc83babb", "name": "quota.fold_subject", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_before timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns quota.folded"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
-    ('function', 'quota.follow_rows(text[], text[])', '{"body": "8c4a5397dc990ed7b4b42360d0825d1e", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
+    ('function', 'quota.follow_rows(text[], text[])', '{"body": "c17e6136548a109d4bc9d680090ad85c", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.forecast(bigint, bigint, timestamp with time zone, timestamp with time zone, timestamp with time zone)', '{"body": "657a37c54f32411488bdae56b83640d8", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_room bigint, p_period_start timestamp with time zone, p_resets_at timestamp with time zone, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
