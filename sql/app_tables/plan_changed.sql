@@ -101,40 +101,56 @@ begin
     ),
     v_now
   );
-  if v_counted = '{}' then
-    return;
+  if v_counted <> '{}' then
+    perform quota.begin_followed_periods(v_counted, v_now);
   end if;
-  -- The new plan's periods begin here and now, with the use that falls into them. Anchors stay, so
-  -- what begins elsewhere than they say was left behind by a clock that was set back, or is a window
-  -- that was used: one by one.
-  for v_subject_id in
-    select distinct c.subject_id
-    from quota.counters as c
-    join quota.subjects as s on s.subject_id = c.subject_id
-    cross join lateral quota.period_of(c.period, v_now, s.anchor_at, s.time_zone) as p
-    where c.subject_id = any (v_counted)
-      and c.period_end > v_now
-      and c.period_start <= v_now
-      and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
-    order by c.subject_id
-  loop
-    perform quota.begin_periods(v_subject_id, quota.meters_of(v_subject_id), v_now);
-  end loop;
-  perform quota.open_many(
-    array(
-      select row(
-        m.subject_id, null, v_now, null, m.feature_id, v_now, 0, 0, 0, null, null, null, null, null
-      )::quota.events
-      from quota.meters as m
-      where m.subject_id = any (v_counted)
-    ),
-    v_now
-  );
 end
 $$;
 
 comment on function quota.follow_rows is
   'Puts the subjects that rows name on their plans; a null plan is the default plan. Errors: QSUBJ, QPLAN.';
+
+-- The new plan's periods begin here and now, with the use that falls into them. Anchors stay, so
+-- what begins elsewhere than they say was left behind by a clock that was set back, or is a window
+-- that was used: one by one.
+create function quota.begin_followed_periods(
+  p_subject_ids text[],
+  p_at timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject_id text;
+begin
+  for v_subject_id in
+    select distinct c.subject_id
+    from quota.counters as c
+    join quota.subjects as s on s.subject_id = c.subject_id
+    cross join lateral quota.period_of(c.period, p_at, s.anchor_at, s.time_zone) as p
+    where c.subject_id = any (p_subject_ids)
+      and c.period_end > p_at
+      and c.period_start <= p_at
+      and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
+    order by c.subject_id
+  loop
+    perform quota.begin_periods(v_subject_id, quota.meters_of(v_subject_id), p_at);
+  end loop;
+  perform quota.open_many(
+    array(
+      select row(
+        m.subject_id, null, p_at, null, m.feature_id, p_at, 0, 0, 0, null, null, null, null, null
+      )::quota.events
+      from quota.meters as m
+      where m.subject_id = any (p_subject_ids)
+    ),
+    p_at
+  );
+end
+$$;
+
+comment on function quota.begin_followed_periods is
+  'begin_periods() of subjects whose plans a table named. Expects their meters to be locked.';
 
 create function quota.lock_terms_of(p_subject_ids text[])
 returns text[]

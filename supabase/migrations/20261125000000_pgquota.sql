@@ -18938,40 +18938,56 @@ begin
     ),
     v_now
   );
-  if v_counted = '{}' then
-    return;
+  if v_counted <> '{}' then
+    perform quota.begin_followed_periods(v_counted, v_now);
   end if;
-  -- The new plan's periods begin here and now, with the use that falls into them. Anchors stay, so
-  -- what begins elsewhere than they say was left behind by a clock that was set back, or is a window
-  -- that was used: one by one.
-  for v_subject_id in
-    select distinct c.subject_id
-    from quota.counters as c
-    join quota.subjects as s on s.subject_id = c.subject_id
-    cross join lateral quota.period_of(c.period, v_now, s.anchor_at, s.time_zone) as p
-    where c.subject_id = any (v_counted)
-      and c.period_end > v_now
-      and c.period_start <= v_now
-      and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
-    order by c.subject_id
-  loop
-    perform quota.begin_periods(v_subject_id, quota.meters_of(v_subject_id), v_now);
-  end loop;
-  perform quota.open_many(
-    array(
-      select row(
-        m.subject_id, null, v_now, null, m.feature_id, v_now, 0, 0, 0, null, null, null, null, null
-      )::quota.events
-      from quota.meters as m
-      where m.subject_id = any (v_counted)
-    ),
-    v_now
-  );
 end
 $$;
 
 comment on function quota.follow_rows is
   'Puts the subjects that rows name on their plans; a null plan is the default plan. Errors: QSUBJ, QPLAN.';
+
+-- The new plan's periods begin here and now, with the use that falls into them. Anchors stay, so
+-- what begins elsewhere than they say was left behind by a clock that was set back, or is a window
+-- that was used: one by one.
+create function quota.begin_followed_periods(
+  p_subject_ids text[],
+  p_at timestamptz
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subject_id text;
+begin
+  for v_subject_id in
+    select distinct c.subject_id
+    from quota.counters as c
+    join quota.subjects as s on s.subject_id = c.subject_id
+    cross join lateral quota.period_of(c.period, p_at, s.anchor_at, s.time_zone) as p
+    where c.subject_id = any (p_subject_ids)
+      and c.period_end > p_at
+      and c.period_start <= p_at
+      and (c.period_start, c.period_end) <> (p.period_start, p.resets_at)
+    order by c.subject_id
+  loop
+    perform quota.begin_periods(v_subject_id, quota.meters_of(v_subject_id), p_at);
+  end loop;
+  perform quota.open_many(
+    array(
+      select row(
+        m.subject_id, null, p_at, null, m.feature_id, p_at, 0, 0, 0, null, null, null, null, null
+      )::quota.events
+      from quota.meters as m
+      where m.subject_id = any (p_subject_ids)
+    ),
+    p_at
+  );
+end
+$$;
+
+comment on function quota.begin_followed_periods is
+  'begin_periods() of subjects whose plans a table named. Expects their meters to be locked.';
 
 create function quota.lock_terms_of(p_subject_ids text[])
 returns text[]
@@ -23104,6 +23120,7 @@ begin
     ('function', 'quota.batch_callers(jsonb, quota.caller)', '{"body": "043339981d9936af911958227d34cff0", "name": "quota.batch_callers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_caller quota.caller) returns quota.caller[]"}'),
     ('function', 'quota.batch_items(jsonb)', '{"body": "25558e801963b216ab30af59464898a4", "name": "quota.batch_items", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, OUT feature_ids text[], OUT amounts bigint[]) returns record"}'),
     ('function', 'quota.begin_cap(text, text, timestamp with time zone)', '{"body": "bf3efe3bb1b58348fe8f44979453051a", "name": "quota.begin_cap", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_id text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.begin_followed_periods(text[], timestamp with time zone)', '{"body": "ba07d33dbf6190192ff93751da4187d0", "name": "quota.begin_followed_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.begin_joint_windows(quota.joint_call, timestamp with time zone)', '{"body": "f2ca08ce34b15bfed00e739a62633bba", "name": "quota.begin_joint_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_call quota.joint_call, p_at timestamp with time zone) returns quota.joint_call"}'),
     ('function', 'quota.begin_periods(text, text[], timestamp with time zone)', '{"body": "d5f02dfa1fd42addcdf133231d6b04ce", "name": "quota.begin_periods", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.begin_windows(text, text, timestamp with time zone, bigint, bigint)', '{"body": "f45f1dedeea6714e5182305921491281", "name": "quota.begin_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_amount bigint, p_used_change bigint, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint) returns record"}'),
@@ -23223,7 +23240,7 @@ begin
     ('function', 'quota.fold_meter(text, text, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "e79e47212140a4fdd0e51e97080fb1c7", "name": "quota.fold_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_before timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns quota.folded"}'),
     ('function', 'quota.fold_subject(text, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "9b858bc0fca0e79f13e7286cdc83babb", "name": "quota.fold_subject", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_before timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns quota.folded"}'),
     ('function', 'quota.follow_plan(regclass, name, name, boolean)', '{"body": "26e55e32932ea89214adf5b197a2420e", "name": "quota.follow_plan", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "row_security=off", "search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name, p_users_may_write boolean DEFAULT false) returns bigint"}'),
-    ('function', 'quota.follow_rows(text[], text[])', '{"body": "c17e6136548a109d4bc9d680090ad85c", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
+    ('function', 'quota.follow_rows(text[], text[])', '{"body": "7a79c8cdd305a1be2f2c4c386e2e5b78", "name": "quota.follow_rows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_plan_ids text[]) returns void"}'),
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.forecast(bigint, bigint, timestamp with time zone, timestamp with time zone, timestamp with time zone)', '{"body": "657a37c54f32411488bdae56b83640d8", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_room bigint, p_period_start timestamp with time zone, p_resets_at timestamp with time zone, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),

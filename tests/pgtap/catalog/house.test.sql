@@ -84,7 +84,7 @@ select is_empty(
         'limit_terms', 'period_problem', 'period_rank', 'plan_ages', 'plan_at', 'room', 'without_member'
       )
       and (u.name, c.match[1]) not in (values
-        ('follow_rows', 'open_many'), ('follow_rows', 'write_terms'),
+        ('begin_followed_periods', 'open_many'), ('follow_rows', 'write_terms'),
         ('lock_gauges', 'rows_in_tables'), ('move_meters', 'open_spans'),
         ('open_many', 'open_spans'), ('open_odd_periods', 'plan_periods'),
         ('plan_impact', 'granted_to'), ('plan_impact', 'plan_steps'),
