@@ -57,7 +57,10 @@ begin
         else 0
       end,
       case when not v_decision.allowed then -coalesce(v_decision.retry_after, 2147483647) end,
-      coalesce(quota.uses(v_decision.remaining, v_part), 'infinity'::double precision),
+      coalesce(
+        case when v_part.is_price then quota.uses(v_decision.remaining, v_part) else v_decision.remaining end,
+        'infinity'::double precision
+      ),
       -coalesce(quota.period_rank(v_decision.period), 'infinity'::double precision),
       v_part.is_price::integer
     ];
@@ -69,8 +72,10 @@ begin
   v_decision := case when v_first is null then v_own else v_limiting end;
   v_decision.feature := p_feature_id;
   v_decision.subject := p_subject_id;
-  v_decision.limiting_member := quota.cap_member(v_decision.limiting_subject);
-  v_decision.limiting_subject := quota.cap_holder(v_decision.limiting_subject);
+  if strpos(v_decision.limiting_subject, chr(31)) > 0 then
+    v_decision.limiting_member := quota.cap_member(v_decision.limiting_subject);
+    v_decision.limiting_subject := quota.cap_holder(v_decision.limiting_subject);
+  end if;
   v_decision.amount := p_amount;
   if v_decision.allowed then
     v_decision.plan := v_own.plan;

@@ -220,7 +220,8 @@ begin
   for i in 1 .. cardinality(p_call.parts) loop
     continue when i = v_own;
     v_part := p_call.parts[i];
-    v_id := quota.new_id(p_at);
+    -- As new_id(), without a call: of the same instant.
+    v_id := (left(p_decision.event_id::text, 15) || right(gen_random_uuid()::text, 21))::uuid;
     insert into quota.events (
       subject_id, event_id, at, kind, feature_id, counts_at, used_change, about_id, actor, metadata
     )

@@ -6403,7 +6403,10 @@ begin
         else 0
       end,
       case when not v_decision.allowed then -coalesce(v_decision.retry_after, 2147483647) end,
-      coalesce(quota.uses(v_decision.remaining, v_part), 'infinity'::double precision),
+      coalesce(
+        case when v_part.is_price then quota.uses(v_decision.remaining, v_part) else v_decision.remaining end,
+        'infinity'::double precision
+      ),
       -coalesce(quota.period_rank(v_decision.period), 'infinity'::double precision),
       v_part.is_price::integer
     ];
@@ -6415,8 +6418,10 @@ begin
   v_decision := case when v_first is null then v_own else v_limiting end;
   v_decision.feature := p_feature_id;
   v_decision.subject := p_subject_id;
-  v_decision.limiting_member := quota.cap_member(v_decision.limiting_subject);
-  v_decision.limiting_subject := quota.cap_holder(v_decision.limiting_subject);
+  if strpos(v_decision.limiting_subject, chr(31)) > 0 then
+    v_decision.limiting_member := quota.cap_member(v_decision.limiting_subject);
+    v_decision.limiting_subject := quota.cap_holder(v_decision.limiting_subject);
+  end if;
   v_decision.amount := p_amount;
   if v_decision.allowed then
     v_decision.plan := v_own.plan;
@@ -8411,7 +8416,8 @@ begin
   for i in 1 .. cardinality(p_call.parts) loop
     continue when i = v_own;
     v_part := p_call.parts[i];
-    v_id := quota.new_id(p_at);
+    -- As new_id(), without a call: of the same instant.
+    v_id := (left(p_decision.event_id::text, 15) || right(gen_random_uuid()::text, 21))::uuid;
     insert into quota.events (
       subject_id, event_id, at, kind, feature_id, counts_at, used_change, about_id, actor, metadata
     )
@@ -23296,7 +23302,7 @@ begin
     ('function', 'quota.is_value(text, jsonb)', '{"body": "490cfcbd07ff4cd7c773e78a50f190a1", "name": "quota.is_value", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_value jsonb) returns boolean"}'),
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
     ('function', 'quota.joint_call_of(text, text)', '{"body": "337b5d873272f43b257dfa4e544d6fd1", "name": "quota.joint_call_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.joint_call"}'),
-    ('function', 'quota.joint_decision(text, text, bigint, quota.part[], public.usage_decision[])', '{"body": "3683a2a095bd2bc5ac3e23db2049c3dc", "name": "quota.joint_decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_parts quota.part[], p_decisions public.usage_decision[]) returns public.usage_decision"}'),
+    ('function', 'quota.joint_decision(text, text, bigint, quota.part[], public.usage_decision[])', '{"body": "ea92185ff9b26e7581011a9dc57a3f1c", "name": "quota.joint_decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_parts quota.part[], p_decisions public.usage_decision[]) returns public.usage_decision"}'),
     ('function', 'quota.joint_state(text, text, bigint, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "67ace69b1fe029a6101b9cb048339ed1", "name": "quota.joint_state", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.judge_batch(quota.caller, text[], bigint[], timestamp with time zone, boolean)', '{"body": "86b9878ecad5e2091b9a76666e250705", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
     ('function', 'quota.judge_batch_parts(quota.caller[], text[], bigint[], timestamp with time zone, boolean)', '{"body": "62926d09abfc3404817c41dd21f1d2d2", "name": "quota.judge_batch_parts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean) returns public.usage_decision[]"}'),
@@ -23563,7 +23569,7 @@ begin
     ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_plans(jsonb)', '{"body": "89c82202e0263ca773803b07898af214", "name": "quota.write_plans", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_terms(quota.subjects[], timestamp with time zone, jsonb)', '{"body": "9c7550707a6148fb95b86e3911224e3d", "name": "quota.write_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subjects quota.subjects[], p_at timestamp with time zone, p_reason jsonb DEFAULT ''{}''::jsonb) returns void"}'),
-    ('function', 'quota.write_together(quota.caller, quota.joint_call, public.usage_decision, timestamp with time zone, text, jsonb, jsonb)', '{"body": "a8cc143c1f9e645b4336d185f63a8876", "name": "quota.write_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_call quota.joint_call, p_decision public.usage_decision, p_at timestamp with time zone, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns boolean"}'),
+    ('function', 'quota.write_together(quota.caller, quota.joint_call, public.usage_decision, timestamp with time zone, text, jsonb, jsonb)', '{"body": "f53a3cd5a1cfbf2c123a1b8007a21a66", "name": "quota.write_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_call quota.joint_call, p_decision public.usage_decision, p_at timestamp with time zone, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns boolean"}'),
     ('index', 'quota.alerts_by_age', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_by_age ON quota.alerts USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_acknowledge', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_acknowledge ON quota.alerts USING btree (alert_id) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.alerts_to_deliver', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_deliver ON quota.alerts USING btree (handed_at NULLS FIRST, at) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
