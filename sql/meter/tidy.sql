@@ -211,9 +211,9 @@ begin
           select d.feature_id, d.period
           from quota.exceptions as d
           where d.subject_id = v_subject_id
-            and d.ends_at < p_now - case d.period
-              when 'year' then interval '732 days'
-              when 'month' then interval '62 days'
+            and d.ends_at < p_now - case
+              when d.period = 'year' then interval '732 days'
+              when d.period = 'month' then interval '62 days'
               else interval '31 days'
             end
           for update skip locked

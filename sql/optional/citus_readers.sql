@@ -12,7 +12,7 @@ begin
     return query select s.subject_id::text from quota.subjects as s;
   else
     return query
-      select o.subject_id
+      select distinct o.subject_id
       from quota.subjects_of(quota.user_id()) as o (subject_id)
       where o.subject_id is not null;
   end if;

@@ -17128,9 +17128,9 @@ begin
           select d.feature_id, d.period
           from quota.exceptions as d
           where d.subject_id = v_subject_id
-            and d.ends_at < p_now - case d.period
-              when 'year' then interval '732 days'
-              when 'month' then interval '62 days'
+            and d.ends_at < p_now - case
+              when d.period = 'year' then interval '732 days'
+              when d.period = 'month' then interval '62 days'
               else interval '31 days'
             end
           for update skip locked
@@ -23519,7 +23519,7 @@ begin
     ('function', 'quota.tidy_alerts(timestamp with time zone)', '{"body": "949059326e1f487b0eab0b8d8d09aeb8", "name": "quota.tidy_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.tidy_holds(timestamp with time zone)', '{"body": "d6b67f70063afaf97d8cc098d9d11cd3", "name": "quota.tidy_holds", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.tidy_keys(timestamp with time zone)', '{"body": "1baf9060884da588d73e05affa10dbc5", "name": "quota.tidy_keys", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
-    ('function', 'quota.tidy_terms(timestamp with time zone)', '{"body": "dbb18e01ec53d4159c8936c51442e68a", "name": "quota.tidy_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
+    ('function', 'quota.tidy_terms(timestamp with time zone)', '{"body": "d89c4cb339ec18bea40377e3bb43008c", "name": "quota.tidy_terms", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.told_after(quota.events)', '{"body": "9b90c5f283326da7909b4e9dc0a7852d", "name": "quota.told_after", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns public.usage_decision"}'),
     ('function', 'quota.try_calls(text, jsonb)', '{"body": "e4a7032952d5366011597118af8b5364", "name": "quota.try_calls", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls jsonb) returns public.usage_decision[]"}'),
     ('function', 'quota.types_query(text, text[])', '{"body": "183f9f350ea9eec8a9e61a5f206417b2", "name": "quota.types_query", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_columns text[]) returns text"}'),

@@ -12,6 +12,7 @@ import { fromRoot } from '../../scripts/local/project.ts';
 import { ensureApiRoles } from '../../scripts/local/roles.ts';
 import { pgTap } from '../support/cluster.ts';
 import type { TestDatabase } from '../support/database.ts';
+import { TAP_OF_WORKERS } from './tap.ts';
 
 /** Owns schema quota. Nodes ask each other as this role, so each must let it in (see docs/scaling.md). */
 export const OWNER = 'pgquota_owner';
@@ -84,6 +85,7 @@ export async function createSpread(url: string): Promise<Spread> {
       grant create on schema public to ${OWNER};
       create schema extensions;
       grant usage on schema extensions to public;
+      grant set on parameter track_functions, session_replication_role to ${OWNER};
       set search_path = extensions;`);
     await client.query(pgTap());
   });
@@ -96,7 +98,8 @@ export async function createSpread(url: string): Promise<Spread> {
       client.query(`
         set citus.enable_ddl_propagation = off;
         create schema extensions;
-        grant usage on schema extensions to public`),
+        grant usage on schema extensions to public;
+        ${TAP_OF_WORKERS}`),
     );
   }
   await withClient(here, async (client) => {

@@ -30,6 +30,7 @@ export const NOT_RACED: Record<string, string[]> = {
     ],
   'whoever forgets a subject while it comes anew on another node is told 40P01': [
     'a first use that met the subject before it was deleted',
+    'so does one that is plain',
   ],
   'an alert is waited for there, not passed over': [
     'a deliverer skips what another is being handed',

@@ -59,6 +59,8 @@ export async function checkVerbs(spread: Spread): Promise<void> {
     assert.equal(await used(ask(`consume_usage('token', 11, 'ada')`)), 2);
     const { reservation_id: hold } = await ask(`reserve_usage('token', 25, 'ada')`);
     assert.equal(await used(ask(`commit_usage($1, 10, 'ada')`, hold)), 3);
+    const { value, used: paid } = await ask(`usage_breakdown('credit', 'feature', 'ada')`);
+    assert.deepEqual([value, paid], ['token', '3']);
     await ask(
       `consume_usage_batch('[{"feature": "job", "amount": 2}, {"feature": "chat"}]', 'ada')`,
     );

@@ -23,11 +23,15 @@ export function findSuites(): Suite[] {
 }
 
 /** The suite's TAP. An SQL error ends it as a bail-out, after the lines that came before it. */
-export async function runSuite(suite: Suite, database: TestDatabase): Promise<string> {
+export async function runSuite(
+  suite: Suite,
+  database: Pick<TestDatabase, 'connect'>,
+  edit: (sql: string) => string = (sql) => sql,
+): Promise<string> {
   const client = await database.connect();
   try {
     await client.query('set search_path = public, extensions');
-    return await collectTap(client, readFileSync(suite.path, 'utf8'), suite);
+    return await collectTap(client, edit(readFileSync(suite.path, 'utf8')), suite);
   } finally {
     await client.end();
   }

@@ -10,7 +10,7 @@ do $$ begin
   end if;
 end $$;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
-select plan(7);
+select plan(8);
 
 -- By what a table's rows are spread; null: it is the same on every node, or (local) on the first alone.
 create temporary view spread as
@@ -94,6 +94,15 @@ select is_empty(
     where p.pronamespace = 'quota'::regnamespace
       and m.found[1] !~ '\muser_id = '$$,
   'whether there are members, who lie by user, is asked with a column: all nodes hand it on'
+);
+select is_empty(
+  $$select p.oid::regprocedure, m.found[1]
+    from pg_proc as p
+    cross join lateral regexp_matches(
+      p.prosrc, '((?:delete from|update) quota\.[^;]*\mcase\s+[a-z_.]+\s+when\M)', 'g'
+    ) as m (found)
+    where p.pronamespace = 'quota'::regnamespace$$,
+  'what changes rows says "case when x = …", not "case x when …", which is handed on as another question'
 );
 
 select * from finish();

@@ -101,7 +101,7 @@ select is(
 -- The ttl is in seconds: a day has 24 hours, also when the clocks change.
 do $$ begin perform extend_usage(pg_temp.id('beating'), '1 day'); end $$;
 select is(
-  (select expires_at from quota.reservations where reservation_id = pg_temp.id('beating')),
+  (select expires_at from quota.reservations where reservation_id = (select id from holds where name = 'beating')),
   '2026-10-25 12:00:00+00', 'a day is 24 hours'
 );
 do $$ begin perform extend_usage(pg_temp.id('beating'), '10 seconds'); end $$;
@@ -145,7 +145,7 @@ select is(
 );
 select is(
   (select array_agg(row(kind, used_change, reserved_change, counts_at)::text order by at) from usage_events
-    where about_id = pg_temp.id('long')),
+    where about_id = (select id from holds where name = 'long')),
   array['(reserve,0,4,"2026-11-01 00:50:00+01")', '(commit,3,-4,"2026-11-01 00:50:00+01")'],
   'and counts in the month of the hold; the beats have no lines, since they change no sum'
 );

@@ -37,8 +37,8 @@ create function pg_temp.lines(p_subject text, p_feature text) returns text[] lan
   from usage_events where subject = p_subject and feature = p_feature
 $$;
 -- What anybody can be told, but for the lines themselves.
-create function pg_temp.answers() returns jsonb language sql as $$
-  select jsonb_build_object(
+create function pg_temp.answers() returns jsonb language plpgsql as $$ begin
+  return (select jsonb_build_object(
     'now', (select jsonb_agg(to_jsonb(c) order by c.subject, c.feature, c.period, c.member) from public.current_usage as c),
     'then', (select jsonb_agg(to_jsonb(h) order by h.subject, h.feature, h.period, h.period_start) from public.usage_history as h),
     'meters', (select jsonb_agg(to_jsonb(m) order by m.subject_id, m.feature_id) from quota.meters as m),
@@ -46,8 +46,8 @@ create function pg_temp.answers() returns jsonb language sql as $$
     'sums', (select jsonb_agg(to_jsonb(s)) from (
       select subject, feature, sum(used_change) as used, sum(reserved_change) as reserved, sum(drawn_change) as drawn
       from public.usage_events where feature is not null group by 1, 2 order by 1, 2) as s)
-  )
-$$;
+  ));
+end $$;
 create temporary table answers (at_once jsonb);
 create function pg_temp.keep_answers() returns void language sql as $$ delete from answers; insert into answers select pg_temp.answers() $$;
 -- A year of use.

@@ -41,10 +41,10 @@ create function pg_temp.state(p_subject text, p_feature text) returns text
 language sql as $$
   select row(used, "limit", remaining, granted)::text from public.check_usage(p_feature, 1, p_subject)
 $$;
-create function pg_temp.drawn(variadic p_names text[]) returns text language sql as $$
-  select string_agg(i.name || ' ' || g.drawn, ', ' order by i.name)
-  from ids as i join quota.grants as g on g.grant_id = i.id where i.name = any (p_names)
-$$;
+create function pg_temp.drawn(variadic p_names text[]) returns text language plpgsql as $$ begin
+  return (select string_agg(i.name || ' ' || g.drawn, ', ' order by i.name)
+  from ids as i join quota.grants as g on g.grant_id = i.id where i.name = any (p_names));
+end $$;
 
 -- Who may.
 set local role authenticated;

@@ -96,11 +96,11 @@ select is(
   'closed periods appear in usage_history, an instant without offset is UTC whatever the session''s zone'
 );
 select is(
-  (select array_agg(row(e.kind, e.used_change, e.at, e.counts_at at time zone 'UTC', e.metadata)::text order by e.counts_at desc)
+  (select array_agg(row(e.kind, e.used_change, e.at at time zone 'UTC', e.counts_at at time zone 'UTC', e.metadata)::text order by e.counts_at desc)
    from quota.events as e where e.subject_id = 'ada' and e.used_change > 40),
   array[
-    '(import,60,"2026-11-20 21:00:00+09","2026-11-01 00:00:00","{""from"": ""usage_tracking""}")',
-    '(import,41,"2026-11-20 21:00:00+09","2026-10-01 00:00:00",{})'
+    '(import,60,"2026-11-20 12:00:00","2026-11-01 00:00:00","{""from"": ""usage_tracking""}")',
+    '(import,41,"2026-11-20 12:00:00","2026-10-01 00:00:00",{})'
   ],
   'each row is a line of its own kind, with its metadata'
 );
@@ -235,9 +235,11 @@ select is(
   pg_temp.bring(pg_temp.row_of('ada', 'beta', '4', '2026-11-01')), 'import',
   'use of a feature that the plan lacks is kept in the ledger'
 );
+create function pg_temp.imported(p_subject text) returns uuid language plpgsql as $$ begin
+  return (select event_id from quota.events where subject_id = p_subject and kind = 'import');
+end $$;
 select is(
-  (select row(amount, used)::text from refund_usage((
-    select event_id from quota.events where subject_id = 'bob' and kind = 'import'), 1)), '(1,4)',
+  (select row(amount, used)::text from refund_usage(pg_temp.imported('bob'), 1)), '(1,4)',
   'imported use can be refunded'
 );
 

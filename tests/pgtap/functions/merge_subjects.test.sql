@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(64);
+select plan(66);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -182,6 +182,10 @@ select is(
 );
 do $$ begin perform forget_subject('final'); end $$;
 select is((select count(*) from quota.merges), 0::bigint, 'nor has a forgotten account any');
+-- A first use that is plain asks who it is, too.
+do $$ begin perform merge_subjects('guest', 'host'); end $$;
+select is((consume_usage('export', 1, 'guest')).subject, 'host', 'a first use of a merged name counts for its account');
+select is_empty($$select from quota.meters where subject_id = 'guest'$$, 'and makes no meter of the name');
 select is_empty('select * from verify_usage()', 'proved at the end');
 
 select * from finish();

@@ -23,10 +23,10 @@ returns text language sql as $$
   select row(p.allowed, p.reason, p.subject, p.plan, p.limiting_subject, p.limiting_feature, p.used, p."limit", p.upgrade_url)::text
 $$;
 create function pg_temp.used(p_feature text default 'call')
-returns text language sql as $$
-  select string_agg(subject_id || ' ' || used || case when reserved > 0 then '+' || reserved else '' end, ', ' order by subject_id)
-  from quota.meters where feature_id = p_feature
-$$;
+returns text language plpgsql as $$ begin
+  return (select string_agg(subject_id || ' ' || used || case when reserved > 0 then '+' || reserved else '' end, ', ' order by subject_id)
+  from quota.meters where feature_id = p_feature);
+end $$;
 
 do $$ begin
   perform set_plan('acme', 'org'), set_plan('team1', 'team'), set_plan('key1', 'key');

@@ -17,12 +17,12 @@ do $$ begin
   perform add_member('acme', 'ada');
   perform add_member('acme', 'bob');
 end $$;
-create function pg_temp.lines(p_subject text) returns setof text language sql as $$
-  select row(e.kind, e.used_change, e.reserved_change, e.actor)::text
+create function pg_temp.lines(p_subject text) returns setof text language plpgsql as $$ begin
+  return query select row(e.kind, e.used_change, e.reserved_change, e.actor)::text
   from quota.events as e
   where e.subject_id = p_subject and e.kind <> 'member'
-  order by e.at, e.event_id
-$$;
+  order by e.at, e.event_id;
+end $$;
 create function pg_temp.later() returns void language sql as $$
   select set_config('test.clock', (current_setting('test.clock')::timestamptz + interval '1 minute')::text, true)
 $$;

@@ -30,13 +30,13 @@ returns text language sql as $$
   )::text
 $$;
 create function pg_temp.used(p_subject text)
-returns text language sql as $$
-  select string_agg(
+returns text language plpgsql as $$ begin
+  return (select string_agg(
     concat_ws(' ', nullif(split_part(subject_id, chr(31), 2), ''), feature_id, used) || case when reserved > 0 then '+' || reserved else '' end,
     ', ' order by subject_id, feature_id
   )
-  from quota.meters where split_part(subject_id, chr(31), 1) = p_subject and used + reserved > 0
-$$;
+  from quota.meters where split_part(subject_id, chr(31), 1) = p_subject and used + reserved > 0);
+end $$;
 create function pg_temp.consumed(p_feature text, p_amount bigint, p_actor text, p_subject text default 'acme')
 returns text language sql as $$
   select pg_temp.told(consume_usage(p_feature, p_amount, p_subject, actor => p_actor))

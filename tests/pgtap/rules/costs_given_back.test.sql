@@ -21,10 +21,10 @@ returns text language sql as $$
   select row(p.allowed, p.reason, p.amount, p.limiting_feature, p.used, p.reserved, p."limit", p.remaining)::text
 $$;
 create function pg_temp.used(p_subject text)
-returns text language sql as $$
-  select string_agg(feature_id || ' ' || used || case when reserved > 0 then '+' || reserved else '' end, ', ' order by feature_id)
-  from quota.meters where subject_id = p_subject
-$$;
+returns text language plpgsql as $$ begin
+  return (select string_agg(feature_id || ' ' || used || case when reserved > 0 then '+' || reserved else '' end, ', ' order by feature_id)
+  from quota.meters where subject_id = p_subject);
+end $$;
 
 -- Refunds leave the price of what stays, rounded up.
 create temporary table calls as
@@ -110,7 +110,7 @@ select is(
   'a late commit of too much is counted, and says so'
 );
 select throws_ok(
-  $$select commit_usage(share_id) from quota.shares where subject_id = 'cyd'$$, 'QRSRV', null,
+  $$select commit_usage((select share_id from quota.shares where subject_id = 'cyd'))$$, 'QRSRV', null,
   'what a hold holds elsewhere cannot be ended alone'
 );
 

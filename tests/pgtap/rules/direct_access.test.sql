@@ -10,7 +10,7 @@ do $$ begin
 end $$;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(30);
+select plan(31);
 
 do $$ begin
   perform apply_plans('{
@@ -108,6 +108,9 @@ select is(pg_temp.subjects_seen('quota.subjects'), 'acme, ada', 'a user sees the
 select is(pg_temp.subjects_seen('quota.counters'), 'acme, ada', 'their counters');
 select is(pg_temp.subjects_seen('quota.events'), 'acme, ada', 'their ledger lines');
 select is(pg_temp.subjects_seen('quota.members'), 'acme', 'its own memberships, not those of others');
+set local role authenticated;
+select is(quota.organisations_of('bob'), '{}', 'nor does the reader learn to whom another user belongs');
+reset role;
 select is(pg_temp.subjects_seen('quota.exceptions'), 'ada', 'their exceptions');
 select is(pg_temp.subjects_seen('quota.grants'), 'ada', 'their grants');
 select is(pg_temp.subjects_seen('quota.reservations'), 'ada', 'their holds');

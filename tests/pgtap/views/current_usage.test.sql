@@ -115,16 +115,19 @@ select is(
 
 -- Holds.
 reset role;
-do $$ begin
+do $$
+declare
+  v_ends timestamptz := quota.clock() + interval '10 minutes';
+begin
   perform consume_usage('percent', 500, 'holder');
   insert into quota.reservations (subject_id, reservation_id, feature_id, amount, reserved_at, expires_at)
-    values ('holder', '00000000-0000-0000-0000-000000000001', 'percent', 300, quota.clock(), quota.clock() + interval '10 minutes');
+    values ('holder', '00000000-0000-0000-0000-000000000001', 'percent', 300, quota.clock(), v_ends);
   perform quota.record(jsonb_populate_record(null::quota.events, jsonb_build_object(
     'subject_id', 'holder', 'event_id', gen_random_uuid(), 'at', quota.clock(), 'kind', 'reserve',
     'feature_id', 'percent', 'counts_at', quota.clock(), 'used_change', 0, 'reserved_change', 300,
     'drawn_change', 0, 'about_id', '00000000-0000-0000-0000-000000000001', 'metadata', '{}'::jsonb
   )));
-  update quota.meters set holds_expire_at = quota.clock() + interval '10 minutes' where subject_id = 'holder';
+  update quota.meters set holds_expire_at = v_ends where subject_id = 'holder';
 end $$;
 set local role authenticated;
 set local request.jwt.claims = '{"sub": "holder"}';
