@@ -137,7 +137,7 @@ comment on column quota.meters.first_mark is
   'The lowest percent of a limit that is noted: how far a minute or an hour that begins may go plainly.';
 
 comment on column quota.meters.refuses is
-  'Whether what does not fit is refused: false while a limit is soft.';
+  'Whether what does not fit is refused, and fits when its limit starts again: false while one is soft, rolls over, or was drawn on grants.';
 
 comment on column quota.meters.long_limits is 'How many limits of a day and longer there are.';
 

@@ -41,7 +41,9 @@ begin
       when v_used < v_allowed then width_bucket(v_used * 100 / nullif(v_allowed, 0), v_limit.marks)
       else cardinality(v_limit.marks)
     end;
-    v_refuses := v_refuses and v_limit.slack = 0 and v_limit.rollover is null;
+    -- When it starts again, what grants gave to it is gone: it may be less than it shows.
+    v_refuses := v_refuses and v_limit.slack = 0 and v_limit.rollover is null
+      and (v_limit.drawn = 0 or v_limit.resets_at = 'infinity');
     -- Until just before the next mark of an alert; and what is drawn from grants is for the long way, too,
     -- as is what a limit in shadow would refuse.
     v_room := least(
@@ -110,9 +112,7 @@ begin
         has_caps = v_company.has_caps,
         levels = v_company.levels, lock_order = v_company.lock_order,
         ways = v_company.ways, units = v_company.units, pers = v_company.pers,
-        period = v_tightest.period,
-        period_start = v_tightest.period_start,
-        period_end = v_tightest.resets_at,
+        period = v_tightest.period, period_start = v_tightest.period_start, period_end = v_tightest.resets_at,
         allowed = v_tightest.amount + v_tightest.drawn + v_tightest.granted,
         granted = coalesce(v_tightest.granted, 0),
         used_before = coalesce(m.used - v_tightest.used, 0),

@@ -121,7 +121,6 @@ select format('set role %I', n.nspowner::regrole::text) from pg_namespace as n w
 \ir citus_views.sql
 \ir citus_functions.sql
 \ir citus_sets.sql
-\ir citus_breakdown.sql
 reset role;
 
 \ir citus_nodes.sql

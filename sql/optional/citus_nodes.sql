@@ -53,7 +53,7 @@ begin
         or i.kind = 'function' and i.definition - 'settings' - 'body' = r.definition - 'settings' - 'body'
           and (
             i.definition -> 'body' = r.definition -> 'body'
-            or i.object ~ '^quota\.(acknowledge_alerts|changed_objects|deliver_alerts|hold_features|hold_plans|lines_to_fold|member_uses|sums_by_value|write_imports)\('
+            or i.object ~ '^quota\.(acknowledge_alerts|changed_objects|deliver_alerts|hold_features|hold_plans|lines_to_fold|member_uses|write_imports)\('
           )
       );
   execute format(

@@ -57,6 +57,7 @@ begin
         else 0
       end,
       case when not v_decision.allowed then -coalesce(v_decision.retry_after, 2147483647) end,
+      -- A unit of what is no price is a use.
       coalesce(
         case when v_part.is_price then quota.uses(v_decision.remaining, v_part) else v_decision.remaining end,
         'infinity'::double precision

@@ -14,7 +14,12 @@ create function quota.sums_by_value(
 returns setof public.usage_share
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_called jsonb;
 begin
+  if p_by = 'feature' then
+    v_called := quota.called_features(p_subject_id, p_feature_id, p_from, p_until);
+  end if;
   return query
     select v.value,
       greatest(least(sum(e.used_change), 9007199254740991), -9007199254740991)::bigint as used,
@@ -53,18 +58,11 @@ begin
     cross join lateral (
       select case when u.metadata ? p_key then u.metadata else o.metadata end -> p_key as value
     ) as m
-    -- What was called, where this is what it cost.
-    left join lateral (
-      select s.feature_id
-      from quota.shares as s
-      where p_by = 'feature'
-        and u.kind = 'cost'
-        and s.share_subject_id = p_subject_id
-        and s.share_id in (u.event_id, u.about_id)
-    ) as f on true
     cross join lateral (
       select case
-        when p_by = 'feature' then coalesce(f.feature_id, p_feature_id)
+        when p_by = 'feature' and u.kind = 'cost' then
+          coalesce(v_called ->> u.event_id::text, v_called ->> u.about_id::text, p_feature_id)
+        when p_by = 'feature' then p_feature_id
         when p_key is null then e.actor
         when jsonb_typeof(m.value) in ('string', 'number', 'boolean') then left(m.value #>> '{}', 255)
       end as value
@@ -88,3 +86,34 @@ $$;
 
 comment on function quota.sums_by_value is
   'Sums of the lines of a feature that count in [p_from, p_until), by actor (no key), feature or metadata key, of one actor only or of all, without the uses that a reset at p_forgiven_at has forgiven.';
+
+-- A statement of its own: what was called lies with who called, perhaps with another subject.
+create function quota.called_features(
+  p_subject_id text,
+  p_feature_id text,
+  p_from timestamptz,
+  p_until timestamptz
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select jsonb_object_agg(s.share_id, s.feature_id)
+    from quota.shares as s
+    where s.share_subject_id = p_subject_id
+      and s.share_id = any (array(
+        select unnest(array[e.event_id, e.about_id])
+        from quota.events as e
+        where e.subject_id = p_subject_id
+          and e.feature_id = p_feature_id
+          and e.counts_at >= p_from
+          and e.counts_at < p_until
+          and e.kind in ('cost', 'refund')
+      ))
+  );
+end
+$$;
+
+comment on function quota.called_features is
+  'Of lines that count in [p_from, p_until) and are what a call cost: which feature was called, by the id of the line or of its hold.';

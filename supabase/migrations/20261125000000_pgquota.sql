@@ -3779,7 +3779,7 @@ comment on column quota.meters.first_mark is
   'The lowest percent of a limit that is noted: how far a minute or an hour that begins may go plainly.';
 
 comment on column quota.meters.refuses is
-  'Whether what does not fit is refused: false while a limit is soft.';
+  'Whether what does not fit is refused, and fits when its limit starts again: false while one is soft, rolls over, or was drawn on grants.';
 
 comment on column quota.meters.long_limits is 'How many limits of a day and longer there are.';
 
@@ -6403,6 +6403,7 @@ begin
         else 0
       end,
       case when not v_decision.allowed then -coalesce(v_decision.retry_after, 2147483647) end,
+      -- A unit of what is no price is a use.
       coalesce(
         case when v_part.is_price then quota.uses(v_decision.remaining, v_part) else v_decision.remaining end,
         'infinity'::double precision
@@ -10620,7 +10621,12 @@ create function quota.sums_by_value(
 returns setof public.usage_share
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_called jsonb;
 begin
+  if p_by = 'feature' then
+    v_called := quota.called_features(p_subject_id, p_feature_id, p_from, p_until);
+  end if;
   return query
     select v.value,
       greatest(least(sum(e.used_change), 9007199254740991), -9007199254740991)::bigint as used,
@@ -10659,18 +10665,11 @@ begin
     cross join lateral (
       select case when u.metadata ? p_key then u.metadata else o.metadata end -> p_key as value
     ) as m
-    -- What was called, where this is what it cost.
-    left join lateral (
-      select s.feature_id
-      from quota.shares as s
-      where p_by = 'feature'
-        and u.kind = 'cost'
-        and s.share_subject_id = p_subject_id
-        and s.share_id in (u.event_id, u.about_id)
-    ) as f on true
     cross join lateral (
       select case
-        when p_by = 'feature' then coalesce(f.feature_id, p_feature_id)
+        when p_by = 'feature' and u.kind = 'cost' then
+          coalesce(v_called ->> u.event_id::text, v_called ->> u.about_id::text, p_feature_id)
+        when p_by = 'feature' then p_feature_id
         when p_key is null then e.actor
         when jsonb_typeof(m.value) in ('string', 'number', 'boolean') then left(m.value #>> '{}', 255)
       end as value
@@ -10694,6 +10693,37 @@ $$;
 
 comment on function quota.sums_by_value is
   'Sums of the lines of a feature that count in [p_from, p_until), by actor (no key), feature or metadata key, of one actor only or of all, without the uses that a reset at p_forgiven_at has forgiven.';
+
+-- A statement of its own: what was called lies with who called, perhaps with another subject.
+create function quota.called_features(
+  p_subject_id text,
+  p_feature_id text,
+  p_from timestamptz,
+  p_until timestamptz
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select jsonb_object_agg(s.share_id, s.feature_id)
+    from quota.shares as s
+    where s.share_subject_id = p_subject_id
+      and s.share_id = any (array(
+        select unnest(array[e.event_id, e.about_id])
+        from quota.events as e
+        where e.subject_id = p_subject_id
+          and e.feature_id = p_feature_id
+          and e.counts_at >= p_from
+          and e.counts_at < p_until
+          and e.kind in ('cost', 'refund')
+      ))
+  );
+end
+$$;
+
+comment on function quota.called_features is
+  'Of lines that count in [p_from, p_until) and are what a call cost: which feature was called, by the id of the line or of its hold.';
 
 -- sql/verbs/reserve_usage.sql
 
@@ -14862,7 +14892,9 @@ begin
       when v_used < v_allowed then width_bucket(v_used * 100 / nullif(v_allowed, 0), v_limit.marks)
       else cardinality(v_limit.marks)
     end;
-    v_refuses := v_refuses and v_limit.slack = 0 and v_limit.rollover is null;
+    -- When it starts again, what grants gave to it is gone: it may be less than it shows.
+    v_refuses := v_refuses and v_limit.slack = 0 and v_limit.rollover is null
+      and (v_limit.drawn = 0 or v_limit.resets_at = 'infinity');
     -- Until just before the next mark of an alert; and what is drawn from grants is for the long way, too,
     -- as is what a limit in shadow would refuse.
     v_room := least(
@@ -14931,9 +14963,7 @@ begin
         has_caps = v_company.has_caps,
         levels = v_company.levels, lock_order = v_company.lock_order,
         ways = v_company.ways, units = v_company.units, pers = v_company.pers,
-        period = v_tightest.period,
-        period_start = v_tightest.period_start,
-        period_end = v_tightest.resets_at,
+        period = v_tightest.period, period_start = v_tightest.period_start, period_end = v_tightest.resets_at,
         allowed = v_tightest.amount + v_tightest.drawn + v_tightest.granted,
         granted = coalesce(v_tightest.granted, 0),
         used_before = coalesce(m.used - v_tightest.used, 0),
@@ -23136,6 +23166,7 @@ begin
     ('function', 'quota.bind_key(quota.caller, text, jsonb, jsonb, timestamp with time zone)', '{"body": "3fe3d2a556e7fd4d9a27415faf60b19f", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answer jsonb, p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.breakdown_key(text)', '{"body": "88e555599bd7389eabe5164f3316434c", "name": "quota.breakdown_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_by text) returns text"}'),
     ('function', 'quota.breakdown_period(text, text)', '{"body": "84596c960aaf547fbb92038027a8e691", "name": "quota.breakdown_period", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, OUT period text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
+    ('function', 'quota.called_features(text, text, timestamp with time zone, timestamp with time zone)', '{"body": "9c4d97ae5dc73e518806aba3cc1ff38f", "name": "quota.called_features", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_from timestamp with time zone, p_until timestamp with time zone) returns jsonb"}'),
     ('function', 'quota.caller_by_account(text)', '{"body": "96bfe981f1994412d559f242be15f2fb", "name": "quota.caller_by_account", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
     ('function', 'quota.caller_for(text)', '{"body": "9aa7b1716e3ec40e90b27d79938e17de", "name": "quota.caller_for", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns quota.caller"}'),
     ('function', 'quota.callers_argument(quota.caller[])', '{"body": "8d46104a33e6851c1e1f0350656e3591", "name": "quota.callers_argument", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[]) returns jsonb"}'),
@@ -23302,7 +23333,7 @@ begin
     ('function', 'quota.is_value(text, jsonb)', '{"body": "490cfcbd07ff4cd7c773e78a50f190a1", "name": "quota.is_value", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_value jsonb) returns boolean"}'),
     ('function', 'quota.is_whole(jsonb, bigint)', '{"body": "0d49f8b184e86824fcc58a151d32e282", "name": "quota.is_whole", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_value jsonb, p_least bigint) returns boolean"}'),
     ('function', 'quota.joint_call_of(text, text)', '{"body": "337b5d873272f43b257dfa4e544d6fd1", "name": "quota.joint_call_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns quota.joint_call"}'),
-    ('function', 'quota.joint_decision(text, text, bigint, quota.part[], public.usage_decision[])', '{"body": "ea92185ff9b26e7581011a9dc57a3f1c", "name": "quota.joint_decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_parts quota.part[], p_decisions public.usage_decision[]) returns public.usage_decision"}'),
+    ('function', 'quota.joint_decision(text, text, bigint, quota.part[], public.usage_decision[])', '{"body": "181d386449b6ae1bc771b4468cde2026", "name": "quota.joint_decision", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_parts quota.part[], p_decisions public.usage_decision[]) returns public.usage_decision"}'),
     ('function', 'quota.joint_state(text, text, bigint, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "67ace69b1fe029a6101b9cb048339ed1", "name": "quota.joint_state", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.judge_batch(quota.caller, text[], bigint[], timestamp with time zone, boolean)', '{"body": "86b9878ecad5e2091b9a76666e250705", "name": "quota.judge_batch", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean, OUT decisions public.usage_decision[], OUT allowances quota.allowance[]) returns record"}'),
     ('function', 'quota.judge_batch_parts(quota.caller[], text[], bigint[], timestamp with time zone, boolean)', '{"body": "62926d09abfc3404817c41dd21f1d2d2", "name": "quota.judge_batch_parts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_is_settled boolean) returns public.usage_decision[]"}'),
@@ -23460,7 +23491,7 @@ begin
     ('function', 'quota.release_manifest()', '{"body": null, "name": "quota.release_manifest", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns TABLE(kind text, object text, definition jsonb)"}'),
     ('function', 'quota.release_shares(quota.reservations, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "00e12ff473ac009459851f81a9c804b3", "name": "quota.release_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.release_usage(uuid, text, text)', '{"body": "07d8e6f8ee0c71ef39a61e9c053e9f96", "name": "quota.release_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text, p_reason text DEFAULT NULL::text) returns public.usage_decision"}'),
-    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "a10a637a0ab4c669b3b22beb538ff1b9", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
+    ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "e2c35338c77d3b65eb073031173a035d", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.renew_caps(quota.events[])', '{"body": "f737652cc17c78e07275ebf54a0a8d2d", "name": "quota.renew_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
     ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "ef592eff6e3d7b7c032faa9485d32d02", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns jsonb"}'),
@@ -23499,7 +23530,7 @@ begin
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
     ('function', 'quota.sum_counters_up(text, text)', '{"body": "84d9d70e4dc5db63fb7c1fd651c6f839", "name": "quota.sum_counters_up", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
-    ('function', 'quota.sums_by_value(text, text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, jsonb, text, text)', '{"body": "d52211129b3510fd8c54a0485369761b", "name": "quota.sums_by_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_key text, p_from timestamp with time zone, p_until timestamp with time zone, p_forgiven_at timestamp with time zone, p_at_once jsonb, p_by text, p_only text) returns SETOF public.usage_share"}'),
+    ('function', 'quota.sums_by_value(text, text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, jsonb, text, text)', '{"body": "a93a0f8fb5a3e6f322f5b8f149caf8d5", "name": "quota.sums_by_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_key text, p_from timestamp with time zone, p_until timestamp with time zone, p_forgiven_at timestamp with time zone, p_at_once jsonb, p_by text, p_only text) returns SETOF public.usage_share"}'),
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "47c80ea468ef21c57b4cac79d7f2d937", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "9bad82b4ab5c49900857fe9055e82ce0", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid) returns public.usage_decision[]"}'),

@@ -6,7 +6,7 @@ import { cleanEnvironment, run } from '../../scripts/local/processes.ts';
 import { fromRoot } from '../../scripts/local/project.ts';
 import { setClock } from '../support/clock.ts';
 import { createDatabase } from '../support/database.ts';
-import { findSuites, runSuite, type Suite } from '../support/suites.ts';
+import { findSuites } from '../support/suites.ts';
 import { NOT_RACED } from './races.ts';
 import { NOT_PLAYED } from './suites.ts';
 
@@ -39,7 +39,6 @@ test('it runs each of its parts, the views and what they ask both before and aft
     'citus_views.sql',
     'citus_functions.sql',
     'citus_sets.sql',
-    'citus_breakdown.sql',
     'citus_nodes.sql',
   ]);
 });
@@ -63,9 +62,7 @@ test('a function that takes another way is one that there is, with the same attr
       obj_description(p.oid) as comment
     from pg_proc as p where pronamespace = 'quota'::regnamespace order by 1`;
   const { rows: before } = await client.query(functions);
-  await client.query(
-    read('citus_functions.sql') + read('citus_sets.sql') + read('citus_breakdown.sql'),
-  );
+  await client.query(read('citus_functions.sql') + read('citus_sets.sql'));
   expect((await client.query(functions)).rows).toEqual(before);
   await client.query(`
     select apply_plans('{"features": {"chat": {"alerts": [50]}},
@@ -104,19 +101,6 @@ test('a function that takes another way is one that there is, with the same attr
     code: 'QFEAT',
   });
 });
-
-test.each(['functions/usage_breakdown', 'rules/caps'])(
-  '%s passes where what was called is looked up first',
-  async (name) => {
-    const database = await createDatabase();
-    onTestFinished(() => database.drop());
-    await (await database.connect()).query(read('citus_breakdown.sql'));
-    const suite = findSuites().find((one) => one.name === `${name}.test.sql`);
-    const tap = await runSuite(suite as Suite, database);
-    expect(tap).toMatch(/^ok 52 /m);
-    expect(tap).not.toMatch(/^(not ok|Bail out)/m);
-  },
-);
 
 test('a suite that is not played there is one that there is', () => {
   const names = findSuites().map(({ name }) => name.replace('.test.sql', ''));

@@ -106,7 +106,7 @@ select is_empty(
         -- Of all subjects, by what they do.
         'check_granted', 'check_in_use', 'hold_removed', 'lock_gauges', 'lock_namers', 'lock_to_merge', 'rows_to_merge', 'holders_of', 'recount_gauge',
         'tidy_keys', 'settle_forgotten', 'tidy_holds', 'tidy_alerts', 'tidy_terms', 'fold_ledger', 'write_catalogue', 'forget_actor', 'below', 'take_children_off', 'move_children', 'over_limit_note', 'plan_steps',
-        'forget_merges', 'move_belongings', 'names_of', 'end_caps', 'clear_cap', 'caps_shown', 'member_uses', 'sums_by_value', 'lines_to_fold',
+        'forget_merges', 'move_belongings', 'names_of', 'end_caps', 'clear_cap', 'caps_shown', 'member_uses', 'called_features', 'lines_to_fold',
         -- Told an id alone; a caller that names the subject is not asked less.
         'lock_reservation', 'end_plainly', 'use_to_refund', 'void_grant'
       )$$,

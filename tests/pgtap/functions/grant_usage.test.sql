@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(69);
+select plan(72);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -262,6 +262,24 @@ set local test.clock = '2026-06-01 00:00:00+00';
 select is(
   grant_usage('pack', 5, 'kim', '2026-05-01 00:00+00', 'order-1'), pg_temp.id('key'),
   'a repetition that comes after the end is told the id'
+);
+
+-- A limit that starts again without what was drawn: a plain refusal says so, as explain_usage() does.
+create function pg_temp.waits(p_subject text, p_feature text, p_amount bigint) returns text
+language plpgsql as $$ begin
+  return (select row(u.allowed, u.retry_after, c.allowed, c.retry_after, e.retry_after)::text
+  from consume_usage(p_feature, p_amount, p_subject) as u, check_usage(p_feature, p_amount, p_subject) as c,
+    explain_usage(p_feature, p_amount, p_subject) as e
+  where e.period = 'month');
+end $$;
+do $$ begin
+  perform grant_usage('pack', 3, 'waiter'), grant_usage('ai_generation', 3, 'waiter');
+  perform consume_usage('pack', 3, 'waiter'), consume_usage('ai_generation', 8, 'waiter');
+end $$;
+select is(pg_temp.waits('waiter', 'pack', 1), '(f,,f,,)', 'of nothing beside it no wait makes room');
+select is(pg_temp.waits('waiter', 'ai_generation', 6), '(f,,f,,)', 'nor for more than the plan allows');
+select is(
+  pg_temp.waits('waiter', 'ai_generation', 5), '(f,2592000,f,2592000,2592000)', 'and for as much, the next month does'
 );
 
 -- Wrong arguments.
