@@ -34,6 +34,8 @@ begin
         v_limit.is_counted := true;
         v_earlier := quota.open_window(p_subject_id, p_feature_id, v_limit);
       end if;
+      -- What is held stays held: its commit will count in the instant of the hold.
+      v_limit.reserved := v_limit.reserved + v_earlier.reserved;
       if v_earlier.used <> 0 or v_earlier.drawn <> 0 then
         perform quota.forgive_earlier(p_subject_id, p_feature_id, v_limit, v_earlier);
       end if;

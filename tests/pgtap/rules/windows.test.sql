@@ -3,7 +3,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(114);
+select plan(117);
 
 create or replace function quota.clock()
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp
@@ -385,6 +385,15 @@ do $$ begin perform set_limit('uma', 'text', 'hour', 10), set_limit('uma', 'text
 do $$ begin perform set_limit('uma', 'text', '5 hours', 99); end $$;
 select is((consume_usage('text', 1, 'uma')).period, 'hour', 'an hour is longer than five minutes');
 select is((consume_usage('text', 1, 'uma')).period, 'hour', 'the short way, too');
+
+-- What was held in the instant of the opening counts in it, also by what the meter remembers of it.
+do $$ begin perform set_plan('val', 'calendar'), reserve_usage('image', 3, 'val'), set_plan('val', 'free'); end $$;
+select is(pg_temp.told(consume_usage('image', 2, 'val')),
+  format('ok 5 hours 2/10 left 5, %1$s to %2$s, wait -', to_char(quota.clock() at time zone 'UTC', 'HH24:MI:SS.MS'),
+    to_char((quota.clock() + interval '5 hours') at time zone 'UTC', 'HH24:MI:SS.MS')), 'told to the call that opened it');
+select is((check_usage('image', 6, 'val')).reason, (select case when bool_or(refuses) then 'limit_reached' end from explain_usage('image', 6, 'val')),
+  'a look remembers what was held');
+select is((consume_usage('image', 6, 'val')).reason, 'limit_reached', 'a use, too');
 
 -- The proof of a window is the ledger's.
 reset role;
