@@ -406,8 +406,8 @@ export type UsageEvent<Feature extends string = string> = {
   grant_id: string | null;
   /**
    * The user that acted for the subject, or that a server named, also on the lines of the end of
-   * its holds and of refunds; null where it is the subject itself, a server that named none, or a
-   * user that was forgotten.
+   * its holds and of refunds, or whose membership or cap changed; null where it is the subject
+   * itself, a server that named none, or a user that was forgotten.
    */
   actor: string | null;
   /** The key of the call that wrote it; null without one. */

@@ -44,7 +44,7 @@ comment on column quota.events.drawn_change is 'Change of what is drawn from gra
 comment on column quota.events.about_id is 'The event, reservation or grant that this line is about; resets of a feature share an id.';
 
 comment on column quota.events.actor is
-  'The user that acted for the subject, or for whom a server did, where it is not the subject itself; null otherwise. Lines of commits, endings and refunds have that of the use.';
+  'The user that acted for the subject, or for whom a server did, where it is not the subject itself, or who became a member; null otherwise. Lines of commits, endings and refunds have that of the use.';
 
 comment on column quota.events.idempotency_key is
   'The key of the call that wrote it; what it is bound to stands in quota.keys.';
@@ -66,8 +66,7 @@ create index events_by_what_they_are_about on quota.events (subject_id, about_id
   where about_id is not null;
 
 -- Serves forget_subject(): where a user acted for others, or became a member.
-create index events_by_user on quota.events ((coalesce(actor, metadata ->> 'user_id')))
-  where actor is not null or kind = 'member';
+create index events_by_actor on quota.events (actor) where actor is not null;
 
 -- No statistics, here and in every table with a subject: the planner's estimates are computed without
 -- policies, and `Prefer: count=planned` on a view tells them to whoever asks. With the most common
@@ -88,8 +87,6 @@ alter table quota.events
   alter column actor set statistics 0,
   alter column idempotency_key set statistics 0,
   alter column metadata set statistics 0;
-
-alter index quota.events_by_user alter column 1 set statistics 0;
 
 alter table quota.events enable row level security;
 

@@ -100,7 +100,7 @@ $$;
 comment on function quota.forget_merges is 'Takes a subject out of what is known of merged ones.';
 
 -- What it did for others stays, and loses the name. The lines lead to the holds and keys that have it,
--- so all of it is found by events_by_user. Nobody else changes a line, the actor of a hold or the
+-- so all of it is found by events_by_actor. Nobody else changes a line, the actor of a hold or the
 -- arguments of a key, and who waits here for one holds nothing that this waits for: it needs no meter
 -- of the organisation.
 create function quota.forget_actor(p_user_id text)
@@ -112,7 +112,6 @@ declare
     select quota.cap_id(quota.cap_holder(e.subject_id), p_user_id)
     from quota.events as e
     where e.actor = p_user_id
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
     group by 1
   );
   v_batches uuid[];
@@ -121,7 +120,6 @@ begin
   delete from quota.keys as k
     using quota.events as e
     where e.actor = p_user_id
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
       and k.subject_id = e.subject_id
       and k.owner_id = p_user_id
       and k.idempotency_key = e.idempotency_key;
@@ -132,7 +130,6 @@ begin
         answer = quota.without_member(k.answer, p_user_id)
     from quota.events as e
     where e.actor = p_user_id
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
       and k.subject_id = e.subject_id
       and k.idempotency_key = e.idempotency_key;
   -- Of an item the key stands in the line of its batch, which may be another subject's.
@@ -140,7 +137,6 @@ begin
     select e.about_id
     from quota.events as e
     where e.actor = p_user_id
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
       and e.kind = 'consume'
       and e.about_id is not null
     group by 1
@@ -160,7 +156,6 @@ begin
         answer = quota.without_member(r.answer, p_user_id)
     from quota.events as e
     where e.actor = p_user_id
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
       and e.kind = 'reserve'
       and r.subject_id = e.subject_id
       and r.reservation_id = e.about_id
@@ -168,8 +163,7 @@ begin
   update quota.events as e
     set actor = null,
         metadata = case when e.kind = 'member' then e.metadata - 'user_id' else e.metadata end
-    where (e.actor is not null or e.kind = 'member')
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id;
+    where e.actor = p_user_id;
 end
 $$;
 

@@ -134,8 +134,7 @@ begin
     union
     select e.subject_id
     from quota.events as e
-    where (e.actor is not null or e.kind = 'member')
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_subject_id
+    where e.actor = p_subject_id
   ) || v_below;
   -- One after the other: they may be on several nodes.
   foreach v_subject_id in array array(

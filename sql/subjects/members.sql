@@ -104,7 +104,7 @@ begin
     perform quota.record(
       row(
         v_caller.subject_id, quota.new_id(v_now), v_now, 'member', null, v_now, 0, 0, 0, null, null,
-        null, null, jsonb_build_object('user_id', p_user_id, 'is_member', p_is_member)
+        p_user_id, null, jsonb_build_object('user_id', p_user_id, 'is_member', p_is_member)
       )::quota.events
     );
   end if;

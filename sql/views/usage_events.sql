@@ -163,7 +163,7 @@ comment on column public.usage_events.about_id is
 comment on column public.usage_events.grant_id is 'The grant that it draws from; null without one.';
 
 comment on column public.usage_events.actor is
-  'The user that acted for the subject, or that a server named, also on the lines of the end of its holds and of refunds; null where it is the subject itself, a server that named none, or a user that was forgotten.';
+  'The user that acted for the subject, or that a server named, also on the lines of the end of its holds and of refunds, or whose membership or cap changed; null where it is the subject itself, a server that named none, or a user that was forgotten.';
 
 comment on column public.usage_events.idempotency_key is
   'The key of the call that wrote it; null without one.';

@@ -2784,7 +2784,7 @@ begin
     perform quota.record(
       row(
         v_caller.subject_id, quota.new_id(v_now), v_now, 'member', null, v_now, 0, 0, 0, null, null,
-        null, null, jsonb_build_object('user_id', p_user_id, 'is_member', p_is_member)
+        p_user_id, null, jsonb_build_object('user_id', p_user_id, 'is_member', p_is_member)
       )::quota.events
     );
   end if;
@@ -3306,8 +3306,7 @@ begin
     union
     select e.subject_id
     from quota.events as e
-    where (e.actor is not null or e.kind = 'member')
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_subject_id
+    where e.actor = p_subject_id
   ) || v_below;
   -- One after the other: they may be on several nodes.
   foreach v_subject_id in array array(
@@ -4036,7 +4035,7 @@ comment on column quota.events.drawn_change is 'Change of what is drawn from gra
 comment on column quota.events.about_id is 'The event, reservation or grant that this line is about; resets of a feature share an id.';
 
 comment on column quota.events.actor is
-  'The user that acted for the subject, or for whom a server did, where it is not the subject itself; null otherwise. Lines of commits, endings and refunds have that of the use.';
+  'The user that acted for the subject, or for whom a server did, where it is not the subject itself, or who became a member; null otherwise. Lines of commits, endings and refunds have that of the use.';
 
 comment on column quota.events.idempotency_key is
   'The key of the call that wrote it; what it is bound to stands in quota.keys.';
@@ -4058,8 +4057,7 @@ create index events_by_what_they_are_about on quota.events (subject_id, about_id
   where about_id is not null;
 
 -- Serves forget_subject(): where a user acted for others, or became a member.
-create index events_by_user on quota.events ((coalesce(actor, metadata ->> 'user_id')))
-  where actor is not null or kind = 'member';
+create index events_by_actor on quota.events (actor) where actor is not null;
 
 -- No statistics, here and in every table with a subject: the planner's estimates are computed without
 -- policies, and `Prefer: count=planned` on a view tells them to whoever asks. With the most common
@@ -4080,8 +4078,6 @@ alter table quota.events
   alter column actor set statistics 0,
   alter column idempotency_key set statistics 0,
   alter column metadata set statistics 0;
-
-alter index quota.events_by_user alter column 1 set statistics 0;
 
 alter table quota.events enable row level security;
 
@@ -12945,7 +12941,7 @@ $$;
 comment on function quota.forget_merges is 'Takes a subject out of what is known of merged ones.';
 
 -- What it did for others stays, and loses the name. The lines lead to the holds and keys that have it,
--- so all of it is found by events_by_user. Nobody else changes a line, the actor of a hold or the
+-- so all of it is found by events_by_actor. Nobody else changes a line, the actor of a hold or the
 -- arguments of a key, and who waits here for one holds nothing that this waits for: it needs no meter
 -- of the organisation.
 create function quota.forget_actor(p_user_id text)
@@ -12957,7 +12953,6 @@ declare
     select quota.cap_id(quota.cap_holder(e.subject_id), p_user_id)
     from quota.events as e
     where e.actor = p_user_id
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
     group by 1
   );
   v_batches uuid[];
@@ -12966,7 +12961,6 @@ begin
   delete from quota.keys as k
     using quota.events as e
     where e.actor = p_user_id
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
       and k.subject_id = e.subject_id
       and k.owner_id = p_user_id
       and k.idempotency_key = e.idempotency_key;
@@ -12977,7 +12971,6 @@ begin
         answer = quota.without_member(k.answer, p_user_id)
     from quota.events as e
     where e.actor = p_user_id
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
       and k.subject_id = e.subject_id
       and k.idempotency_key = e.idempotency_key;
   -- Of an item the key stands in the line of its batch, which may be another subject's.
@@ -12985,7 +12978,6 @@ begin
     select e.about_id
     from quota.events as e
     where e.actor = p_user_id
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
       and e.kind = 'consume'
       and e.about_id is not null
     group by 1
@@ -13005,7 +12997,6 @@ begin
         answer = quota.without_member(r.answer, p_user_id)
     from quota.events as e
     where e.actor = p_user_id
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id
       and e.kind = 'reserve'
       and r.subject_id = e.subject_id
       and r.reservation_id = e.about_id
@@ -13013,8 +13004,7 @@ begin
   update quota.events as e
     set actor = null,
         metadata = case when e.kind = 'member' then e.metadata - 'user_id' else e.metadata end
-    where (e.actor is not null or e.kind = 'member')
-      and coalesce(e.actor, e.metadata ->> 'user_id') = p_user_id;
+    where e.actor = p_user_id;
 end
 $$;
 
@@ -19646,7 +19636,7 @@ comment on column public.usage_events.about_id is
 comment on column public.usage_events.grant_id is 'The grant that it draws from; null without one.';
 
 comment on column public.usage_events.actor is
-  'The user that acted for the subject, or that a server named, also on the lines of the end of its holds and of refunds; null where it is the subject itself, a server that named none, or a user that was forgotten.';
+  'The user that acted for the subject, or that a server named, also on the lines of the end of its holds and of refunds, or whose membership or cap changed; null where it is the subject itself, a server that named none, or a user that was forgotten.';
 
 comment on column public.usage_events.idempotency_key is
   'The key of the call that wrote it; null without one.';
@@ -23185,7 +23175,7 @@ begin
     ('function', 'quota.carried_into(text, text, quota.limit_state, timestamp with time zone, timestamp with time zone, text, timestamp with time zone)', '{"body": "b79ed7972adb16e23bd9709dcf446020", "name": "quota.carried_into", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_limit quota.limit_state, p_at timestamp with time zone, p_anchor_at timestamp with time zone, p_time_zone text, p_terms_changed_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.change_detail(jsonb, jsonb)', '{"body": "38ee7c8d097cdcb62d8e77d6e069b423", "name": "quota.change_detail", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_former jsonb, p_content jsonb) returns text"}'),
     ('function', 'quota.change_limit(text, text, text, bigint, timestamp with time zone, boolean, text, text)', '{"body": "30909d3b5ae6868a8fdc9d51553938f0", "name": "quota.change_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_feature text, p_period text, p_limit bigint, p_ends_at timestamp with time zone, p_is_cleared boolean, p_member text, p_reason text DEFAULT NULL::text) returns void"}'),
-    ('function', 'quota.change_member(text, text, boolean)', '{"body": "8d41931f4741fd0e92e74082f78e217d", "name": "quota.change_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_user_id text, p_is_member boolean) returns void"}'),
+    ('function', 'quota.change_member(text, text, boolean)', '{"body": "70207276b9236fd7e161ab19bf33e0fd", "name": "quota.change_member", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject text, p_user_id text, p_is_member boolean) returns void"}'),
     ('function', 'quota.changed_objects()', '{"body": "56daf3fd4f8d5b12e10640cc780698df", "name": "quota.changed_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.changes_query(text, text, text[])', '{"body": "73bd30b43b72d6b0122c57a883a85fed", "name": "quota.changes_query", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_operation text, p_table text, p_arguments text[]) returns text"}'),
     ('function', 'quota.check_amount(bigint, bigint)', '{"body": "77436148c5ec1965dbd61a9c5240dada", "name": "quota.check_amount", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_amount bigint, p_least bigint DEFAULT 1) returns void"}'),
@@ -23283,7 +23273,7 @@ begin
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.forecast(bigint, bigint, timestamp with time zone, timestamp with time zone, timestamp with time zone)', '{"body": "657a37c54f32411488bdae56b83640d8", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_room bigint, p_period_start timestamp with time zone, p_resets_at timestamp with time zone, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
-    ('function', 'quota.forget_actor(text)', '{"body": "93c3792163cd44be49cd7a571b7c6de0", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
+    ('function', 'quota.forget_actor(text)', '{"body": "b52e39c24d950b22ffa2ebf16d99bf3e", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
     ('function', 'quota.forget_caps(text[])', '{"body": "c4c773c1fde1b90167bd12eda082b7b7", "name": "quota.forget_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_ids text[]) returns void"}'),
     ('function', 'quota.forget_limits(text[], text)', '{"body": "f765b0648feb4b587512ee67841b16a4", "name": "quota.forget_limits", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_feature_id text DEFAULT NULL::text) returns void"}'),
     ('function', 'quota.forget_merges(text)', '{"body": "dae398b3092a709eaa76ecfb721d1477", "name": "quota.forget_merges", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
@@ -23370,7 +23360,7 @@ begin
     ('function', 'quota.lock_levels(text, text[])', '{"body": "92090932fa60ee11646583eda87532fc", "name": "quota.lock_levels", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meter(text, text, boolean)', '{"body": "bd969ce0e22a160f97795d72e3dba942", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meters(text, text[], boolean)', '{"body": "99682c20f918e22a4348da09f184f76c", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
-    ('function', 'quota.lock_namers(text)', '{"body": "7518a4d9b76d627ecdc75a1ae3ff2783", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
+    ('function', 'quota.lock_namers(text)', '{"body": "90447ecdef0e396e892f497b8497476e", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
     ('function', 'quota.lock_own(quota.caller, text)', '{"body": "3960a944e808e68b0fd41d994c2ab869", "name": "quota.lock_own", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text) returns quota.own_lock"}'),
     ('function', 'quota.lock_parts(quota.part[])', '{"body": "e037651444b6df2c51ad443bfa2e2bcd", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_reservation(uuid, text)', '{"body": "9e85ec02fd203940eb3f788af0a482d2", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
@@ -23608,8 +23598,8 @@ begin
     ('index', 'quota.alerts_to_deliver', '{"on": "quota.alerts", "text": "CREATE INDEX alerts_to_deliver ON quota.alerts USING btree (handed_at NULLS FIRST, at) WHERE (acknowledged_at IS NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.caps_by_member', '{"on": "quota.caps", "text": "CREATE INDEX caps_by_member ON quota.caps USING btree (member, subject_id)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.counters_near_the_limit', '{"on": "quota.counters", "text": "CREATE INDEX counters_near_the_limit ON quota.counters USING btree (period_end, subject_id) WHERE ((passed >= 80) AND (passed <= 100))", "is_valid": true, "is_unique": false}'),
+    ('index', 'quota.events_by_actor', '{"on": "quota.events", "text": "CREATE INDEX events_by_actor ON quota.events USING btree (actor) WHERE (actor IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.events_by_id', '{"on": "quota.events", "text": "CREATE INDEX events_by_id ON quota.events USING btree (event_id)", "is_valid": true, "is_unique": false}'),
-    ('index', 'quota.events_by_user', '{"on": "quota.events", "text": "CREATE INDEX events_by_user ON quota.events USING btree (COALESCE(actor, (metadata ->> ''user_id''::text))) WHERE ((actor IS NOT NULL) OR (kind = ''member''::text))", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.events_by_what_they_are_about', '{"on": "quota.events", "text": "CREATE INDEX events_by_what_they_are_about ON quota.events USING btree (subject_id, about_id) WHERE (about_id IS NOT NULL)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.events_by_what_they_count', '{"on": "quota.events", "text": "CREATE INDEX events_by_what_they_count ON quota.events USING btree (subject_id, feature_id, counts_at)", "is_valid": true, "is_unique": false}'),
     ('index', 'quota.exceptions_by_feature', '{"on": "quota.exceptions", "text": "CREATE INDEX exceptions_by_feature ON quota.exceptions USING btree (feature_id)", "is_valid": true, "is_unique": false}'),

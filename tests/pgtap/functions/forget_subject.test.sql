@@ -101,7 +101,7 @@ select is(
   (select array_agg(row(kind, used_change, actor, metadata)::text order by kind collate "C", metadata ->> 'user_id' nulls first)
    from quota.events where subject_id = 'acme'),
   array[
-    '(consume,2,,{})', '(member,0,,"{""is_member"": true}")', '(member,0,,"{""user_id"": ""bob"", ""is_member"": true}")'
+    '(consume,2,,{})', '(member,0,,"{""is_member"": true}")', '(member,0,bob,"{""user_id"": ""bob"", ""is_member"": true}")'
   ],
   'an organisation keeps its lines, without the name of who acted'
 );
