@@ -1,5 +1,6 @@
 // Several subjects under one: together exactly what the one above has.
 import { expect, test } from 'vitest';
+import { pidOf, waitUntilBlocked } from '../support/blocking.ts';
 import { applyPlans } from '../support/plans.ts';
 import { calls, decisionOf, startBlocked } from './holds.ts';
 import { queryBlocked, run } from './race.ts';
@@ -70,6 +71,34 @@ test('a parent that is set while a call waits counts it', () =>
       { subject_id: 'child', used: 2 },
       { subject_id: 'org', used: 2 },
     ]);
+  }));
+
+// A call that waited for its own meter has it from then on, also where it did not move it, and finds that it
+// counts above as well. Who came there in order, and wants both, is not to be turned away for it.
+test('a parent that is set while a call waits, and somebody who has the meter of the parent: nobody gets 40P01', () =>
+  run(async (race) => {
+    await applyPlans(race.owner, PLANS);
+    await race.owner.query(`select public.set_plan('org', 'org')`);
+    const [one, late, both] = await Promise.all([race.server(), race.server(), race.server()]);
+    const child = calls.consume({ subject: 'sub', feature });
+    await decisionOf(one, child);
+    await decisionOf(one, calls.consume({ subject: 'org', feature }));
+    const latePid = await pidOf(late);
+    await one.query('begin');
+    await one.query(`select public.set_parent('sub', 'org')`);
+    const lateCall = await startBlocked(race, late, child);
+    const lateCode = lateCall.answer.then(
+      () => null,
+      ({ code }) => code,
+    );
+    await both.query('begin');
+    const first = await startBlocked(race, both, calls.consume({ subject: 'org', feature }));
+    await one.query('commit');
+    expect(await first.answer).toMatchObject({ allowed: true, used: 2 });
+    await waitUntilBlocked(race.owner, latePid);
+    expect(await decisionOf(both, child)).toMatchObject({ allowed: true, used: 3 });
+    await both.query('commit');
+    expect(await lateCode).toBe('55P03');
   }));
 
 test('a parent that is set, and used, while a call that costs something waits counts it', () =>
