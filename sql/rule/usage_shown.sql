@@ -88,7 +88,6 @@ begin
     select m.feature_id, m.plan_id, p_time_zone, p_member, l.period, l.period_start, l.resets_at, l.allowed,
       l.used, l.reserved, l.granted, l.carried, false
     from quota.meters as m
-    join quota.catalogue as k on k.version = m.catalogue_version
     cross join lateral (
       select m.long_period as period, m.long_start as period_start, m.long_end as resets_at,
         m.long_allowed as allowed, m.used - m.long_used_before as used,
@@ -109,6 +108,7 @@ begin
       where m.minute_limit is not null
     ) as l
     where m.subject_id = p_subject_id
+      and m.catalogue_version = (select k.version from quota.catalogue as k)
       -- Whose parent was forgotten has a plan of its own from then on, and its meter knows nothing of that.
       and (p_has_parent or cardinality(m.levels) = 1)
       and m.fresh_from <= p_at

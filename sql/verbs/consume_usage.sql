@@ -181,6 +181,16 @@ begin
     end;
     perform quota.take_back(v_subject_id, p_feature, p_amount - v_held, v_held);
   end;
+  if p_idempotency_key is null then
+    v_decision := quota.look_plainly(
+      row(v_subject_id, v_is_trusted, v_actor)::quota.caller, p_feature,
+      case when p_partial then 1 else p_amount end, null
+    );
+    if v_decision.allowed is false then
+      v_decision.amount := p_amount;
+      return v_decision;
+    end if;
+  end if;
   return quota.take_properly(
     row(v_subject_id, v_is_trusted, v_actor)::quota.caller, p_feature, p_amount, p_ttl,
     p_idempotency_key, v_arguments, coalesce(p_metadata, '{}'), p_partial

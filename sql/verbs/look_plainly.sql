@@ -31,9 +31,8 @@ begin
   -- The limit with least room stays that: what fits under it fits under all.
   select
       m.fresh_from, least(m.fresh_until, m.holds_expire_at),
-      m.refuses and m.plan_ends_at = 'infinity' and m.reserved = 0 and m.long_granted = 0 and 1 = m.long_limits
-        + case when m.minute_limit is null then 0 else 1 end
-        + case when m.hour_limit is null then 0 else 1 end,
+      m.refuses and m.plan_ends_at = 'infinity' and m.reserved = 0 and m.long_granted = 0
+        and m.long_limits + num_nonnulls(m.minute_limit, m.hour_limit) = 1,
       m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end, m.allowed, m.granted,
       m.used - m.used_before, m.reserved - m.reserved_before,
       case when m.period = m.long_period then m.long_carried else 0 end
@@ -41,9 +40,9 @@ begin
       v_fresh_from, v_until, v_is_only, v_plan_id, v_upgrade_url, v_period, v_period_start,
       v_period_end, v_limit, v_granted, v_used, v_reserved, v_carried
     from quota.meters as m
-    join quota.catalogue as k on k.version = m.catalogue_version
     where m.subject_id = p_caller.subject_id
       and m.feature_id = p_feature_id
+      and m.catalogue_version = (select k.version from quota.catalogue as k)
       and m.fresh_from < 'infinity' and (p_is_part or m.ceiling is not null)
       and (p_caller.is_trusted or not m.server_only)
       and (

@@ -30,23 +30,14 @@ begin
     perform quota.caller_for(p_caller.subject_id);
     perform quota.check_amount(p_amount);
   end if;
-  if p_idempotency_key is null then
-    v_decision := quota.look_plainly(
-      p_caller, p_feature_id, case when p_partial then 1 else p_amount end, null
-    );
-    if v_decision.allowed is false then
-      v_decision.amount := p_amount;
-      return v_decision;
-    end if;
-    if p_ttl is null then
-      perform from quota.meters as m
-        where m.subject_id = p_caller.subject_id
-          and m.feature_id = p_feature_id;
-      if not found then
-        v_decision := quota.take_first(p_caller, p_feature_id, p_amount, p_metadata);
-        if v_decision.allowed then
-          return v_decision;
-        end if;
+  if p_idempotency_key is null and p_ttl is null then
+    perform from quota.meters as m
+      where m.subject_id = p_caller.subject_id
+        and m.feature_id = p_feature_id;
+    if not found then
+      v_decision := quota.take_first(p_caller, p_feature_id, p_amount, p_metadata);
+      if v_decision.allowed then
+        return v_decision;
       end if;
     end if;
   end if;

@@ -90,7 +90,7 @@ begin
   -- The one with least room comes last, as decide() chooses it; before all others one that is not plain.
   for v_limit in
     select l.period, l.amount, r.mark, p.plan_id, p.upgrade_url, f.server_only,
-      f.marks[1] as first_mark, k.version,
+      f.marks[1] as first_mark, (select k.version from quota.catalogue as k) as version,
       f.kind = 'metered' and l.mode = 'hard' and l.rollover is null and l.grace is null
         and l.period not like '% %' and p_amount <= r.mark and p.moves_from is null
         and not exists (select from quota.feature_costs as c where c.feature_id = l.feature_id)
@@ -102,7 +102,6 @@ begin
     from quota.plans as p
     join quota.plan_limits as l on l.plan_id = p.plan_id and l.feature_id = p_feature_id
     join quota.features as f on f.feature_id = l.feature_id
-    cross join quota.catalogue as k
     cross join lateral (
       select
         least(coalesce(l.amount, 9007199254740991), (l.amount * f.marks[1] + 99) / 100 - 1) as mark

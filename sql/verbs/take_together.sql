@@ -111,9 +111,9 @@ begin
   select m.catalogue_version, m.levels, m.lock_order, m.ways, m.units, m.pers
     into v_call.catalogue_version, v_call.levels, v_call.lock_order, v_ways, v_units, v_pers
     from quota.meters as m
-    join quota.catalogue as k on k.version = m.catalogue_version
     where m.subject_id = p_subject_id
       and m.feature_id = p_feature_id
+      and m.catalogue_version = (select k.version from quota.catalogue as k)
       and m.fresh_from < 'infinity'
       and m.ways is not null
       -- A snapshot of a whole transaction may be older than the catalogue.
