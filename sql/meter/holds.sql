@@ -11,18 +11,15 @@ create table quota.reservations (
   answer jsonb,
   is_plain boolean not null default true,
   actor text,
-  constraint reservations_pkey primary key (subject_id, reservation_id),
-  constraint reservations_state_is_known
-    check (state in ('open', 'expired', 'committed', 'released')),
-  constraint reservations_amount_is_1_to_9007199254740991
-    check (amount between 1 and 9007199254740991)
+  -- No check constraints: Postgres sets each up anew in every call. Two took 86k of a reserve's 802k instructions.
+  constraint reservations_pkey primary key (subject_id, reservation_id)
 );
 
 comment on table quota.reservations is
   'Holds on an amount. An open one counts against every limit of its feature until expires_at.';
 
 comment on column quota.reservations.state is
-  'open, expired (its hold was given back; a late commit is still possible), committed, released.';
+  'open, expired (its hold was given back; a late commit is still possible), committed or released.';
 
 comment on column quota.reservations.answer is
   'What ended it was told this; the same ending repeated is told it again.';

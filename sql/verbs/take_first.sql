@@ -135,7 +135,8 @@ begin
       v_meter.long_ceiling := v_limit.mark;
     end if;
   end loop;
-  if v_limit.period is null then
+  -- No limit; or no edition, after a copy of the schema alone.
+  if v_limit.version is null then
     return null;
   end if;
   v_meter.period := v_limit.period;
