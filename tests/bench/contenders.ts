@@ -1,4 +1,5 @@
 /** Ways to count one use from a Node process, each limited to `limit` a subject: ours, and what apps do. */
+import pRetry from 'p-retry';
 import pg from 'pg';
 import { RateLimiterPostgres, RateLimiterRes } from 'rate-limiter-flexible';
 
@@ -118,6 +119,14 @@ export async function prepareWays(client: pg.ClientBase): Promise<void> {
 const LIMIT = 100;
 const CALLERS = 32;
 
+/** A crowd at one row on a slow disk: who waited 2 s is told to call again (55P03), and does. */
+const patiently = <T>(call: () => Promise<T>) =>
+  pRetry(call, {
+    retries: 20,
+    minTimeout: 0,
+    shouldRetry: ({ error }) => (error as pg.DatabaseError).code === '55P03',
+  });
+
 /** How many of 400 calls, 32 at a time, get through a limit of 100. */
 export async function overshoot(url: string): Promise<Record<string, number>> {
   const pool = new pg.Pool({
@@ -135,7 +144,7 @@ export async function overshoot(url: string): Promise<Record<string, number>> {
       let left = 4 * LIMIT;
       await Promise.all(
         Array.from({ length: CALLERS }, async () => {
-          while (left-- > 0) answers.push(await way.call(pool, subject));
+          while (left-- > 0) answers.push(await patiently(() => way.call(pool, subject)));
         }),
       );
       allowed[way.name] = answers.filter(Boolean).length;
