@@ -2,7 +2,7 @@
 begin;
 select set_config('search_path', 'public, ' || pronamespace::regnamespace, true) from pg_proc where proname = 'pgtap_version';
 set local timezone = 'UTC';
-select plan(267);
+select plan(279);
 
 -- A month that ends in between would begin anew.
 create or replace function quota.clock()
@@ -243,6 +243,19 @@ insert into calls (who, call, code, description) values
   ('ada', 'explain_usage(%feature, 0)', 'QAMNT', 'amount 0'),
   ('ada', 'explain_usage(%feature, 1, ''bob'')', '42501', 'somebody else'),
   ('anon', 'explain_usage(%feature)', '42501', 'anon'),
+  -- No constraint of quota.subjects says so: each verb looks.
+  ('server', 'reserve_usage(%feature, 1, repeat(''s'', 256))', 'QSUBJ', 'a subject of 256 characters'),
+  ('server', 'consume_usage_many(''[{"feature": "token"}]'', repeat(''s'', 256))', 'QSUBJ', 'a subject of 256 characters'),
+  ('server', 'consume_usage_batch(''[{"feature": "token"}]'', repeat(''s'', 256))', 'QSUBJ', 'a subject of 256 characters'),
+  ('server', 'consume_usage_batch(jsonb_build_array(jsonb_build_object(''feature'', ''token'', ''subject'', repeat(''s'', 256))))', 'QSUBJ', 'an item of a subject of 256 characters'),
+  ('server', 'grant_usage(%feature, 1, repeat(''s'', 256))', 'QSUBJ', 'a subject of 256 characters'),
+  ('server', 'set_limit(repeat(''s'', 256), %feature, ''month'', 1)', 'QSUBJ', 'a subject of 256 characters'),
+  ('server', 'set_value(repeat(''s'', 256), ''sso'', ''true'')', 'QSUBJ', 'a subject of 256 characters'),
+  ('server', 'set_parent(repeat(''s'', 256), ''ada'')', 'QSUBJ', 'a subject of 256 characters'),
+  ('server', 'set_parent(''ada'', repeat(''s'', 256))', 'QSUBJ', 'a parent of 256 characters'),
+  ('server', 'add_member(repeat(''s'', 256), ''ada'')', 'QSUBJ', 'a subject of 256 characters'),
+  ('server', 'merge_subjects(repeat(''s'', 256), ''ada'')', 'QSUBJ', 'an old name of 256 characters'),
+  ('server', 'forget_subject(repeat(''s'', 256))', 'QSUBJ', 'a subject of 256 characters'),
   ('ada', 'forget_subject(''ada'')', '42501', 'a user'),
   ('server', 'forget_subject(null)', 'QSUBJ', 'no subject'),
   ('server', 'forget_subject('''')', 'QSUBJ', 'an empty subject');
