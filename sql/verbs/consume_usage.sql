@@ -26,7 +26,8 @@ comment on function public.consume_usage is
 -- Postgres sets each up anew in every transaction. So the plain call stands here whole: one update of the
 -- meter, under the ceiling that the last proper look at the limits left there, and one line. It knows
 -- nothing of plans, and it never decides: it recognises calls for which take_properly() could only say
--- yes (see sql/meter/meters.sql and sql/README.md for why that is exact).
+-- yes (see sql/meter/meters.sql and sql/README.md for why that is exact). After it a refusal is looked for
+-- that is as plain, and waits for nobody (look_plainly()).
 create function quota.consume_usage(
   p_feature text,
   p_amount bigint,

@@ -42,7 +42,7 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
   if pg_current_xact_id_if_assigned() is not null and quota.has_locked_late(p_parts) then
-    return quota.lock_late_parts(p_parts);
+    return quota.lock_briefly(p_parts);
   end if;
   return quota.lock_in_order(p_parts);
 end
@@ -52,7 +52,7 @@ comment on function quota.lock_parts is
   'Locks the meters of parts, subjects in byte order, and returns the time; null: a subject was merged into another, ask again whose they are.';
 
 -- Waits less than it takes Postgres to look for a deadlock (deadlock_timeout): 55P03 instead of 40P01.
-create function quota.lock_late_parts(p_parts quota.part[])
+create function quota.lock_briefly(p_parts quota.part[])
 returns timestamptz
 language plpgsql volatile security invoker
 set search_path = pg_catalog, pg_temp set lock_timeout = '250ms'
@@ -62,7 +62,7 @@ begin
 end
 $$;
 
-comment on function quota.lock_late_parts is
+comment on function quota.lock_briefly is
   'lock_parts() for who holds one of the meters already. Errors: 55P03.';
 
 create function quota.lock_in_order(p_parts quota.part[])

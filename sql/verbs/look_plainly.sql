@@ -116,7 +116,6 @@ begin
       v_may_change, period, period_start, period_end, allowed, granted, used, reserved, carried,
       fits
     from quota.meters as m
-    join quota.catalogue as k on k.version = m.catalogue_version
     cross join lateral (
       select case when m.long_period like '% %' then quota.period_rank(m.long_period) else 3 end as rank,
         m.long_period as period, m.long_start as period_start,
@@ -152,6 +151,7 @@ begin
     ) as l
     where m.subject_id = p_caller.subject_id
       and m.feature_id = p_feature_id
+      and m.catalogue_version = (select k.version from quota.catalogue as k)
       and m.fresh_from <= p_at
       and m.long_until > p_at
       and m.holds_expire_at > p_at

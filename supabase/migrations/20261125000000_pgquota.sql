@@ -6943,7 +6943,8 @@ comment on function public.consume_usage is
 -- Postgres sets each up anew in every transaction. So the plain call stands here whole: one update of the
 -- meter, under the ceiling that the last proper look at the limits left there, and one line. It knows
 -- nothing of plans, and it never decides: it recognises calls for which take_properly() could only say
--- yes (see sql/meter/meters.sql and sql/README.md for why that is exact).
+-- yes (see sql/meter/meters.sql and sql/README.md for why that is exact). After it a refusal is looked for
+-- that is as plain, and waits for nobody (look_plainly()).
 create function quota.consume_usage(
   p_feature text,
   p_amount bigint,
@@ -7430,7 +7431,6 @@ begin
       v_may_change, period, period_start, period_end, allowed, granted, used, reserved, carried,
       fits
     from quota.meters as m
-    join quota.catalogue as k on k.version = m.catalogue_version
     cross join lateral (
       select case when m.long_period like '% %' then quota.period_rank(m.long_period) else 3 end as rank,
         m.long_period as period, m.long_start as period_start,
@@ -7466,6 +7466,7 @@ begin
     ) as l
     where m.subject_id = p_caller.subject_id
       and m.feature_id = p_feature_id
+      and m.catalogue_version = (select k.version from quota.catalogue as k)
       and m.fresh_from <= p_at
       and m.long_until > p_at
       and m.holds_expire_at > p_at
@@ -7938,7 +7939,7 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 begin
   if pg_current_xact_id_if_assigned() is not null and quota.has_locked_late(p_parts) then
-    return quota.lock_late_parts(p_parts);
+    return quota.lock_briefly(p_parts);
   end if;
   return quota.lock_in_order(p_parts);
 end
@@ -7948,7 +7949,7 @@ comment on function quota.lock_parts is
   'Locks the meters of parts, subjects in byte order, and returns the time; null: a subject was merged into another, ask again whose they are.';
 
 -- Waits less than it takes Postgres to look for a deadlock (deadlock_timeout): 55P03 instead of 40P01.
-create function quota.lock_late_parts(p_parts quota.part[])
+create function quota.lock_briefly(p_parts quota.part[])
 returns timestamptz
 language plpgsql volatile security invoker
 set search_path = pg_catalog, pg_temp set lock_timeout = '250ms'
@@ -7958,7 +7959,7 @@ begin
 end
 $$;
 
-comment on function quota.lock_late_parts is
+comment on function quota.lock_briefly is
   'lock_parts() for who holds one of the meters already. Errors: 55P03.';
 
 create function quota.lock_in_order(p_parts quota.part[])
@@ -23409,6 +23410,7 @@ begin
     ('function', 'quota.limits_shown(text, text, text, boolean, boolean, timestamp with time zone)', '{"body": "a0b8302094ecf56546aece01f9ff2a58", "name": "quota.limits_shown", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text, p_time_zone text, p_has_parent boolean, p_has_extras boolean, p_at timestamp with time zone) returns SETOF quota.shown_limit"}'),
     ('function', 'quota.lines_to_fold(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "2273fdcefe4544d0b7e42010835b68fa", "name": "quota.lines_to_fold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_before timestamp with time zone, p_until timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns uuid[]"}'),
     ('function', 'quota.lock_all_to_merge(text, text, text[])', '{"body": "cf2b92c42d78b87425c48be66d7fc06c", "name": "quota.lock_all_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_ids text[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_briefly(quota.part[])', '{"body": "a791dc91b911f5eb265af9ac8b162864", "name": "quota.lock_briefly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=250ms", "search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_call(quota.caller, text[])', '{"body": "7ecf10782df457a4431eec0f85f26bab", "name": "quota.lock_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_ids text[]) returns quota.own_lock"}'),
     ('function', 'quota.lock_caps(quota.part[], timestamp with time zone, boolean)', '{"body": "50258107ae66c9f78c55500ce463a017", "name": "quota.lock_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_at timestamp with time zone, p_is_begun boolean DEFAULT false) returns void"}'),
     ('function', 'quota.lock_families(quota.row_change[], text[])', '{"body": "cb8b401ac34a1f4030f053044d2142eb", "name": "quota.lock_families", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_changes quota.row_change[], p_feature_ids text[]) returns void"}'),
@@ -23417,13 +23419,12 @@ begin
     ('function', 'quota.lock_imports(quota.import_row[])', '{"body": "4b4d7935aabc2b6d4f9339e40b424ddc", "name": "quota.lock_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns void"}'),
     ('function', 'quota.lock_in_order(quota.part[])', '{"body": "e037651444b6df2c51ad443bfa2e2bcd", "name": "quota.lock_in_order", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_late(quota.part[])', '{"body": "77c1f7c758c13375fe9057cac879142e", "name": "quota.lock_late", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns void"}'),
-    ('function', 'quota.lock_late_parts(quota.part[])', '{"body": "a791dc91b911f5eb265af9ac8b162864", "name": "quota.lock_late_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=250ms", "search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_levels(text, text[])', '{"body": "92090932fa60ee11646583eda87532fc", "name": "quota.lock_levels", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meter(text, text, boolean)', '{"body": "bd969ce0e22a160f97795d72e3dba942", "name": "quota.lock_meter", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
     ('function', 'quota.lock_meters(text, text[], boolean)', '{"body": "99682c20f918e22a4348da09f184f76c", "name": "quota.lock_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_ids text[], p_is_table boolean DEFAULT false) returns timestamp with time zone"}'),
     ('function', 'quota.lock_namers(text)', '{"body": "90447ecdef0e396e892f497b8497476e", "name": "quota.lock_namers", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
     ('function', 'quota.lock_own(quota.caller, text)', '{"body": "3960a944e808e68b0fd41d994c2ab869", "name": "quota.lock_own", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text) returns quota.own_lock"}'),
-    ('function', 'quota.lock_parts(quota.part[])', '{"body": "58430013ca648b6e27fabfb293186e65", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
+    ('function', 'quota.lock_parts(quota.part[])', '{"body": "40336879d0977ad9b20e0fe532ba6961", "name": "quota.lock_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_reservation(uuid, text)', '{"body": "9e85ec02fd203940eb3f788af0a482d2", "name": "quota.lock_reservation", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject text) returns quota.locked_hold"}'),
     ('function', 'quota.lock_several(quota.caller[], text[])', '{"body": "323e04ff39664cafdacee8230e41d392", "name": "quota.lock_several", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_callers quota.caller[], p_feature_ids text[], OUT callers quota.caller[], OUT at timestamp with time zone) returns record"}'),
     ('function', 'quota.lock_shared(text, text, quota.shares[])', '{"body": "0a2878d45fff287db4bf78c524eac954", "name": "quota.lock_shared", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_shares quota.shares[]) returns timestamp with time zone"}'),
@@ -23432,7 +23433,7 @@ begin
     ('function', 'quota.lock_terms_of(text[])', '{"body": "97c471dcd24ff78b8a9542fedb2fd28b", "name": "quota.lock_terms_of", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
     ('function', 'quota.lock_to_merge(text, text)', '{"body": "acbe38572212df4fefd698c7467326a8", "name": "quota.lock_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns text"}'),
     ('function', 'quota.longest_period(text[])', '{"body": "c737a7ffae0b03b5136d73840aa4c83a", "name": "quota.longest_period", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods text[]) returns text"}'),
-    ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "a9cd6ec53e7b92f5a47f7c8ab49d8554", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT carried bigint, OUT fits boolean) returns record"}'),
+    ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "47dcffd909bd5810422962173efd0150", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT carried bigint, OUT fits boolean) returns record"}'),
     ('function', 'quota.look_later(text[], timestamp with time zone[])', '{"body": "9e1ceadff4bde95bef214b54165766ed", "name": "quota.look_later", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_next_at timestamp with time zone[]) returns void"}'),
     ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone, boolean)', '{"body": "9022db456600d9ecd5048aafc7e4093a", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_is_part boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.look_together(quota.caller, text, bigint, timestamp with time zone, quota.joint_call)', '{"body": "2925c1a2a62470b739299d99e9930d1a", "name": "quota.look_together", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_call quota.joint_call) returns public.usage_decision"}'),

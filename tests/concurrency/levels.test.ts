@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { pidOf, waitUntilBlocked } from '../support/blocking.ts';
 import { applyPlans } from '../support/plans.ts';
-import { calls, decisionOf, startBlocked } from './holds.ts';
+import { calls, decisionOf, outcomeOf, startBlocked } from './holds.ts';
 import { queryBlocked, run } from './race.ts';
 
 const PLANS = {
@@ -75,31 +75,47 @@ test('a parent that is set while a call waits counts it', () =>
 
 // A call that waited for its own meter has it from then on, also where it did not move it, and finds that it
 // counts above as well. Who came there in order, and wants both, is not to be turned away for it.
-test('a parent that is set while a call waits, and somebody who has the meter of the parent: nobody gets 40P01', () =>
-  run(async (race) => {
-    await applyPlans(race.owner, PLANS);
-    await race.owner.query(`select public.set_plan('org', 'org')`);
-    const [one, late, both] = await Promise.all([race.server(), race.server(), race.server()]);
-    const child = calls.consume({ subject: 'sub', feature });
-    await decisionOf(one, child);
-    await decisionOf(one, calls.consume({ subject: 'org', feature }));
-    const latePid = await pidOf(late);
-    await one.query('begin');
-    await one.query(`select public.set_parent('sub', 'org')`);
-    const lateCall = await startBlocked(race, late, child);
-    const lateCode = lateCall.answer.then(
-      () => null,
-      ({ code }) => code,
-    );
-    await both.query('begin');
-    const first = await startBlocked(race, both, calls.consume({ subject: 'org', feature }));
-    await one.query('commit');
-    expect(await first.answer).toMatchObject({ allowed: true, used: 2 });
-    await waitUntilBlocked(race.owner, latePid);
-    expect(await decisionOf(both, child)).toMatchObject({ allowed: true, used: 3 });
-    await both.query('commit');
-    expect(await lateCode).toBe('55P03');
-  }));
+test.each([
+  {
+    has: 'the meter of the parent',
+    child: 'sub',
+    first: calls.consume({ subject: 'org', feature }),
+    told: { allowed: true, used: 2 },
+    used: 3,
+  },
+  // Under which the meter of a parent that used nothing yet is made.
+  {
+    has: 'the row of the parent',
+    child: 'child',
+    first: { sql: `select public.set_plan('org', 'org')`, values: [] },
+    told: undefined,
+    used: 1,
+  },
+])(
+  'a parent that is set while a call waits, and somebody who has $has: nobody gets 40P01',
+  ({ child, first, told, used }) =>
+    run(async (race) => {
+      await applyPlans(race.owner, PLANS);
+      await race.owner.query(`select public.set_plan('org', 'org')`);
+      const [one, late, both] = await Promise.all([race.server(), race.server(), race.server()]);
+      const use = calls.consume({ subject: child, feature });
+      await decisionOf(one, use);
+      if (told) await decisionOf(one, calls.consume({ subject: 'org', feature }));
+      const latePid = await pidOf(late);
+      await one.query('begin');
+      await one.query('select public.set_parent($1, $2)', [child, 'org']);
+      const lateCode = outcomeOf((await startBlocked(race, late, use)).answer);
+      await both.query('begin');
+      const begun = await startBlocked(race, both, first);
+      await one.query('commit');
+      const answer = await begun.answer;
+      if (told) expect(answer).toMatchObject(told);
+      await waitUntilBlocked(race.owner, latePid);
+      expect(await decisionOf(both, use)).toMatchObject({ allowed: true, used });
+      await both.query('commit');
+      expect(await lateCode).toBe('55P03');
+    }),
+);
 
 test('a parent that is set, and used, while a call that costs something waits counts it', () =>
   run(async (race) => {
