@@ -16,12 +16,13 @@
 
 \set ON_ERROR_STOP on
 
--- ground: the schema, the time, who is calling, what arguments must be.
+-- ground: the schema, the time, who is calling, what arguments must be, what is answered.
 \ir names.sql
 \ir ground/schema.sql
 \ir ground/clock.sql
 \ir ground/caller.sql
 \ir ground/arguments.sql
+\ir ground/decision.sql
 
 -- catalogue: what plans allow.
 \ir catalogue/features.sql

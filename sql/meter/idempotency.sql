@@ -12,22 +12,22 @@ create function quota.replay(
   p_arguments jsonb,
   p_at timestamptz
 )
-returns jsonb
+returns public.usage_decision[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_owner_id text := case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end;
   v_arguments jsonb;
-  v_answer jsonb;
+  v_answers public.usage_decision[];
 begin
-  select k.arguments, k.answer
-    into v_arguments, v_answer
+  select k.arguments, k.answers
+    into v_arguments, v_answers
     from quota.keys as k
     where k.subject_id = p_caller.subject_id
       and k.owner_id = v_owner_id
       and k.idempotency_key = p_idempotency_key;
   if not found
-    or quota.still_counts(p_caller.subject_id, v_arguments ->> 'call', v_answer, p_at) is not true
+    or quota.still_counts(p_caller.subject_id, v_arguments ->> 'call', v_answers, p_at) is not true
   then
     return null;
   end if;
@@ -36,12 +36,12 @@ begin
       v_arguments - 'actor'
       using errcode = 'QIDEM', hint = 'use a fresh key for a new call';
   end if;
-  return v_answer;
+  return v_answers;
 end
 $$;
 
 comment on function quota.replay is
-  'The first answer of a key, null if the key is free. Errors: QIDEM, other arguments.';
+  'What the call that bound a key was told; null if the key is free. Errors: QIDEM, other arguments.';
 
 -- With another actor or without partial it is another call. Only where there is one of them: what calls
 -- without were bound to stays what it was.
@@ -68,44 +68,42 @@ create function quota.replay_taken(
   p_arguments jsonb,
   p_at timestamptz
 )
-returns jsonb
+returns public.usage_decision[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_answer jsonb := quota.replay(p_caller, p_idempotency_key, p_arguments, p_at);
+  v_answers public.usage_decision[] := quota.replay(p_caller, p_idempotency_key, p_arguments, p_at);
 begin
-  if v_answer is null then
+  if v_answers is null then
     raise exception 'the idempotency key was taken by a call that was given back since'
       using errcode = '55P03', hint = 'call again with the same key';
   end if;
-  return v_answer;
+  return v_answers;
 end
 $$;
 
 comment on function quota.replay_taken is
-  'The first answer of a key that bind_key() found taken. Errors: QIDEM, other arguments; 55P03, it is free again: nothing was counted.';
+  'What the call that bound a key was told, where bind_key() found it taken. Errors: QIDEM, other arguments; 55P03, it is free again: nothing was counted.';
 
-create function quota.replayed(p_answer jsonb)
+create function quota.replayed(p_answer public.usage_decision)
 returns public.usage_decision
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_decision public.usage_decision := jsonb_populate_record(
-    null::public.usage_decision, p_answer
-  );
+  v_decision public.usage_decision := p_answer;
 begin
   v_decision.replayed := true;
   return v_decision;
 end
 $$;
 
-comment on function quota.replayed is 'A stored answer, marked as replayed.';
+comment on function quota.replayed is 'An answer that is given again, marked as replayed.';
 
 -- Does what the answer speaks of still count?
 create function quota.still_counts(
   p_subject_id text,
   p_call text,
-  p_answer jsonb,
+  p_answers public.usage_decision[],
   p_at timestamptz
 )
 returns boolean
@@ -119,7 +117,7 @@ declare
   v_used bigint;
 begin
   if p_call = 'reserve_usage' then
-    v_reservation_id := (p_answer ->> 'reservation_id')::uuid;
+    v_reservation_id := (p_answers[1]).reservation_id;
     select r.state, r.expires_at
       into v_state, v_expires_at
       from quota.reservations as r
@@ -138,10 +136,8 @@ begin
         and e.about_id = v_reservation_id
         and e.kind = 'commit'
     );
-  elsif p_call = 'consume_usage' then
-    v_uses := array[p_answer ->> 'event_id']::uuid[];
-  elsif p_call = 'consume_usage_batch' then
-    v_uses := array(select i ->> 'event_id' from jsonb_array_elements(p_answer) as i);
+  elsif p_call in ('consume_usage', 'consume_usage_batch') then
+    v_uses := array(select a.event_id from unnest(p_answers) as a);
   else
     -- A refund, a return or a grant happened, whatever came after: a webhook that comes again gives
     -- nothing twice.
@@ -174,7 +170,7 @@ create function quota.bind_key(
   p_caller quota.caller,
   p_idempotency_key text,
   p_arguments jsonb,
-  p_answer jsonb,
+  p_answers public.usage_decision[],
   p_at timestamptz
 )
 returns boolean
@@ -186,24 +182,24 @@ declare
 begin
   loop
     insert into quota.keys (
-      subject_id, owner_id, idempotency_key, bound_at, arguments, answer
+      subject_id, owner_id, idempotency_key, bound_at, arguments, answers
     )
     values (
-      p_caller.subject_id, v_owner_id, p_idempotency_key, p_at, p_arguments, p_answer
+      p_caller.subject_id, v_owner_id, p_idempotency_key, p_at, p_arguments, p_answers
     )
     on conflict do nothing;
     if found then
       return true;
     end if;
     -- A new statement: it sees the call that was waited for.
-    select k.subject_id, k.owner_id, k.idempotency_key, k.bound_at, k.arguments, k.answer
+    select k.subject_id, k.owner_id, k.idempotency_key, k.bound_at, k.arguments, k.answers
       into v_former
       from quota.keys as k
       where k.subject_id = p_caller.subject_id
         and k.owner_id = v_owner_id
         and k.idempotency_key = p_idempotency_key;
     if found and quota.still_counts(
-      p_caller.subject_id, v_former.arguments ->> 'call', v_former.answer, p_at
+      p_caller.subject_id, v_former.arguments ->> 'call', v_former.answers, p_at
     ) then
       return false;
     end if;
@@ -212,14 +208,14 @@ begin
       where k.subject_id = p_caller.subject_id
         and k.owner_id = v_owner_id
         and k.idempotency_key = p_idempotency_key
-        and k.answer = v_former.answer;
+        and k.answers = v_former.answers;
   end loop;
   return null; -- never reached; plpgsql_check wants it
 end
 $$;
 
 comment on function quota.bind_key is
-  'Binds a key to a call and its answer. False: a call in flight took it.';
+  'Binds a key to a call and its answers. False: a call in flight took it.';
 
 create function quota.free_key(
   p_caller quota.caller,

@@ -6,7 +6,7 @@ create table quota.keys (
   idempotency_key text collate "C" not null,
   bound_at timestamptz not null,
   arguments jsonb not null,
-  answer jsonb not null,
+  answers public.usage_decision[] not null,
   -- The guarantee: two calls with a key at once cannot both count.
   constraint keys_pkey primary key (subject_id, owner_id, idempotency_key)
 );
@@ -19,8 +19,8 @@ comment on column quota.keys.owner_id is
 
 comment on column quota.keys.arguments is 'The call and its arguments: with others the key is QIDEM.';
 
-comment on column quota.keys.answer is
-  'What the call was told, and is told again while what it counted or held still does.';
+comment on column quota.keys.answers is
+  'What the call was told (a batch: of each item), and is told again while what it counted or held still does. Of a grant event_id is its id; of a row of import_usage there is none.';
 
 -- Serves tidy().
 create index keys_by_age on quota.keys (bound_at);

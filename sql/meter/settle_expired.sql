@@ -127,7 +127,7 @@ as $$
 begin
   update quota.reservations as r
     set state = p_state,
-        answer = to_jsonb(p_decision)
+        answer = p_decision
     where r.subject_id = p_hold.subject_id
       and r.reservation_id = p_hold.reservation_id;
 end

@@ -118,14 +118,11 @@ begin
       v_row.subject_id, v_row.feature_id, p_at,
       (quota.limits_of(v_row.subject_id, v_row.feature_id, v_row.counts_at)).limits
     );
-    insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answer)
+    insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answers)
       values (
         v_row.subject_id, '', v_row.idempotency_key, p_at,
         jsonb_build_object('call', 'import_usage', 'amount', v_row.amount),
-        jsonb_build_object(
-          'row', v_row.place, 'subject', v_row.subject_id, 'feature', v_row.feature_id,
-          'amount', v_row.amount, 'action', v_row.action, 'problem', v_row.problem
-        )
+        '{}'
       );
     perform quota.record(
       row(

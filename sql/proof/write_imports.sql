@@ -21,13 +21,10 @@ begin
     from unnest(p_rows) as r
   );
   perform quota.open_many(v_lines, p_at);
-  insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answer)
+  insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answers)
     select r.subject_id, '', r.idempotency_key, p_at,
       jsonb_build_object('call', 'import_usage', 'amount', r.amount),
-      jsonb_build_object(
-        'row', r.place, 'subject', r.subject_id, 'feature', r.feature_id, 'amount', r.amount,
-        'action', r.action, 'problem', r.problem
-      )
+      '{}'
     from unnest(p_rows) as r;
   perform quota.write_lines(v_lines);
   perform quota.note_sizes(cardinality(v_lines));

@@ -127,7 +127,7 @@ begin
     set arguments = case
           when k.arguments ->> 'actor' = p_user_id then k.arguments - 'actor' else k.arguments
         end,
-        answer = quota.without_member(k.answer, p_user_id)
+        answers = quota.without_member(k.answers, p_user_id)
     from quota.events as e
     where e.actor = p_user_id
       and k.subject_id = e.subject_id
@@ -145,7 +145,7 @@ begin
     set arguments = case
           when k.arguments ->> 'actor' = p_user_id then k.arguments - 'actor' else k.arguments
         end,
-        answer = quota.without_member(k.answer, p_user_id)
+        answers = quota.without_member(k.answers, p_user_id)
     from quota.events as b
     where b.event_id = any (v_batches)
       and b.kind = 'batch'
@@ -153,7 +153,7 @@ begin
       and k.idempotency_key = b.idempotency_key;
   update quota.reservations as r
     set actor = null,
-        answer = quota.without_member(r.answer, p_user_id)
+        answer = (quota.without_member(array[r.answer], p_user_id))[1]
     from quota.events as e
     where e.actor = p_user_id
       and e.kind = 'reserve'
@@ -171,27 +171,25 @@ comment on function quota.forget_actor is
   'Takes the name of a user off the lines, holds and keys of organisations for which it acted.';
 
 create function quota.without_member(
-  p_answer jsonb,
+  p_answers public.usage_decision[],
   p_member text
 )
-returns jsonb
+returns public.usage_decision[]
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_answers public.usage_decision[] := p_answers;
 begin
-  if jsonb_typeof(p_answer) = 'array' then
-    return (
-      select jsonb_agg(quota.without_member(a.value, p_member) order by a.n)
-      from jsonb_array_elements(p_answer) with ordinality as a (value, n)
-    );
-  end if;
-  if p_answer ->> 'limiting_member' = p_member then
-    return p_answer || '{"limiting_member": null}';
-  end if;
-  return p_answer;
+  for i in 1 .. cardinality(v_answers) loop
+    if (v_answers[i]).limiting_member = p_member then
+      v_answers[i].limiting_member := null;
+    end if;
+  end loop;
+  return v_answers;
 end
 $$;
 
-comment on function quota.without_member is 'An answer, or those of a batch, without the name of a member.';
+comment on function quota.without_member is 'Answers without the name of a member.';
 
 create function quota.keep_rows_used(
   p_subject_id text,

@@ -20,9 +20,9 @@ begin
   update quota.shares as s set share_subject_id = p_into where s.share_subject_id = p_from;
   update quota.overages as o set subject_id = p_into where o.subject_id = p_from;
   -- Its own keys are the account's own.
-  insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answer)
+  insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answers)
     select p_into, case k.owner_id when p_from then p_into else k.owner_id end, k.idempotency_key,
-      k.bound_at, k.arguments, k.answer
+      k.bound_at, k.arguments, k.answers
     from quota.keys as k
     where k.subject_id = p_from
     on conflict do nothing;

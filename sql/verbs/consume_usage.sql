@@ -154,8 +154,8 @@ begin
         end if;
         -- The key goes before the line: when it is taken, nothing was counted.
         if p_idempotency_key is not null then
-          insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answer)
-            values (v_subject_id, v_owner_id, p_idempotency_key, v_now, v_arguments, to_jsonb(v_decision))
+          insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answers)
+            values (v_subject_id, v_owner_id, p_idempotency_key, v_now, v_arguments, array[v_decision])
             on conflict do nothing;
           exit counted when not found;
         end if;

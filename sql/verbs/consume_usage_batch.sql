@@ -39,7 +39,7 @@ declare
   v_features text[];
   v_amounts bigint[];
   v_arguments jsonb;
-  v_answer jsonb;
+  v_answers public.usage_decision[];
   v_own quota.own_lock;
   v_batch_id uuid;
   v_decision public.usage_decision;
@@ -86,10 +86,10 @@ begin
     v_caller.subject_id := quota.account_of(v_caller.subject_id);
   end if;
   if p_idempotency_key is not null then
-    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_own.at);
-    if v_answer is not null then
-      for v_answer in select value from jsonb_array_elements(v_answer) loop
-        return next quota.replayed(v_answer);
+    v_answers := quota.replay(v_caller, p_idempotency_key, v_arguments, v_own.at);
+    if v_answers is not null then
+      foreach v_decision in array v_answers loop
+        return next quota.replayed(v_decision);
       end loop;
       return;
     end if;
@@ -115,7 +115,7 @@ begin
       )::quota.events
     );
     if p_idempotency_key is not null and not quota.bind_key(
-      v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decisions), v_own.at
+      v_caller, p_idempotency_key, v_arguments, v_decisions, v_own.at
     ) then
       -- Taken under other meters, so with other features: this raises, and undoes the items.
       perform quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_own.at);

@@ -57,7 +57,11 @@ begin
   if v_now >= v_meter.fresh_from and v_now < v_meter.fresh_until
     and v_meter.used + v_meter.reserved > v_meter.allowed is not true
   then
-    v_event_id := quota.new_id(v_now);
+    -- As new_id(), without a call.
+    v_event_id := (
+      lpad(to_hex((date_part('epoch', v_now) * 1000)::bigint), 12, '0')
+      || '7' || right(gen_random_uuid()::text, 21)
+    )::uuid;
     v_decision := row(
       true, 'ok', v_hold.feature_id, v_hold.subject_id, v_meter.plan_id,
       case p_state when 'committed' then v_used else v_hold.amount end, v_meter.used, v_meter.reserved,
@@ -70,7 +74,7 @@ begin
     -- Under the lock nobody else ends it: it is looked at again whether somebody has.
     update quota.reservations as r
       set state = p_state,
-          answer = to_jsonb(v_decision)
+          answer = v_decision
       where r.subject_id = v_hold.subject_id
         and r.reservation_id = p_reservation_id
         and r.state = 'open'

@@ -35,8 +35,9 @@ as $$
 declare
   v_caller quota.caller;
   v_arguments jsonb;
-  v_answer jsonb;
+  v_answers public.usage_decision[];
   v_now timestamptz;
+  v_told public.usage_decision;
   v_grant_id uuid;
 begin
   perform quota.require_trusted();
@@ -50,9 +51,9 @@ begin
       'call', 'grant_usage', 'feature', p_feature, 'amount', p_amount,
       'expires_at', extract(epoch from p_expires_at)
     );
-    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
-    if v_answer is not null then
-      return (v_answer ->> 'grant_id')::uuid;
+    v_answers := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
+    if v_answers is not null then
+      return (v_answers[1]).event_id;
     end if;
   end if;
   if p_expires_at <= v_now then
@@ -69,8 +70,9 @@ begin
   end if;
 
   v_grant_id := quota.new_id(v_now);
+  v_told.event_id := v_grant_id;
   if p_idempotency_key is not null and not quota.bind_key(
-    v_caller, p_idempotency_key, v_arguments, jsonb_build_object('grant_id', v_grant_id), v_now
+    v_caller, p_idempotency_key, v_arguments, array[v_told], v_now
   ) then
     -- Taken under another meter, so with other arguments: this raises.
     perform quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_now);

@@ -201,7 +201,7 @@ begin
   end if;
   -- The key goes before the lines: when it is taken, nothing was counted.
   if p_idempotency_key is not null and not quota.bind_key(
-    p_caller, p_idempotency_key, p_arguments, to_jsonb(p_decision), p_at
+    p_caller, p_idempotency_key, p_arguments, array[p_decision], p_at
   ) then
     return false;
   end if;

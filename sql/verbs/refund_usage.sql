@@ -37,7 +37,7 @@ declare
   v_shares quota.shares[];
   v_caller quota.caller;
   v_arguments jsonb;
-  v_answer jsonb;
+  v_answers public.usage_decision[];
   v_decision public.usage_decision;
 begin
   perform quota.require_trusted();
@@ -62,10 +62,10 @@ begin
     v_arguments := jsonb_build_object(
       'call', 'refund_usage', 'event_id', p_event_id, 'amount', p_amount
     );
-    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_refund.at);
+    v_answers := quota.replay(v_caller, p_idempotency_key, v_arguments, v_refund.at);
   end if;
 
-  if v_answer is null then
+  if v_answers is null then
     perform quota.hold_use(p_event_id, v_use.subject_id);
     v_refund := row(
       v_use.subject_id, quota.new_id(v_refund.at), v_refund.at, 'refund', v_use.feature_id,
@@ -83,17 +83,17 @@ begin
     );
     v_decision := quota.refund_shares(v_refund, v_shares, quota.told_after(v_refund));
     if p_idempotency_key is null or quota.bind_key(
-      v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decision), v_refund.at
+      v_caller, p_idempotency_key, v_arguments, array[v_decision], v_refund.at
     ) then
       perform quota.record(v_refund);
       perform quota.refund_overages(v_refund);
       return v_decision;
     end if;
     -- Taken under another meter, so by another call: this raises, and undoes what was given back.
-    v_answer := quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_refund.at);
+    v_answers := quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_refund.at);
   end if;
 
-  return quota.replayed(v_answer);
+  return quota.replayed(v_answers[1]);
 end
 $$;
 

@@ -35,7 +35,7 @@ declare
   v_arguments jsonb := jsonb_build_object(
     'call', 'reset_usage', 'feature', p_feature, 'period', p_period
   );
-  v_answer jsonb;
+  v_answers public.usage_decision[];
   v_own quota.own_lock;
   v_event quota.events;
   v_allowance quota.allowance;
@@ -58,9 +58,9 @@ begin
   v_event.idempotency_key := p_idempotency_key;
   v_event.at := v_own.at;
   if p_idempotency_key is not null then
-    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_event.at);
-    if v_answer is not null then
-      return quota.replayed(v_answer);
+    v_answers := quota.replay(v_caller, p_idempotency_key, v_arguments, v_event.at);
+    if v_answers is not null then
+      return quota.replayed(v_answers[1]);
     end if;
   end if;
 
@@ -89,7 +89,7 @@ begin
     (quota.decide(v_allowance.limits, 0)).shown, 'ok', v_line.event_id
   );
   if p_idempotency_key is not null and not quota.bind_key(
-    v_caller, p_idempotency_key, v_arguments, to_jsonb(v_decision), v_event.at
+    v_caller, p_idempotency_key, v_arguments, array[v_decision], v_event.at
   ) then
     -- Taken under another meter, so with other arguments: this raises.
     perform quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_event.at);

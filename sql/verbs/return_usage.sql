@@ -34,7 +34,7 @@ as $$
 declare
   v_caller quota.caller;
   v_arguments jsonb;
-  v_answer jsonb;
+  v_answers public.usage_decision[];
   v_own quota.own_lock;
   v_now timestamptz;
   v_decision public.usage_decision;
@@ -55,9 +55,9 @@ begin
   v_now := v_own.at;
   if p_idempotency_key is not null then
     v_arguments := jsonb_build_object('call', 'return_usage', 'feature', p_feature, 'amount', p_amount);
-    v_answer := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
+    v_answers := quota.replay(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
-  if v_answer is null then
+  if v_answers is null then
     v_decision := quota.put_back(
       v_caller, p_feature, p_amount, v_now, 'return',
       p_idempotency_key, v_arguments, coalesce(p_metadata, '{}')
@@ -65,9 +65,9 @@ begin
     if v_decision.allowed is not null then
       return v_decision;
     end if;
-    v_answer := quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_now);
+    v_answers := quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_now);
   end if;
-  return quota.replayed(v_answer);
+  return quota.replayed(v_answers[1]);
 end
 $$;
 
@@ -105,7 +105,7 @@ begin
   )::quota.events;
   v_decision := quota.told_after(v_event);
   if p_idempotency_key is not null and not quota.bind_key(
-    p_caller, p_idempotency_key, p_arguments, to_jsonb(v_decision), p_at
+    p_caller, p_idempotency_key, p_arguments, array[v_decision], p_at
   ) then
     return null;
   end if;

@@ -18,7 +18,7 @@ returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_answer jsonb;
+  v_answers public.usage_decision[];
   v_own quota.own_lock;
   v_call quota.joint_call;
   v_decision public.usage_decision;
@@ -46,9 +46,9 @@ begin
   end if;
   if p_idempotency_key is not null and p_ttl is null then
     -- Most repetitions come when the first call has long committed: they are told without a lock.
-    v_answer := quota.replay(p_caller, p_idempotency_key, p_arguments, quota.clock());
-    if v_answer is not null then
-      return quota.replayed(v_answer);
+    v_answers := quota.replay(p_caller, p_idempotency_key, p_arguments, quota.clock());
+    if v_answers is not null then
+      return quota.replayed(v_answers[1]);
     end if;
   end if;
   v_call := quota.joint_call_of(p_caller.subject_id, p_feature_id);
@@ -62,9 +62,9 @@ begin
   end if;
   v_own := quota.lock_call(p_caller, array[p_feature_id]);
   if p_idempotency_key is not null then
-    v_answer := quota.replay(v_own.caller, p_idempotency_key, p_arguments, v_own.at);
+    v_answers := quota.replay(v_own.caller, p_idempotency_key, p_arguments, v_own.at);
   end if;
-  if v_answer is null then
+  if v_answers is null then
     v_decision := quota.take_call(
       v_own.caller, p_feature_id, p_amount, v_own.at,
       case when p_ttl is null then 'consume' else 'reserve' end,
@@ -73,9 +73,9 @@ begin
     if v_decision.allowed is not null then
       return v_decision;
     end if;
-    v_answer := quota.replay_taken(v_own.caller, p_idempotency_key, p_arguments, v_own.at);
+    v_answers := quota.replay_taken(v_own.caller, p_idempotency_key, p_arguments, v_own.at);
   end if;
-  return quota.replayed(v_answer);
+  return quota.replayed(v_answers[1]);
 end
 $$;
 
@@ -155,7 +155,7 @@ begin
     case when p_reservation_id is null then v_event.event_id end, p_reservation_id
   );
   if p_arguments is not null and not quota.bind_key(
-    p_caller, p_idempotency_key, p_arguments, to_jsonb(v_decision), p_at
+    p_caller, p_idempotency_key, p_arguments, array[v_decision], p_at
   ) then
     return null;
   end if;

@@ -107,11 +107,11 @@ begin
   -- The keys go before the lines: when one is taken, nothing was counted.
   if v_keys is not null then
     with bound as (
-      insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answer)
+      insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answers)
         select p_subject_id, '', c.idempotency_key, p_at,
           jsonb_build_object('call', 'consume_usage', 'feature', v_feature_id, 'amount', c.amount)
             || quota.further_arguments(nullif(c.actor, p_subject_id), false),
-          to_jsonb(p_decisions[c.n])
+          array[p_decisions[c.n]]
         from unnest(v_keys, v_amounts, v_actors) with ordinality as c (idempotency_key, amount, actor, n)
         where c.idempotency_key is not null
         order by c.idempotency_key collate "C"

@@ -42,7 +42,7 @@ begin
     v_parts, p_partial => p_partial, p_ttl => p_ttl
   );
   if v_decision.allowed and p_idempotency_key is not null and not quota.bind_key(
-    p_caller, p_idempotency_key, p_arguments, to_jsonb(v_decision), p_at
+    p_caller, p_idempotency_key, p_arguments, array[v_decision], p_at
   ) then
     -- Taken under other meters, so by another call: this raises, and undoes the parts.
     perform quota.replay_taken(p_caller, p_idempotency_key, p_arguments, p_at);

@@ -89,13 +89,13 @@ export const unscopedKey: Sabotage = (owner) =>
 
 /** Counts first, and lets the unique key find out that it was a repetition. */
 export const countedBeforeTheKey: Sabotage = async (owner) => {
-  const replay = [/v_answer := quota\.replay\([^;]*;/, 'v_answer := null;'] as [RegExp, string];
+  const replay = [/v_answers := quota\.replay\([^;]*;/, 'v_answers := null;'] as [RegExp, string];
   await rewrite(owner, 'quota.take_properly', replay, replay);
   await rewrite(owner, 'quota.take', [
     /if p_arguments is not null and not quota\.bind_key\([^;]*?\) then\s+return null;\s+end if;\s+perform quota\.record\(v_event\);/,
     `perform quota.record(v_event);
     if p_arguments is not null and not quota.bind_key(
-      p_caller, p_idempotency_key, p_arguments, to_jsonb(v_decision), p_at
+      p_caller, p_idempotency_key, p_arguments, array[v_decision], p_at
     ) then
       return null;
     end if;`,

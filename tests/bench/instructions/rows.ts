@@ -95,7 +95,9 @@ export const GROUND = `
   insert into bench.counters select 'user-' || i, 0, ${MANY} from generate_series(1, ${SEEN}) as i;
   insert into bench.counters values ('${ONE}', 0, ${MANY});
   insert into bench.limited_files (user_id, name) values ('${ONE}', 'first');
-  select count(public.consume_usage('ai_generation', 1, 'user-' || i)) from generate_series(1, ${SEEN}) as i;
+  select count(public.consume_usage('ai_generation', 1, 'user-' || i, 'seen')) from generate_series(1, ${SEEN}) as i;
+  select count(public.commit_usage((public.reserve_usage('ai_generation', 1, 'user-' || i)).reservation_id))
+    from generate_series(1, ${SEEN}) as i;
   select public.consume_usage(f, 1, '${ONE}') from unnest(array['ai_generation', 'ai_token']) as f;
   select public.consume_usage('export', 5, '${ONE}');
   select public.set_plan('of two', 'two'), public.set_plan('of minutes', 'minutes'),

@@ -148,7 +148,7 @@ select is(forget_subject('ada'), 0::bigint, 'ada has no lines of its own');
 select is(
   (select count(*) from quota.events where actor = 'ada')
     + (select count(*) from quota.reservations where actor = 'ada')
-    + (select count(*) from quota.keys where arguments::text ~ '\mada\M' or answer::text ~ '\mada\M'), 0::bigint,
+    + (select count(*) from quota.keys where arguments::text ~ '\mada\M' or answers::text ~ '\mada\M'), 0::bigint,
   'its name is in no line, hold or key'
 );
 select is(
