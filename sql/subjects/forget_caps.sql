@@ -180,3 +180,42 @@ end
 $$;
 
 comment on function quota.end_exceptions is 'Takes the exceptions and alerts of a member, whose cap ends, away.';
+
+-- What calls were told.
+create function quota.without_member(
+  p_answer public.usage_decision,
+  p_member text
+)
+returns public.usage_decision
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer public.usage_decision := p_answer;
+begin
+  if v_answer.limiting_member = p_member then
+    v_answer.limiting_member := null;
+  end if;
+  return v_answer;
+end
+$$;
+
+comment on function quota.without_member is 'An answer without the name of a member.';
+
+create function quota.without_member_each(
+  p_answers public.usage_decision[],
+  p_member text
+)
+returns public.usage_decision[]
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answers public.usage_decision[] := p_answers;
+begin
+  for i in 1 .. cardinality(v_answers) loop
+    v_answers[i] := quota.without_member(v_answers[i], p_member);
+  end loop;
+  return v_answers;
+end
+$$;
+
+comment on function quota.without_member_each is 'Answers without the name of a member.';

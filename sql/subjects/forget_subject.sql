@@ -127,7 +127,7 @@ begin
     set arguments = case
           when k.arguments ->> 'actor' = p_user_id then k.arguments - 'actor' else k.arguments
         end,
-        answers = quota.without_member(k.answers, p_user_id)
+        answers = quota.without_member_each(k.answers, p_user_id)
     from quota.events as e
     where e.actor = p_user_id
       and k.subject_id = e.subject_id
@@ -145,7 +145,7 @@ begin
     set arguments = case
           when k.arguments ->> 'actor' = p_user_id then k.arguments - 'actor' else k.arguments
         end,
-        answers = quota.without_member(k.answers, p_user_id)
+        answers = quota.without_member_each(k.answers, p_user_id)
     from quota.events as b
     where b.event_id = any (v_batches)
       and b.kind = 'batch'
@@ -153,7 +153,7 @@ begin
       and k.idempotency_key = b.idempotency_key;
   update quota.reservations as r
     set actor = null,
-        answer = (quota.without_member(array[r.answer], p_user_id))[1]
+        answer = quota.without_member(r.answer, p_user_id)
     from quota.events as e
     where e.actor = p_user_id
       and e.kind = 'reserve'
@@ -169,27 +169,6 @@ $$;
 
 comment on function quota.forget_actor is
   'Takes the name of a user off the lines, holds and keys of organisations for which it acted.';
-
-create function quota.without_member(
-  p_answers public.usage_decision[],
-  p_member text
-)
-returns public.usage_decision[]
-language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_answers public.usage_decision[] := p_answers;
-begin
-  for i in 1 .. cardinality(v_answers) loop
-    if (v_answers[i]).limiting_member = p_member then
-      v_answers[i].limiting_member := null;
-    end if;
-  end loop;
-  return v_answers;
-end
-$$;
-
-comment on function quota.without_member is 'Answers without the name of a member.';
 
 create function quota.keep_rows_used(
   p_subject_id text,

@@ -13040,7 +13040,7 @@ begin
     set arguments = case
           when k.arguments ->> 'actor' = p_user_id then k.arguments - 'actor' else k.arguments
         end,
-        answers = quota.without_member(k.answers, p_user_id)
+        answers = quota.without_member_each(k.answers, p_user_id)
     from quota.events as e
     where e.actor = p_user_id
       and k.subject_id = e.subject_id
@@ -13058,7 +13058,7 @@ begin
     set arguments = case
           when k.arguments ->> 'actor' = p_user_id then k.arguments - 'actor' else k.arguments
         end,
-        answers = quota.without_member(k.answers, p_user_id)
+        answers = quota.without_member_each(k.answers, p_user_id)
     from quota.events as b
     where b.event_id = any (v_batches)
       and b.kind = 'batch'
@@ -13066,7 +13066,7 @@ begin
       and k.idempotency_key = b.idempotency_key;
   update quota.reservations as r
     set actor = null,
-        answer = (quota.without_member(array[r.answer], p_user_id))[1]
+        answer = quota.without_member(r.answer, p_user_id)
     from quota.events as e
     where e.actor = p_user_id
       and e.kind = 'reserve'
@@ -13082,27 +13082,6 @@ $$;
 
 comment on function quota.forget_actor is
   'Takes the name of a user off the lines, holds and keys of organisations for which it acted.';
-
-create function quota.without_member(
-  p_answers public.usage_decision[],
-  p_member text
-)
-returns public.usage_decision[]
-language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_answers public.usage_decision[] := p_answers;
-begin
-  for i in 1 .. cardinality(v_answers) loop
-    if (v_answers[i]).limiting_member = p_member then
-      v_answers[i].limiting_member := null;
-    end if;
-  end loop;
-  return v_answers;
-end
-$$;
-
-comment on function quota.without_member is 'Answers without the name of a member.';
 
 create function quota.keep_rows_used(
   p_subject_id text,
@@ -13335,6 +13314,45 @@ end
 $$;
 
 comment on function quota.end_exceptions is 'Takes the exceptions and alerts of a member, whose cap ends, away.';
+
+-- What calls were told.
+create function quota.without_member(
+  p_answer public.usage_decision,
+  p_member text
+)
+returns public.usage_decision
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer public.usage_decision := p_answer;
+begin
+  if v_answer.limiting_member = p_member then
+    v_answer.limiting_member := null;
+  end if;
+  return v_answer;
+end
+$$;
+
+comment on function quota.without_member is 'An answer without the name of a member.';
+
+create function quota.without_member_each(
+  p_answers public.usage_decision[],
+  p_member text
+)
+returns public.usage_decision[]
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answers public.usage_decision[] := p_answers;
+begin
+  for i in 1 .. cardinality(v_answers) loop
+    v_answers[i] := quota.without_member(v_answers[i], p_member);
+  end loop;
+  return v_answers;
+end
+$$;
+
+comment on function quota.without_member_each is 'Answers without the name of a member.';
 
 -- sql/subjects/merge_subjects.sql
 
@@ -23332,7 +23350,7 @@ begin
     ('function', 'quota.followed_table_problems()', '{"body": "a1778ac4ea3770276234773a227d07b1", "name": "quota.followed_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.forecast(bigint, bigint, timestamp with time zone, timestamp with time zone, timestamp with time zone)', '{"body": "657a37c54f32411488bdae56b83640d8", "name": "quota.forecast", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_used bigint, p_room bigint, p_period_start timestamp with time zone, p_resets_at timestamp with time zone, p_at timestamp with time zone, OUT projected bigint, OUT exhausted_at timestamp with time zone) returns record"}'),
     ('function', 'quota.foreign_objects(quota.installed_object[], quota.installed_object[])', '{"body": "7c4aa27fd05f512cdafb03a9b3a5bf42", "name": "quota.foreign_objects", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_released quota.installed_object[], p_installed quota.installed_object[]) returns SETOF quota.finding"}'),
-    ('function', 'quota.forget_actor(text)', '{"body": "42de899557a981dbf95b29b4264617bb", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
+    ('function', 'quota.forget_actor(text)', '{"body": "3712e43d575cc3e6eaeb4e7c762e9ea6", "name": "quota.forget_actor", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns void"}'),
     ('function', 'quota.forget_caps(text[])', '{"body": "c4c773c1fde1b90167bd12eda082b7b7", "name": "quota.forget_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_cap_ids text[]) returns void"}'),
     ('function', 'quota.forget_limits(text[], text)', '{"body": "f765b0648feb4b587512ee67841b16a4", "name": "quota.forget_limits", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_feature_id text DEFAULT NULL::text) returns void"}'),
     ('function', 'quota.forget_merges(text)', '{"body": "dae398b3092a709eaa76ecfb721d1477", "name": "quota.forget_merges", "rights": [], "options": "volatile strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
@@ -23639,7 +23657,8 @@ begin
     ('function', 'quota.with_exceptions(quota.named_limit[], text, text, timestamp with time zone)', '{"body": "230fcc26051f035cae2d4fc499edd54f", "name": "quota.with_exceptions", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.named_limit[], p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.named_limit[]"}'),
     ('function', 'quota.with_short_window(quota.limit_state, text, text, timestamp with time zone)', '{"body": "fb068d2bee146cabec2e063fe1907d70", "name": "quota.with_short_window", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.limit_state"}'),
     ('function', 'quota.without_later_windows(quota.limit_state[], timestamp with time zone)', '{"body": "bb4e451e674e2fb54ebe234c75dc4026", "name": "quota.without_later_windows", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_at timestamp with time zone) returns quota.limit_state[]"}'),
-    ('function', 'quota.without_member(public.usage_decision[], text)', '{"body": "833add4c4f676f1914462acba7d98afe", "name": "quota.without_member", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answers public.usage_decision[], p_member text) returns public.usage_decision[]"}'),
+    ('function', 'quota.without_member(public.usage_decision, text)', '{"body": "97f5faab19673be55c6a3fa7022e27d5", "name": "quota.without_member", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer public.usage_decision, p_member text) returns public.usage_decision"}'),
+    ('function', 'quota.without_member_each(public.usage_decision[], text)', '{"body": "e30068373435bb9642fa88c4614fc449", "name": "quota.without_member_each", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answers public.usage_decision[], p_member text) returns public.usage_decision[]"}'),
     ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "c43c6ff2a5562b0ed7843fac9e8e86b9", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),
     ('function', 'quota.write_catalogue(jsonb)', '{"body": "c8c6a5ab38ce32fcf6560032917f2a59", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),

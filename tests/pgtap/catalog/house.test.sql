@@ -81,7 +81,7 @@ select is_empty(
       -- These look at what they are given, or at the catalogue, and nothing else.
       and c.match[1] not in (
         'cap_holder', 'cap_id', 'cap_member', 'import_key', 'import_problem', 'instant_from', 'kept_plan', 'kinds_to_fold', 'left_to_carry', 'mark_of', 'new_id', 'period_of',
-        'limit_terms', 'period_problem', 'period_rank', 'plan_ages', 'plan_at', 'room', 'without_member'
+        'limit_terms', 'period_problem', 'period_rank', 'plan_ages', 'plan_at', 'room', 'without_member', 'without_member_each'
       )
       and (u.name, c.match[1]) not in (values
         ('begin_followed_periods', 'open_many'), ('follow_rows', 'write_terms'),
@@ -115,7 +115,7 @@ select is_empty(
 
 select set_eq(
   $$select name from statements
-    where text ~* '\mupdate\s+quota\.(\w+)\s+as\s+\w+\s+set\s(?:(?!\mwhere\M).)*(?:[-+]\s*interval\M|\]\s*\)?\.\w+\[)'
+    where text ~* '\mupdate\s+quota\.(\w+)\s+as\s+\w+\s+set\s(?:(?!\mwhere\M).)*(?:[-+]\s*interval\M|\]\s*\)?\.\w+\[|\)\s*\[)'
       or text ~* '\mreturning\M(?:(?!\minto\M).)*[-+]\s*interval\M'$$,
   array['move_meters'],
   'what is set and returned is computed without calendar and without parts of rows, which is sent to no node'
