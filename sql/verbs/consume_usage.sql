@@ -194,7 +194,7 @@ begin
   end if;
   return quota.take_properly(
     row(v_subject_id, v_is_trusted, v_actor)::quota.caller, p_feature, p_amount, p_ttl,
-    p_idempotency_key, v_arguments, coalesce(p_metadata, '{}'), p_partial
+    p_idempotency_key, v_arguments, coalesce(p_metadata, '{}'), p_partial, p_ttl is null and v_decision.reason = 'first_use'
   );
 end
 $$;

@@ -27,6 +27,7 @@ declare
   v_used bigint;
   v_reserved bigint;
   v_is_allowed boolean;
+  v_is_told boolean;
 begin
   -- The limit with least room stays that: what fits under it fits under all.
   select
@@ -35,22 +36,21 @@ begin
         and m.long_limits + num_nonnulls(m.minute_limit, m.hour_limit) = 1,
       m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end, m.allowed, m.granted,
       m.used - m.used_before, m.reserved - m.reserved_before,
-      case when m.period = m.long_period then m.long_carried else 0 end
+      case when m.period = m.long_period then m.long_carried else 0 end,
+      (
+        m.catalogue_version = (select k.version from quota.catalogue as k)
+        and m.fresh_from < 'infinity' and (p_is_part or m.ceiling is not null)
+        and (p_caller.is_trusted or not m.server_only) and (p_at is not null
+          or m.refuses and m.reserved = 0 and m.used - m.used_before - m.reserved_before >= m.allowed)
+      ) is true
     into
       v_fresh_from, v_until, v_is_only, v_plan_id, v_upgrade_url, v_period, v_period_start,
-      v_period_end, v_limit, v_granted, v_used, v_reserved, v_carried
+      v_period_end, v_limit, v_granted, v_used, v_reserved, v_carried, v_is_told
     from quota.meters as m
     where m.subject_id = p_caller.subject_id
-      and m.feature_id = p_feature_id
-      and m.catalogue_version = (select k.version from quota.catalogue as k)
-      and m.fresh_from < 'infinity' and (p_is_part or m.ceiling is not null)
-      and (p_caller.is_trusted or not m.server_only)
-      and (
-        p_at is not null
-        or m.refuses and m.reserved = 0 and m.used - m.used_before - m.reserved_before >= m.allowed
-      );
-  if not found then
-    return null;
+      and m.feature_id = p_feature_id;
+  if v_is_told is not true then
+    return case when v_is_told is null then quota.first_use() end;
   end if;
   -- Read here, no moment of it is before what was read.
   if v_at is null then
@@ -83,7 +83,21 @@ end
 $$;
 
 comment on function quota.look_plainly is
-  'What the meter remembers says to an amount at an instant, without a lock: allowed, or a refusal if that is plain. No instant: now, and only where a limit is used up, since a call for more than is left waits for what others may be giving back. p_is_part: of a call that takes from other meters, too. Null: ask properly.';
+  'What the meter remembers says to an amount at an instant, without a lock: allowed, or a refusal if that is plain. No instant: now, and only where a limit is used up, since a call for more than is left waits for what others may be giving back. p_is_part: of a call that takes from other meters, too. allowed is null: ask properly; reason is then first_use where there is no meter.';
+
+create function quota.first_use()
+returns public.usage_decision
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision public.usage_decision;
+begin
+  v_decision.reason := 'first_use';
+  return v_decision;
+end
+$$;
+
+comment on function quota.first_use is 'No answer yet: there is no meter.';
 
 -- Of several limits: the one that refuses longest need not be the one with least room.
 create function quota.look_closely(

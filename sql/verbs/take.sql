@@ -12,7 +12,8 @@ create function quota.take_properly(
   p_idempotency_key text,
   p_arguments jsonb,
   p_metadata jsonb,
-  p_partial boolean
+  p_partial boolean,
+  p_is_first boolean
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -30,15 +31,10 @@ begin
     perform quota.caller_for(p_caller.subject_id);
     perform quota.check_amount(p_amount);
   end if;
-  if p_idempotency_key is null and p_ttl is null then
-    perform from quota.meters as m
-      where m.subject_id = p_caller.subject_id
-        and m.feature_id = p_feature_id;
-    if not found then
-      v_decision := quota.take_first(p_caller, p_feature_id, p_amount, p_metadata);
-      if v_decision.allowed then
-        return v_decision;
-      end if;
+  if p_is_first then
+    v_decision := quota.take_first(p_caller, p_feature_id, p_amount, p_metadata);
+    if v_decision.allowed then
+      return v_decision;
     end if;
   end if;
   if p_caller.is_trusted is not true then
@@ -80,7 +76,7 @@ end
 $$;
 
 comment on function quota.take_properly is
-  'Decides under the locks of the meters that the call takes from, and counts or (given a ttl) holds if there is room. Errors: as consume_usage.';
+  'Decides under the locks of the meters that the call takes from, and counts or (given a ttl) holds if there is room. p_is_first: it has no meter yet, as far as is known. Errors: as consume_usage.';
 
 -- The one way in which an amount is taken. consume, reserve, batch and limited tables
 -- all come here, holding the meter.

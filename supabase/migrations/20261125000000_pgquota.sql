@@ -7114,7 +7114,7 @@ begin
   end if;
   return quota.take_properly(
     row(v_subject_id, v_is_trusted, v_actor)::quota.caller, p_feature, p_amount, p_ttl,
-    p_idempotency_key, v_arguments, coalesce(p_metadata, '{}'), p_partial
+    p_idempotency_key, v_arguments, coalesce(p_metadata, '{}'), p_partial, p_ttl is null and v_decision.reason = 'first_use'
   );
 end
 $$;
@@ -7345,6 +7345,7 @@ declare
   v_used bigint;
   v_reserved bigint;
   v_is_allowed boolean;
+  v_is_told boolean;
 begin
   -- The limit with least room stays that: what fits under it fits under all.
   select
@@ -7353,22 +7354,21 @@ begin
         and m.long_limits + num_nonnulls(m.minute_limit, m.hour_limit) = 1,
       m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end, m.allowed, m.granted,
       m.used - m.used_before, m.reserved - m.reserved_before,
-      case when m.period = m.long_period then m.long_carried else 0 end
+      case when m.period = m.long_period then m.long_carried else 0 end,
+      (
+        m.catalogue_version = (select k.version from quota.catalogue as k)
+        and m.fresh_from < 'infinity' and (p_is_part or m.ceiling is not null)
+        and (p_caller.is_trusted or not m.server_only) and (p_at is not null
+          or m.refuses and m.reserved = 0 and m.used - m.used_before - m.reserved_before >= m.allowed)
+      ) is true
     into
       v_fresh_from, v_until, v_is_only, v_plan_id, v_upgrade_url, v_period, v_period_start,
-      v_period_end, v_limit, v_granted, v_used, v_reserved, v_carried
+      v_period_end, v_limit, v_granted, v_used, v_reserved, v_carried, v_is_told
     from quota.meters as m
     where m.subject_id = p_caller.subject_id
-      and m.feature_id = p_feature_id
-      and m.catalogue_version = (select k.version from quota.catalogue as k)
-      and m.fresh_from < 'infinity' and (p_is_part or m.ceiling is not null)
-      and (p_caller.is_trusted or not m.server_only)
-      and (
-        p_at is not null
-        or m.refuses and m.reserved = 0 and m.used - m.used_before - m.reserved_before >= m.allowed
-      );
-  if not found then
-    return null;
+      and m.feature_id = p_feature_id;
+  if v_is_told is not true then
+    return case when v_is_told is null then quota.first_use() end;
   end if;
   -- Read here, no moment of it is before what was read.
   if v_at is null then
@@ -7401,7 +7401,21 @@ end
 $$;
 
 comment on function quota.look_plainly is
-  'What the meter remembers says to an amount at an instant, without a lock: allowed, or a refusal if that is plain. No instant: now, and only where a limit is used up, since a call for more than is left waits for what others may be giving back. p_is_part: of a call that takes from other meters, too. Null: ask properly.';
+  'What the meter remembers says to an amount at an instant, without a lock: allowed, or a refusal if that is plain. No instant: now, and only where a limit is used up, since a call for more than is left waits for what others may be giving back. p_is_part: of a call that takes from other meters, too. allowed is null: ask properly; reason is then first_use where there is no meter.';
+
+create function quota.first_use()
+returns public.usage_decision
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision public.usage_decision;
+begin
+  v_decision.reason := 'first_use';
+  return v_decision;
+end
+$$;
+
+comment on function quota.first_use is 'No answer yet: there is no meter.';
 
 -- Of several limits: the one that refuses longest need not be the one with least room.
 create function quota.look_closely(
@@ -7509,7 +7523,8 @@ create function quota.take_properly(
   p_idempotency_key text,
   p_arguments jsonb,
   p_metadata jsonb,
-  p_partial boolean
+  p_partial boolean,
+  p_is_first boolean
 )
 returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
@@ -7527,15 +7542,10 @@ begin
     perform quota.caller_for(p_caller.subject_id);
     perform quota.check_amount(p_amount);
   end if;
-  if p_idempotency_key is null and p_ttl is null then
-    perform from quota.meters as m
-      where m.subject_id = p_caller.subject_id
-        and m.feature_id = p_feature_id;
-    if not found then
-      v_decision := quota.take_first(p_caller, p_feature_id, p_amount, p_metadata);
-      if v_decision.allowed then
-        return v_decision;
-      end if;
+  if p_is_first then
+    v_decision := quota.take_first(p_caller, p_feature_id, p_amount, p_metadata);
+    if v_decision.allowed then
+      return v_decision;
     end if;
   end if;
   if p_caller.is_trusted is not true then
@@ -7577,7 +7587,7 @@ end
 $$;
 
 comment on function quota.take_properly is
-  'Decides under the locks of the meters that the call takes from, and counts or (given a ttl) holds if there is room. Errors: as consume_usage.';
+  'Decides under the locks of the meters that the call takes from, and counts or (given a ttl) holds if there is room. p_is_first: it has no meter yet, as far as is known. Errors: as consume_usage.';
 
 -- The one way in which an amount is taken. consume, reserve, batch and limited tables
 -- all come here, holding the meter.
@@ -23303,7 +23313,7 @@ begin
     ('function', 'quota.commit_shares(quota.reservations, bigint, jsonb, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "2ff3ce1c780202eda97fae946fdc484d", "name": "quota.commit_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_metadata jsonb, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "f063013d3bd65e4f78d7fb9ba614b0af", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.company_of(text, text, quota.allowance)', '{"body": "7e2e6fa1e4101da37a54b67544cf7b6d", "name": "quota.company_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_allowance quota.allowance, OUT is_alone boolean, OUT has_caps boolean, OUT levels text[], OUT lock_order bigint[], OUT ways text[], OUT units bigint[], OUT pers bigint[]) returns record"}'),
-    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "c007c9177d14736758f0c6fbe337a349", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
+    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "3428321f8267c934fe23b128520407c5", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "d5d2a44cc47560f89f685050b5502772", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
     ('function', 'quota.consume_usage_many(jsonb, text)', '{"body": "9521106eaf6ed214bb9511f244e77b34", "name": "quota.consume_usage_many", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_calls jsonb, p_subject text) returns SETOF public.usage_decision"}'),
     ('function', 'quota.costs_content(jsonb)', '{"body": "354aa4134b8af8f79ea6e320f42c54d9", "name": "quota.costs_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_costs jsonb) returns jsonb"}'),
@@ -23340,6 +23350,7 @@ begin
     ('function', 'quota.family_of(text, text)', '{"body": "60fb6c51af875de52bf8bc543f9427a1", "name": "quota.family_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_parent_id text) returns text[]"}'),
     ('function', 'quota.features_at(quota.part[], text)', '{"body": "c4fa52e07fa33cf9d322d03757286349", "name": "quota.features_at", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[], p_subject_id text) returns text[]"}'),
     ('function', 'quota.first_meter(text, bigint, timestamp with time zone, text, timestamp with time zone, text)', '{"body": "5a4bf306b45a5538a9942661057a939e", "name": "quota.first_meter", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_plan_id text, p_anchor_at timestamp with time zone, p_time_zone text) returns quota.meters"}'),
+    ('function', 'quota.first_use()', '{"body": "036b40031124088f58afa0efe306531f", "name": "quota.first_use", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns public.usage_decision"}'),
     ('function', 'quota.fitting_imports(quota.import_row[])', '{"body": "c68d17c6931e629155113bb5191aaca9", "name": "quota.fitting_imports", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[]) returns quota.import_row[]"}'),
     ('function', 'quota.fold_ledger(interval, timestamp with time zone)', '{"body": "9a842e5320e9ff79191ef89aed6e6aa4", "name": "quota.fold_ledger", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_keep interval, p_now timestamp with time zone) returns bigint"}'),
     ('function', 'quota.fold_lines(text, text, uuid[], timestamp with time zone[], timestamp with time zone, boolean)', '{"body": "9619a23d31bbe9cc4002f3385b92d842", "name": "quota.fold_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_ids uuid[], p_edges timestamp with time zone[], p_now timestamp with time zone, p_are_all boolean) returns bigint"}'),
@@ -23453,7 +23464,7 @@ begin
     ('function', 'quota.longest_period(text[])', '{"body": "c737a7ffae0b03b5136d73840aa4c83a", "name": "quota.longest_period", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_periods text[]) returns text"}'),
     ('function', 'quota.look_closely(quota.caller, text, bigint, timestamp with time zone)', '{"body": "47dcffd909bd5810422962173efd0150", "name": "quota.look_closely", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, OUT period text, OUT period_start timestamp with time zone, OUT period_end timestamp with time zone, OUT allowed bigint, OUT granted bigint, OUT used bigint, OUT reserved bigint, OUT carried bigint, OUT fits boolean) returns record"}'),
     ('function', 'quota.look_later(text[], timestamp with time zone[])', '{"body": "9e1ceadff4bde95bef214b54165766ed", "name": "quota.look_later", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[], p_next_at timestamp with time zone[]) returns void"}'),
-    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone, boolean)', '{"body": "9022db456600d9ecd5048aafc7e4093a", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_is_part boolean DEFAULT false) returns public.usage_decision"}'),
+    ('function', 'quota.look_plainly(quota.caller, text, bigint, timestamp with time zone, boolean)', '{"body": "a0b37791e395fde7c83ff5da2d1396d2", "name": "quota.look_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_is_part boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.look_together(quota.caller, text, bigint, timestamp with time zone, quota.joint_call)', '{"body": "2925c1a2a62470b739299d99e9930d1a", "name": "quota.look_together", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_call quota.joint_call) returns public.usage_decision"}'),
     ('function', 'quota.lost_triggers(regclass, regprocedure, jsonb, text[])', '{"body": "f0e6ec16bf9e6395b2c4c7ee8e545d87", "name": "quota.lost_triggers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_function regprocedure, p_wanted jsonb, p_arguments text[]) returns text"}'),
     ('function', 'quota.make_call(text, jsonb)', '{"body": "bf53e86edac6c6e4b8152b39d8e6b35c", "name": "quota.make_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call jsonb) returns public.usage_decision"}'),
@@ -23614,7 +23625,7 @@ begin
     ('function', 'quota.take_item(quota.caller, text, bigint, timestamp with time zone, uuid, jsonb, quota.allowance, boolean)', '{"body": "91af72f848fe53e5b52623576e16ef27", "name": "quota.take_item", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_batch_id uuid, p_metadata jsonb, p_allowance quota.allowance, p_is_of_batch boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_many_plainly(text, quota.many_calls, integer, integer)', '{"body": "bec60ada3e2c2099d7a1a291655076d0", "name": "quota.take_many_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls quota.many_calls, p_from integer, p_until integer) returns public.usage_decision[]"}'),
     ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "c891850247537235ec874936a97d7dea", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
-    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean)', '{"body": "78df70fec98e0590b8467b46834006d8", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean) returns public.usage_decision"}'),
+    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean, boolean)', '{"body": "9e1ab628e227d33a018fbd9e3090224f", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_is_first boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "14e64808cd8fbd5017728248b1ff7ab4", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
     ('function', 'quota.take_together(quota.caller, text, bigint, text, jsonb, jsonb, quota.joint_call)', '{"body": "0922b60857c8e7bd2b56be8bb78785f4", "name": "quota.take_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_call quota.joint_call) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "dfd98636ad89a76d889799e8f40458bd", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),

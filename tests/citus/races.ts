@@ -32,6 +32,9 @@ export const NOT_RACED: Record<string, string[]> = {
     'a first use that met the subject before it was deleted',
     'so does one that is plain',
   ],
+  'what a call has locked on another node it cannot see there, so that it may be told 40P01': [
+    'a parent that is set while a call waits, and somebody who has',
+  ],
   'an alert is waited for there, not passed over': [
     'a deliverer skips what another is being handed',
     'forgotten while its alert is handed out',
