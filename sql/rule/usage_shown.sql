@@ -115,11 +115,8 @@ begin
       and m.long_until > p_at
       and m.holds_expire_at > p_at
       and m.long_limits <= 1
-      and not exists (
-        select from quota.plan_limits as n
-        where n.plan_id = m.plan_id
-          and n.feature_id = m.feature_id
-          and n.mode = 'shadow'
+      and (m.plan_id, m.feature_id) not in (
+        select n.plan_id, n.feature_id from quota.plan_limits as n where n.mode = 'shadow'
       )
   loop
     v_remembered := v_remembered || v_limit.feature_id;

@@ -5072,11 +5072,8 @@ begin
       and m.long_until > p_at
       and m.holds_expire_at > p_at
       and m.long_limits <= 1
-      and not exists (
-        select from quota.plan_limits as n
-        where n.plan_id = m.plan_id
-          and n.feature_id = m.feature_id
-          and n.mode = 'shadow'
+      and (m.plan_id, m.feature_id) not in (
+        select n.plan_id, n.feature_id from quota.plan_limits as n where n.mode = 'shadow'
       )
   loop
     v_remembered := v_remembered || v_limit.feature_id;
@@ -23436,7 +23433,7 @@ begin
     ('function', 'quota.limited_table_problems()', '{"body": "ebf74cf1fc9fe8b53614756a25da9cdf", "name": "quota.limited_table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.limits_of(text, text, timestamp with time zone, text, boolean)', '{"body": "4d1e00fa1095784fe019f5520c755318", "name": "quota.limits_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_plan_id text DEFAULT NULL::text, p_is_settled boolean DEFAULT false) returns quota.allowance"}'),
     ('function', 'quota.limits_of_hold(quota.reservations, timestamp with time zone)', '{"body": "69eb0b87cd9d55e0f42249a2a5c3f555", "name": "quota.limits_of_hold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_at timestamp with time zone) returns quota.allowance"}'),
-    ('function', 'quota.limits_shown(text, text, text, boolean, boolean, timestamp with time zone)', '{"body": "a0b8302094ecf56546aece01f9ff2a58", "name": "quota.limits_shown", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text, p_time_zone text, p_has_parent boolean, p_has_extras boolean, p_at timestamp with time zone) returns SETOF quota.shown_limit"}'),
+    ('function', 'quota.limits_shown(text, text, text, boolean, boolean, timestamp with time zone)', '{"body": "9cf5a1c48ce34c84a11023c16baa8b59", "name": "quota.limits_shown", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text, p_time_zone text, p_has_parent boolean, p_has_extras boolean, p_at timestamp with time zone) returns SETOF quota.shown_limit"}'),
     ('function', 'quota.lines_to_fold(text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, bigint)', '{"body": "2273fdcefe4544d0b7e42010835b68fa", "name": "quota.lines_to_fold", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_before timestamp with time zone, p_until timestamp with time zone, p_now timestamp with time zone, p_most bigint) returns uuid[]"}'),
     ('function', 'quota.lock_all_to_merge(text, text, text[])', '{"body": "cf2b92c42d78b87425c48be66d7fc06c", "name": "quota.lock_all_to_merge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_ids text[]) returns timestamp with time zone"}'),
     ('function', 'quota.lock_briefly(quota.part[])', '{"body": "a791dc91b911f5eb265af9ac8b162864", "name": "quota.lock_briefly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=250ms", "search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns timestamp with time zone"}'),
