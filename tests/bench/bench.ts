@@ -1,16 +1,4 @@
-// What a call costs.
-//
-//   npm run bench                                     throughput, latency and server time, in turn with
-//                                                     a bare update and with what applications do
-//   npm run bench -- --large                          up to 1,000,000 subjects and 10,000,000 lines
-//   npm run bench -- --quick                          whether it runs; the figures mean nothing
-//   npm run bench -- --only hot                       one part: calls, hot, growth, node, rest, shared, fold, tables
-//   npm run bench -- --instructions                   instructions per call: the figure to steer by
-//   npm run bench -- --instructions --only consume    one row of it (may be repeated)
-//   npm run bench -- --callgrind consume              where the instructions of a row go
-//
-// --json FILE keeps the figures, --svg FILE draws them, --write-readme puts them into README.md. The knobs
-// are in knobs.ts.
+// What a call costs: throughput, and instructions per call. The knobs are in knobs.ts.
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { fromRoot } from '../../scripts/local/project.ts';
@@ -24,18 +12,41 @@ import { measureThroughput, type Report, rowsOf } from './throughput.ts';
 
 const CHART = 'docs/speed.svg';
 
-const { values } = parseArgs({
-  options: {
-    instructions: { type: 'boolean', default: false },
-    only: { type: 'string', multiple: true },
-    callgrind: { type: 'string' },
-    quick: { type: 'boolean', default: false },
-    large: { type: 'boolean', default: false },
-    json: { type: 'string' },
-    svg: { type: 'string' },
-    'write-readme': { type: 'boolean', default: false },
-  },
-});
+const HELP = `What a call costs.
+
+npm run bench                                     throughput, latency and server time, in turn with
+                                                  a bare update and with what applications do
+npm run bench -- --large                          up to 1,000,000 subjects and 10,000,000 lines
+npm run bench -- --quick                          whether it runs; the figures mean nothing
+npm run bench -- --only hot                       one part: calls, hot, growth, node, rest, shared, fold, tables
+npm run bench -- --instructions                   instructions per call: the figure to steer by
+npm run bench -- --instructions --only consume    one row of it (may be repeated)
+npm run bench -- --callgrind consume              where the instructions of a row go
+
+--json FILE keeps the figures, --svg FILE draws them, --write-readme puts them into README.md.`;
+
+const OPTIONS = {
+  instructions: { type: 'boolean', default: false },
+  only: { type: 'string', multiple: true },
+  callgrind: { type: 'string' },
+  quick: { type: 'boolean', default: false },
+  large: { type: 'boolean', default: false },
+  json: { type: 'string' },
+  svg: { type: 'string' },
+  'write-readme': { type: 'boolean', default: false },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+const values = readOptions();
+
+function readOptions() {
+  try {
+    return parseArgs({ options: OPTIONS }).values;
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${HELP}`);
+    process.exit(2);
+  }
+}
 
 function keep(results: unknown): void {
   if (values.json) writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);
@@ -74,7 +85,8 @@ try {
   if (values['write-readme'] && (values.only || values.quick)) {
     throw new Error('--write-readme needs a whole run: leave --only and --quick out');
   }
-  if (values.instructions || values.callgrind) await instructions();
+  if (values.help) console.log(HELP);
+  else if (values.instructions || values.callgrind) await instructions();
   else await throughput();
 } catch (error) {
   console.error((error as Error).message);

@@ -6,17 +6,32 @@ import { formatTable } from '../../scripts/table.ts';
 import { seedOfThisRun } from '../periods/random.ts';
 import { soak } from './soak.ts';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    seed: { type: 'string' },
-    json: { type: 'string' },
-    sessions: { type: 'string', default: '8' },
-  },
-});
+const USAGE = `npm run soak -- MINUTES, such as 20; 0.5 is half a minute
+  --seed N       repeats what the sessions of a run try
+  --sessions N   8 unless told
+  --json FILE    keeps the report`;
+
+const { values, positionals } = readOptions();
+
+function readOptions() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        seed: { type: 'string' },
+        json: { type: 'string' },
+        sessions: { type: 'string', default: '8' },
+      },
+    });
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
 const minutes = Number(positionals[0] ?? 20);
 if (!(minutes > 0) || positionals.length > 1) {
-  console.error('npm run soak -- MINUTES, such as 20; 0.5 is half a minute');
+  console.error(USAGE);
   process.exit(2);
 }
 const seed = values.seed ? Number(values.seed) : seedOfThisRun();
