@@ -16,6 +16,7 @@ declare
   v_part quota.part;
   v_amount bigint;
   v_meter record;
+  v_names_all boolean := true;
 begin
   v_call.has_moved := false;
   -- The meter of the highest level is everybody's.
@@ -49,6 +50,7 @@ begin
       end if;
       return v_call;
     end if;
+    v_names_all := v_names_all and v_meter.period is not null;
     v_call.amounts[v_place] := v_amount;
     v_call.ends[v_place] := v_meter.fresh_until;
     v_call.fresh_from := greatest(v_call.fresh_from, v_meter.fresh_from);
@@ -65,7 +67,7 @@ begin
       v_call.parts := quota.with_cap(v_call.parts, v_part, p_caller.actor);
     end if;
   end loop;
-  v_call.has_moved := quota.are_named(v_call);
+  v_call.has_moved := v_names_all or quota.are_named(v_call);
   return v_call;
 end
 $$;

@@ -8282,6 +8282,7 @@ declare
   v_part quota.part;
   v_amount bigint;
   v_meter record;
+  v_names_all boolean := true;
 begin
   v_call.has_moved := false;
   -- The meter of the highest level is everybody's.
@@ -8315,6 +8316,7 @@ begin
       end if;
       return v_call;
     end if;
+    v_names_all := v_names_all and v_meter.period is not null;
     v_call.amounts[v_place] := v_amount;
     v_call.ends[v_place] := v_meter.fresh_until;
     v_call.fresh_from := greatest(v_call.fresh_from, v_meter.fresh_from);
@@ -8331,7 +8333,7 @@ begin
       v_call.parts := quota.with_cap(v_call.parts, v_part, p_caller.actor);
     end if;
   end loop;
-  v_call.has_moved := quota.are_named(v_call);
+  v_call.has_moved := v_names_all or quota.are_named(v_call);
   return v_call;
 end
 $$;
@@ -23486,7 +23488,7 @@ begin
     ('function', 'quota.move_counters(quota.events[])', '{"body": "512c4927ec8cdc86c0062031d73c13d2", "name": "quota.move_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_meters(quota.events[])', '{"body": "3549745242f4c0a8a527cc9891ed5def", "name": "quota.move_meters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.move_starts(quota.events)', '{"body": "73d0b4004e022e6775ad6c07638d1d45", "name": "quota.move_starts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events) returns void"}'),
-    ('function', 'quota.move_together(quota.caller, bigint, quota.joint_call)', '{"body": "56662039f67a11d2af2c71befbc3db35", "name": "quota.move_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_amount bigint, p_call quota.joint_call) returns quota.joint_call"}'),
+    ('function', 'quota.move_together(quota.caller, bigint, quota.joint_call)', '{"body": "6dd69c9c2c74c8d266d8b858987c89e8", "name": "quota.move_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_amount bigint, p_call quota.joint_call) returns quota.joint_call"}'),
     ('function', 'quota.move_use(text, text, text, timestamp with time zone)', '{"body": "8827f60dcc19dfe0b810d4721b68292b", "name": "quota.move_use", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text, p_feature_id text, p_at timestamp with time zone) returns void"}'),
     ('function', 'quota.move_windows(text, text)', '{"body": "ce0f628e3c0b720cf5cbfcec13c2b2a8", "name": "quota.move_windows", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_from text, p_into text) returns void"}'),
     ('function', 'quota.moves_note(jsonb, text)', '{"body": "085a3138662c5cd61cfeb55e0d61f2b1", "name": "quota.moves_note", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb, p_plan_id text) returns text"}'),
