@@ -95,6 +95,7 @@
 \ir verbs/enforce_usage.sql
 \ir verbs/consume_usage_batch.sql
 \ir verbs/take_all_plainly.sql
+\ir verbs/take_batch.sql
 \ir verbs/batch_parts.sql
 \ir verbs/batch_callers.sql
 \ir verbs/many_calls.sql

@@ -97,3 +97,48 @@ comment on column public.usage_decision.limiting_subject is
 
 comment on column public.usage_decision.limiting_member is
   'The member whose own cap is shown; null where it is none.';
+
+-- The same, as keys and holds keep it. A type of columns: it stays as it is, so that the rows that one release
+-- dumped can be read by the next. What a later one adds to usage_decision it keeps in a column of its own.
+create type quota.kept_answer as (
+  allowed boolean,
+  reason text,
+  feature text,
+  subject text,
+  plan text,
+  amount bigint,
+  used bigint,
+  reserved bigint,
+  "limit" bigint,
+  remaining bigint,
+  unlimited boolean,
+  period text,
+  period_start timestamptz,
+  resets_at timestamptz,
+  retry_after integer,
+  event_id uuid,
+  reservation_id uuid,
+  replayed boolean,
+  upgrade_url text,
+  granted bigint,
+  carried bigint,
+  limiting_feature text,
+  limiting_subject text,
+  limiting_member text
+);
+
+comment on type quota.kept_answer is
+  'What a call was told, as it will be told again.';
+
+create function quota.kept(p_decision public.usage_decision)
+returns quota.kept_answer
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer quota.kept_answer := p_decision;
+begin
+  return v_answer;
+end
+$$;
+
+comment on function quota.kept is 'An answer as it is kept.';

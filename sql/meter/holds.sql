@@ -8,7 +8,7 @@ create table quota.reservations (
   reserved_at timestamptz not null,
   expires_at timestamptz not null,
   state text not null default 'open',
-  answer public.usage_decision,
+  answer quota.kept_answer,
   is_plain boolean not null default true,
   actor text,
   -- No check constraints: Postgres sets each up anew in every call. Two took 86k of a reserve's 802k instructions.

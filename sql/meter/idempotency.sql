@@ -12,13 +12,13 @@ create function quota.replay(
   p_arguments jsonb,
   p_at timestamptz
 )
-returns public.usage_decision[]
+returns quota.kept_answer[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_owner_id text := case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end;
   v_arguments jsonb;
-  v_answers public.usage_decision[];
+  v_answers quota.kept_answer[];
 begin
   select k.arguments, k.answers
     into v_arguments, v_answers
@@ -68,11 +68,11 @@ create function quota.replay_taken(
   p_arguments jsonb,
   p_at timestamptz
 )
-returns public.usage_decision[]
+returns quota.kept_answer[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_answers public.usage_decision[] := quota.replay(p_caller, p_idempotency_key, p_arguments, p_at);
+  v_answers quota.kept_answer[] := quota.replay(p_caller, p_idempotency_key, p_arguments, p_at);
 begin
   if v_answers is null then
     raise exception 'the idempotency key was taken by a call that was given back since'
@@ -85,7 +85,7 @@ $$;
 comment on function quota.replay_taken is
   'What the call that bound a key was told, where bind_key() found it taken. Errors: QIDEM, other arguments; 55P03, it is free again: nothing was counted.';
 
-create function quota.replayed(p_answer public.usage_decision)
+create function quota.replayed(p_answer quota.kept_answer)
 returns public.usage_decision
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
@@ -103,7 +103,7 @@ comment on function quota.replayed is 'An answer that is given again, marked as 
 create function quota.still_counts(
   p_subject_id text,
   p_call text,
-  p_answers public.usage_decision[],
+  p_answers quota.kept_answer[],
   p_at timestamptz
 )
 returns boolean
@@ -178,14 +178,18 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_owner_id text := case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end;
+  v_answers quota.kept_answer[];
   v_former quota.keys;
 begin
+  for i in 1 .. cardinality(p_answers) loop
+    v_answers[i] := quota.kept(p_answers[i]);
+  end loop;
   loop
     insert into quota.keys (
       subject_id, owner_id, idempotency_key, bound_at, arguments, answers
     )
     values (
-      p_caller.subject_id, v_owner_id, p_idempotency_key, p_at, p_arguments, p_answers
+      p_caller.subject_id, v_owner_id, p_idempotency_key, p_at, p_arguments, v_answers
     )
     on conflict do nothing;
     if found then

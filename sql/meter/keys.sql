@@ -6,7 +6,7 @@ create table quota.keys (
   idempotency_key text collate "C" not null,
   bound_at timestamptz not null,
   arguments jsonb not null,
-  answers public.usage_decision[] not null,
+  answers quota.kept_answer[] not null,
   -- The guarantee: two calls with a key at once cannot both count.
   constraint keys_pkey primary key (subject_id, owner_id, idempotency_key)
 );

@@ -124,10 +124,12 @@ create function quota.close_hold(
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_answer quota.kept_answer := p_decision;
 begin
   update quota.reservations as r
     set state = p_state,
-        answer = p_decision
+        answer = v_answer
     where r.subject_id = p_hold.subject_id
       and r.reservation_id = p_hold.reservation_id;
 end

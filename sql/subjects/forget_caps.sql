@@ -183,14 +183,14 @@ comment on function quota.end_exceptions is 'Takes the exceptions and alerts of 
 
 -- What calls were told.
 create function quota.without_member(
-  p_answer public.usage_decision,
+  p_answer quota.kept_answer,
   p_member text
 )
-returns public.usage_decision
+returns quota.kept_answer
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_answer public.usage_decision := p_answer;
+  v_answer quota.kept_answer := p_answer;
 begin
   if v_answer.limiting_member = p_member then
     v_answer.limiting_member := null;
@@ -202,14 +202,14 @@ $$;
 comment on function quota.without_member is 'An answer without the name of a member.';
 
 create function quota.without_member_each(
-  p_answers public.usage_decision[],
+  p_answers quota.kept_answer[],
   p_member text
 )
-returns public.usage_decision[]
+returns quota.kept_answer[]
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_answers public.usage_decision[] := p_answers;
+  v_answers quota.kept_answer[] := p_answers;
 begin
   for i in 1 .. cardinality(v_answers) loop
     v_answers[i] := quota.without_member(v_answers[i], p_member);

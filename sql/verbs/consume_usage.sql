@@ -56,6 +56,7 @@ declare
   v_id uuid;
   v_reservation_id uuid;
   v_decision public.usage_decision;
+  v_answer quota.kept_answer;
 begin
   -- A plainly good call of the server, seen in one look. A subject that has a meter is one.
   if (
@@ -154,8 +155,9 @@ begin
         end if;
         -- The key goes before the line: when it is taken, nothing was counted.
         if p_idempotency_key is not null then
+          v_answer := v_decision;
           insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answers)
-            values (v_subject_id, v_owner_id, p_idempotency_key, v_now, v_arguments, array[v_decision])
+            values (v_subject_id, v_owner_id, p_idempotency_key, v_now, v_arguments, array[v_answer])
             on conflict do nothing;
           exit counted when not found;
         end if;

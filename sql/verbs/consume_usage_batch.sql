@@ -1,6 +1,6 @@
 -- One action that uses several things (a generation and its tokens): all or none, in
--- one step and one round trip. All meters are locked first, in lock order; then every item is judged
--- against what the items before it take; only when all have room is anything written.
+-- one step and one round trip. Plain ones move their meters, in lock order (take_all_plainly()); of any other
+-- all meters are locked first, and only when all items have room is anything written (take_batch()).
 
 -- One action that uses several things, all or none, in one round trip.
 create function public.consume_usage_batch(
@@ -13,9 +13,15 @@ returns setof public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
+declare
+  v_decision public.usage_decision;
 begin
-  return query
-    select * from quota.consume_usage_batch(items, subject, idempotency_key, metadata);
+  -- No query: its columns would stay those that the type had when the session first called.
+  foreach v_decision in array
+    quota.consume_usage_batch(items, subject, idempotency_key, metadata)
+  loop
+    return next v_decision;
+  end loop;
 end
 $$;
 
@@ -28,7 +34,7 @@ create function quota.consume_usage_batch(
   p_idempotency_key text,
   p_metadata jsonb
 )
-returns setof public.usage_decision
+returns public.usage_decision[]
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
 as $$
@@ -39,10 +45,7 @@ declare
   v_features text[];
   v_amounts bigint[];
   v_arguments jsonb;
-  v_answers public.usage_decision[];
-  v_own quota.own_lock;
-  v_batch_id uuid;
-  v_decision public.usage_decision;
+  v_at timestamptz;
   v_decisions public.usage_decision[];
 begin
   v_caller := quota.batch_caller(p_items, p_subject);
@@ -62,68 +65,29 @@ begin
     perform quota.check_feature(f.feature_id) from unnest(v_features) as f (feature_id);
     perform quota.check_server_only(v_caller, v_features);
     v_caller.subject_id := quota.account_of(v_caller.subject_id);
-    v_own.at := quota.clock();
+    v_at := quota.clock();
     if p_idempotency_key is null
-      or quota.replay(v_caller, p_idempotency_key, v_arguments, v_own.at) is null
+      or quota.replay(v_caller, p_idempotency_key, v_arguments, v_at) is null
     then
       v_decisions := (quota.judge_batch(
-        v_caller, v_features, v_amounts, v_own.at, p_is_settled => false
+        v_caller, v_features, v_amounts, v_at, p_is_settled => false
       )).decisions;
       if not quota.all_have_room(v_decisions) then
-        foreach v_decision in array v_decisions loop
-          return next v_decision;
-        end loop;
-        return;
+        return v_decisions;
       end if;
     end if;
   end if;
 
-  if v_callers is null then
-    v_own := quota.lock_call(v_caller, array(select distinct f from unnest(v_features) as f));
-    v_caller := v_own.caller;
-  else
-    select l.callers, l.at into v_callers, v_own.at from quota.lock_several(v_callers, v_features) as l;
-    v_caller.subject_id := quota.account_of(v_caller.subject_id);
-  end if;
-  if p_idempotency_key is not null then
-    v_answers := quota.replay(v_caller, p_idempotency_key, v_arguments, v_own.at);
-    if v_answers is not null then
-      foreach v_decision in array v_answers loop
-        return next quota.replayed(v_decision);
-      end loop;
-      return;
-    end if;
-  end if;
-
-  -- What belongs to the batch as a whole stands once, in a line that its items are about.
-  if p_idempotency_key is not null or v_metadata <> '{}' then
-    v_batch_id := quota.new_id(v_own.at);
-  end if;
-  if v_callers is null then
-    v_decisions := quota.take_all_plainly(v_caller, v_features, v_amounts, v_own.at, v_batch_id);
-  end if;
+  v_decisions := case
+    when v_callers is null and p_idempotency_key is null and v_metadata = '{}'
+    then quota.take_all_plainly(v_caller, v_features, v_amounts)
+  end;
   if v_decisions is null then
-    v_decisions := quota.take_all_properly(
-      v_caller, v_callers, v_features, v_amounts, v_own.at, v_batch_id, v_metadata
+    v_decisions := quota.take_batch(
+      v_caller, v_callers, v_features, v_amounts, p_idempotency_key, v_arguments, v_metadata
     );
   end if;
-  if v_batch_id is not null and (v_decisions[1]).allowed then
-    perform quota.record(
-      row(
-        v_caller.subject_id, v_batch_id, v_own.at, 'batch', null, v_own.at, 0, 0, 0, null, null,
-        v_caller.actor, p_idempotency_key, v_metadata
-      )::quota.events
-    );
-    if p_idempotency_key is not null and not quota.bind_key(
-      v_caller, p_idempotency_key, v_arguments, v_decisions, v_own.at
-    ) then
-      -- Taken under other meters, so with other features: this raises, and undoes the items.
-      perform quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_own.at);
-    end if;
-  end if;
-  foreach v_decision in array v_decisions loop
-    return next v_decision;
-  end loop;
+  return v_decisions;
 end
 $$;
 

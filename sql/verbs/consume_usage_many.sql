@@ -10,8 +10,13 @@ returns setof public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
+declare
+  v_decision public.usage_decision;
 begin
-  return query select * from quota.consume_usage_many(calls, subject);
+  -- No query, as in consume_usage_batch().
+  foreach v_decision in array quota.consume_usage_many(calls, subject) loop
+    return next v_decision;
+  end loop;
 end
 $$;
 
@@ -22,14 +27,13 @@ create function quota.consume_usage_many(
   p_calls jsonb,
   p_subject text
 )
-returns setof public.usage_decision
+returns public.usage_decision[]
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_caller quota.caller;
   v_calls quota.many_calls;
-  v_decision public.usage_decision;
   v_decisions public.usage_decision[];
 begin
   perform quota.require_trusted();
@@ -56,9 +60,7 @@ begin
   if v_decisions is null then
     v_decisions := quota.make_calls_locked(v_caller, p_calls, v_calls);
   end if;
-  foreach v_decision in array v_decisions loop
-    return next v_decision;
-  end loop;
+  return v_decisions;
 end
 $$;
 

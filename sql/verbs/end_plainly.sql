@@ -13,13 +13,13 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_hold record;
-  v_used bigint;
   v_meter record;
   v_now timestamptz;
   v_event_id uuid;
   v_decision public.usage_decision;
+  v_answer quota.kept_answer;
 begin
-  select r.subject_id, r.feature_id, r.amount, r.reserved_at, r.actor
+  select r.subject_id, r.feature_id, r.amount, coalesce(p_used, r.amount) as used, r.reserved_at, r.actor
     into v_hold
     from quota.reservations as r
     where r.reservation_id = p_reservation_id
@@ -32,9 +32,8 @@ begin
   if not found then
     return null;
   end if;
-  v_used := coalesce(p_used, v_hold.amount);
   update quota.meters as m
-    set used = m.used + v_used,
+    set used = m.used + v_hold.used,
         reserved = m.reserved - v_hold.amount
     where m.subject_id = v_hold.subject_id
       and m.feature_id = v_hold.feature_id
@@ -64,17 +63,18 @@ begin
     )::uuid;
     v_decision := row(
       true, 'ok', v_hold.feature_id, v_hold.subject_id, v_meter.plan_id,
-      case p_state when 'committed' then v_used else v_hold.amount end, v_meter.used, v_meter.reserved,
+      case p_state when 'committed' then v_hold.used else v_hold.amount end, v_meter.used, v_meter.reserved,
       v_meter.allowed, v_meter.allowed - v_meter.used - v_meter.reserved, v_meter.allowed is null,
       v_meter.period, nullif(v_meter.period_start, '-infinity'), nullif(v_meter.period_end, 'infinity'),
       null, v_event_id, p_reservation_id, false, v_meter.upgrade_url, v_meter.granted,
       case when v_meter.period = v_meter.long_period then v_meter.long_carried else 0 end,
       v_hold.feature_id, v_hold.subject_id, null
     )::public.usage_decision;
+    v_answer := v_decision;
     -- Under the lock nobody else ends it: it is looked at again whether somebody has.
     update quota.reservations as r
       set state = p_state,
-          answer = v_decision
+          answer = v_answer
       where r.subject_id = v_hold.subject_id
         and r.reservation_id = p_reservation_id
         and r.state = 'open'
@@ -88,7 +88,7 @@ begin
         select
           v_hold.subject_id, v_event_id, greatest(v_now, v_hold.reserved_at),
           case p_state when 'committed' then 'commit' else 'release' end,
-          v_hold.feature_id, v_hold.reserved_at, v_used, -v_hold.amount, p_reservation_id, v_hold.actor,
+          v_hold.feature_id, v_hold.reserved_at, v_hold.used, -v_hold.amount, p_reservation_id, v_hold.actor,
           coalesce(p_metadata, '{}')
         from quota.catalogue as k
         where k.version = v_meter.catalogue_version;
@@ -101,7 +101,7 @@ begin
           and r.reservation_id = p_reservation_id;
     end if;
   end if;
-  perform quota.take_back(v_hold.subject_id, v_hold.feature_id, v_used, -v_hold.amount);
+  perform quota.take_back(v_hold.subject_id, v_hold.feature_id, v_hold.used, -v_hold.amount);
   return null;
 end
 $$;

@@ -35,7 +35,7 @@ as $$
 declare
   v_caller quota.caller;
   v_arguments jsonb;
-  v_answers public.usage_decision[];
+  v_answers quota.kept_answer[];
   v_now timestamptz;
   v_told public.usage_decision;
   v_grant_id uuid;

@@ -37,7 +37,7 @@ declare
   v_shares quota.shares[];
   v_caller quota.caller;
   v_arguments jsonb;
-  v_answers public.usage_decision[];
+  v_answers quota.kept_answer[];
   v_decision public.usage_decision;
 begin
   perform quota.require_trusted();

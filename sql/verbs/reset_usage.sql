@@ -35,7 +35,7 @@ declare
   v_arguments jsonb := jsonb_build_object(
     'call', 'reset_usage', 'feature', p_feature, 'period', p_period
   );
-  v_answers public.usage_decision[];
+  v_answers quota.kept_answer[];
   v_own quota.own_lock;
   v_event quota.events;
   v_allowance quota.allowance;

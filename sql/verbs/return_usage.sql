@@ -34,7 +34,7 @@ as $$
 declare
   v_caller quota.caller;
   v_arguments jsonb;
-  v_answers public.usage_decision[];
+  v_answers quota.kept_answer[];
   v_own quota.own_lock;
   v_now timestamptz;
   v_decision public.usage_decision;

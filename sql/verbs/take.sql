@@ -19,7 +19,7 @@ returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_answers public.usage_decision[];
+  v_answers quota.kept_answer[];
   v_own quota.own_lock;
   v_call quota.joint_call;
   v_decision public.usage_decision;

@@ -111,7 +111,7 @@ begin
         select p_subject_id, '', c.idempotency_key, p_at,
           jsonb_build_object('call', 'consume_usage', 'feature', v_feature_id, 'amount', c.amount)
             || quota.further_arguments(nullif(c.actor, p_subject_id), false),
-          array[p_decisions[c.n]]
+          array[quota.kept(p_decisions[c.n])]
         from unnest(v_keys, v_amounts, v_actors) with ordinality as c (idempotency_key, amount, actor, n)
         where c.idempotency_key is not null
         order by c.idempotency_key collate "C"

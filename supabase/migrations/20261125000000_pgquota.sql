@@ -730,6 +730,51 @@ comment on column public.usage_decision.limiting_subject is
 comment on column public.usage_decision.limiting_member is
   'The member whose own cap is shown; null where it is none.';
 
+-- The same, as keys and holds keep it. A type of columns: it stays as it is, so that the rows that one release
+-- dumped can be read by the next. What a later one adds to usage_decision it keeps in a column of its own.
+create type quota.kept_answer as (
+  allowed boolean,
+  reason text,
+  feature text,
+  subject text,
+  plan text,
+  amount bigint,
+  used bigint,
+  reserved bigint,
+  "limit" bigint,
+  remaining bigint,
+  unlimited boolean,
+  period text,
+  period_start timestamptz,
+  resets_at timestamptz,
+  retry_after integer,
+  event_id uuid,
+  reservation_id uuid,
+  replayed boolean,
+  upgrade_url text,
+  granted bigint,
+  carried bigint,
+  limiting_feature text,
+  limiting_subject text,
+  limiting_member text
+);
+
+comment on type quota.kept_answer is
+  'What a call was told, as it will be told again.';
+
+create function quota.kept(p_decision public.usage_decision)
+returns quota.kept_answer
+language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer quota.kept_answer := p_decision;
+begin
+  return v_answer;
+end
+$$;
+
+comment on function quota.kept is 'An answer as it is kept.';
+
 
 -- catalogue: what plans allow.
 -- sql/catalogue/features.sql
@@ -4285,7 +4330,7 @@ create table quota.reservations (
   reserved_at timestamptz not null,
   expires_at timestamptz not null,
   state text not null default 'open',
-  answer public.usage_decision,
+  answer quota.kept_answer,
   is_plain boolean not null default true,
   actor text,
   -- No check constraints: Postgres sets each up anew in every call. Two took 86k of a reserve's 802k instructions.
@@ -4470,7 +4515,7 @@ create table quota.keys (
   idempotency_key text collate "C" not null,
   bound_at timestamptz not null,
   arguments jsonb not null,
-  answers public.usage_decision[] not null,
+  answers quota.kept_answer[] not null,
   -- The guarantee: two calls with a key at once cannot both count.
   constraint keys_pkey primary key (subject_id, owner_id, idempotency_key)
 );
@@ -6973,6 +7018,7 @@ declare
   v_id uuid;
   v_reservation_id uuid;
   v_decision public.usage_decision;
+  v_answer quota.kept_answer;
 begin
   -- A plainly good call of the server, seen in one look. A subject that has a meter is one.
   if (
@@ -7071,8 +7117,9 @@ begin
         end if;
         -- The key goes before the line: when it is taken, nothing was counted.
         if p_idempotency_key is not null then
+          v_answer := v_decision;
           insert into quota.keys (subject_id, owner_id, idempotency_key, bound_at, arguments, answers)
-            values (v_subject_id, v_owner_id, p_idempotency_key, v_now, v_arguments, array[v_decision])
+            values (v_subject_id, v_owner_id, p_idempotency_key, v_now, v_arguments, array[v_answer])
             on conflict do nothing;
           exit counted when not found;
         end if;
@@ -7527,7 +7574,7 @@ returns public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_answers public.usage_decision[];
+  v_answers quota.kept_answer[];
   v_own quota.own_lock;
   v_call quota.joint_call;
   v_decision public.usage_decision;
@@ -8843,8 +8890,8 @@ comment on function quota.enforce is
 -- sql/verbs/consume_usage_batch.sql
 
 -- One action that uses several things (a generation and its tokens): all or none, in
--- one step and one round trip. All meters are locked first, in lock order; then every item is judged
--- against what the items before it take; only when all have room is anything written.
+-- one step and one round trip. Plain ones move their meters, in lock order (take_all_plainly()); of any other
+-- all meters are locked first, and only when all items have room is anything written (take_batch()).
 
 -- One action that uses several things, all or none, in one round trip.
 create function public.consume_usage_batch(
@@ -8857,9 +8904,15 @@ returns setof public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
+declare
+  v_decision public.usage_decision;
 begin
-  return query
-    select * from quota.consume_usage_batch(items, subject, idempotency_key, metadata);
+  -- No query: its columns would stay those that the type had when the session first called.
+  foreach v_decision in array
+    quota.consume_usage_batch(items, subject, idempotency_key, metadata)
+  loop
+    return next v_decision;
+  end loop;
 end
 $$;
 
@@ -8872,7 +8925,7 @@ create function quota.consume_usage_batch(
   p_idempotency_key text,
   p_metadata jsonb
 )
-returns setof public.usage_decision
+returns public.usage_decision[]
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
 as $$
@@ -8883,10 +8936,7 @@ declare
   v_features text[];
   v_amounts bigint[];
   v_arguments jsonb;
-  v_answers public.usage_decision[];
-  v_own quota.own_lock;
-  v_batch_id uuid;
-  v_decision public.usage_decision;
+  v_at timestamptz;
   v_decisions public.usage_decision[];
 begin
   v_caller := quota.batch_caller(p_items, p_subject);
@@ -8906,68 +8956,29 @@ begin
     perform quota.check_feature(f.feature_id) from unnest(v_features) as f (feature_id);
     perform quota.check_server_only(v_caller, v_features);
     v_caller.subject_id := quota.account_of(v_caller.subject_id);
-    v_own.at := quota.clock();
+    v_at := quota.clock();
     if p_idempotency_key is null
-      or quota.replay(v_caller, p_idempotency_key, v_arguments, v_own.at) is null
+      or quota.replay(v_caller, p_idempotency_key, v_arguments, v_at) is null
     then
       v_decisions := (quota.judge_batch(
-        v_caller, v_features, v_amounts, v_own.at, p_is_settled => false
+        v_caller, v_features, v_amounts, v_at, p_is_settled => false
       )).decisions;
       if not quota.all_have_room(v_decisions) then
-        foreach v_decision in array v_decisions loop
-          return next v_decision;
-        end loop;
-        return;
+        return v_decisions;
       end if;
     end if;
   end if;
 
-  if v_callers is null then
-    v_own := quota.lock_call(v_caller, array(select distinct f from unnest(v_features) as f));
-    v_caller := v_own.caller;
-  else
-    select l.callers, l.at into v_callers, v_own.at from quota.lock_several(v_callers, v_features) as l;
-    v_caller.subject_id := quota.account_of(v_caller.subject_id);
-  end if;
-  if p_idempotency_key is not null then
-    v_answers := quota.replay(v_caller, p_idempotency_key, v_arguments, v_own.at);
-    if v_answers is not null then
-      foreach v_decision in array v_answers loop
-        return next quota.replayed(v_decision);
-      end loop;
-      return;
-    end if;
-  end if;
-
-  -- What belongs to the batch as a whole stands once, in a line that its items are about.
-  if p_idempotency_key is not null or v_metadata <> '{}' then
-    v_batch_id := quota.new_id(v_own.at);
-  end if;
-  if v_callers is null then
-    v_decisions := quota.take_all_plainly(v_caller, v_features, v_amounts, v_own.at, v_batch_id);
-  end if;
+  v_decisions := case
+    when v_callers is null and p_idempotency_key is null and v_metadata = '{}'
+    then quota.take_all_plainly(v_caller, v_features, v_amounts)
+  end;
   if v_decisions is null then
-    v_decisions := quota.take_all_properly(
-      v_caller, v_callers, v_features, v_amounts, v_own.at, v_batch_id, v_metadata
+    v_decisions := quota.take_batch(
+      v_caller, v_callers, v_features, v_amounts, p_idempotency_key, v_arguments, v_metadata
     );
   end if;
-  if v_batch_id is not null and (v_decisions[1]).allowed then
-    perform quota.record(
-      row(
-        v_caller.subject_id, v_batch_id, v_own.at, 'batch', null, v_own.at, 0, 0, 0, null, null,
-        v_caller.actor, p_idempotency_key, v_metadata
-      )::quota.events
-    );
-    if p_idempotency_key is not null and not quota.bind_key(
-      v_caller, p_idempotency_key, v_arguments, v_decisions, v_own.at
-    ) then
-      -- Taken under other meters, so with other features: this raises, and undoes the items.
-      perform quota.replay_taken(v_caller, p_idempotency_key, v_arguments, v_own.at);
-    end if;
-  end if;
-  foreach v_decision in array v_decisions loop
-    return next v_decision;
-  end loop;
+  return v_decisions;
 end
 $$;
 
@@ -9084,86 +9095,260 @@ comment on function quota.judge_batch is
 
 -- sql/verbs/take_all_plainly.sql
 
--- The plain way of consume_usage(), for several meters that are locked.
+-- The plain way of consume_usage(), for the items of a batch: each meter moves under its own ceiling, in lock
+-- order, and then the time is read. When one does not, all are set back, and the batch is asked properly.
 create function quota.take_all_plainly(
   p_caller quota.caller,
   p_features text[],
   p_amounts bigint[],
-  p_at timestamptz,
-  p_batch_id uuid
+  p_at timestamptz default null,
+  p_batch_id uuid default null
 )
 returns public.usage_decision[]
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_at timestamptz;
+  v_feature_ids text[];
+  v_amounts bigint[];
+  v_version bigint;
+  v_place integer;
+  v_moved integer := 0;
   v_meter record;
-  v_missing integer := (select count(distinct f) from unnest(p_features) as f);
+  v_fresh_from timestamptz;
+  v_fresh_until timestamptz;
   v_used bigint;
-  v_event_id uuid;
-  v_event quota.events;
-  v_events quota.events[];
   v_decisions public.usage_decision[];
 begin
-  -- A snapshot of a whole transaction may be older than the catalogue.
-  if current_setting('transaction_isolation') <> 'read committed' then
-    return null;
-  end if;
-  for v_meter in
+  -- Only of meters that each stand alone: what counts elsewhere, too, may have to lock others before these.
+  select array_agg(m.feature_id), (select k.version from quota.catalogue as k)
+    into v_feature_ids, v_version
+    from (
+      select n.feature_id
+      from quota.meters as n
+      where n.subject_id = p_caller.subject_id
+        and n.feature_id = any (p_features)
+        and n.ceiling is not null
+        and n.fresh_from < 'infinity'
+        -- A snapshot of a whole transaction may be older than the catalogue.
+        and current_setting('transaction_isolation') = 'read committed'
+      order by n.feature_id
+    ) as m;
+  for i in 1 .. cardinality(p_features) loop
+    v_place := array_position(v_feature_ids, p_features[i]);
+    if v_place is null then
+      return null;
+    end if;
+    v_amounts[v_place] := coalesce(v_amounts[v_place], 0) + p_amounts[i];
+  end loop;
+  while v_moved < cardinality(v_feature_ids) loop
     update quota.meters as m
-      set used = m.used + i.amount
-      from (
-        select f.feature_id, sum(f.amount)::bigint as amount
-        from unnest(p_features, p_amounts) as f (feature_id, amount)
-        group by f.feature_id
-      ) as i
+      set used = m.used + v_amounts[v_moved + 1]
       where m.subject_id = p_caller.subject_id
-        and m.feature_id = i.feature_id
-        and m.fresh_from <= p_at
-        and m.fresh_until > p_at
-        and m.holds_expire_at > p_at
+        and m.feature_id = v_feature_ids[v_moved + 1]
+        and m.fresh_from < 'infinity'
+        and m.catalogue_version = v_version
         and m.used + m.reserved >= m.floor
-        and m.used + m.reserved + i.amount <= m.ceiling
+        and m.used + m.reserved + v_amounts[v_moved + 1] <= m.ceiling
         and (p_caller.is_trusted or not m.server_only)
-        and exists (select from quota.catalogue as k where k.version = m.catalogue_version)
       returning
-        m.feature_id, i.amount, m.plan_id, m.upgrade_url, m.period, m.period_start, m.period_end,
-        m.allowed, m.granted, m.used - m.used_before as used, m.reserved - m.reserved_before as reserved,
-        m.long_period, m.long_carried
-  loop
-    v_missing := v_missing - 1;
-    v_used := v_meter.used - v_meter.amount;
+        m.fresh_from, least(m.fresh_until, m.holds_expire_at) as fresh_until, m.plan_id, m.upgrade_url,
+        m.period, m.period_start, m.period_end, m.allowed, m.granted, m.used - m.used_before as used,
+        m.reserved - m.reserved_before as reserved, m.long_period, m.long_carried
+      into v_meter;
+    exit when not found;
+    v_moved := v_moved + 1;
+    v_fresh_from := greatest(v_fresh_from, v_meter.fresh_from);
+    v_fresh_until := least(v_fresh_until, v_meter.fresh_until);
+    v_used := v_meter.used - v_amounts[v_moved];
     for i in 1 .. cardinality(p_features) loop
-      continue when p_features[i] <> v_meter.feature_id;
+      continue when p_features[i] <> v_feature_ids[v_moved];
       v_used := v_used + p_amounts[i];
-      v_event_id := quota.new_id(p_at);
-      v_events[i] := row(
-        p_caller.subject_id, v_event_id, p_at, 'consume', v_meter.feature_id, p_at, p_amounts[i], 0, 0,
-        p_batch_id, null, p_caller.actor, null, '{}'
-      )::quota.events;
       v_decisions[i] := row(
-        true, 'ok', v_meter.feature_id, p_caller.subject_id, v_meter.plan_id, p_amounts[i], v_used,
+        true, 'ok', p_features[i], p_caller.subject_id, v_meter.plan_id, p_amounts[i], v_used,
         v_meter.reserved, v_meter.allowed, v_meter.allowed - v_used - v_meter.reserved,
         v_meter.allowed is null, v_meter.period, nullif(v_meter.period_start, '-infinity'),
-        nullif(v_meter.period_end, 'infinity'), null, v_event_id, null, false, v_meter.upgrade_url,
+        nullif(v_meter.period_end, 'infinity'), null, null, null, false, v_meter.upgrade_url,
         v_meter.granted, case when v_meter.period = v_meter.long_period then v_meter.long_carried else 0 end,
-        v_meter.feature_id, p_caller.subject_id, null
+        p_features[i], p_caller.subject_id, null
       )::public.usage_decision;
     end loop;
   end loop;
-  if v_missing > 0 then
-    -- What stands for a meter that did not move is null.
-    foreach v_event in array coalesce(v_events, '{}') loop
-      perform quota.take_back(v_event.subject_id, v_event.feature_id, v_event.used_change, 0);
-    end loop;
-    return null;
+  -- The time is read under the last lock: what began while the call waited holds for it.
+  v_at := coalesce(p_at, quota.clock());
+  if v_moved = cardinality(v_feature_ids) and v_at >= v_fresh_from and v_at < v_fresh_until then
+    v_decisions := quota.write_items(
+      p_caller, v_decisions, p_features, p_amounts, v_at, p_batch_id, v_version
+    );
+    if v_decisions is not null then
+      return v_decisions;
+    end if;
   end if;
-  perform quota.write_lines(v_events);
-  return v_decisions;
+  for i in 1 .. v_moved loop
+    perform quota.take_back(p_caller.subject_id, v_feature_ids[i], v_amounts[i], 0);
+  end loop;
+  return null;
 end
 $$;
 
 comment on function quota.take_all_plainly is
-  'Counts all of these at an instant, if what the meters remember says that there is room. Null: nothing was counted, ask properly. Expects the meters to be locked.';
+  'Counts the items of a batch, if what their meters remember says that there is room for all. p_at: where the meters are locked already, the time of the decision. Null: nothing was counted, ask properly.';
+
+create function quota.write_items(
+  p_caller quota.caller,
+  p_decisions public.usage_decision[],
+  p_features text[],
+  p_amounts bigint[],
+  p_at timestamptz,
+  p_batch_id uuid,
+  p_catalogue_version bigint
+)
+returns public.usage_decision[]
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- As new_id(), without calls.
+  v_time text := lpad(to_hex((date_part('epoch', p_at) * 1000)::bigint), 12, '0') || '7';
+  v_ids uuid[];
+  v_decisions public.usage_decision[] := p_decisions;
+begin
+  for i in 1 .. cardinality(v_decisions) loop
+    v_ids[i] := (v_time || right(gen_random_uuid()::text, 21))::uuid;
+    v_decisions[i].event_id := v_ids[i];
+  end loop;
+  -- A statement after the locks: is the catalogue still the edition that is remembered?
+  insert into quota.events (
+    subject_id, event_id, at, kind, feature_id, counts_at, used_change, about_id, actor
+  )
+    select p_caller.subject_id, i.event_id, p_at, 'consume', i.feature_id, p_at, i.amount, p_batch_id,
+      p_caller.actor
+    from quota.catalogue as k
+    cross join unnest(v_ids, p_features, p_amounts) as i (event_id, feature_id, amount)
+    where k.version = p_catalogue_version;
+  if found then
+    return v_decisions;
+  end if;
+  return null;
+end
+$$;
+
+comment on function quota.write_items is
+  'Writes the lines of what was counted plainly, and returns the answers with their ids. Null: the catalogue is another edition, nothing was written.';
+
+-- sql/verbs/take_batch.sql
+
+-- A batch that is asked properly: all meters are locked first, then every item is judged against what the items
+-- before it take.
+create function quota.take_batch(
+  p_caller quota.caller,
+  p_callers quota.caller[],
+  p_features text[],
+  p_amounts bigint[],
+  p_idempotency_key text,
+  p_arguments jsonb,
+  p_metadata jsonb
+)
+returns public.usage_decision[]
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_own quota.own_lock := row(p_caller, null)::quota.own_lock;
+  v_caller quota.caller;
+  v_callers quota.caller[];
+  v_kept quota.kept_answer[];
+  v_answers public.usage_decision[];
+  v_batch_id uuid;
+begin
+  if p_callers is null then
+    v_own := quota.lock_call(p_caller, array(select distinct f from unnest(p_features) as f));
+    v_caller := v_own.caller;
+  else
+    select l.callers, l.at into v_callers, v_own.at from quota.lock_several(p_callers, p_features) as l;
+    v_caller := p_caller;
+    v_caller.subject_id := quota.account_of(v_caller.subject_id);
+  end if;
+  if p_idempotency_key is not null then
+    v_kept := quota.replay(v_caller, p_idempotency_key, p_arguments, v_own.at);
+    if v_kept is not null then
+      for i in 1 .. cardinality(v_kept) loop
+        v_answers[i] := quota.replayed(v_kept[i]);
+      end loop;
+      return v_answers;
+    end if;
+  end if;
+
+  -- What belongs to the batch as a whole stands once, in a line that its items are about.
+  if p_idempotency_key is not null or p_metadata <> '{}' then
+    v_batch_id := quota.new_id(v_own.at);
+    if p_callers is null then
+      v_answers := quota.take_all_plainly(v_caller, p_features, p_amounts, v_own.at, v_batch_id);
+    end if;
+  end if;
+  if v_answers is null then
+    v_answers := quota.take_all_properly(
+      v_caller, v_callers, p_features, p_amounts, v_own.at, v_batch_id, p_metadata
+    );
+  end if;
+  if v_batch_id is not null and (v_answers[1]).allowed then
+    perform quota.record(
+      row(
+        v_caller.subject_id, v_batch_id, v_own.at, 'batch', null, v_own.at, 0, 0, 0, null, null,
+        v_caller.actor, p_idempotency_key, p_metadata
+      )::quota.events
+    );
+    if p_idempotency_key is not null and not quota.bind_key(
+      v_caller, p_idempotency_key, p_arguments, v_answers, v_own.at
+    ) then
+      -- Taken under other meters, so with other features: this raises, and undoes the items.
+      perform quota.replay_taken(v_caller, p_idempotency_key, p_arguments, v_own.at);
+    end if;
+  end if;
+  return v_answers;
+end
+$$;
+
+comment on function quota.take_batch is
+  'Locks the meters of a batch and counts all items, or none; a key that is bound is told its answers again.';
+
+create function quota.take_all_properly(
+  p_caller quota.caller,
+  p_callers quota.caller[],
+  p_features text[],
+  p_amounts bigint[],
+  p_at timestamptz,
+  p_batch_id uuid,
+  p_metadata jsonb
+)
+returns public.usage_decision[]
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_callers quota.caller[] := coalesce(p_callers, array[p_caller]);
+  v_decisions public.usage_decision[];
+  v_allowances quota.allowance[];
+begin
+  perform quota.lock_caps(quota.caps_of_calls(v_callers, p_features, p_at), p_at);
+  if p_callers is null then
+    select j.decisions, j.allowances
+      into v_decisions, v_allowances
+      from quota.judge_batch(p_caller, p_features, p_amounts, p_at, p_is_settled => true) as j;
+  else
+    v_decisions := quota.judge_batch_parts(v_callers, p_features, p_amounts, p_at, true);
+  end if;
+  if quota.all_have_room(v_decisions) then
+    for i in 1 .. cardinality(p_features) loop
+      v_decisions[i] := quota.take_item(
+        v_callers[least(i, cardinality(v_callers))], p_features[i], p_amounts[i], p_at, p_batch_id,
+        p_metadata, v_allowances[i], p_callers is null
+      );
+    end loop;
+  end if;
+  return v_decisions;
+end
+$$;
+
+comment on function quota.take_all_properly is
+  'Counts all items of a batch, if they have room beside one another, or none; expects the meters to be locked.';
 
 -- sql/verbs/batch_parts.sql
 
@@ -9466,46 +9651,6 @@ $$;
 
 comment on function quota.check_meters is 'Errors: 22023, more than 400 parts.';
 
-create function quota.take_all_properly(
-  p_caller quota.caller,
-  p_callers quota.caller[],
-  p_features text[],
-  p_amounts bigint[],
-  p_at timestamptz,
-  p_batch_id uuid,
-  p_metadata jsonb
-)
-returns public.usage_decision[]
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_callers quota.caller[] := coalesce(p_callers, array[p_caller]);
-  v_decisions public.usage_decision[];
-  v_allowances quota.allowance[];
-begin
-  perform quota.lock_caps(quota.caps_of_calls(v_callers, p_features, p_at), p_at);
-  if p_callers is null then
-    select j.decisions, j.allowances
-      into v_decisions, v_allowances
-      from quota.judge_batch(p_caller, p_features, p_amounts, p_at, p_is_settled => true) as j;
-  else
-    v_decisions := quota.judge_batch_parts(v_callers, p_features, p_amounts, p_at, true);
-  end if;
-  if quota.all_have_room(v_decisions) then
-    for i in 1 .. cardinality(p_features) loop
-      v_decisions[i] := quota.take_item(
-        v_callers[least(i, cardinality(v_callers))], p_features[i], p_amounts[i], p_at, p_batch_id,
-        p_metadata, v_allowances[i], p_callers is null
-      );
-    end loop;
-  end if;
-  return v_decisions;
-end
-$$;
-
-comment on function quota.take_all_properly is
-  'Counts all items of a batch, if they have room beside one another, or none; expects the meters to be locked.';
-
 -- sql/verbs/many_calls.sql
 
 -- What consume_usage_many() is given, seen at one look.
@@ -9721,7 +9866,7 @@ begin
         select p_subject_id, '', c.idempotency_key, p_at,
           jsonb_build_object('call', 'consume_usage', 'feature', v_feature_id, 'amount', c.amount)
             || quota.further_arguments(nullif(c.actor, p_subject_id), false),
-          array[p_decisions[c.n]]
+          array[quota.kept(p_decisions[c.n])]
         from unnest(v_keys, v_amounts, v_actors) with ordinality as c (idempotency_key, amount, actor, n)
         where c.idempotency_key is not null
         order by c.idempotency_key collate "C"
@@ -9809,8 +9954,13 @@ returns setof public.usage_decision
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
+declare
+  v_decision public.usage_decision;
 begin
-  return query select * from quota.consume_usage_many(calls, subject);
+  -- No query, as in consume_usage_batch().
+  foreach v_decision in array quota.consume_usage_many(calls, subject) loop
+    return next v_decision;
+  end loop;
 end
 $$;
 
@@ -9821,14 +9971,13 @@ create function quota.consume_usage_many(
   p_calls jsonb,
   p_subject text
 )
-returns setof public.usage_decision
+returns public.usage_decision[]
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_caller quota.caller;
   v_calls quota.many_calls;
-  v_decision public.usage_decision;
   v_decisions public.usage_decision[];
 begin
   perform quota.require_trusted();
@@ -9855,9 +10004,7 @@ begin
   if v_decisions is null then
     v_decisions := quota.make_calls_locked(v_caller, p_calls, v_calls);
   end if;
-  foreach v_decision in array v_decisions loop
-    return next v_decision;
-  end loop;
+  return v_decisions;
 end
 $$;
 
@@ -11211,13 +11358,13 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_hold record;
-  v_used bigint;
   v_meter record;
   v_now timestamptz;
   v_event_id uuid;
   v_decision public.usage_decision;
+  v_answer quota.kept_answer;
 begin
-  select r.subject_id, r.feature_id, r.amount, r.reserved_at, r.actor
+  select r.subject_id, r.feature_id, r.amount, coalesce(p_used, r.amount) as used, r.reserved_at, r.actor
     into v_hold
     from quota.reservations as r
     where r.reservation_id = p_reservation_id
@@ -11230,9 +11377,8 @@ begin
   if not found then
     return null;
   end if;
-  v_used := coalesce(p_used, v_hold.amount);
   update quota.meters as m
-    set used = m.used + v_used,
+    set used = m.used + v_hold.used,
         reserved = m.reserved - v_hold.amount
     where m.subject_id = v_hold.subject_id
       and m.feature_id = v_hold.feature_id
@@ -11262,17 +11408,18 @@ begin
     )::uuid;
     v_decision := row(
       true, 'ok', v_hold.feature_id, v_hold.subject_id, v_meter.plan_id,
-      case p_state when 'committed' then v_used else v_hold.amount end, v_meter.used, v_meter.reserved,
+      case p_state when 'committed' then v_hold.used else v_hold.amount end, v_meter.used, v_meter.reserved,
       v_meter.allowed, v_meter.allowed - v_meter.used - v_meter.reserved, v_meter.allowed is null,
       v_meter.period, nullif(v_meter.period_start, '-infinity'), nullif(v_meter.period_end, 'infinity'),
       null, v_event_id, p_reservation_id, false, v_meter.upgrade_url, v_meter.granted,
       case when v_meter.period = v_meter.long_period then v_meter.long_carried else 0 end,
       v_hold.feature_id, v_hold.subject_id, null
     )::public.usage_decision;
+    v_answer := v_decision;
     -- Under the lock nobody else ends it: it is looked at again whether somebody has.
     update quota.reservations as r
       set state = p_state,
-          answer = v_decision
+          answer = v_answer
       where r.subject_id = v_hold.subject_id
         and r.reservation_id = p_reservation_id
         and r.state = 'open'
@@ -11286,7 +11433,7 @@ begin
         select
           v_hold.subject_id, v_event_id, greatest(v_now, v_hold.reserved_at),
           case p_state when 'committed' then 'commit' else 'release' end,
-          v_hold.feature_id, v_hold.reserved_at, v_used, -v_hold.amount, p_reservation_id, v_hold.actor,
+          v_hold.feature_id, v_hold.reserved_at, v_hold.used, -v_hold.amount, p_reservation_id, v_hold.actor,
           coalesce(p_metadata, '{}')
         from quota.catalogue as k
         where k.version = v_meter.catalogue_version;
@@ -11299,7 +11446,7 @@ begin
           and r.reservation_id = p_reservation_id;
     end if;
   end if;
-  perform quota.take_back(v_hold.subject_id, v_hold.feature_id, v_used, -v_hold.amount);
+  perform quota.take_back(v_hold.subject_id, v_hold.feature_id, v_hold.used, -v_hold.amount);
   return null;
 end
 $$;
@@ -11792,7 +11939,7 @@ declare
   v_shares quota.shares[];
   v_caller quota.caller;
   v_arguments jsonb;
-  v_answers public.usage_decision[];
+  v_answers quota.kept_answer[];
   v_decision public.usage_decision;
 begin
   perform quota.require_trusted();
@@ -11985,7 +12132,7 @@ as $$
 declare
   v_caller quota.caller;
   v_arguments jsonb;
-  v_answers public.usage_decision[];
+  v_answers quota.kept_answer[];
   v_own quota.own_lock;
   v_now timestamptz;
   v_decision public.usage_decision;
@@ -12174,7 +12321,7 @@ declare
   v_arguments jsonb := jsonb_build_object(
     'call', 'reset_usage', 'feature', p_feature, 'period', p_period
   );
-  v_answers public.usage_decision[];
+  v_answers quota.kept_answer[];
   v_own quota.own_lock;
   v_event quota.events;
   v_allowance quota.allowance;
@@ -12323,7 +12470,7 @@ as $$
 declare
   v_caller quota.caller;
   v_arguments jsonb;
-  v_answers public.usage_decision[];
+  v_answers quota.kept_answer[];
   v_now timestamptz;
   v_told public.usage_decision;
   v_grant_id uuid;
@@ -13326,14 +13473,14 @@ comment on function quota.end_exceptions is 'Takes the exceptions and alerts of 
 
 -- What calls were told.
 create function quota.without_member(
-  p_answer public.usage_decision,
+  p_answer quota.kept_answer,
   p_member text
 )
-returns public.usage_decision
+returns quota.kept_answer
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_answer public.usage_decision := p_answer;
+  v_answer quota.kept_answer := p_answer;
 begin
   if v_answer.limiting_member = p_member then
     v_answer.limiting_member := null;
@@ -13345,14 +13492,14 @@ $$;
 comment on function quota.without_member is 'An answer without the name of a member.';
 
 create function quota.without_member_each(
-  p_answers public.usage_decision[],
+  p_answers quota.kept_answer[],
   p_member text
 )
-returns public.usage_decision[]
+returns quota.kept_answer[]
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_answers public.usage_decision[] := p_answers;
+  v_answers quota.kept_answer[] := p_answers;
 begin
   for i in 1 .. cardinality(v_answers) loop
     v_answers[i] := quota.without_member(v_answers[i], p_member);
@@ -16631,10 +16778,12 @@ create function quota.close_hold(
 returns void
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_answer quota.kept_answer := p_decision;
 begin
   update quota.reservations as r
     set state = p_state,
-        answer = p_decision
+        answer = v_answer
     where r.subject_id = p_hold.subject_id
       and r.reservation_id = p_hold.reservation_id;
 end
@@ -16680,13 +16829,13 @@ create function quota.replay(
   p_arguments jsonb,
   p_at timestamptz
 )
-returns public.usage_decision[]
+returns quota.kept_answer[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_owner_id text := case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end;
   v_arguments jsonb;
-  v_answers public.usage_decision[];
+  v_answers quota.kept_answer[];
 begin
   select k.arguments, k.answers
     into v_arguments, v_answers
@@ -16736,11 +16885,11 @@ create function quota.replay_taken(
   p_arguments jsonb,
   p_at timestamptz
 )
-returns public.usage_decision[]
+returns quota.kept_answer[]
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_answers public.usage_decision[] := quota.replay(p_caller, p_idempotency_key, p_arguments, p_at);
+  v_answers quota.kept_answer[] := quota.replay(p_caller, p_idempotency_key, p_arguments, p_at);
 begin
   if v_answers is null then
     raise exception 'the idempotency key was taken by a call that was given back since'
@@ -16753,7 +16902,7 @@ $$;
 comment on function quota.replay_taken is
   'What the call that bound a key was told, where bind_key() found it taken. Errors: QIDEM, other arguments; 55P03, it is free again: nothing was counted.';
 
-create function quota.replayed(p_answer public.usage_decision)
+create function quota.replayed(p_answer quota.kept_answer)
 returns public.usage_decision
 language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$
@@ -16771,7 +16920,7 @@ comment on function quota.replayed is 'An answer that is given again, marked as 
 create function quota.still_counts(
   p_subject_id text,
   p_call text,
-  p_answers public.usage_decision[],
+  p_answers quota.kept_answer[],
   p_at timestamptz
 )
 returns boolean
@@ -16846,14 +16995,18 @@ language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_owner_id text := case when p_caller.is_trusted then '' else coalesce(p_caller.actor, p_caller.subject_id) end;
+  v_answers quota.kept_answer[];
   v_former quota.keys;
 begin
+  for i in 1 .. cardinality(p_answers) loop
+    v_answers[i] := quota.kept(p_answers[i]);
+  end loop;
   loop
     insert into quota.keys (
       subject_id, owner_id, idempotency_key, bound_at, arguments, answers
     )
     values (
-      p_caller.subject_id, v_owner_id, p_idempotency_key, p_at, p_arguments, p_answers
+      p_caller.subject_id, v_owner_id, p_idempotency_key, p_at, p_arguments, v_answers
     )
     on conflict do nothing;
     if found then
@@ -22885,7 +23038,31 @@ begin
     ('column', 'quota.judgement.allowances', '{"of": "type", "on": "quota.judgement", "name": "allowances", "type": "quota.allowance[]", "default": null, "is_required": false}'),
     ('column', 'quota.judgement.decision', '{"of": "type", "on": "quota.judgement", "name": "decision", "type": "public.usage_decision", "default": null, "is_required": false}'),
     ('column', 'quota.judgement.fits', '{"of": "type", "on": "quota.judgement", "name": "fits", "type": "bigint", "default": null, "is_required": false}'),
-    ('column', 'quota.keys.answers', '{"of": "table", "on": "quota.keys", "name": "answers", "type": "public.usage_decision[]", "default": null, "is_required": true}'),
+    ('column', 'quota.kept_answer."limit"', '{"of": "type", "on": "quota.kept_answer", "name": "\"limit\"", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.allowed', '{"of": "type", "on": "quota.kept_answer", "name": "allowed", "type": "boolean", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.amount', '{"of": "type", "on": "quota.kept_answer", "name": "amount", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.carried', '{"of": "type", "on": "quota.kept_answer", "name": "carried", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.event_id', '{"of": "type", "on": "quota.kept_answer", "name": "event_id", "type": "uuid", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.feature', '{"of": "type", "on": "quota.kept_answer", "name": "feature", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.granted', '{"of": "type", "on": "quota.kept_answer", "name": "granted", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.limiting_feature', '{"of": "type", "on": "quota.kept_answer", "name": "limiting_feature", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.limiting_member', '{"of": "type", "on": "quota.kept_answer", "name": "limiting_member", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.limiting_subject', '{"of": "type", "on": "quota.kept_answer", "name": "limiting_subject", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.period', '{"of": "type", "on": "quota.kept_answer", "name": "period", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.period_start', '{"of": "type", "on": "quota.kept_answer", "name": "period_start", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.plan', '{"of": "type", "on": "quota.kept_answer", "name": "plan", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.reason', '{"of": "type", "on": "quota.kept_answer", "name": "reason", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.remaining', '{"of": "type", "on": "quota.kept_answer", "name": "remaining", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.replayed', '{"of": "type", "on": "quota.kept_answer", "name": "replayed", "type": "boolean", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.reservation_id', '{"of": "type", "on": "quota.kept_answer", "name": "reservation_id", "type": "uuid", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.reserved', '{"of": "type", "on": "quota.kept_answer", "name": "reserved", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.resets_at', '{"of": "type", "on": "quota.kept_answer", "name": "resets_at", "type": "timestamp with time zone", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.retry_after', '{"of": "type", "on": "quota.kept_answer", "name": "retry_after", "type": "integer", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.subject', '{"of": "type", "on": "quota.kept_answer", "name": "subject", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.unlimited', '{"of": "type", "on": "quota.kept_answer", "name": "unlimited", "type": "boolean", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.upgrade_url', '{"of": "type", "on": "quota.kept_answer", "name": "upgrade_url", "type": "text", "default": null, "is_required": false}'),
+    ('column', 'quota.kept_answer.used', '{"of": "type", "on": "quota.kept_answer", "name": "used", "type": "bigint", "default": null, "is_required": false}'),
+    ('column', 'quota.keys.answers', '{"of": "table", "on": "quota.keys", "name": "answers", "type": "quota.kept_answer[]", "default": null, "is_required": true}'),
     ('column', 'quota.keys.arguments', '{"of": "table", "on": "quota.keys", "name": "arguments", "type": "jsonb", "default": null, "is_required": true}'),
     ('column', 'quota.keys.bound_at', '{"of": "table", "on": "quota.keys", "name": "bound_at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
     ('column', 'quota.keys.idempotency_key', '{"of": "table", "on": "quota.keys", "name": "idempotency_key", "type": "text collate \"C\"", "default": null, "is_required": true}'),
@@ -23077,7 +23254,7 @@ begin
     ('column', 'quota.plans.upgrade_url', '{"of": "table", "on": "quota.plans", "name": "upgrade_url", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.reservations.actor', '{"of": "table", "on": "quota.reservations", "name": "actor", "type": "text", "default": null, "is_required": false}'),
     ('column', 'quota.reservations.amount', '{"of": "table", "on": "quota.reservations", "name": "amount", "type": "bigint", "default": null, "is_required": true}'),
-    ('column', 'quota.reservations.answer', '{"of": "table", "on": "quota.reservations", "name": "answer", "type": "public.usage_decision", "default": null, "is_required": false}'),
+    ('column', 'quota.reservations.answer', '{"of": "table", "on": "quota.reservations", "name": "answer", "type": "quota.kept_answer", "default": null, "is_required": false}'),
     ('column', 'quota.reservations.expires_at', '{"of": "table", "on": "quota.reservations", "name": "expires_at", "type": "timestamp with time zone", "default": null, "is_required": true}'),
     ('column', 'quota.reservations.feature_id', '{"of": "table", "on": "quota.reservations", "name": "feature_id", "type": "text collate \"C\"", "default": null, "is_required": true}'),
     ('column', 'quota.reservations.is_plain', '{"of": "table", "on": "quota.reservations", "name": "is_plain", "type": "boolean", "default": "true", "is_required": true}'),
@@ -23193,8 +23370,8 @@ begin
     ('function', 'public.clear_limit(text, text, text, text, text)', '{"body": "d11c2279eaa701da4e6c24ec2ecf0154", "name": "public.clear_limit", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(subject text, feature text, period text, member text DEFAULT NULL::text, reason text DEFAULT NULL::text) returns void"}'),
     ('function', 'public.commit_usage(uuid, bigint, text, jsonb)', '{"body": "cc9e7078615f2dd6f84d6f09503c41c6", "name": "public.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(reservation_id uuid, amount bigint DEFAULT NULL::bigint, subject text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns public.usage_decision"}'),
     ('function', 'public.consume_usage(text, bigint, text, text, jsonb, text, boolean)', '{"body": "5f869fe97846c420ea71256f4a1d665a", "name": "public.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false) returns public.usage_decision"}'),
-    ('function', 'public.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "98918b4ad8250b918e5fb092d86ae959", "name": "public.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(items jsonb, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns SETOF public.usage_decision"}'),
-    ('function', 'public.consume_usage_many(jsonb, text)', '{"body": "04f4ef0060add7e00156c805a5424948", "name": "public.consume_usage_many", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(calls jsonb, subject text) returns SETOF public.usage_decision"}'),
+    ('function', 'public.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "01ddf77f1d08afe6307a55cd1cfe3e4a", "name": "public.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(items jsonb, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb) returns SETOF public.usage_decision"}'),
+    ('function', 'public.consume_usage_many(jsonb, text)', '{"body": "6349d57e95bd26658914a4d3457c9ecd", "name": "public.consume_usage_many", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(calls jsonb, subject text) returns SETOF public.usage_decision"}'),
     ('function', 'public.deliver_alerts(integer)', '{"body": "dc98574a89e05a43927aace2ec74ea1b", "name": "public.deliver_alerts", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(max integer DEFAULT 100) returns SETOF public.usage_alerts"}'),
     ('function', 'public.enforce_usage(text, bigint, text, text, jsonb, text, boolean)', '{"body": "de5445421423d1668cbc9c89d1f36fe7", "name": "public.enforce_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, metadata jsonb DEFAULT ''{}''::jsonb, actor text DEFAULT NULL::text, partial boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'public.explain_usage(text, bigint, text)', '{"body": "5c07b1527a5f98036ee8164be52cad8d", "name": "public.explain_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(feature text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text) returns SETOF public.usage_explanation"}'),
@@ -23241,7 +23418,7 @@ begin
     ('function', 'quota.below(text[])', '{"body": "faabfce1dd66089c2a6a0c1802a378cf", "name": "quota.below", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_ids text[]) returns text[]"}'),
     ('function', 'quota.below_it(text, text, timestamp with time zone)', '{"body": "9ae8de4a07794edde19b2c1b30c5c849", "name": "quota.below_it", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.balance"}'),
     ('function', 'quota.below_shown(text, text)', '{"body": "ac1694a1d9d72974ff0e350d8d8d983b", "name": "quota.below_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 1", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns SETOF quota.balance"}'),
-    ('function', 'quota.bind_key(quota.caller, text, jsonb, public.usage_decision[], timestamp with time zone)', '{"body": "484abe502490e6b806be0cbaacb3fa00", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answers public.usage_decision[], p_at timestamp with time zone) returns boolean"}'),
+    ('function', 'quota.bind_key(quota.caller, text, jsonb, public.usage_decision[], timestamp with time zone)', '{"body": "01ecfa142b12fcfd85350d23335f4776", "name": "quota.bind_key", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_answers public.usage_decision[], p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.breakdown_key(text)', '{"body": "88e555599bd7389eabe5164f3316434c", "name": "quota.breakdown_key", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_by text) returns text"}'),
     ('function', 'quota.breakdown_period(text, text)', '{"body": "84596c960aaf547fbb92038027a8e691", "name": "quota.breakdown_period", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, OUT period text, OUT period_start timestamp with time zone, OUT resets_at timestamp with time zone) returns record"}'),
     ('function', 'quota.called_features(text, text, timestamp with time zone, timestamp with time zone)', '{"body": "9c4d97ae5dc73e518806aba3cc1ff38f", "name": "quota.called_features", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_from timestamp with time zone, p_until timestamp with time zone) returns jsonb"}'),
@@ -23306,15 +23483,15 @@ begin
     ('function', 'quota.check_value(text, text, bigint, timestamp with time zone, quota.allowance)', '{"body": "59236fde0d47ce53d3a07ca37f5460b7", "name": "quota.check_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance) returns public.usage_decision"}'),
     ('function', 'quota.clear_cap(text, text, text)', '{"body": "3f5a82a32e0f6a7c14d454534b6f4e65", "name": "quota.clear_cap", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_member text) returns void"}'),
     ('function', 'quota.clock()', '{"body": "29396b4a64060706b0495e01ebaeb830", "name": "quota.clock", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns timestamp with time zone"}'),
-    ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "399b99dc5f1341bcf0049161a7d81cf9", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
+    ('function', 'quota.close_hold(quota.reservations, text, public.usage_decision)', '{"body": "cbae36d5e3de615793f0b77443aa3fa0", "name": "quota.close_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_state text, p_decision public.usage_decision) returns void"}'),
     ('function', 'quota.commit_hold(quota.reservations, bigint, text, jsonb, timestamp with time zone, boolean)', '{"body": "c8f27043c3214680b8671446fc14205a", "name": "quota.commit_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_kind text, p_metadata jsonb, p_at timestamp with time zone, p_is_priced boolean DEFAULT false) returns public.usage_decision"}'),
     ('function', 'quota.commit_levels(quota.reservations, bigint, timestamp with time zone, text[], public.usage_decision)', '{"body": "0f927bdd53e419d7b65c5a476f52d34d", "name": "quota.commit_levels", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_at timestamp with time zone, p_levels text[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_shares(quota.reservations, bigint, jsonb, timestamp with time zone, quota.shares[], public.usage_decision)', '{"body": "2ff3ce1c780202eda97fae946fdc484d", "name": "quota.commit_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_amount bigint, p_metadata jsonb, p_at timestamp with time zone, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.commit_usage(uuid, bigint, text, jsonb)', '{"body": "f063013d3bd65e4f78d7fb9ba614b0af", "name": "quota.commit_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_amount bigint, p_subject text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.company_of(text, text, quota.allowance)', '{"body": "7e2e6fa1e4101da37a54b67544cf7b6d", "name": "quota.company_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_allowance quota.allowance, OUT is_alone boolean, OUT has_caps boolean, OUT levels text[], OUT lock_order bigint[], OUT ways text[], OUT units bigint[], OUT pers bigint[]) returns record"}'),
-    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "3428321f8267c934fe23b128520407c5", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
-    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "d5d2a44cc47560f89f685050b5502772", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns SETOF public.usage_decision"}'),
-    ('function', 'quota.consume_usage_many(jsonb, text)', '{"body": "9521106eaf6ed214bb9511f244e77b34", "name": "quota.consume_usage_many", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_calls jsonb, p_subject text) returns SETOF public.usage_decision"}'),
+    ('function', 'quota.consume_usage(text, bigint, text, text, jsonb, text, boolean, interval)', '{"body": "0ea24ed29c218d047bca20abf74d7fb3", "name": "quota.consume_usage", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
+    ('function', 'quota.consume_usage_batch(jsonb, text, text, jsonb)', '{"body": "2d94d165d84d7872dd38e6af2ea7068b", "name": "quota.consume_usage_batch", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_items jsonb, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision[]"}'),
+    ('function', 'quota.consume_usage_many(jsonb, text)', '{"body": "12a2d569cb4331049cb5e0d3c2ccf726", "name": "quota.consume_usage_many", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_calls jsonb, p_subject text) returns public.usage_decision[]"}'),
     ('function', 'quota.costs_content(jsonb)', '{"body": "354aa4134b8af8f79ea6e320f42c54d9", "name": "quota.costs_content", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_costs jsonb) returns jsonb"}'),
     ('function', 'quota.costs_of(text)', '{"body": "dfbbd216999164869b64531ccc6745d4", "name": "quota.costs_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns jsonb"}'),
     ('function', 'quota.count_change(quota.caller, text, bigint, timestamp with time zone, regclass)', '{"body": "8d8f51104b8ba7e592a2823660c066dd", "name": "quota.count_change", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_change bigint, p_locked_at timestamp with time zone, p_table regclass) returns void"}'),
@@ -23335,7 +23512,7 @@ begin
     ('function', 'quota.end_exceptions(text, text)', '{"body": "c667812183efad14d36860a8c53e9b5f", "name": "quota.end_exceptions", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_member text) returns void"}'),
     ('function', 'quota.end_hold(quota.reservations, quota.events, bigint)', '{"body": "3afe5140869b21de568f44688f981f53", "name": "quota.end_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_hold quota.reservations, p_event quota.events, p_drawn_back bigint) returns void"}'),
     ('function', 'quota.end_idle_caps(timestamp with time zone)', '{"body": "8999b28b41197687f4712f523c38d3e9", "name": "quota.end_idle_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns bigint"}'),
-    ('function', 'quota.end_plainly(uuid, text, text, bigint, jsonb)', '{"body": "6dc5f1a508b1106fccc1e23719bb03f6", "name": "quota.end_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject_id text, p_state text, p_used bigint, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.end_plainly(uuid, text, text, bigint, jsonb)', '{"body": "5349f93e678e5b067114aad8af31ecc0", "name": "quota.end_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reservation_id uuid, p_subject_id text, p_state text, p_used bigint, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.enforce(public.usage_decision)', '{"body": "dab53d7588f22e680dbe149feda908dc", "name": "quota.enforce", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns public.usage_decision"}'),
     ('function', 'quota.entitlements_of(text, text, timestamp with time zone, text)', '{"body": "736850b75bf6bb78ab47952225b6086b", "name": "quota.entitlements_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_plan_id text, p_at timestamp with time zone, p_feature_id text DEFAULT NULL::text) returns SETOF quota.entitlement"}'),
     ('function', 'quota.entitlements_shown(text, timestamp with time zone)', '{"body": "8c5d741336f0153adddf8ac00fa1411b", "name": "quota.entitlements_shown", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable strict security definer not leakproof parallel unsafe cost 100 rows 5", "is_owned": true, "language": "plpgsql", "settings": ["plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns SETOF quota.entitlement"}'),
@@ -23372,7 +23549,7 @@ begin
     ('function', 'quota.gauge_levels(text, text)', '{"body": "7b273f6fdd28b192c6179a10ca950bd3", "name": "quota.gauge_levels", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns text[]"}'),
     ('function', 'quota.give_back(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid)', '{"body": "a32965002c641144e738b94dba89fa0a", "name": "quota.give_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid) returns bigint"}'),
     ('function', 'quota.go_together(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean, quota.joint_call)', '{"body": "486b4ab17c6bc58eb5b07ad4f6bfff02", "name": "quota.go_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_call quota.joint_call) returns public.usage_decision"}'),
-    ('function', 'quota.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "013e0175d6c01b80248d64a869089b36", "name": "quota.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_expires_at timestamp with time zone, p_idempotency_key text, p_metadata jsonb) returns uuid"}'),
+    ('function', 'quota.grant_usage(text, bigint, text, timestamp with time zone, text, jsonb)', '{"body": "708a1eb3a7b4b70fc90f5acdba38fe7b", "name": "quota.grant_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_expires_at timestamp with time zone, p_idempotency_key text, p_metadata jsonb) returns uuid"}'),
     ('function', 'quota.granted_to(text, text, timestamp with time zone)', '{"body": "93d49a742db82c63ff99a84f703b8897", "name": "quota.granted_to", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns bigint"}'),
     ('function', 'quota.grants_change_at(text, text, timestamp with time zone)', '{"body": "316f235196f600752ddf7b4f9b94015e", "name": "quota.grants_change_at", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns timestamp with time zone"}'),
     ('function', 'quota.has_locked_late(quota.part[])', '{"body": "6a109e5a73d35d781aac7e1292084911", "name": "quota.has_locked_late", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_parts quota.part[]) returns boolean"}'),
@@ -23420,6 +23597,7 @@ begin
     ('function', 'quota.judge_parts(text, text, quota.part[], bigint, timestamp with time zone, boolean, bigint[])', '{"body": "1a493270d47c5faae00db8d00f7977d6", "name": "quota.judge_parts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_parts quota.part[], p_amount bigint, p_at timestamp with time zone, p_is_settled boolean, p_taken bigint[] DEFAULT NULL::bigint[]) returns quota.judgement"}'),
     ('function', 'quota.keep_forgiven(quota.events, bigint)', '{"body": "df7e22fc085b7b68afd6df025600fa7d", "name": "quota.keep_forgiven", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_drawn bigint) returns void"}'),
     ('function', 'quota.keep_rows_used(text, timestamp with time zone)', '{"body": "b4317f6af7fd990b04181bd296436c93", "name": "quota.keep_rows_used", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.kept(public.usage_decision)', '{"body": "803d7c926d104abd3b2c6cec565e6080", "name": "quota.kept", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_decision public.usage_decision) returns quota.kept_answer"}'),
     ('function', 'quota.kept_plan(quota.subjects, text, timestamp with time zone)', '{"body": "daaea939aed0553b70fc658598c75a74", "name": "quota.kept_plan", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject quota.subjects, p_plan_id text, p_ends_at timestamp with time zone) returns text"}'),
     ('function', 'quota.key_arguments(text, jsonb, text, boolean, interval)', '{"body": "9f1d6b8293da9fcd8266f176d23797ae", "name": "quota.key_arguments", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_idempotency_key text, p_arguments jsonb, p_actor text, p_partial boolean, p_ttl interval) returns jsonb"}'),
     ('function', 'quota.kinds_to_fold()', '{"body": "849a1ba35d42e083214f2110bc781a3d", "name": "quota.kinds_to_fold", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns text[]"}'),
@@ -23561,7 +23739,7 @@ begin
     ('function', 'quota.recount_gauge(text)', '{"body": "f40e604a41b87d262491153af71b8481", "name": "quota.recount_gauge", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns void"}'),
     ('function', 'quota.refund_overages(quota.events)', '{"body": "7cc0ae0832ebd5af2e7d50f41c63b634", "name": "quota.refund_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events) returns void"}'),
     ('function', 'quota.refund_shares(quota.events, quota.shares[], public.usage_decision)', '{"body": "507e09119c8a7993b6b976083b840b26", "name": "quota.refund_shares", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refund quota.events, p_shares quota.shares[], p_own public.usage_decision) returns public.usage_decision"}'),
-    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "e7e118b82f11a54b54e7d0f3df260be1", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
+    ('function', 'quota.refund_usage(uuid, bigint, text, text, text)', '{"body": "dde5011eb37079854bcac775f371480a", "name": "quota.refund_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_event_id uuid, p_amount bigint, p_reason text, p_idempotency_key text, p_subject text) returns public.usage_decision"}'),
     ('function', 'quota.refusal(text, text, bigint, timestamp with time zone, quota.allowance, quota.verdict)', '{"body": "aa3d67c3fe0f23234837342099b0b06a", "name": "quota.refusal", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_allowance quota.allowance, p_verdict quota.verdict) returns public.usage_decision"}'),
     ('function', 'quota.refuse_many_plainly(quota.caller, quota.many_calls)', '{"body": "bb1b9fb62ace71a618bf31e984451984", "name": "quota.refuse_many_plainly", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_calls quota.many_calls) returns public.usage_decision[]"}'),
     ('function', 'quota.refuse_plan_writers(regclass, name, name)', '{"body": "aa596eb5c3640ec30a844ed56c455fdc", "name": "quota.refuse_plan_writers", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_table regclass, p_subject_column name, p_plan_column name) returns void"}'),
@@ -23576,17 +23754,17 @@ begin
     ('function', 'quota.remember(text, text, timestamp with time zone, quota.allowance)', '{"body": "e2c35338c77d3b65eb073031173a035d", "name": "quota.remember", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_allowance quota.allowance) returns void"}'),
     ('function', 'quota.renew_caps(quota.events[])', '{"body": "f737652cc17c78e07275ebf54a0a8d2d", "name": "quota.renew_caps", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_lines quota.events[]) returns void"}'),
     ('function', 'quota.repair_privileges()', '{"body": "37606043ccd91a7b5985c12044ff5dc8", "name": "quota.repair_privileges", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF text"}'),
-    ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "442bd7b731fd6cbc26b2ba541b7433ca", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns public.usage_decision[]"}'),
-    ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "00f9143c20591cd81c73cc5e460ecd43", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns public.usage_decision[]"}'),
-    ('function', 'quota.replayed(public.usage_decision)', '{"body": "fdad78a7037ee47b10b6e2c5945236d0", "name": "quota.replayed", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer public.usage_decision) returns public.usage_decision"}'),
+    ('function', 'quota.replay(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "f078dcbc4b0128cfe622a7ea4e7abccb", "name": "quota.replay", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns quota.kept_answer[]"}'),
+    ('function', 'quota.replay_taken(quota.caller, text, jsonb, timestamp with time zone)', '{"body": "9fbcc35a8d64c55d0ad10acd3acfd959", "name": "quota.replay_taken", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_idempotency_key text, p_arguments jsonb, p_at timestamp with time zone) returns quota.kept_answer[]"}'),
+    ('function', 'quota.replayed(quota.kept_answer)', '{"body": "fdad78a7037ee47b10b6e2c5945236d0", "name": "quota.replayed", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer quota.kept_answer) returns public.usage_decision"}'),
     ('function', 'quota.require_trusted()', '{"body": "8116c11ce7c063531dabb76ce8f94aff", "name": "quota.require_trusted", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns void"}'),
     ('function', 'quota.reserve_usage(text, bigint, text, interval, text, jsonb, text, boolean)', '{"body": "de5196a7e8ddc239087c36e79ee14c9f", "name": "quota.reserve_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_ttl interval, p_idempotency_key text, p_metadata jsonb, p_actor text, p_partial boolean) returns public.usage_decision"}'),
     ('function', 'quota.reset_id(text)', '{"body": "a20b42a1f0f9b9a4aece99d3e8fe3384", "name": "quota.reset_id", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_feature_id text) returns uuid"}'),
     ('function', 'quota.reset_lines(quota.events, text, quota.limit_state[])', '{"body": "d3eb02f9f8bbf88228ede4bba0e72124", "name": "quota.reset_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_period text, p_limits quota.limit_state[]) returns SETOF quota.events"}'),
     ('function', 'quota.reset_overages(quota.events)', '{"body": "9c32d7331a6e2db2549a3a2f6e2d9e75", "name": "quota.reset_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_reset quota.events) returns void"}'),
     ('function', 'quota.reset_steps(text)', '{"body": "c0300184e11a109d80e3eafe1fc181df", "name": "quota.reset_steps", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject text) returns TABLE(subject_id text, feature_id text, period text, counts_at timestamp with time zone, used_change bigint, drawn_change bigint)"}'),
-    ('function', 'quota.reset_usage(text, text, text, text, text)', '{"body": "a74307391504321ecd517a5b66dedab5", "name": "quota.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_subject text, p_period text, p_reason text, p_idempotency_key text) returns public.usage_decision"}'),
-    ('function', 'quota.return_usage(text, bigint, text, text, jsonb)', '{"body": "cbf6cadd4987342ad928e13628edcded", "name": "quota.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
+    ('function', 'quota.reset_usage(text, text, text, text, text)', '{"body": "fb3dd064c5c6b78c34354e98855b2014", "name": "quota.reset_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_subject text, p_period text, p_reason text, p_idempotency_key text) returns public.usage_decision"}'),
+    ('function', 'quota.return_usage(text, bigint, text, text, jsonb)', '{"body": "72ca5a3253944fccb60a186002590939", "name": "quota.return_usage", "rights": ["service_role EXECUTE"], "options": "volatile called on null input security definer not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["lock_timeout=2s", "plan_cache_mode=force_generic_plan", "search_path=pg_catalog, pg_temp"], "signature": "(p_feature text, p_amount bigint, p_subject text, p_idempotency_key text, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.rewrite_counters(quota.events, bigint, bigint, bigint, timestamp with time zone)', '{"body": "dfe5b2c9c4971ccaffa0922f0f519e4c", "name": "quota.rewrite_counters", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_used bigint, p_reserved bigint, p_drawn bigint, p_open_until timestamp with time zone) returns void"}'),
     ('function', 'quota.rights_in(aclitem[], oid, text)', '{"body": "5023efea40ac53e5ac67ceda677833cd", "name": "quota.rights_in", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rights aclitem[], p_owner oid, p_column text DEFAULT NULL::text) returns SETOF text"}'),
     ('function', 'quota.rights_statement(text, text, jsonb)', '{"body": "7502571cbb136a999fbb8404f84874b8", "name": "quota.rights_statement", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_kind text, p_object text, p_rights jsonb) returns text"}'),
@@ -23608,23 +23786,24 @@ begin
     ('function', 'quota.shares_of(text, uuid)', '{"body": "9f6b0e7f2d7345cd41a9857d54e1f914", "name": "quota.shares_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call_id uuid) returns quota.shares[]"}'),
     ('function', 'quota.shown_instant(timestamp with time zone)', '{"body": "5009620076b475244d938a3cc78c846b", "name": "quota.shown_instant", "rights": [], "options": "immutable strict security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_at timestamp with time zone) returns text"}'),
     ('function', 'quota.standing_grants(text, text, timestamp with time zone)', '{"body": "70ef9508d7bad1f91c59b5c4b999bf9b", "name": "quota.standing_grants", "rights": [], "options": "stable strict security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns SETOF quota.grants"}'),
-    ('function', 'quota.still_counts(text, text, public.usage_decision[], timestamp with time zone)', '{"body": "0c409d2ef9abdd26db0aeac97a825749", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answers public.usage_decision[], p_at timestamp with time zone) returns boolean"}'),
+    ('function', 'quota.still_counts(text, text, quota.kept_answer[], timestamp with time zone)', '{"body": "0c409d2ef9abdd26db0aeac97a825749", "name": "quota.still_counts", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_call text, p_answers quota.kept_answer[], p_at timestamp with time zone) returns boolean"}'),
     ('function', 'quota.still_refusing(text[], text[])', '{"body": "a3b34923ee7d95251f71d96605c2e8c8", "name": "quota.still_refusing", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_refusing text[], p_later text[]) returns text[]"}'),
     ('function', 'quota.subjects_of(text)', '{"body": "88d04bc7b741e8ba82ff15e75b4e279b", "name": "quota.subjects_of", "rights": ["authenticated EXECUTE", "service_role EXECUTE"], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 3", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_user_id text) returns SETOF text"}'),
     ('function', 'quota.sum_counters_up(text, text)', '{"body": "84d9d70e4dc5db63fb7c1fd651c6f839", "name": "quota.sum_counters_up", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text) returns void"}'),
     ('function', 'quota.sums_by_value(text, text, text, timestamp with time zone, timestamp with time zone, timestamp with time zone, jsonb, text, text)', '{"body": "a93a0f8fb5a3e6f322f5b8f149caf8d5", "name": "quota.sums_by_value", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_key text, p_from timestamp with time zone, p_until timestamp with time zone, p_forgiven_at timestamp with time zone, p_at_once jsonb, p_by text, p_only text) returns SETOF public.usage_share"}'),
     ('function', 'quota.table_problems()', '{"body": "f0dc3bed64c0bfe7d33472d265d009e7", "name": "quota.table_problems", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100 rows 1000", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "() returns SETOF quota.finding"}'),
     ('function', 'quota.take(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, jsonb, uuid, quota.allowance, boolean)', '{"body": "7e4f9aecaf852133a9e237e0959a9b74", "name": "quota.take", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_about_id uuid DEFAULT NULL::uuid, p_allowance quota.allowance DEFAULT NULL::quota.allowance, p_partial boolean DEFAULT false) returns public.usage_decision"}'),
-    ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "9bad82b4ab5c49900857fe9055e82ce0", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid) returns public.usage_decision[]"}'),
+    ('function', 'quota.take_all_plainly(quota.caller, text[], bigint[], timestamp with time zone, uuid)', '{"body": "e8a14a2396b3e1ddb97583640c9e0ca3", "name": "quota.take_all_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_features text[], p_amounts bigint[], p_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_batch_id uuid DEFAULT NULL::uuid) returns public.usage_decision[]"}'),
     ('function', 'quota.take_all_properly(quota.caller, quota.caller[], text[], bigint[], timestamp with time zone, uuid, jsonb)', '{"body": "a6aaaff1f7f82baa67382068e9b0c9e9", "name": "quota.take_all_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_callers quota.caller[], p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid, p_metadata jsonb) returns public.usage_decision[]"}'),
     ('function', 'quota.take_back(text, text, bigint, bigint, bigint)', '{"body": "c6dbfc656169a331c96bdb188a9a484b", "name": "quota.take_back", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_used_change bigint, p_reserved_change bigint, p_rows_change bigint DEFAULT 0) returns void"}'),
+    ('function', 'quota.take_batch(quota.caller, quota.caller[], text[], bigint[], text, jsonb, jsonb)', '{"body": "3d781d38babeb8fb1c696338b334a58e", "name": "quota.take_batch", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_callers quota.caller[], p_features text[], p_amounts bigint[], p_idempotency_key text, p_arguments jsonb, p_metadata jsonb) returns public.usage_decision[]"}'),
     ('function', 'quota.take_call(quota.caller, text, bigint, timestamp with time zone, text, text, jsonb, jsonb, boolean, interval)', '{"body": "d86ec4e69d8b82f2c1e94f35224fc7bf", "name": "quota.take_call", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
     ('function', 'quota.take_children_off(text)', '{"body": "0ff32e43ec520b695a914cc5e07fb19d", "name": "quota.take_children_off", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text) returns void"}'),
     ('function', 'quota.take_first(quota.caller, text, bigint, jsonb)', '{"body": "9cea2b0843c6e7a5a126239358a1414a", "name": "quota.take_first", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_metadata jsonb) returns public.usage_decision"}'),
     ('function', 'quota.take_item(quota.caller, text, bigint, timestamp with time zone, uuid, jsonb, quota.allowance, boolean)', '{"body": "91af72f848fe53e5b52623576e16ef27", "name": "quota.take_item", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_batch_id uuid, p_metadata jsonb, p_allowance quota.allowance, p_is_of_batch boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_many_plainly(text, quota.many_calls, integer, integer)', '{"body": "bec60ada3e2c2099d7a1a291655076d0", "name": "quota.take_many_plainly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls quota.many_calls, p_from integer, p_until integer) returns public.usage_decision[]"}'),
     ('function', 'quota.take_parts(quota.caller, text, bigint, timestamp with time zone, text, uuid, text, jsonb, quota.part[], uuid, boolean, interval)', '{"body": "c891850247537235ec874936a97d7dea", "name": "quota.take_parts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_kind text, p_reservation_id uuid, p_idempotency_key text, p_metadata jsonb, p_parts quota.part[], p_about_id uuid DEFAULT NULL::uuid, p_partial boolean DEFAULT false, p_ttl interval DEFAULT NULL::interval) returns public.usage_decision"}'),
-    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean, boolean)', '{"body": "9e1ab628e227d33a018fbd9e3090224f", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_is_first boolean) returns public.usage_decision"}'),
+    ('function', 'quota.take_properly(quota.caller, text, bigint, interval, text, jsonb, jsonb, boolean, boolean)', '{"body": "671172744f02ca849767270581a27112", "name": "quota.take_properly", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_ttl interval, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_partial boolean, p_is_first boolean) returns public.usage_decision"}'),
     ('function', 'quota.take_share(quota.caller, text, bigint, timestamp with time zone, jsonb, quota.part, quota.allowance, uuid, interval)', '{"body": "14e64808cd8fbd5017728248b1ff7ab4", "name": "quota.take_share", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_metadata jsonb, p_part quota.part, p_allowance quota.allowance, p_call_id uuid, p_ttl interval) returns public.usage_decision"}'),
     ('function', 'quota.take_together(quota.caller, text, bigint, text, jsonb, jsonb, quota.joint_call)', '{"body": "0922b60857c8e7bd2b56be8bb78785f4", "name": "quota.take_together", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_feature_id text, p_amount bigint, p_idempotency_key text, p_arguments jsonb, p_metadata jsonb, p_call quota.joint_call) returns public.usage_decision"}'),
     ('function', 'quota.terms_of(text, timestamp with time zone, text)', '{"body": "dfd98636ad89a76d889799e8f40458bd", "name": "quota.terms_of", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_at timestamp with time zone, p_plan_id text, OUT plan_id text, OUT upgrade_url text, OUT changes_at timestamp with time zone, OUT anchor_at timestamp with time zone, OUT time_zone text, OUT has_extras boolean, OUT changed_at timestamp with time zone) returns record"}'),
@@ -23667,8 +23846,8 @@ begin
     ('function', 'quota.with_exceptions(quota.named_limit[], text, text, timestamp with time zone)', '{"body": "230fcc26051f035cae2d4fc499edd54f", "name": "quota.with_exceptions", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.named_limit[], p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.named_limit[]"}'),
     ('function', 'quota.with_short_window(quota.limit_state, text, text, timestamp with time zone)', '{"body": "fb068d2bee146cabec2e063fe1907d70", "name": "quota.with_short_window", "rights": [], "options": "stable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limit quota.limit_state, p_subject_id text, p_feature_id text, p_at timestamp with time zone) returns quota.limit_state"}'),
     ('function', 'quota.without_later_windows(quota.limit_state[], timestamp with time zone)', '{"body": "bb4e451e674e2fb54ebe234c75dc4026", "name": "quota.without_later_windows", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_limits quota.limit_state[], p_at timestamp with time zone) returns quota.limit_state[]"}'),
-    ('function', 'quota.without_member(public.usage_decision, text)', '{"body": "97f5faab19673be55c6a3fa7022e27d5", "name": "quota.without_member", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer public.usage_decision, p_member text) returns public.usage_decision"}'),
-    ('function', 'quota.without_member_each(public.usage_decision[], text)', '{"body": "e30068373435bb9642fa88c4614fc449", "name": "quota.without_member_each", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answers public.usage_decision[], p_member text) returns public.usage_decision[]"}'),
+    ('function', 'quota.without_member(quota.kept_answer, text)', '{"body": "e0b908077e1c8c124719903a768b0867", "name": "quota.without_member", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answer quota.kept_answer, p_member text) returns quota.kept_answer"}'),
+    ('function', 'quota.without_member_each(quota.kept_answer[], text)', '{"body": "45e081dd9ba07ca3826775321e180371", "name": "quota.without_member_each", "rights": [], "options": "immutable called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_answers quota.kept_answer[], p_member text) returns quota.kept_answer[]"}'),
     ('function', 'quota.write_alerts(text, text, timestamp with time zone, quota.limit_state[], quota.limit_state[])', '{"body": "c43c6ff2a5562b0ed7843fac9e8e86b9", "name": "quota.write_alerts", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_before quota.limit_state[], p_after quota.limit_state[]) returns void"}'),
     ('function', 'quota.write_carry(text, text, timestamp with time zone, text, timestamp with time zone, quota.limit_state, bigint)', '{"body": "77ff64385bcb997e3426da611b60caae", "name": "quota.write_carry", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_at timestamp with time zone, p_period text, p_period_start timestamp with time zone, p_limit quota.limit_state, p_moved bigint) returns void"}'),
     ('function', 'quota.write_catalogue(jsonb)', '{"body": "c8c6a5ab38ce32fcf6560032917f2a59", "name": "quota.write_catalogue", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
@@ -23676,8 +23855,9 @@ begin
     ('function', 'quota.write_draw(text, text, bigint, timestamp with time zone, timestamp with time zone, uuid, uuid)', '{"body": "64ef57169d9819cb6fa1a5716a18629b", "name": "quota.write_draw", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_counts_at timestamp with time zone, p_about_id uuid, p_grant_id uuid) returns void"}'),
     ('function', 'quota.write_hold(text, uuid, text, bigint, timestamp with time zone, interval, text, boolean)', '{"body": "617aba21bcd7ffc75e0e44e6b3ce3269", "name": "quota.write_hold", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_reservation_id uuid, p_feature_id text, p_amount bigint, p_at timestamp with time zone, p_ttl interval, p_actor text, p_is_plain boolean) returns void"}'),
     ('function', 'quota.write_imports(quota.import_row[], timestamp with time zone)', '{"body": "6543a8ac672d0998eead1cab80da0a1b", "name": "quota.write_imports", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_rows quota.import_row[], p_at timestamp with time zone) returns void"}'),
+    ('function', 'quota.write_items(quota.caller, public.usage_decision[], text[], bigint[], timestamp with time zone, uuid, bigint)', '{"body": "deb52ecf5bdee55f477da9af2ffecc2c", "name": "quota.write_items", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_caller quota.caller, p_decisions public.usage_decision[], p_features text[], p_amounts bigint[], p_at timestamp with time zone, p_batch_id uuid, p_catalogue_version bigint) returns public.usage_decision[]"}'),
     ('function', 'quota.write_lines(quota.events[])', '{"body": "afadf01fe390b749a0e9dc7780fe1315", "name": "quota.write_lines", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_events quota.events[]) returns void"}'),
-    ('function', 'quota.write_many(text, quota.many_calls, integer, integer, public.usage_decision[], uuid[], timestamp with time zone, bigint)', '{"body": "6871d06b25b248dcc0e54200e3f0eccf", "name": "quota.write_many", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls quota.many_calls, p_from integer, p_until integer, p_decisions public.usage_decision[], p_ids uuid[], p_at timestamp with time zone, p_catalogue_version bigint) returns boolean"}'),
+    ('function', 'quota.write_many(text, quota.many_calls, integer, integer, public.usage_decision[], uuid[], timestamp with time zone, bigint)', '{"body": "3f48c43d4ec2d1b11c6aaa31db154f72", "name": "quota.write_many", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_subject_id text, p_calls quota.many_calls, p_from integer, p_until integer, p_decisions public.usage_decision[], p_ids uuid[], p_at timestamp with time zone, p_catalogue_version bigint) returns boolean"}'),
     ('function', 'quota.write_member_limits(jsonb)', '{"body": "fdb61b5ba227fe61d106cc3e2670200e", "name": "quota.write_member_limits", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
     ('function', 'quota.write_overages(quota.events, quota.overage[], text)', '{"body": "4de91d3e891ddca8d29f98ca1fe707c9", "name": "quota.write_overages", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_event quota.events, p_over quota.overage[], p_plan_id text) returns void"}'),
     ('function', 'quota.write_plan_values(jsonb)', '{"body": "2064f4e79c2d4a9b7fe895dcee87301e", "name": "quota.write_plan_values", "rights": [], "options": "volatile called on null input security invoker not leakproof parallel unsafe cost 100", "is_owned": true, "language": "plpgsql", "settings": ["search_path=pg_catalog, pg_temp"], "signature": "(p_plans jsonb) returns void"}'),
@@ -23792,6 +23972,7 @@ begin
     ('type', 'quota.installed_object', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.joint_call', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.judgement', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
+    ('type', 'quota.kept_answer', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.limit_state', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.limit_terms', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),
     ('type', 'quota.locked_hold', '{"is_owned": true, "is_logged": true, "is_checked": true, "is_secured": false}'),

@@ -57,9 +57,13 @@ export const holdBesideTheMeter: Sabotage = async (owner) => {
 
 /** A batch locks its features in the order in which it names them. */
 export const unsortedBatch: Sabotage = async (owner) => {
-  await rewrite(owner, 'quota.consume_usage_batch', [
-    'quota.lock_call(v_caller, array(select distinct f from unnest(v_features) as f))',
-    'row(v_caller, quota.lock_meters(v_caller.subject_id, v_features))::quota.own_lock',
+  await rewrite(owner, 'quota.take_all_plainly', [
+    'order by n.feature_id',
+    'order by array_position(p_features, n.feature_id)',
+  ]);
+  await rewrite(owner, 'quota.take_batch', [
+    'quota.lock_call(p_caller, array(select distinct f from unnest(p_features) as f))',
+    'row(p_caller, quota.lock_meters(p_caller.subject_id, p_features))::quota.own_lock',
   ]);
   await rewrite(owner, 'quota.lock_meters', [
     /select count\(\*\), min\(l\.holds_expire_at\)\s.*?for no key update\s+\) as l;/s,

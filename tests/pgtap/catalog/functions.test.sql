@@ -99,7 +99,11 @@ select is_empty(
   'the API only passes on to the private functions'
 );
 select is_empty(
-  $$select name from ours where schema = 'public' and code ~* '\m(insert|update|delete|if|loop)\M'$$,
+  $$select name from ours
+    where schema = 'public'
+      -- But to return an array as rows.
+      and regexp_replace(code, 'foreach (\w+) in array\s+quota\.\w+\([^()]*\)\s+loop\s+return next \1;\s+end loop', '')
+        ~* '\m(insert|update|delete|if|loop)\M'$$,
   'and decides nothing itself'
 );
 
