@@ -267,13 +267,13 @@ select is_empty(
     where n.nspname = 'quota' and obj_description(n.oid, 'pg_namespace') is null$$,
   'the schema has a comment'
 );
-select results_eq(
-  $$select string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' order by a.attnum)
+select is(
+  (
+    select string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' order by a.attnum)
     from pg_attribute as a
-    where a.attrelid = 'quota.kept_answer'::regclass$$,
-  array[
-    'allowed boolean, reason text, feature text, subject text, plan text, amount bigint, used bigint, reserved bigint, limit bigint, remaining bigint, unlimited boolean, period text, period_start timestamp with time zone, resets_at timestamp with time zone, retry_after integer, event_id uuid, reservation_id uuid, replayed boolean, upgrade_url text, granted bigint, carried bigint, limiting_feature text, limiting_subject text, limiting_member text'
-  ],
+    where a.attrelid = 'quota.kept_answer'::regclass
+  ),
+  'allowed boolean, reason text, feature text, subject text, plan text, amount bigint, used bigint, reserved bigint, limit bigint, remaining bigint, unlimited boolean, period text, period_start timestamp with time zone, resets_at timestamp with time zone, retry_after integer, event_id uuid, reservation_id uuid, replayed boolean, upgrade_url text, granted bigint, carried bigint, limiting_feature text, limiting_subject text, limiting_member text',
   'the type of kept answers stays as it is: rows that were dumped by one release are read by the next'
 );
 
