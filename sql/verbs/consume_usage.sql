@@ -227,26 +227,3 @@ $$;
 
 comment on function quota.key_arguments is
   'What the key of a call is bound to that is partial, for an actor, or holds. Errors: QIDEM.';
-
-create function quota.take_back(
-  p_subject_id text,
-  p_feature_id text,
-  p_used_change bigint,
-  p_reserved_change bigint,
-  p_rows_change bigint default 0
-)
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update quota.meters as m
-    set used = m.used - p_used_change,
-        reserved = m.reserved - p_reserved_change,
-        rows_used = m.rows_used - p_rows_change
-    where m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id;
-end
-$$;
-
-comment on function quota.take_back is
-  'Sets a meter back that a call has moved before it found that it must ask properly. No line was written.';

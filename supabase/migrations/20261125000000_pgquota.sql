@@ -7190,29 +7190,6 @@ $$;
 comment on function quota.key_arguments is
   'What the key of a call is bound to that is partial, for an actor, or holds. Errors: QIDEM.';
 
-create function quota.take_back(
-  p_subject_id text,
-  p_feature_id text,
-  p_used_change bigint,
-  p_reserved_change bigint,
-  p_rows_change bigint default 0
-)
-returns void
-language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update quota.meters as m
-    set used = m.used - p_used_change,
-        reserved = m.reserved - p_reserved_change,
-        rows_used = m.rows_used - p_rows_change
-    where m.subject_id = p_subject_id
-      and m.feature_id = p_feature_id;
-end
-$$;
-
-comment on function quota.take_back is
-  'Sets a meter back that a call has moved before it found that it must ask properly. No line was written.';
-
 -- sql/verbs/begin_windows.sql
 
 -- A minute or hour begins, and nothing else changes: its start is the reading before this call. No line
@@ -7727,6 +7704,29 @@ $$;
 
 comment on function quota.take is
   'Decides and, if there is room, counts, or holds when it is given a reservation id; partial: what there is room for. A key without arguments its caller binds. Null: the idempotency key was taken meanwhile. Errors: QAMNT, 42501 server_only.';
+
+create function quota.take_back(
+  p_subject_id text,
+  p_feature_id text,
+  p_used_change bigint,
+  p_reserved_change bigint,
+  p_rows_change bigint default 0
+)
+returns void
+language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update quota.meters as m
+    set used = m.used - p_used_change,
+        reserved = m.reserved - p_reserved_change,
+        rows_used = m.rows_used - p_rows_change
+    where m.subject_id = p_subject_id
+      and m.feature_id = p_feature_id;
+end
+$$;
+
+comment on function quota.take_back is
+  'Sets a meter back that a call has moved before it found that it must ask properly. No line was written.';
 
 -- sql/verbs/take_first.sql
 
