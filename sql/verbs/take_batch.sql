@@ -13,7 +13,7 @@ returns public.usage_decision[]
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_own quota.own_lock := row(p_caller, null)::quota.own_lock;
+  v_own quota.own_lock;
   v_caller quota.caller;
   v_callers quota.caller[];
   v_kept quota.kept_answer[];

@@ -1,8 +1,8 @@
 // What a call costs: throughput, and instructions per call. The knobs are in knobs.ts.
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { fromRoot } from '../../scripts/local/project.ts';
 import { formatTable } from '../../scripts/table.ts';
+import { readOptions } from '../support/options.ts';
 import { drawChart } from './chart.ts';
 import { measureInstructions, tableOf } from './instructions/instructions.ts';
 import { knobsFor } from './knobs.ts';
@@ -37,16 +37,7 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
-const values = readOptions();
-
-function readOptions() {
-  try {
-    return parseArgs({ options: OPTIONS }).values;
-  } catch (error) {
-    console.error(`${(error as Error).message}\n\n${HELP}`);
-    process.exit(2);
-  }
-}
+const { values } = readOptions({ options: OPTIONS }, HELP);
 
 function keep(results: unknown): void {
   if (values.json) writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);

@@ -1,9 +1,9 @@
 // npm run soak -- MINUTES: the storm at length, with crashes, clock steps, new plans and an upgrade, and
 // whether every number was right. --seed repeats what its sessions try, --json FILE keeps the report.
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { formatTable } from '../../scripts/table.ts';
 import { seedOfThisRun } from '../periods/random.ts';
+import { readOptions } from '../support/options.ts';
 import { soak } from './soak.ts';
 
 const USAGE = `npm run soak -- MINUTES, such as 20; 0.5 is half a minute
@@ -11,24 +11,17 @@ const USAGE = `npm run soak -- MINUTES, such as 20; 0.5 is half a minute
   --sessions N   8 unless told
   --json FILE    keeps the report`;
 
-const { values, positionals } = readOptions();
-
-function readOptions() {
-  try {
-    return parseArgs({
-      allowPositionals: true,
-      options: {
-        seed: { type: 'string' },
-        json: { type: 'string' },
-        sessions: { type: 'string', default: '8' },
-      },
-    });
-  } catch (error) {
-    console.error(`${(error as Error).message}\n\n${USAGE}`);
-    process.exit(2);
-  }
-}
-
+const { values, positionals } = readOptions(
+  {
+    allowPositionals: true,
+    options: {
+      seed: { type: 'string' },
+      json: { type: 'string' },
+      sessions: { type: 'string', default: '8' },
+    },
+  },
+  USAGE,
+);
 const minutes = Number(positionals[0] ?? 20);
 if (!(minutes > 0) || positionals.length > 1) {
   console.error(USAGE);
